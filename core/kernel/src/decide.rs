@@ -1,0 +1,286 @@
+//! The layers, in order. All must agree; the first that doesn't gives the reason.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use remit_mcp::json::{Limits, scan};
+use remit_model::{Agent, Risk, TOOL_SEPARATOR};
+
+use crate::catalogue::PinState;
+use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
+use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
+use crate::verdict::{Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Verdict};
+
+/// Decides one call.
+///
+/// `now_secs` is the time in seconds since the epoch. With `call.explain` every layer is asked even after one has denied; the
+/// verdict is the same.
+pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64) -> Decision {
+    let space = snapshot.spaces.get(call.space).map(Arc::as_ref);
+    let subject = space.and_then(|space| Subject::find(space, call.target));
+    let risk = subject.as_ref().and_then(|subject| subject.risk(call.risk_requested));
+    let mut asked = Asked { layers: Vec::with_capacity(4), denial: None, explain: call.explain };
+
+    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, now_secs));
+    asked.ask(Layer::Space, || space_layer(facts, space, principal, subject.as_ref(), call.target));
+    asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
+    asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
+
+    let (tool, server) = match &subject {
+        Some(Subject::Tool(tool)) => (Some(Arc::clone(tool)), Some(tool.server.clone())),
+        Some(Subject::Listed { server, .. }) => (None, Some((*server).clone())),
+        None => (None, None),
+    };
+    let verdict = match (asked.denial, subject) {
+        (Some(denial), _) => Verdict::Deny(denial),
+        (None, Some(subject)) => Verdict::Allow(Permit::new(subject.dispatch())),
+        (None, None) => Verdict::Deny(Denial {
+            reason: Reason::CouldNotDecide,
+            layer: Layer::Space,
+            statement: "every layer agreed and there is nothing to call".to_owned(),
+        }),
+    };
+    Decision { verdict, layers: asked.layers, risk, tool, server }
+}
+
+/// Whether an agent would be shown this target: every layer that doesn't depend on arguments or on quotas agrees. One piece of
+/// code answers for the list and for the call.
+pub fn visible(snapshot: &Snapshot, space: &SpaceView, principal: &Principal, target: Target<'_>) -> bool {
+    let Some(subject) = Subject::find(space, target) else { return false };
+    let risk = subject.risk(None);
+    let admitted = admitted(space, principal, &subject).effect.agrees();
+    admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees()
+}
+
+/// What one layer found.
+struct Finding<'a> {
+    effect: Effect,
+    statement: Cow<'static, str>,
+    origin: Option<Arc<str>>,
+    reason: Reason,
+    principal: Option<&'a Principal>,
+}
+
+impl<'a> Finding<'a> {
+    fn allow(statement: impl Into<Cow<'static, str>>) -> Self {
+        let reason = Reason::CouldNotDecide;
+        Self { effect: Effect::Allow, statement: statement.into(), origin: None, reason, principal: None }
+    }
+
+    fn no_impact(statement: impl Into<Cow<'static, str>>) -> Self {
+        Self { effect: Effect::NoImpact, ..Self::allow(statement) }
+    }
+
+    fn implicit(reason: Reason, statement: impl Into<Cow<'static, str>>) -> Self {
+        Self { effect: Effect::ImplicitDeny, reason, ..Self::allow(statement) }
+    }
+
+    fn explicit(reason: Reason, statement: impl Into<Cow<'static, str>>) -> Self {
+        Self { effect: Effect::ExplicitDeny, reason, ..Self::allow(statement) }
+    }
+
+    fn origin(mut self, origin: &Arc<str>) -> Self {
+        self.origin = Some(Arc::clone(origin));
+        self
+    }
+
+    fn principal(mut self, principal: &'a Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+}
+
+/// The layers that were asked so far.
+struct Asked {
+    layers: Vec<LayerLine>,
+    denial: Option<Denial>,
+    explain: bool,
+}
+
+impl Asked {
+    fn ask<'a>(&mut self, layer: Layer, answer: impl FnOnce() -> Finding<'a>) -> Option<&'a Principal> {
+        if self.denial.is_some() && !self.explain {
+            return None;
+        }
+        let found = answer();
+        if !found.effect.agrees() && self.denial.is_none() {
+            self.denial = Some(Denial { reason: found.reason, layer, statement: found.statement.to_string() });
+        }
+        self.layers.push(LayerLine { layer, effect: found.effect, statement: found.statement, origin: found.origin });
+        found.principal
+    }
+}
+
+/// What is asked for, as the space knows it.
+enum Subject<'a> {
+    Tool(Arc<ToolView>),
+    Listed { server: &'a remit_model::ServerKey, id: String, name: String },
+}
+
+impl<'a> Subject<'a> {
+    fn find(space: &'a SpaceView, target: Target<'_>) -> Option<Self> {
+        match target {
+            Target::Tool { name, .. } => space.tools.get(name).map(|tool| Self::Tool(Arc::clone(tool))),
+            Target::Prompt(name) => space.prompt(name).map(|prompt: &ListedView| Self::Listed {
+                server: &prompt.server,
+                id: prompt.id.clone(),
+                name: prompt.name.clone(),
+            }),
+            Target::Resource(uri) => space.resource_server(uri).map(|server| Self::Listed {
+                server,
+                id: format!("{}{TOOL_SEPARATOR}resources/{uri}", server.name),
+                name: uri.to_owned(),
+            }),
+        }
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Self::Tool(tool) => &tool.id,
+            Self::Listed { id, .. } => id,
+        }
+    }
+
+    /// The registered risk, never lowered by what the caller says.
+    fn risk(&self, requested: Option<Risk>) -> Option<Risk> {
+        match self {
+            Self::Tool(tool) => Some(requested.map_or(tool.risk, |asked| asked.max(tool.risk))),
+            Self::Listed { .. } => None,
+        }
+    }
+
+    fn dispatch(self) -> Dispatch {
+        match self {
+            Self::Tool(tool) => Dispatch { server: tool.server.clone(), name: tool.name.clone(), tool: Some(tool) },
+            Self::Listed { server, name, .. } => Dispatch { server: server.clone(), name, tool: None },
+        }
+    }
+}
+
+fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, now_secs: u64) -> Finding<'a> {
+    let principal = match &facts.identity {
+        Fact::Unknown(why) => return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}")),
+        Fact::Known(Identity::Rejected(why)) => return Finding::implicit(Reason::Unauthenticated, why.clone()),
+        Fact::Known(Identity::Authenticated(principal)) => principal,
+    };
+    if principal.expires_at_secs <= now_secs {
+        return Finding::implicit(Reason::Unauthenticated, "the credential has expired");
+    }
+    if !principal.audiences.contains(&facts.audience) {
+        return Finding::implicit(Reason::Audience, "the credential is for another space");
+    }
+    match snapshot.organization.agents.get(&principal.agent) {
+        None => Finding::implicit(Reason::UnknownAgent, format!("no agent `{}` is registered", principal.agent)).principal(principal),
+        Some(Agent { suspended: true, .. }) => {
+            Finding::explicit(Reason::AgentSuspended, format!("agent `{}` is suspended", principal.agent)).principal(principal)
+        }
+        Some(_) => Finding::allow("authenticated").principal(principal),
+    }
+}
+
+/// Everything that the space says apart from quotas: the part that decides what is listed.
+fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>) -> Finding<'static> {
+    if !space.space.agents.contains(&principal.agent) {
+        return Finding::implicit(Reason::NotInSpace, format!("space `{}` doesn't list agent `{}`", space.space.id, principal.agent));
+    }
+    let Subject::Tool(tool) = subject else { return Finding::allow("admitted by the space") };
+    match &tool.pin {
+        PinState::Intact => {}
+        PinState::New => return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it"),
+        PinState::Gone => return Finding::explicit(Reason::ToolQuarantined, "the server no longer offers the tool"),
+        PinState::Drifted { digest, .. } => {
+            let statement = format!("the definition drifted from its pin {} to {digest}", tool.digest);
+            return Finding::explicit(Reason::ToolQuarantined, statement);
+        }
+    }
+    if tool.class > space.space.class_max {
+        let statement = format!("the tool is {} and the space is mandated {}", tool.class, space.space.class_max);
+        return Finding::explicit(Reason::ClassExceedsMandate, statement);
+    }
+    Finding::allow("admitted by the space")
+}
+
+fn space_layer(
+    facts: &Facts,
+    space: Option<&SpaceView>,
+    principal: Option<&Principal>,
+    subject: Option<&Subject<'_>>,
+    target: Target<'_>,
+) -> Finding<'static> {
+    let Some(space) = space else { return Finding::implicit(Reason::NotInSpace, "no such space") };
+    let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
+    let Some(subject) = subject else {
+        let kind = match target {
+            Target::Tool { .. } => "tool",
+            Target::Prompt(_) => "prompt",
+            Target::Resource(_) => "resource",
+        };
+        return Finding::implicit(Reason::ToolNotListed, format!("space `{}` lists no such {kind}", space.space.id));
+    };
+    let finding = admitted(space, principal, subject);
+    if !finding.effect.agrees() {
+        return finding;
+    }
+    let quota = match &facts.quota {
+        Fact::Unknown(why) => return Finding::implicit(Reason::CouldNotDecide, format!("quotas could not be counted: {why}")),
+        Fact::Known(quota) => quota,
+    };
+    let limits = &space.space.quotas;
+    if let Some(max) = limits.calls_concurrent_max.filter(|max| quota.calls_concurrent > *max) {
+        return Finding::explicit(Reason::QuotaExceeded, format!("more than {max} calls of this agent and tool at once"));
+    }
+    if let Some(max) = limits.calls_per_minute_max.filter(|max| quota.calls_per_minute > *max) {
+        return Finding::explicit(Reason::QuotaExceeded, format!("more than {max} calls of this agent and tool in a minute"));
+    }
+    finding
+}
+
+fn tool_policy(snapshot: &Snapshot, principal: Option<&Principal>, subject: Option<&Subject<'_>>, risk: Option<Risk>) -> Finding<'static> {
+    let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
+    let Some(subject) = subject else { return Finding::implicit(Reason::ToolNotPermitted, "there is no such tool to permit") };
+    let row = match snapshot.row(&principal.agent, subject.id()) {
+        RowMatch::UnknownAgent => {
+            let statement = format!("no tool policy row names agent `{}`", principal.agent);
+            return Finding::implicit(Reason::UnknownAgent, statement);
+        }
+        RowMatch::None => {
+            let statement = format!("no tool policy row of `{}` names `{}`", principal.agent, subject.id());
+            return Finding::implicit(Reason::ToolNotPermitted, statement);
+        }
+        RowMatch::Row(row) => row,
+    };
+    if !row.allowed {
+        return Finding::explicit(Reason::ToolNotPermitted, row.statement.to_string()).origin(&row.origin);
+    }
+    match risk {
+        Some(risk) if risk > row.risk_max => {
+            let statement = format!("risk {risk} is above risk_max {}: {}", row.risk_max, row.statement);
+            Finding::explicit(Reason::RiskExceedsPolicy, statement).origin(&row.origin)
+        }
+        _ => Finding::allow(row.statement.to_string()).origin(&row.origin),
+    }
+}
+
+fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding<'static> {
+    let (tool, arguments) = match (subject, target) {
+        (Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. }) => (tool, arguments),
+        (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool, so no schema"),
+        _ => return Finding::no_impact("no arguments to check"),
+    };
+    if let Err(error) = scan(arguments.as_bytes(), Limits::default()) {
+        return Finding::implicit(Reason::ArgumentsInvalid, format!("the arguments are no acceptable JSON: {error}"));
+    }
+    let value: serde_json::Value = match serde_json::from_str(arguments) {
+        Ok(value) => value,
+        Err(_) => return Finding::implicit(Reason::CouldNotDecide, "the arguments hold a number that can't be checked"),
+    };
+    let faults = tool.schema.faults(&value);
+    if faults.is_empty() {
+        Finding::allow("the arguments keep the pinned schema")
+    } else {
+        Finding::explicit(Reason::ArgumentsInvalid, faults.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use remit_model::*;
+
+use super::*;
+use crate::catalogue::{Catalogue, ServerCatalogue};
+use crate::facts::QuotaUse;
+
+const SPACE: &str = "support";
+const AUDIENCE: &str = "http://remit/spaces/support/mcp";
+
+fn account() -> AccountId {
+    AccountId::new("111122223333").unwrap()
+}
+
+fn agent(id: &str) -> AgentId {
+    AgentId::new(id).unwrap()
+}
+
+fn server_key() -> ServerKey {
+    ServerKey { account: account(), name: ServerName::new("desk").unwrap() }
+}
+
+fn tool_json(name: &str, annotations: &str) -> Arc<str> {
+    format!(
+        r#"{{"name":"{name}","x":1,"inputSchema":{{"type":"object","properties":{{"id":{{"type":"integer"}}}},"required":["id"]}},"annotations":{annotations}}}"#
+    )
+    .into()
+}
+
+fn row(agent_id: &str, tool: &str, allowed: bool, risk_max: Risk) -> ToolPolicy {
+    ToolPolicy { agent: agent(agent_id), tool: tool.into(), allowed, risk_max, origin: "rows.yaml:1".into() }
+}
+
+struct World {
+    organization: Organization,
+    catalogue: Catalogue,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut organization = Organization { id: "o-acme".into(), partition: "aws".into(), ..Organization::default() };
+        organization.servers.insert(
+            server_key(),
+            Server {
+                account: account(),
+                name: server_key().name,
+                transport: Transport::Stdio { command: vec!["x".into()], env: BTreeMap::new(), protocol: ProtocolChoice::Auto },
+                limits: ServerLimits::default(),
+                tools: BTreeMap::new(),
+            },
+        );
+        for id in ["agent-a", "agent-b", "agent-none"] {
+            organization.agents.insert(
+                agent(id),
+                Agent { id: agent(id), account: account(), owner: String::new(), credentials: vec![], suspended: false },
+            );
+        }
+        let id = SpaceId::new(SPACE).unwrap();
+        organization.spaces.insert(
+            id.clone(),
+            Space {
+                id,
+                account: account(),
+                region: Region::new("us-east-1").unwrap(),
+                agents: vec![agent("agent-a"), agent("agent-none")],
+                servers: vec![SpaceServer {
+                    server: server_key().name,
+                    tools: ToolAdmission::Listed(vec!["read".into(), "write".into(), "drop".into()]),
+                    prompts: false,
+                    resources: false,
+                    prefix: true,
+                }],
+                class_max: ToolClass::Mutative,
+                quotas: Quotas { calls_concurrent_max: Some(2), calls_per_minute_max: Some(9), sessions_max: None },
+            },
+        );
+        organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];
+        let live = ServerCatalogue {
+            tools: vec![
+                tool_json("read", r#"{"readOnlyHint":true}"#),
+                tool_json("write", r#"{"destructiveHint":false}"#),
+                tool_json("drop", "{}"),
+                tool_json("secret", r#"{"readOnlyHint":true}"#),
+            ],
+            ..ServerCatalogue::default()
+        };
+        let mut catalogue = Catalogue::default();
+        catalogue.pins = Catalogue::first_pins(&server_key(), &live, 0).into_iter().collect();
+        catalogue.servers.insert(server_key(), Arc::new(live));
+        Self { organization, catalogue }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::compile(1, Arc::new(self.organization.clone()), &self.catalogue)
+    }
+
+    fn space(&mut self) -> &mut Space {
+        self.organization.spaces.get_mut(SPACE).unwrap()
+    }
+
+    fn ask(&self, facts: &Facts, name: &str, arguments: &str) -> Result<(), Reason> {
+        let call = Call {
+            space: SPACE,
+            target: Target::Tool { name, arguments: Some(arguments) },
+            risk_requested: None,
+            explain: false,
+        };
+        outcome(decide(&self.snapshot(), facts, &call, 100))
+    }
+}
+
+fn outcome(decision: Decision) -> Result<(), Reason> {
+    match decision.verdict {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(denial) => Err(denial.reason),
+    }
+}
+
+fn principal(id: &str) -> Principal {
+    Principal {
+        agent: agent(id),
+        user: None,
+        credential_id: "t1".into(),
+        audiences: vec![AUDIENCE.into()],
+        expires_at_secs: 200,
+    }
+}
+
+fn facts(id: &str) -> Facts {
+    Facts {
+        identity: Fact::Known(Identity::Authenticated(principal(id))),
+        audience: AUDIENCE.into(),
+        quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+    }
+}
+
+#[test]
+fn each_layer_can_deny() {
+    let world = World::new();
+    let ask = |facts: &Facts, tool: &str| world.ask(facts, tool, r#"{"id":1}"#);
+    assert_eq!(ask(&facts("agent-a"), "desk___read"), Ok(()));
+    assert_eq!(ask(&facts("agent-a"), "desk___write"), Ok(()));
+    assert_eq!(ask(&facts("agent-a"), "desk___drop"), Err(Reason::ClassExceedsMandate));
+    assert_eq!(ask(&facts("agent-a"), "desk___secret"), Err(Reason::ToolNotListed));
+    assert_eq!(ask(&facts("agent-a"), "read"), Err(Reason::ToolNotListed));
+    assert_eq!(ask(&facts("agent-b"), "desk___read"), Err(Reason::NotInSpace));
+    assert_eq!(ask(&facts("agent-none"), "desk___read"), Err(Reason::UnknownAgent));
+    assert_eq!(ask(&facts("agent-zzz"), "desk___read"), Err(Reason::UnknownAgent));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":"x"}"#), Err(Reason::ArgumentsInvalid));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":1,"id":2}"#), Err(Reason::ArgumentsInvalid));
+}
+
+#[test]
+fn what_could_not_be_found_out_denies() {
+    let world = World::new();
+    let mut unknown = facts("agent-a");
+    unknown.identity = Fact::Unknown("issuer away".into());
+    assert_eq!(world.ask(&unknown, "desk___read", r#"{"id":1}"#), Err(Reason::CouldNotDecide));
+    let mut unknown = facts("agent-a");
+    unknown.quota = Fact::Unknown("store away".into());
+    assert_eq!(world.ask(&unknown, "desk___read", r#"{"id":1}"#), Err(Reason::CouldNotDecide));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":1e999}"#), Err(Reason::CouldNotDecide));
+}
+
+#[test]
+fn identity_is_checked_against_time_audience_and_suspension() {
+    let mut world = World::new();
+    let with = |change: fn(&mut Principal)| {
+        let mut who = principal("agent-a");
+        change(&mut who);
+        Facts { identity: Fact::Known(Identity::Authenticated(who)), ..facts("agent-a") }
+    };
+    let args = r#"{"id":1}"#;
+    assert_eq!(world.ask(&with(|who| who.expires_at_secs = 100), "desk___read", args), Err(Reason::Unauthenticated));
+    assert_eq!(world.ask(&with(|who| who.audiences = vec!["http://other".into()]), "desk___read", args), Err(Reason::Audience));
+    world.organization.agents.get_mut("agent-a").unwrap().suspended = true;
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", args), Err(Reason::AgentSuspended));
+}
+
+#[test]
+fn quotas_count_this_call() {
+    let world = World::new();
+    let with = |calls_concurrent, calls_per_minute| Facts {
+        quota: Fact::Known(QuotaUse { calls_concurrent, calls_per_minute }),
+        ..facts("agent-a")
+    };
+    assert_eq!(world.ask(&with(2, 9), "desk___read", r#"{"id":1}"#), Ok(()));
+    assert_eq!(world.ask(&with(3, 9), "desk___read", r#"{"id":1}"#), Err(Reason::QuotaExceeded));
+    assert_eq!(world.ask(&with(2, 10), "desk___read", r#"{"id":1}"#), Err(Reason::QuotaExceeded));
+}
+
+#[test]
+fn a_drifted_tool_is_quarantined_and_a_new_one_waits() {
+    let mut world = World::new();
+    let mut live = (*world.catalogue.servers[&server_key()]).clone();
+    live.tools[0] = tool_json("read", r#"{"readOnlyHint":true,"title":"other"}"#);
+    live.tools.push(tool_json("late", r#"{"readOnlyHint":true}"#));
+    world.catalogue.servers.insert(server_key(), Arc::new(live));
+    world.space().servers[0].tools = ToolAdmission::All;
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":1}"#), Err(Reason::ToolQuarantined));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___late", r#"{"id":1}"#), Err(Reason::ToolQuarantined));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___write", r#"{"id":1}"#), Ok(()));
+}
+
+#[test]
+fn risk_is_only_ever_raised_by_the_caller() {
+    let mut world = World::new();
+    let ask = |world: &World, risk_requested| {
+        let call = Call {
+            space: SPACE,
+            target: Target::Tool { name: "desk___write", arguments: None },
+            risk_requested,
+            explain: false,
+        };
+        outcome(decide(&world.snapshot(), &facts("agent-a"), &call, 100))
+    };
+    assert_eq!(ask(&world, None), Ok(()));
+    assert_eq!(ask(&world, Some(Risk::High)), Err(Reason::RiskExceedsPolicy));
+    world.organization.tool_policies = vec![row("agent-a", "desk___write", true, Risk::Low)];
+    assert_eq!(ask(&world, Some(Risk::Low)), Err(Reason::RiskExceedsPolicy));
+}
+
+#[test]
+fn explain_asks_every_layer_and_gives_the_same_verdict() {
+    let world = World::new();
+    let mut call = Call {
+        space: SPACE,
+        target: Target::Tool { name: "desk___drop", arguments: Some(r#"{"id":"x"}"#) },
+        risk_requested: None,
+        explain: false,
+    };
+    let short = decide(&world.snapshot(), &facts("agent-a"), &call, 100);
+    call.explain = true;
+    let whole = decide(&world.snapshot(), &facts("agent-a"), &call, 100);
+    assert_eq!(short.layers.len(), 2);
+    assert_eq!(whole.layers.len(), 4);
+    assert_eq!(outcome(short), outcome(whole));
+}
+
+#[test]
+fn exposed_definitions_keep_every_byte_but_the_name() {
+    let world = World::new();
+    let snapshot = world.snapshot();
+    let tool = &snapshot.spaces[SPACE].tools["desk___read"];
+    let expected = world.catalogue.servers[&server_key()].tools[0].replace(r#""name":"read""#, r#""name":"desk___read""#);
+    assert_eq!(&*tool.definition, expected);
+}
+
+#[test]
+fn unfit_and_taken_names_are_reported() {
+    let mut world = World::new();
+    let mut live = (*world.catalogue.servers[&server_key()]).clone();
+    live.tools.push(tool_json("has space", "{}"));
+    live.tools.push(tool_json(&"n".repeat(60), "{}"));
+    live.tools.push(tool_json("read", "{}"));
+    world.catalogue.pins.extend(Catalogue::first_pins(&server_key(), &live, 0));
+    world.catalogue.servers.insert(server_key(), Arc::new(live));
+    world.space().servers[0].tools = ToolAdmission::All;
+    let said: Vec<String> = world.snapshot().findings.into_iter().map(|finding| finding.fault).collect();
+    assert!(said.iter().any(|fault| fault.contains("`desk___has space`")), "{said:?}");
+    assert!(said.iter().any(|fault| fault.contains("nnnn")), "{said:?}");
+    assert!(said.iter().any(|fault| fault.contains("two tools of this name")), "{said:?}");
+}
+
+fn rows() -> impl Strategy<Value = Vec<ToolPolicy>> {
+    let tools = prop::sample::select(vec!["desk___read", "desk___write", "desk___*", "*", "desk___drop", "other___*"]);
+    let agents = prop::sample::select(vec!["agent-a", "agent-b", "agent-none"]);
+    let risks = prop::sample::select(Risk::ALL.to_vec());
+    prop::collection::vec((agents, tools, any::<bool>(), risks).prop_map(|(a, t, allowed, risk)| row(a, t, allowed, risk)), 0..8)
+}
+
+proptest! {
+    /// A row that forbids never grants, wherever it stands, and the order of rows never matters.
+    #[test]
+    fn rows_obey_their_laws(rows in rows(), deny in rows(), tool in prop::sample::select(vec!["desk___read", "desk___write"])) {
+        let mut world = World::new();
+        world.organization.tool_policies = rows.clone();
+        let before = world.ask(&facts("agent-a"), tool, r#"{"id":1}"#);
+        world.organization.tool_policies.reverse();
+        prop_assert_eq!(before.is_ok(), world.ask(&facts("agent-a"), tool, r#"{"id":1}"#).is_ok());
+        world.organization.tool_policies.extend(deny.into_iter().map(|row| ToolPolicy { allowed: false, ..row }));
+        if before.is_err() {
+            let after = world.ask(&facts("agent-a"), tool, r#"{"id":1}"#);
+            prop_assert!(after.is_err());
+        }
+    }
+
+    /// What is listed can be called with fitting arguments, and what isn't can't.
+    #[test]
+    fn the_list_agrees_with_the_call(rows in rows(), who in prop::sample::select(vec!["agent-a", "agent-b", "agent-none"])) {
+        let mut world = World::new();
+        world.organization.tool_policies = rows;
+        let snapshot = world.snapshot();
+        for name in ["desk___read", "desk___write", "desk___drop", "desk___secret", "desk___zzz"] {
+            let target = Target::Tool { name, arguments: None };
+            let listed = visible(&snapshot, &snapshot.spaces[SPACE], &principal(who), target);
+            prop_assert_eq!(listed, world.ask(&facts(who), name, r#"{"id":1}"#).is_ok());
+        }
+    }
+}

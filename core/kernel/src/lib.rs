@@ -1,0 +1,20 @@
+//! The decision. [`decide()`] is total and pure: equal inputs give equal verdicts, for ever.
+//!
+//! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
+//! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
+//! - [`schema`]: argument schemas, bounded.
+//!
+//! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
+
+pub mod catalogue;
+pub mod decide;
+pub mod facts;
+pub mod schema;
+pub mod snapshot;
+pub mod verdict;
+
+pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
+pub use decide::{decide, visible};
+pub use facts::{Call, Fact, Facts, Principal, QuotaUse, Target};
+pub use snapshot::{Snapshot, SpaceView, ToolView};
+pub use verdict::{Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Verdict};

@@ -1,0 +1,355 @@
+//! One compiled configuration: immutable, swapped whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use remit_mcp::header::ParamHeader;
+use remit_mcp::json::{Limits, quote, scan};
+use remit_mcp::splice::Splice;
+use remit_model::{
+    AgentId, Organization, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass, ToolName, ToolPolicy,
+};
+
+use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
+use crate::schema::ArgumentSchema;
+
+/// A configuration ready for decisions.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its version: it grows by one with every configuration or catalogue that takes effect.
+    pub version: u64,
+    /// The organization that it was made of.
+    pub organization: Arc<Organization>,
+    /// The spaces by id.
+    pub spaces: HashMap<String, Arc<SpaceView>>,
+    /// What operators should know of tools that can't be offered.
+    pub findings: Vec<ToolFinding>,
+    rows: HashMap<AgentId, AgentRows>,
+}
+
+/// One space with everything that its agents could see.
+#[derive(Debug)]
+pub struct SpaceView {
+    /// The space.
+    pub space: Space,
+    /// Its ARN.
+    pub arn: String,
+    /// Tools that it admits, by exposed name, sorted.
+    pub tools: BTreeMap<String, Arc<ToolView>>,
+    /// Prompts that it admits.
+    pub prompts: Vec<ListedView>,
+    /// Resources that it admits.
+    pub resources: Vec<ListedView>,
+    /// Resource templates that it admits.
+    pub templates: Vec<ListedView>,
+    /// The servers that meet here, in order, with how they are exposed.
+    pub servers: Vec<(ServerKey, SpaceServer)>,
+}
+
+/// A tool as a space sees it.
+#[derive(Debug)]
+pub struct ToolView {
+    /// The name that clients use here.
+    pub exposed: ToolName,
+    /// The name that policies use everywhere: `server___tool`.
+    pub id: String,
+    /// Its server.
+    pub server: ServerKey,
+    /// The server's own name for it.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its class: the operator's word above the server's.
+    pub class: ToolClass,
+    /// Its risk.
+    pub risk: Risk,
+    /// Its categories.
+    pub categories: Vec<String>,
+    /// How its live definition stands to the accepted one.
+    pub pin: PinState,
+    /// The digest of the accepted definition.
+    pub digest: String,
+    /// The accepted definition under its exposed name: JSON text.
+    pub definition: Arc<str>,
+    /// Its argument schema.
+    pub schema: Arc<ArgumentSchema>,
+    /// Parameters that travel in headers too.
+    pub param_headers: Vec<ParamHeader>,
+}
+
+/// A prompt, a resource or a template as a space sees it.
+#[derive(Debug, Clone)]
+pub struct ListedView {
+    /// The name that clients use here, or the URI or URI template.
+    pub exposed: String,
+    /// The name that policies use: `server___prompts/<name>`, `server___resources/<uri>`.
+    pub id: String,
+    /// Its server.
+    pub server: ServerKey,
+    /// The server's own name for it.
+    pub name: String,
+    /// The entry under its exposed name: JSON text.
+    pub json: Arc<str>,
+}
+
+/// The registry rows of one agent.
+#[derive(Debug, Default)]
+struct AgentRows {
+    exact: HashMap<String, Vec<Row>>,
+    /// Rows that end in `*`, the longest first.
+    prefix: Vec<(String, Row)>,
+}
+
+/// One registry row, compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) allowed: bool,
+    pub(crate) risk_max: Risk,
+    pub(crate) statement: Arc<str>,
+    pub(crate) origin: Arc<str>,
+}
+
+/// What the registry says of an agent and a tool.
+#[derive(Debug)]
+pub(crate) enum RowMatch<'a> {
+    /// No row names the agent at all.
+    UnknownAgent,
+    /// Rows name the agent, none this tool.
+    None,
+    /// This row decides.
+    Row(&'a Row),
+}
+
+impl Snapshot {
+    /// Compiles. Never fails: what can't be offered isn't, and is named in [`Snapshot::findings`].
+    pub fn compile(version: u64, organization: Arc<Organization>, catalogue: &Catalogue) -> Self {
+        let mut findings: Vec<ToolFinding> = Vec::new();
+        let mut pinned: HashMap<ServerKey, Vec<Pinned>> = HashMap::new();
+        for (key, server) in &organization.servers {
+            let (tools, found) = catalogue.tools(server);
+            findings.extend(found);
+            pinned.insert(key.clone(), tools);
+        }
+        let mut spaces = HashMap::new();
+        for space in organization.spaces.values() {
+            let mut builder = SpaceBuilder { organization: &organization, catalogue, space, findings: &mut findings };
+            let view = builder.build(&pinned);
+            spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
+        }
+        let mut rows: HashMap<AgentId, AgentRows> = HashMap::new();
+        for policy in &organization.tool_policies {
+            rows.entry(policy.agent.clone()).or_default().add(policy);
+        }
+        for agent in rows.values_mut() {
+            agent.prefix.sort_by(|(a, x), (b, y)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)).then(x.risk_max.cmp(&y.risk_max)));
+            agent.exact.values_mut().for_each(|rows| rows.sort_by_key(|row| row.risk_max));
+        }
+        findings.sort_by(|a, b| (&a.server, &a.tool, &a.fault).cmp(&(&b.server, &b.tool, &b.fault)));
+        findings.dedup();
+        Self { version, organization, spaces, findings, rows }
+    }
+
+    /// What the registry says. A row that forbids stands above every other; else the most specific one decides, and of equals the
+    /// strictest.
+    pub(crate) fn row(&self, agent: &AgentId, id: &str) -> RowMatch<'_> {
+        let Some(rows) = self.rows.get(agent) else { return RowMatch::UnknownAgent };
+        let exact = rows.exact.get(id).into_iter().flatten();
+        let prefix = rows.prefix.iter().filter(|(prefix, _)| id.starts_with(prefix.as_str())).map(|(_, row)| row);
+        let mut decides: Option<&Row> = None;
+        for row in exact.chain(prefix) {
+            if !row.allowed {
+                return RowMatch::Row(row);
+            }
+            decides = decides.or(Some(row));
+        }
+        decides.map_or(RowMatch::None, RowMatch::Row)
+    }
+}
+
+impl AgentRows {
+    fn add(&mut self, policy: &ToolPolicy) {
+        let verb = if policy.allowed { "allows" } else { "forbids" };
+        let statement = format!("tool policy ({}, {}) {verb}, risk_max {}", policy.agent, policy.tool, policy.risk_max);
+        let row = Row {
+            allowed: policy.allowed,
+            risk_max: policy.risk_max,
+            statement: statement.into(),
+            origin: policy.origin.as_str().into(),
+        };
+        match policy.tool.strip_suffix('*') {
+            Some(prefix) => self.prefix.push((prefix.to_owned(), row)),
+            None => self.exact.entry(policy.tool.clone()).or_default().push(row),
+        }
+    }
+}
+
+struct SpaceBuilder<'a> {
+    organization: &'a Organization,
+    catalogue: &'a Catalogue,
+    space: &'a Space,
+    findings: &'a mut Vec<ToolFinding>,
+}
+
+impl SpaceBuilder<'_> {
+    fn build(&mut self, pinned: &HashMap<ServerKey, Vec<Pinned>>) -> SpaceView {
+        let mut view = SpaceView {
+            space: self.space.clone(),
+            arn: self.organization.space_arn(self.space),
+            tools: BTreeMap::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+            servers: Vec::new(),
+        };
+        for entry in &self.space.servers {
+            let key = ServerKey { account: self.space.account.clone(), name: entry.server.clone() };
+            let Some(server) = self.organization.servers.get(&key) else { continue };
+            for tool in pinned.get(&key).into_iter().flatten() {
+                self.tool(&mut view, server, &key, entry, tool);
+            }
+            self.absent(&key, entry, pinned);
+            self.listed(&mut view, &key, entry);
+            view.servers.push((key, entry.clone()));
+        }
+        view
+    }
+
+    fn finding(&mut self, server: &ServerKey, tool: &str, fault: String) {
+        self.findings.push(ToolFinding { server: server.clone(), tool: tool.to_owned(), fault });
+    }
+
+    /// Names the tools that the space lists and the server, having answered, doesn't offer.
+    fn absent(&mut self, key: &ServerKey, entry: &SpaceServer, pinned: &HashMap<ServerKey, Vec<Pinned>>) {
+        let ToolAdmission::Listed(names) = &entry.tools else { return };
+        if !self.catalogue.servers.contains_key(key) {
+            return;
+        }
+        let offered: HashSet<&str> = pinned.get(key).into_iter().flatten().map(|tool| tool.definition.name.as_str()).collect();
+        for name in names.iter().filter(|name| !offered.contains(name.as_str())) {
+            self.finding(key, name, format!("space `{}` lists it, but the server doesn't offer it", self.space.id));
+        }
+    }
+
+    fn tool(&mut self, view: &mut SpaceView, server: &Server, key: &ServerKey, entry: &SpaceServer, tool: &Pinned) {
+        let own = &tool.definition.name;
+        let admitted = match &entry.tools {
+            ToolAdmission::All => true,
+            ToolAdmission::Listed(names) => names.contains(own),
+        };
+        if !admitted {
+            return;
+        }
+        let said = server.tools.get(own).cloned().unwrap_or_default();
+        let base = said.expose_as.as_ref().map_or(own.as_str(), ToolName::as_str);
+        let exposed = if entry.prefix { format!("{}{TOOL_SEPARATOR}{base}", entry.server) } else { base.to_owned() };
+        let Ok(exposed) = ToolName::new(&exposed) else {
+            let fault = format!("its exposed name `{exposed}` is not 1 to 64 of letters, digits, `_` and `-`: give it an `expose_as`");
+            self.finding(key, own, fault);
+            return;
+        };
+        if let Some(other) = view.tools.get(exposed.as_str()) {
+            let fault = format!(
+                "space `{}` already exposes `{exposed}` from server `{}`: give one of them an `expose_as`",
+                self.space.id, other.server.name
+            );
+            self.finding(key, own, fault);
+            return;
+        }
+        let class = said.class.unwrap_or(tool.definition.class);
+        if class > self.space.class_max {
+            let fault = format!(
+                "space `{}` is mandated {}, and this tool is {class}: it is refused; take it off the list or state its class",
+                self.space.id, self.space.class_max
+            );
+            self.finding(key, own, fault);
+        }
+        let view_of_tool = ToolView {
+            id: format!("{}{TOOL_SEPARATOR}{base}", entry.server),
+            server: key.clone(),
+            name: own.clone(),
+            arn: self.organization.tool_arn(self.space, &entry.server, own),
+            class,
+            risk: said.risk.unwrap_or_else(|| class.risk_default()),
+            categories: said.categories,
+            pin: tool.state.clone(),
+            digest: tool.definition.digest.clone(),
+            definition: renamed(&tool.definition.json, "name", exposed.as_str()),
+            schema: Arc::clone(&tool.definition.schema),
+            param_headers: tool.definition.param_headers.clone(),
+            exposed: exposed.clone(),
+        };
+        view.tools.insert(exposed.as_str().to_owned(), Arc::new(view_of_tool));
+    }
+
+    fn listed(&mut self, view: &mut SpaceView, key: &ServerKey, entry: &SpaceServer) {
+        let Some(live) = self.catalogue.servers.get(key) else { return };
+        let live = Arc::clone(live);
+        if entry.prompts {
+            for prompt in &live.prompts {
+                let exposed =
+                    if entry.prefix { format!("{}{TOOL_SEPARATOR}{}", entry.server, prompt.name) } else { prompt.name.clone() };
+                if view.prompts.iter().any(|other| other.exposed == exposed) {
+                    self.finding(key, &prompt.name, format!("space `{}` already exposes a prompt `{exposed}`", self.space.id));
+                    continue;
+                }
+                view.prompts.push(ListedView {
+                    id: format!("{}{TOOL_SEPARATOR}prompts/{}", entry.server, prompt.name),
+                    server: key.clone(),
+                    name: prompt.name.clone(),
+                    json: renamed(&prompt.json, "name", &exposed),
+                    exposed,
+                });
+            }
+        }
+        if entry.resources {
+            for (listed, into) in [(&live.resources, &mut view.resources), (&live.templates, &mut view.templates)] {
+                for resource in listed {
+                    if into.iter().any(|other| other.exposed == resource.name) {
+                        let fault = format!("space `{}` already exposes the resource `{}`", self.space.id, resource.name);
+                        self.findings.push(ToolFinding { server: key.clone(), tool: resource.name.clone(), fault });
+                        continue;
+                    }
+                    into.push(ListedView {
+                        exposed: resource.name.clone(),
+                        id: format!("{}{TOOL_SEPARATOR}resources/{}", entry.server, resource.name),
+                        server: key.clone(),
+                        name: resource.name.clone(),
+                        json: Arc::clone(&resource.json),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl SpaceView {
+    /// Which server knows a resource: the one that lists it, else the first whose template it could come from, else the only
+    /// server here whose resources are admitted.
+    pub fn resource_server(&self, uri: &str) -> Option<&ServerKey> {
+        let listed = self.resources.iter().find(|resource| resource.exposed == uri).map(|resource| &resource.server);
+        let templated = || {
+            let fits = |template: &&ListedView| remit_mcp::uri::template_matches(&template.exposed, uri);
+            self.templates.iter().find(fits).map(|template| &template.server)
+        };
+        let only = || {
+            let mut with = self.servers.iter().filter(|(_, entry)| entry.resources);
+            with.next().filter(|_| with.next().is_none()).map(|(key, _)| key)
+        };
+        listed.or_else(templated).or_else(only)
+    }
+
+    /// The prompt with this exposed name.
+    pub fn prompt(&self, exposed: &str) -> Option<&ListedView> {
+        self.prompts.iter().find(|prompt| prompt.exposed == exposed)
+    }
+}
+
+/// The JSON text with its root field `key` changed to `value`, every other byte kept.
+fn renamed(json: &Arc<str>, key: &str, value: &str) -> Arc<str> {
+    let bytes = json.as_bytes();
+    let Ok(spans) = scan(bytes, Limits::default()) else { return Arc::clone(json) };
+    let Some(span) = spans.get(bytes, &spans.root, 1, key) else { return Arc::clone(json) };
+    let mut splice = Splice::new();
+    splice.replace(span, quote(value));
+    String::from_utf8(splice.apply(bytes, spans.root)).map_or_else(|_| Arc::clone(json), Into::into)
+}

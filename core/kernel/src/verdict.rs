@@ -1,0 +1,222 @@
+//! What a decision says: a verdict, and one line for every layer that was asked.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::snapshot::ToolView;
+use remit_model::ServerKey;
+
+/// The layers, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Layer {
+    /// Authenticated, alive, not suspended, for this audience.
+    Identity,
+    /// Admitted by the space, pin intact, class within the mandate, quotas kept.
+    Space,
+    /// A registry row names agent and tool, and its maximum risk isn't exceeded.
+    ToolPolicy,
+    /// The arguments are what the pinned schema allows.
+    ArgumentSchema,
+}
+
+impl Layer {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "IDENTITY",
+            Self::Space => "SPACE",
+            Self::ToolPolicy => "TOOL_POLICY",
+            Self::ArgumentSchema => "ARGUMENT_SCHEMA",
+        }
+    }
+}
+
+/// What one layer says, in the words of AWS's request authorization details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Effect {
+    /// It agrees.
+    Allow,
+    /// It has nothing to say about this call.
+    NoImpact,
+    /// Nothing in it allows.
+    ImplicitDeny,
+    /// A statement in it denies.
+    ExplicitDeny,
+}
+
+impl Effect {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::NoImpact => "NO_IMPACT",
+            Self::ImplicitDeny => "IMPLICIT_DENY",
+            Self::ExplicitDeny => "EXPLICIT_DENY",
+        }
+    }
+
+    /// Whether the call may go on.
+    pub fn agrees(self) -> bool {
+        matches!(self, Self::Allow | Self::NoImpact)
+    }
+}
+
+/// What one layer said and by which statement.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerLine {
+    /// The layer.
+    #[serde(rename = "checkType")]
+    pub layer: Layer,
+    /// What it says.
+    pub effect: Effect,
+    /// The statement that decided, for people: never an argument's value.
+    pub statement: Cow<'static, str>,
+    /// Where the statement stands (file and line), if it stands anywhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Arc<str>>,
+}
+
+/// Why a call is denied, for machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No credential, or one that is not valid.
+    Unauthenticated,
+    /// The credential is for another space.
+    Audience,
+    /// No registry row names the agent, or no such agent exists.
+    UnknownAgent,
+    /// The agent has been suspended.
+    AgentSuspended,
+    /// The agent is not of this space.
+    NotInSpace,
+    /// The space doesn't list the tool.
+    ToolNotListed,
+    /// The tool's definition is not the one that was accepted.
+    ToolQuarantined,
+    /// The space's mandate excludes the tool's class.
+    ClassExceedsMandate,
+    /// A quota is used up.
+    QuotaExceeded,
+    /// No row allows this tool to this agent, or one forbids it.
+    ToolNotPermitted,
+    /// The tool's risk is above the row's maximum.
+    RiskExceedsPolicy,
+    /// The arguments break the tool's schema.
+    ArgumentsInvalid,
+    /// Something could not be found out.
+    CouldNotDecide,
+}
+
+impl Reason {
+    /// The code, as it is journalled.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Audience => "audience",
+            Self::UnknownAgent => "unknown_agent",
+            Self::AgentSuspended => "agent_suspended",
+            Self::NotInSpace => "not_in_space",
+            Self::ToolNotListed => "tool_not_listed",
+            Self::ToolQuarantined => "tool_quarantined",
+            Self::ClassExceedsMandate => "class_exceeds_mandate",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::ToolNotPermitted => "tool_not_permitted",
+            Self::RiskExceedsPolicy => "risk_exceeds_policy",
+            Self::ArgumentsInvalid => "arguments_invalid",
+            Self::CouldNotDecide => "could_not_decide",
+        }
+    }
+
+    /// The sentence that a caller sees; the first seed's three are among them, in its words.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "Not authenticated",
+            Self::Audience => "Token is for another audience",
+            Self::UnknownAgent => "Unknown agent",
+            Self::AgentSuspended => "Agent suspended",
+            Self::NotInSpace => "Agent not in this space",
+            Self::ToolNotListed => "Tool not listed in this space",
+            Self::ToolQuarantined => "Tool quarantined: its definition is not the accepted one",
+            Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
+            Self::QuotaExceeded => "Quota exceeded",
+            Self::ToolNotPermitted => "Tool not permitted",
+            Self::RiskExceedsPolicy => "Risk exceeds policy",
+            Self::ArgumentsInvalid => "Arguments break the tool's schema",
+            Self::CouldNotDecide => "Could not decide",
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why, for machines.
+    pub reason: Reason,
+    /// The layer that refused first.
+    pub layer: Layer,
+    /// Its statement.
+    pub statement: String,
+}
+
+/// The right to send one call upstream. It can't be made, copied or kept outside this crate: the only way to one is a decision
+/// that allows, and the only use is to give it away.
+#[derive(Debug)]
+pub struct Permit {
+    dispatch: Dispatch,
+}
+
+/// Where a permitted call goes.
+#[derive(Debug)]
+pub struct Dispatch {
+    /// The server.
+    pub server: ServerKey,
+    /// The name there of the tool or prompt, or the resource's URI.
+    pub name: String,
+    /// The tool, if it is one.
+    pub tool: Option<Arc<ToolView>>,
+}
+
+impl Permit {
+    pub(crate) fn new(dispatch: Dispatch) -> Self {
+        Self { dispatch }
+    }
+
+    /// Uses the permit up.
+    pub fn redeem(self) -> Dispatch {
+        self.dispatch
+    }
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may go.
+    Allow(Permit),
+    /// It may not.
+    Deny(Denial),
+}
+
+/// A verdict with what every layer said.
+#[derive(Debug)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The layers that were asked, in order.
+    pub layers: Vec<LayerLine>,
+    /// The tool's registered risk, raised by what the caller asked for; absent where there is no tool.
+    pub risk: Option<remit_model::Risk>,
+    /// The tool, if the space knows it.
+    pub tool: Option<Arc<ToolView>>,
+    /// The server that would be asked, if the space knows the target.
+    pub server: Option<ServerKey>,
+}
+
+impl Decision {
+    /// Whether it allows.
+    pub fn allows(&self) -> bool {
+        matches!(self.verdict, Verdict::Allow(_))
+    }
+}

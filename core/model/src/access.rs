@@ -1,0 +1,139 @@
+//! Spaces, agents and the rows that say which agent may call which tool.
+
+use crate::{AccountId, AgentId, Region, Risk, ServerName, SpaceId, ToolClass};
+
+/// An agent space: a logical security boundary inside an account, with one MCP endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    /// Its id, unique in the organization: the endpoint is `/spaces/<id>/mcp`.
+    pub id: SpaceId,
+    /// The account that it belongs to.
+    pub account: AccountId,
+    /// The region that it stands in.
+    pub region: Region,
+    /// The agents that may enter.
+    pub agents: Vec<AgentId>,
+    /// The servers that meet here, in order.
+    pub servers: Vec<SpaceServer>,
+    /// The highest class of tool that may be called here; `ReadOnly` is the read-only mandate.
+    pub class_max: ToolClass,
+    /// Its quotas.
+    pub quotas: Quotas,
+}
+
+/// One server in a space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpaceServer {
+    /// The server, of the space's own account.
+    pub server: ServerName,
+    /// The tools that are admitted.
+    pub tools: ToolAdmission,
+    /// Whether its prompts are admitted.
+    pub prompts: bool,
+    /// Whether its resources and resource templates are admitted.
+    pub resources: bool,
+    /// Whether names carry the server's prefix. At most one server of a space may go without.
+    pub prefix: bool,
+}
+
+/// Which of a server's tools a space admits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolAdmission {
+    /// These, by the server's own names.
+    Listed(Vec<String>),
+    /// Every tool that is pinned.
+    All,
+}
+
+/// Quotas of a space. Absent means without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quotas {
+    /// Calls under way at once, per agent and tool.
+    pub calls_concurrent_max: Option<u32>,
+    /// Calls started in a sliding minute, per agent and tool.
+    pub calls_per_minute_max: Option<u32>,
+    /// Sessions and streams held open at once, per agent.
+    pub sessions_max: Option<u32>,
+}
+
+/// A workload identity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// The account that it belongs to.
+    pub account: AccountId,
+    /// Who answers for it, such as an address.
+    pub owner: String,
+    /// How it proves who it is.
+    pub credentials: Vec<AgentCredential>,
+    /// Whether it has been suspended: it may do nothing then.
+    pub suspended: bool,
+}
+
+/// One way in which an agent proves who it is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentCredential {
+    /// A client secret that Remit made; its salted digest is in the store.
+    ClientSecret,
+    /// `private_key_jwt` with one of these keys: a JSON Web Key Set (RFC 7517), as JSON text.
+    Jwks(String),
+    /// A token of an external issuer whose claims pass the rules.
+    External {
+        /// The issuer's name in this configuration.
+        issuer: String,
+        /// All of these must hold.
+        rules: Vec<ClaimRule>,
+    },
+}
+
+/// A rule on one claim of an external token, in the words of AgentCore's custom claims.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRule {
+    /// The claim's name; dots descend into objects.
+    pub claim: String,
+    /// What it must be.
+    pub test: ClaimTest,
+}
+
+/// What a claim must be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimTest {
+    /// The claim is this text.
+    Equals(String),
+    /// The claim is a list that holds this text.
+    Contains(String),
+    /// The claim is a list that holds one of these texts.
+    ContainsAny(Vec<String>),
+}
+
+/// An external OpenID Connect issuer that is trusted to authenticate agents or users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issuer {
+    /// Its name in this configuration.
+    pub name: String,
+    /// The issuer identifier: its discovery document is at `<url>/.well-known/openid-configuration`.
+    pub url: String,
+    /// The audiences that are accepted besides the space's own address.
+    pub audiences: Vec<String>,
+    /// Whether loopback and private addresses may be asked for its documents.
+    pub network: crate::Network,
+    /// Whether its tokens may name the user in a delegation (RFC 8693 subject tokens).
+    pub users: bool,
+}
+
+/// One row of the tool policy registry: the first seed's table with its attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolPolicy {
+    /// The agent.
+    pub agent: AgentId,
+    /// An exposed tool name; `server___prompts/<name>` and `server___resources/<uri>` name the other primitives. A trailing
+    /// `*` stands for any rest.
+    pub tool: String,
+    /// Whether it may be called at all. A row that says no stands above every row that says yes.
+    pub allowed: bool,
+    /// The highest risk at which it may be called.
+    pub risk_max: Risk,
+    /// Where the row stands: file and line.
+    pub origin: String,
+}
