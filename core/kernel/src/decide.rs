@@ -21,7 +21,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     let risk = subject.as_ref().and_then(|subject| subject.risk(call.risk_requested));
     let mut asked = Asked { layers: Vec::with_capacity(4), denial: None, explain: call.explain };
 
-    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, now_secs));
+    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, subject.as_ref(), now_secs));
     asked.ask(Layer::Space, || space_layer(facts, space, principal, subject.as_ref(), call.target));
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
@@ -43,12 +43,34 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     Decision { verdict, layers: asked.layers, risk, tool, server }
 }
 
+/// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
+pub fn enter<'a>(snapshot: &Snapshot, facts: &'a Facts, space: &str, now_secs: u64) -> Result<&'a Principal, (Denial, Vec<LayerLine>)> {
+    let mut asked = Asked { layers: Vec::with_capacity(2), denial: None, explain: false };
+    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, None, now_secs));
+    asked.ask(Layer::Space, || match (snapshot.spaces.get(space), principal) {
+        (Some(space), Some(principal)) => member(space, principal),
+        _ => Finding::implicit(Reason::NotInSpace, "no such space"),
+    });
+    match (asked.denial, principal) {
+        (None, Some(principal)) => Ok(principal),
+        (Some(denial), _) => Err((denial, asked.layers)),
+        (None, None) => {
+            let statement = "nobody is identified".to_owned();
+            Err((Denial { reason: Reason::CouldNotDecide, layer: Layer::Identity, statement }, asked.layers))
+        }
+    }
+}
+
 /// Whether an agent would be shown this target: every layer that doesn't depend on arguments or on quotas agrees. One piece of
 /// code answers for the list and for the call.
 pub fn visible(snapshot: &Snapshot, space: &SpaceView, principal: &Principal, target: Target<'_>) -> bool {
     let Some(subject) = Subject::find(space, target) else { return false };
     let risk = subject.risk(None);
-    let admitted = admitted(space, principal, &subject).effect.agrees();
+    let reached = match (&subject, principal.class_max) {
+        (Subject::Tool(tool), Some(max)) => tool.class <= max,
+        _ => true,
+    };
+    let admitted = reached && admitted(space, principal, &subject).effect.agrees();
     admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees()
 }
 
@@ -157,7 +179,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, now_secs: u64) -> Finding<'a> {
+fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, subject: Option<&Subject<'_>>, now_secs: u64) -> Finding<'a> {
     let principal = match &facts.identity {
         Fact::Unknown(why) => return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}")),
         Fact::Known(Identity::Rejected(why)) => return Finding::implicit(Reason::Unauthenticated, why.clone()),
@@ -174,16 +196,28 @@ fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, now_secs: u64) -> Finding
         Some(Agent { suspended: true, .. }) => {
             Finding::explicit(Reason::AgentSuspended, format!("agent `{}` is suspended", principal.agent)).principal(principal)
         }
-        Some(_) => Finding::allow("authenticated").principal(principal),
+        Some(_) => match (principal.class_max, subject) {
+            (Some(max), Some(Subject::Tool(tool))) if tool.class > max => {
+                let statement = format!("the tool is {} and the credential's scopes reach {max}", tool.class);
+                Finding::implicit(Reason::InsufficientScope, statement).principal(principal)
+            }
+            _ => Finding::allow("authenticated").principal(principal),
+        },
+    }
+}
+
+fn member(space: &SpaceView, principal: &Principal) -> Finding<'static> {
+    if space.space.agents.contains(&principal.agent) {
+        Finding::allow("admitted by the space")
+    } else {
+        Finding::implicit(Reason::NotInSpace, format!("space `{}` doesn't list agent `{}`", space.space.id, principal.agent))
     }
 }
 
 /// Everything that the space says apart from quotas: the part that decides what is listed.
 fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>) -> Finding<'static> {
-    if !space.space.agents.contains(&principal.agent) {
-        return Finding::implicit(Reason::NotInSpace, format!("space `{}` doesn't list agent `{}`", space.space.id, principal.agent));
-    }
-    let Subject::Tool(tool) = subject else { return Finding::allow("admitted by the space") };
+    let member = member(space, principal);
+    let (true, Subject::Tool(tool)) = (member.effect.agrees(), subject) else { return member };
     match &tool.pin {
         PinState::Intact => {}
         PinState::New => return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it"),
@@ -197,7 +231,7 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>) -> 
         let statement = format!("the tool is {} and the space is mandated {}", tool.class, space.space.class_max);
         return Finding::explicit(Reason::ClassExceedsMandate, statement);
     }
-    Finding::allow("admitted by the space")
+    member
 }
 
 fn space_layer(

@@ -1,6 +1,6 @@
 //! What the shell gathered before a decision. A fact that could not be gathered is [`Fact::Unknown`].
 
-use remit_model::{AgentId, Risk};
+use remit_model::{AgentId, Risk, ToolClass};
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Principal {
     pub audiences: Vec<String>,
     /// Until when the credential is good, in seconds since the epoch.
     pub expires_at_secs: u64,
+    /// The highest class of tool that the credential's scopes reach; `None` if it isn't narrowed.
+    pub class_max: Option<ToolClass>,
 }
 
 /// Whether the caller could be authenticated.

@@ -14,7 +14,7 @@ pub mod snapshot;
 pub mod verdict;
 
 pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
-pub use decide::{decide, visible};
-pub use facts::{Call, Fact, Facts, Principal, QuotaUse, Target};
+pub use decide::{decide, enter, visible};
+pub use facts::{Call, Fact, Facts, Identity, Principal, QuotaUse, Target};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use verdict::{Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Verdict};

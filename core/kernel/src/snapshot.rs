@@ -1,6 +1,6 @@
 //! One compiled configuration: immutable, swapped whole.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use remit_mcp::header::ParamHeader;
@@ -34,8 +34,10 @@ pub struct SpaceView {
     pub space: Space,
     /// Its ARN.
     pub arn: String,
-    /// Tools that it admits, by exposed name, sorted.
-    pub tools: BTreeMap<String, Arc<ToolView>>,
+    /// Tools that it admits, by exposed name.
+    pub tools: HashMap<String, Arc<ToolView>>,
+    /// The same, in the order of the space's servers and of each server's own list.
+    pub tools_listed: Vec<Arc<ToolView>>,
     /// Prompts that it admits.
     pub prompts: Vec<ListedView>,
     /// Resources that it admits.
@@ -195,7 +197,8 @@ impl SpaceBuilder<'_> {
         let mut view = SpaceView {
             space: self.space.clone(),
             arn: self.organization.space_arn(self.space),
-            tools: BTreeMap::new(),
+            tools: HashMap::new(),
+            tools_listed: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
@@ -278,7 +281,9 @@ impl SpaceBuilder<'_> {
             param_headers: tool.definition.param_headers.clone(),
             exposed: exposed.clone(),
         };
-        view.tools.insert(exposed.as_str().to_owned(), Arc::new(view_of_tool));
+        let tool = Arc::new(view_of_tool);
+        view.tools_listed.push(Arc::clone(&tool));
+        view.tools.insert(exposed.as_str().to_owned(), tool);
     }
 
     fn listed(&mut self, view: &mut SpaceView, key: &ServerKey, entry: &SpaceServer) {

@@ -90,6 +90,8 @@ pub enum Reason {
     UnknownAgent,
     /// The agent has been suspended.
     AgentSuspended,
+    /// The credential's scopes don't reach the tool's class.
+    InsufficientScope,
     /// The agent is not of this space.
     NotInSpace,
     /// The space doesn't list the tool.
@@ -118,6 +120,7 @@ impl Reason {
             Self::Audience => "audience",
             Self::UnknownAgent => "unknown_agent",
             Self::AgentSuspended => "agent_suspended",
+            Self::InsufficientScope => "insufficient_scope",
             Self::NotInSpace => "not_in_space",
             Self::ToolNotListed => "tool_not_listed",
             Self::ToolQuarantined => "tool_quarantined",
@@ -137,6 +140,7 @@ impl Reason {
             Self::Audience => "Token is for another audience",
             Self::UnknownAgent => "Unknown agent",
             Self::AgentSuspended => "Agent suspended",
+            Self::InsufficientScope => "Token's scope does not reach this tool",
             Self::NotInSpace => "Agent not in this space",
             Self::ToolNotListed => "Tool not listed in this space",
             Self::ToolQuarantined => "Tool quarantined: its definition is not the accepted one",

@@ -167,7 +167,12 @@ impl Message {
         json::string(&self.body, &self.inner_span(outer, key)?)
     }
 
-    /// The keys of a field of `params`, with the spans of key and value.
+    /// The fields of `params`, with the spans of key and value.
+    pub fn param_fields(&self) -> Vec<json::Field> {
+        self.params.as_ref().map(|span| self.spans.fields(span, 2).cloned().collect()).unwrap_or_default()
+    }
+
+    /// The fields of a field of `params`, with the spans of key and value.
     pub fn inner_fields(&self, outer: &str) -> Vec<json::Field> {
         self.param_span(outer).map(|span| self.spans.fields(&span, 3).cloned().collect()).unwrap_or_default()
     }

@@ -125,6 +125,7 @@ fn principal(id: &str) -> Principal {
         credential_id: "t1".into(),
         audiences: vec![AUDIENCE.into()],
         expires_at_secs: 200,
+        class_max: None,
     }
 }
 
@@ -175,6 +176,9 @@ fn identity_is_checked_against_time_audience_and_suspension() {
     let args = r#"{"id":1}"#;
     assert_eq!(world.ask(&with(|who| who.expires_at_secs = 100), "desk___read", args), Err(Reason::Unauthenticated));
     assert_eq!(world.ask(&with(|who| who.audiences = vec!["http://other".into()]), "desk___read", args), Err(Reason::Audience));
+    let narrow = with(|who| who.class_max = Some(ToolClass::ReadOnly));
+    assert_eq!(world.ask(&narrow, "desk___read", args), Ok(()));
+    assert_eq!(world.ask(&narrow, "desk___write", args), Err(Reason::InsufficientScope));
     world.organization.agents.get_mut("agent-a").unwrap().suspended = true;
     assert_eq!(world.ask(&facts("agent-a"), "desk___read", args), Err(Reason::AgentSuspended));
 }

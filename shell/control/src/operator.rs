@@ -1,0 +1,140 @@
+//! The operator's HTTP interface: health and metrics for machines; servers, pins and explanations for whoever holds the operator's
+//! token.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use remit_mcp::canonical::sha256;
+use serde_json::{Value, json};
+
+/// The largest request, in bytes.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long a request may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A boxed future.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The data plane, as far as an operator reaches into it.
+pub trait Plane: Send + Sync {
+    /// Why it doesn't serve, if it doesn't.
+    fn ready(&self) -> Result<(), String>;
+    /// Prometheus' text format.
+    fn metrics(&self) -> Result<String, String>;
+    /// The snapshot in effect, spaces, servers, tools.
+    fn status(&self) -> Value;
+    /// One decision with every layer: the question's fields in, the decision out.
+    fn explain(&self, question: &Value) -> Result<Value, String>;
+    /// Accepts what a server shows now: `{server, tool?}` in, the tools out.
+    fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// Reads the configuration again.
+    fn reload<'a>(&'a self) -> Boxed<'a, Result<Value, Value>>;
+}
+
+/// The interface.
+#[derive(Clone)]
+pub struct Operator {
+    plane: Arc<dyn Plane>,
+    /// The digest of the token: the token itself is nowhere in memory.
+    token_digest: [u8; 32],
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Operator")
+    }
+}
+
+impl Operator {
+    /// An interface for whoever holds this token.
+    pub fn new(plane: Arc<dyn Plane>, token: &str) -> Self {
+        Self { plane, token_digest: sha256(token.as_bytes()) }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        match (parts.method.clone(), parts.uri.path()) {
+            (Method::GET, "/healthz") => return text(StatusCode::OK, "text/plain", "ok\n"),
+            (Method::GET, "/readyz") => {
+                return match self.plane.ready() {
+                    Ok(()) => text(StatusCode::OK, "text/plain", "ready\n"),
+                    Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
+                };
+            }
+            (Method::GET, "/metrics") => {
+                return match self.plane.metrics() {
+                    Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4", metrics),
+                    Err(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, &why),
+                };
+            }
+            _ => {}
+        }
+        if !self.authorized(parts.headers.get(AUTHORIZATION)) {
+            let mut response = problem(StatusCode::UNAUTHORIZED, "the operator's token is needed: `Authorization: Bearer …`");
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
+        let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
+        };
+        self.answer(&parts.method, parts.uri.path(), &body).await
+    }
+
+    async fn answer(&self, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {
+        let question = || serde_json::from_slice::<Value>(body).map_err(|error| format!("the body is not JSON: {error}"));
+        match (method, path) {
+            (&Method::GET, "/v1/status") => answer(StatusCode::OK, &self.plane.status()),
+            (&Method::POST, "/v1/explain") => match question().and_then(|question| self.plane.explain(&question)) {
+                Ok(decision) => answer(StatusCode::OK, &decision),
+                Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+            },
+            (&Method::POST, "/v1/pins/accept") => {
+                let question = match question() {
+                    Ok(question) => question,
+                    Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+                };
+                match self.plane.accept(&question).await {
+                    Ok(accepted) => answer(StatusCode::OK, &accepted),
+                    Err(why) => problem(StatusCode::CONFLICT, &why),
+                }
+            }
+            (&Method::POST, "/v1/reload") => match self.plane.reload().await {
+                Ok(applied) => answer(StatusCode::OK, &applied),
+                Err(faults) => answer(StatusCode::UNPROCESSABLE_ENTITY, &faults),
+            },
+            _ => problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        }
+    }
+
+    fn authorized(&self, header: Option<&HeaderValue>) -> bool {
+        let shown = header.and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        shown.is_some_and(|token| verify_slices_are_equal(&sha256(token.trim().as_bytes()), &self.token_digest).is_ok())
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    text(status, "application/json", body.to_string())
+}
+
+/// An error as RFC 9457 writes it.
+fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+    let body = json!({"title": status.canonical_reason().unwrap_or_default(), "status": status.as_u16(), "detail": detail});
+    text(status, "application/problem+json", body.to_string())
+}

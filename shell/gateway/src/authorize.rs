@@ -1,0 +1,207 @@
+//! `POST /authorize`: the same question for callers that enforce elsewhere. The first seed's shape, with its trust turned round: the
+//! agent comes from the token and the risk from the registry; what the body says of either can only make the answer stricter.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use remit_kernel::{Call, Decision, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
+use remit_mcp::json::{Limits, quote, scan};
+use remit_model::Risk;
+use serde_json::value::RawValue;
+
+use crate::Inner;
+use crate::body::Body;
+use crate::call::{json_status, read, unavailable};
+use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
+
+/// What a caller may say.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question<'a> {
+    tool_id: String,
+    agent_id: Option<String>,
+    requested_risk: Option<String>,
+    /// Which space, where the token is good for several.
+    space: Option<String>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// Answers one question.
+pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) -> Response<Body> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let body = match read(body, gateway.limits.body_bytes_max, gateway.limits.body_timeout).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let question = match question(&body) {
+        Ok(question) => question,
+        Err(fault) => return invalid(&fault),
+    };
+    let risk_requested = match question.requested_risk.as_deref().map(Risk::parse) {
+        None => None,
+        Some(Some(risk)) => Some(risk),
+        Some(None) => return invalid("`requested_risk` must be `low`, `medium`, `high` or `critical`"),
+    };
+    let authorization = parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    let identity = gateway.authenticate(authorization, "").await;
+    let space = match space(gateway, &identity, question.space.as_deref()) {
+        Ok(space) => space,
+        Err(fault) => return invalid(&fault),
+    };
+    decided(gateway, &parts.headers, &question, identity, space, risk_requested, started).await
+}
+
+fn question(body: &Bytes) -> Result<Question<'_>, String> {
+    scan(body, Limits::default()).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
+    serde_json::from_slice(body).map_err(|error| format!("the body must be {{tool_id, agent_id?, requested_risk?, arguments?, space?}}: {error}"))
+}
+
+/// The space that the token is for.
+fn space(gateway: &Inner, identity: &Fact<Identity>, said: Option<&str>) -> Result<String, String> {
+    let Fact::Known(Identity::Authenticated(principal)) = identity else { return Ok(said.unwrap_or_default().to_owned()) };
+    let state = gateway.state.load();
+    let own = |space: &&String| principal.audiences.contains(&gateway.space_address(space));
+    let mut spaces: Vec<&String> = state.snapshot.spaces.keys().filter(own).collect();
+    spaces.sort();
+    match (said, spaces.as_slice()) {
+        (Some(said), _) => Ok(said.to_owned()),
+        (None, [only]) => Ok((*only).clone()),
+        (None, []) => Ok(String::new()),
+        (None, _) => Err("the token is good for several spaces: name one as `space`".to_owned()),
+    }
+}
+
+async fn decided(
+    gateway: &Arc<Inner>,
+    headers: &HeaderMap,
+    question: &Question<'_>,
+    identity: Fact<Identity>,
+    space: String,
+    risk_requested: Option<Risk>,
+    started: Instant,
+) -> Response<Body> {
+    let (decision_id, at_ms) = match fresh_id() {
+        Ok(fresh) => fresh,
+        Err(error) => return unavailable("null", &error.to_string()),
+    };
+    let state = gateway.state.load_full();
+    let mut facts = Facts {
+        identity,
+        audience: gateway.space_address(&space),
+        quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }),
+    };
+    let agent = match &facts.identity {
+        Fact::Known(Identity::Authenticated(principal)) => Some(principal.agent.as_str().to_owned()),
+        _ => None,
+    };
+    if let (Some(said), Some(agent)) = (&question.agent_id, &agent) {
+        if said != agent {
+            facts.identity = Fact::Known(Identity::Rejected("`agent_id` is not the agent that the token names".to_owned()));
+        }
+    }
+    let place = agent.as_ref().and_then(|agent| {
+        let (fact, place) = gateway.quotas.take(&space, agent, &question.tool_id, at_ms);
+        facts.quota = fact;
+        place
+    });
+    let target = Target::Tool { name: &question.tool_id, arguments: question.arguments.map(RawValue::get) };
+    let decision = decide(&state.snapshot, &facts, &Call { space: &space, target, risk_requested, explain: true }, at_ms / 1000);
+    drop(place);
+    let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
+    let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
+    let entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version);
+    let stranger = agent.is_none();
+    let recorded = match stranger {
+        true => gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await,
+        false => gateway.recorder.decision(&decision_id, &trace, at_ms, entry).await.map(Some),
+    };
+    let index = match recorded {
+        Ok(index) => index,
+        Err(error) => return unavailable("null", &error.to_string()),
+    };
+    let names = Names {
+        agent: agent.unwrap_or_default(),
+        space: space.as_str().into(),
+        tool: clip(&question.tool_id).to_owned(),
+        server: decision.server.as_ref().map(|server| server.name.as_str().to_owned()).unwrap_or_default(),
+        method: "authorize".to_owned(),
+        protocol: "",
+        session: None,
+    };
+    let fields = shared(&decision, &decision_id, index);
+    match decision.verdict {
+        Verdict::Allow(permit) => {
+            // Whoever asked enforces: here nothing is sent, so the permit is given up.
+            drop(permit);
+            match Pending::new(&gateway.recorder, decision_id, trace, names, started).finish("answered", None).await {
+                Ok(()) => json_status(StatusCode::OK, format!("{{\"approved\":true,{fields}}}")),
+                Err(error) => unavailable("null", &error.to_string()),
+            }
+        }
+        Verdict::Deny(denial) => {
+            gateway.recorder.refused(&names, &trace, started, denial.reason.as_str());
+            let (status, detail) = match denial.reason {
+                Reason::Unauthenticated if mismatched => (StatusCode::FORBIDDEN, Reason::UnknownAgent.sentence()),
+                Reason::Unauthenticated | Reason::Audience => (StatusCode::UNAUTHORIZED, denial.reason.sentence()),
+                Reason::CouldNotDecide => (StatusCode::SERVICE_UNAVAILABLE, denial.reason.sentence()),
+                // The seed knows one word for both.
+                Reason::ToolNotListed => (StatusCode::FORBIDDEN, Reason::ToolNotPermitted.sentence()),
+                reason => (StatusCode::FORBIDDEN, reason.sentence()),
+            };
+            let body = format!(
+                "{{\"approved\":false,\"detail\":{},\"reason\":{},\"statement\":{},{fields}}}",
+                quote(detail),
+                quote(denial.reason.as_str()),
+                quote(&denial.statement)
+            );
+            let mut response = json_status(status, body);
+            if status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+            }
+            response
+        }
+    }
+}
+
+fn entry<'a>(question: &'a Question<'_>, decision: &'a Decision, agent: Option<&'a str>, space: &'a str, snapshot: u64) -> DecisionEntry<'a> {
+    let reason = match &decision.verdict {
+        Verdict::Deny(denial) => Some(denial.reason.as_str()),
+        Verdict::Allow(_) => None,
+    };
+    DecisionEntry {
+        agent,
+        user: None,
+        credential_id: None,
+        session: None,
+        space: clip(space),
+        server: decision.server.as_ref().map(ToString::to_string),
+        tool: Some(decision.tool.as_ref().map_or(clip(&question.tool_id), |tool| &tool.id)),
+        method: "authorize",
+        protocol: None,
+        arguments_digest: question.arguments.map(|arguments| digest(arguments.get().as_bytes())),
+        tool_digest: decision.tool.as_ref().map(|tool| tool.digest.as_str()),
+        risk: decision.risk.map(Risk::as_str),
+        class: decision.tool.as_ref().map(|tool| tool.class.as_str()),
+        verdict: if reason.is_none() { "ALLOW" } else { "DENY" },
+        reason,
+        layers: &decision.layers,
+        snapshot,
+    }
+}
+
+fn shared(decision: &Decision, decision_id: &str, index: Option<u64>) -> String {
+    let layers = serde_json::to_string(&decision.layers).unwrap_or_else(|_| "[]".to_owned());
+    let risk = decision.risk.map(|risk| format!(",\"risk\":\"{risk}\"")).unwrap_or_default();
+    let index = index.map(|index| format!(",\"journal_index\":{index}")).unwrap_or_default();
+    format!("\"decision_id\":{}{index}{risk},\"layers\":{layers}", quote(decision_id))
+}
+
+fn invalid(fault: &str) -> Response<Body> {
+    json_status(StatusCode::BAD_REQUEST, format!("{{\"approved\":false,\"detail\":{}}}", quote(fault)))
+}

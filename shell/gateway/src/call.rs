@@ -1,0 +1,906 @@
+//! The life of a request.
+//!
+//! ```text
+//! receive ─► authenticate ─► read ─► era ─► [ gather ─► decide ─► record ─► enforce ─► record ─► ] reply
+//!  edge.rs    authenticate    message  below     quota      kernel    journal   relay.rs   journal
+//! ```
+//!
+//! What has a target (a tool, a prompt, a resource, a task) takes the whole road. What has none (opening a session, listing, pinging)
+//! is answered here once the caller may enter the space, and never reaches a server on the caller's behalf.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use remit_kernel::verdict::{Layer, LayerLine};
+use remit_kernel::{Call, Decision, Denial, Fact, Facts, Identity, Principal, QuotaUse, Reason, SpaceView, Target, Verdict, decide, enter};
+use remit_mcp::canonical::sha256;
+use remit_mcp::json::{Limits, quote};
+use remit_mcp::version::meta;
+use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version, header};
+
+use crate::body::{Body, EventLog};
+use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
+use crate::relay::{Held, Relay};
+use crate::session::{Opening, Session};
+use crate::tasks::Task;
+use crate::{Inner, State, list, listen};
+
+/// How many messages one batch of 2025-03-26 may hold.
+const BATCH_MAX: usize = 32;
+/// The largest body of a caller that nobody knows, in bytes: enough for a record of what was tried.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
+/// The extension that tasks are, since 2026-07-28 (SEP-2663).
+const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Who calls, from where, under which configuration: fixed for the life of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) gateway: Arc<Inner>,
+    pub(crate) state: Arc<State>,
+    pub(crate) space: Arc<SpaceView>,
+    pub(crate) principal: Arc<Principal>,
+    /// Agent and user in one text: what sessions, tasks and states are bound to.
+    pub(crate) who: String,
+    pub(crate) client: Client,
+    /// The task that a request is about.
+    pub(crate) task_id: Option<String>,
+}
+
+/// The client, as its era has it.
+#[derive(Debug, Clone)]
+pub(crate) enum Client {
+    /// A session.
+    Legacy(Arc<Session>),
+    /// What the request itself says.
+    Modern(Arc<ModernClient>),
+}
+
+/// What a request of 2026-07-28 says of its client.
+#[derive(Debug)]
+pub(crate) struct ModernClient {
+    /// JSON text.
+    pub(crate) capabilities: String,
+    pub(crate) log_level: Option<String>,
+}
+
+impl Caller {
+    pub(crate) fn era(&self) -> Era {
+        match &self.client {
+            Client::Legacy(_) => Era::Legacy,
+            Client::Modern(_) => Era::Modern,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match &self.client {
+            Client::Legacy(session) => session.version,
+            Client::Modern(_) => Version::V20260728,
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> &str {
+        match &self.client {
+            Client::Legacy(session) => &session.capabilities,
+            Client::Modern(modern) => &modern.capabilities,
+        }
+    }
+
+    pub(crate) fn now_secs(&self) -> u64 {
+        crate::clock::now_ms() / 1000
+    }
+}
+
+/// A request that came in, before anybody looked at its body.
+struct Arrival {
+    gateway: Arc<Inner>,
+    state: Arc<State>,
+    space_id: String,
+    facts: Facts,
+    token_shown: bool,
+    headers: HeaderMap,
+    started: Instant,
+}
+
+/// Answers one request to a space's endpoint.
+pub(crate) async fn serve(gateway: &Arc<Inner>, space_id: &str, request: Request<Incoming>) -> Response<Body> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let state = gateway.state.load_full();
+    let audience = gateway.space_address(space_id);
+    let authorization = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    let identity = gateway.authenticate(authorization, &audience).await;
+    let arrival = Arrival {
+        gateway: Arc::clone(gateway),
+        state,
+        space_id: space_id.to_owned(),
+        facts: Facts { identity, audience, quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }) },
+        token_shown: authorization.is_some(),
+        headers: parts.headers,
+        started,
+    };
+    match parts.method {
+        Method::POST => arrival.post(body).await,
+        Method::GET => arrival.get().await,
+        Method::DELETE => arrival.delete().await,
+        _ => {
+            let mut response = json_status(StatusCode::METHOD_NOT_ALLOWED, RpcError::new(ErrorCode::InvalidRequest, "POST, GET or DELETE").answer("null"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+            response
+        }
+    }
+}
+
+impl Arrival {
+    fn known(&self) -> bool {
+        matches!(self.facts.identity, Fact::Known(Identity::Authenticated(_)))
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    async fn post(self, body: Incoming) -> Response<Body> {
+        let json = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !json.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            let error = RpcError::new(ErrorCode::InvalidRequest, "`Content-Type` must be application/json");
+            return json_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.answer("null"));
+        }
+        let bytes_max = if self.known() { self.gateway.limits.body_bytes_max } else { STRANGER_BYTES_MAX };
+        let body = match read(body, bytes_max, self.gateway.limits.body_timeout).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
+        };
+        if let Some(batch) = remit_mcp::message::batch(&body, BATCH_MAX, Limits::default()) {
+            return self.batch(batch).await;
+        }
+        let message = match Message::parse(body, Limits::default()) {
+            Ok(message) => message,
+            Err(error) => return unreadable(&error),
+        };
+        self.message(message).await
+    }
+
+    /// A batch (2025-03-26 only): its requests are answered together, in order.
+    async fn batch(self, batch: Result<Vec<Message>, MessageError>) -> Response<Body> {
+        let messages = match batch {
+            Ok(messages) => messages,
+            Err(error) => return unreadable(&error),
+        };
+        let caller = match self.enter("batch").await {
+            Ok(principal) => self.session(principal),
+            Err(refused) => return *refused,
+        };
+        let caller = match caller {
+            Ok(caller) if caller.version() == Version::V20250326 => caller,
+            Ok(_) => {
+                let error = RpcError::new(ErrorCode::InvalidRequest, "batches were removed from the protocol in 2025-06-18");
+                return json_status(StatusCode::BAD_REQUEST, error.answer("null"));
+            }
+            Err(refused) => return *refused,
+        };
+        let mut answers: Vec<Bytes> = Vec::new();
+        for message in messages {
+            let is_request = message.kind() == Kind::Request;
+            let response = self.legacy(caller.clone(), message).await;
+            if !is_request {
+                continue;
+            }
+            answers.extend(last_message(response).await);
+        }
+        if answers.is_empty() {
+            return empty(StatusCode::ACCEPTED);
+        }
+        let all: Vec<&str> = answers.iter().filter_map(|answer| std::str::from_utf8(answer).ok()).collect();
+        json_status(StatusCode::OK, format!("[{}]", all.join(",")).into_bytes())
+    }
+
+    /// Finds the era (2026-07-28, "Backward compatibility"): what a request says of itself decides, not what it asks for.
+    async fn message(self, message: Message) -> Response<Body> {
+        let header = self.header(&PROTOCOL_VERSION).map(str::to_owned);
+        let said = message.inner_str("_meta", meta::PROTOCOL_VERSION).map(std::borrow::Cow::into_owned);
+        let legacy_header = header.as_deref().and_then(Version::parse).is_some_and(|version| version.era() == Era::Legacy);
+        let in_session = self.headers.contains_key(SESSION_ID);
+        let opens = message.kind() == Kind::Request && message.method() == "initialize";
+        let modern = said.is_some() || header.as_deref() == Some(Version::V20260728.as_str());
+        if modern && !(in_session && legacy_header) {
+            return self.modern(message, header.as_deref(), said.as_deref()).await;
+        }
+        if let Some(header) = header.as_deref().filter(|header| Version::parse(header).is_none() && *header != "2024-11-05") {
+            return unsupported_version(message.id().unwrap_or("null"), header);
+        }
+        if opens && !in_session {
+            return self.initialize(&message).await;
+        }
+        let principal = match self.enter_for(&message).await {
+            Ok(principal) => principal,
+            Err(refused) => return *refused,
+        };
+        match self.session(principal) {
+            Ok(caller) => self.legacy(caller, message).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// The caller in the session that the request names.
+    fn session(&self, principal: Arc<Principal>) -> Result<Caller, Box<Response<Body>>> {
+        let who = who(&principal);
+        let Some(id) = self.header(&SESSION_ID) else {
+            let error = RpcError::new(ErrorCode::InvalidRequest, "`Mcp-Session-Id` is missing: open a session with `initialize`, or speak 2026-07-28");
+            return Err(Box::new(json_status(StatusCode::BAD_REQUEST, error.answer("null"))));
+        };
+        let Some(session) = self.gateway.sessions.get(id, &who, &self.space_id) else {
+            let error = RpcError::new(ErrorCode::InvalidRequest, "no such session");
+            return Err(Box::new(json_status(StatusCode::NOT_FOUND, error.answer("null"))));
+        };
+        self.caller(principal, Client::Legacy(session))
+    }
+
+    fn caller(&self, principal: Arc<Principal>, client: Client) -> Result<Caller, Box<Response<Body>>> {
+        let Some(space) = self.state.snapshot.spaces.get(&self.space_id).cloned() else {
+            return Err(Box::new(json_status(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::InvalidRequest, "no such space").answer("null"))));
+        };
+        let who = who(&principal);
+        Ok(Caller { gateway: Arc::clone(&self.gateway), state: Arc::clone(&self.state), space, principal, who, client, task_id: None })
+    }
+
+    /// Lets the caller in, or records and answers why not.
+    async fn enter(&self, method: &str) -> Result<Arc<Principal>, Box<Response<Body>>> {
+        let now_secs = crate::clock::now_ms() / 1000;
+        match enter(&self.state.snapshot, &self.facts, &self.space_id, now_secs) {
+            Ok(principal) => Ok(Arc::new(principal.clone())),
+            Err((denial, layers)) => Err(Box::new(self.shut_out(method, None, &denial, &layers).await)),
+        }
+    }
+
+    /// The same for a message. A stranger's call of a tool is decided as one, so that the record says which tool was tried.
+    async fn enter_for(&self, message: &Message) -> Result<Arc<Principal>, Box<Response<Body>>> {
+        let now_secs = crate::clock::now_ms() / 1000;
+        match enter(&self.state.snapshot, &self.facts, &self.space_id, now_secs) {
+            Ok(principal) => Ok(Arc::new(principal.clone())),
+            Err((denial, layers)) => Err(Box::new(self.shut_out(message.method(), Some(message), &denial, &layers).await)),
+        }
+    }
+
+    async fn shut_out(&self, method: &str, message: Option<&Message>, denial: &Denial, layers: &[LayerLine]) -> Response<Body> {
+        let id = message.and_then(Message::id).unwrap_or("null");
+        let agent = match &self.facts.identity {
+            Fact::Known(Identity::Authenticated(principal)) => Some(principal.agent.as_str()),
+            _ => None,
+        };
+        let tool = message.and_then(|message| message.param_str("name").or_else(|| message.param_str("uri")));
+        let answer = match fresh_id() {
+            Err(error) => return unavailable(id, &error.to_string()),
+            Ok((decision_id, at_ms)) => {
+                let trace = Trace::read(self.header(&TRACEPARENT), &decision_id);
+                let entry = DecisionEntry {
+                    agent,
+                    user: None,
+                    credential_id: None,
+                    session: None,
+                    space: clip(&self.space_id),
+                    server: None,
+                    tool: tool.as_deref().map(clip),
+                    method: clip(method),
+                    protocol: None,
+                    arguments_digest: None,
+                    tool_digest: None,
+                    risk: None,
+                    class: None,
+                    verdict: "DENY",
+                    reason: Some(denial.reason.as_str()),
+                    layers,
+                    snapshot: self.state.snapshot.version,
+                };
+                let recorded = self.gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await;
+                let names = self.names(agent.unwrap_or_default(), tool.as_deref().unwrap_or_default(), method);
+                self.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
+                match recorded {
+                    Ok(index) => denial_error(denial, layers, &decision_id, index),
+                    Err(error) => return unavailable(id, &error.to_string()),
+                }
+            }
+        };
+        self.challenge(denial.reason, &[], json_status(StatusCode::FORBIDDEN, answer.answer(id)))
+    }
+
+    fn names(&self, agent: &str, tool: &str, method: &str) -> Names {
+        Names {
+            agent: agent.to_owned(),
+            space: self.space_id.as_str().into(),
+            tool: clip(tool).to_owned(),
+            server: String::new(),
+            method: clip(method).to_owned(),
+            protocol: "",
+            session: None,
+        }
+    }
+
+    /// Gives a refusal the status and the challenge that its reason demands (RFC 6750, RFC 9728).
+    fn challenge(&self, reason: Reason, scopes: &[&str], mut response: Response<Body>) -> Response<Body> {
+        let metadata = quote(&self.gateway.resource_metadata_address(&self.space_id));
+        let text = match reason {
+            Reason::Unauthenticated | Reason::Audience => {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                let error = if self.token_shown { ", error=\"invalid_token\"" } else { "" };
+                format!("Bearer resource_metadata={metadata}{error}")
+            }
+            Reason::InsufficientScope => {
+                *response.status_mut() = StatusCode::FORBIDDEN;
+                format!("Bearer error=\"insufficient_scope\", scope={}, resource_metadata={metadata}", quote(&scopes.join(" ")))
+            }
+            Reason::CouldNotDecide => {
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                return response;
+            }
+            _ => return response,
+        };
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+
+    /// Follows what belongs to no request, or takes up a stream that was lost.
+    async fn get(self) -> Response<Body> {
+        let principal = match self.enter("GET").await {
+            Ok(principal) => principal,
+            Err(refused) => return *refused,
+        };
+        if self.header(&PROTOCOL_VERSION) == Some(Version::V20260728.as_str()) {
+            let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let caller = match self.session(principal) {
+            Ok(caller) => caller,
+            Err(refused) => return *refused,
+        };
+        let Client::Legacy(session) = &caller.client else { return empty(StatusCode::BAD_REQUEST) };
+        if let Some(last) = self.header(&LAST_EVENT_ID) {
+            return match session.find_stream(last) {
+                Some((stream, number)) => events(&stream, Some(number)),
+                None => json_status(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::InvalidRequest, "no such event").answer("null")),
+            };
+        }
+        listen::session_listens(&caller.gateway, &caller.state, session);
+        events(&session.outbound, None)
+    }
+
+    async fn delete(self) -> Response<Body> {
+        let principal = match self.enter("DELETE").await {
+            Ok(principal) => principal,
+            Err(refused) => return *refused,
+        };
+        match self.session(principal) {
+            Ok(Caller { client: Client::Legacy(session), gateway, .. }) => {
+                gateway.sessions.end(&session);
+                empty(StatusCode::OK)
+            }
+            Ok(_) => empty(StatusCode::METHOD_NOT_ALLOWED),
+            Err(refused) => *refused,
+        }
+    }
+
+    /// Opens a session.
+    async fn initialize(self, message: &Message) -> Response<Body> {
+        let id = message.id().unwrap_or("null");
+        let principal = match self.enter_for(message).await {
+            Ok(principal) => principal,
+            Err(refused) => return *refused,
+        };
+        let Some(requested) = message.param_str("protocolVersion") else {
+            return answer_rpc(Era::Legacy, id, &RpcError::new(ErrorCode::InvalidParams, "`protocolVersion` is missing"));
+        };
+        let Some(space) = self.state.snapshot.spaces.get(&self.space_id) else { return empty(StatusCode::NOT_FOUND) };
+        let version = Version::negotiate(&requested);
+        let object = |text: Option<&str>| text.filter(|text| text.starts_with('{')).unwrap_or("{}").to_owned();
+        let opening = Opening {
+            space: self.space_id.as_str().into(),
+            who: who(&principal),
+            agent: principal.agent.as_str().to_owned(),
+            version,
+            capabilities: object(message.param("capabilities")),
+            client_info: object(message.param("clientInfo")),
+        };
+        let session = match self.gateway.sessions.open(opening, space.space.quotas.sessions_max) {
+            Ok(session) => session,
+            Err(why) => {
+                let error = RpcError::new(ErrorCode::Internal, format!("no session could be opened: {why:?}"));
+                return json_status(StatusCode::SERVICE_UNAVAILABLE, error.answer(id));
+            }
+        };
+        let result = list::initialize(&self.gateway, &self.state, space, version);
+        let mut response = json_status(StatusCode::OK, remit_mcp::error::result_answer(id, &result));
+        if let Ok(value) = HeaderValue::from_str(&session.id) {
+            response.headers_mut().insert(SESSION_ID, value);
+        }
+        response
+    }
+
+    /// A message of the session era.
+    async fn legacy(&self, caller: Caller, message: Message) -> Response<Body> {
+        let Client::Legacy(session) = caller.client.clone() else { return empty(StatusCode::BAD_REQUEST) };
+        match message.kind() {
+            Kind::Response | Kind::Error => {
+                session.answered(message);
+                empty(StatusCode::ACCEPTED)
+            }
+            Kind::Notification => {
+                listen::client_notifies(&caller, &session, &message).await;
+                empty(StatusCode::ACCEPTED)
+            }
+            Kind::Request => {
+                let id = message.id().unwrap_or("null").to_owned();
+                let local = match message.method() {
+                    "ping" => Some(Ok("{}".to_owned())),
+                    "logging/setLevel" => Some(listen::client_sets_level(&caller, &session, &message).await),
+                    "tasks/list" => Some(list::tasks(&caller, &message).await),
+                    method => list::answer(&caller, method, &message),
+                };
+                match local {
+                    Some(Ok(result)) => json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &result)),
+                    Some(Err(error)) => answer_rpc(Era::Legacy, &id, &error),
+                    None => self.target(caller, message).await,
+                }
+            }
+        }
+    }
+
+    /// A message of 2026-07-28.
+    async fn modern(self, message: Message, header: Option<&str>, said: Option<&str>) -> Response<Body> {
+        let id = message.id().unwrap_or("null").to_owned();
+        let principal = match self.enter_for(&message).await {
+            Ok(principal) => principal,
+            Err(refused) => return *refused,
+        };
+        match message.kind() {
+            Kind::Request => {}
+            Kind::Notification => return empty(StatusCode::ACCEPTED),
+            Kind::Response | Kind::Error => {
+                let error = RpcError::new(ErrorCode::InvalidRequest, "2026-07-28 has no requests from server to client: nothing waits for a response");
+                return json_status(StatusCode::BAD_REQUEST, error.answer("null"));
+            }
+        }
+        if let Some(refused) = checked_meta(&message, header, said) {
+            return refused;
+        }
+        if !list::MODERN_METHODS.contains(&message.method()) {
+            return answer_rpc(Era::Modern, &id, &RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(message.method()))));
+        }
+        if let Err(error) = self.checked_headers(&message) {
+            return answer_rpc(Era::Modern, &id, &error);
+        }
+        let client = ModernClient {
+            capabilities: message.meta(meta::CLIENT_CAPABILITIES).unwrap_or("{}").to_owned(),
+            log_level: message.inner_str("_meta", meta::LOG_LEVEL).map(std::borrow::Cow::into_owned),
+        };
+        let caller = match self.caller(principal, Client::Modern(Arc::new(client))) {
+            Ok(caller) => caller,
+            Err(refused) => return *refused,
+        };
+        if message.method() == "subscriptions/listen" {
+            return listen::subscribe(&caller, &message);
+        }
+        match list::answer(&caller, message.method(), &message) {
+            Some(Ok(result)) => json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &result)),
+            Some(Err(error)) => answer_rpc(Era::Modern, &id, &error),
+            None => self.target(caller, message).await,
+        }
+    }
+
+    /// The headers that repeat the body: checked before any policy looks at the call.
+    fn checked_headers(&self, message: &Message) -> Result<(), RpcError> {
+        let mismatch = |what: String| RpcError::new(ErrorCode::HeaderMismatch, what);
+        match self.header(&MCP_METHOD).map(str::trim) {
+            Some(method) if method == message.method() => {}
+            Some(_) => return Err(mismatch("`Mcp-Method` contradicts the body's `method`".to_owned())),
+            None => return Err(mismatch("`Mcp-Method` is missing".to_owned())),
+        }
+        let Some(name) = header::name(message) else { return Ok(()) };
+        let shown = self.header(&MCP_NAME).ok_or_else(|| mismatch("`Mcp-Name` is missing".to_owned()))?;
+        match header::decode(shown) {
+            Some(shown) if shown == name => Ok(()),
+            Some(_) => Err(mismatch("`Mcp-Name` contradicts the body".to_owned())),
+            None => Err(mismatch("`Mcp-Name` can't be decoded".to_owned())),
+        }
+    }
+
+    /// `Mcp-Param-*` against the arguments, for a tool whose schema marks some.
+    fn checked_params(&self, tool: &remit_kernel::ToolView, message: &Message) -> Result<(), RpcError> {
+        let mismatch = |what: String| RpcError::new(ErrorCode::HeaderMismatch, what);
+        if tool.param_headers.is_empty() {
+            return Ok(());
+        }
+        let arguments: serde_json::Value = message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        for mark in &tool.param_headers {
+            let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
+            let value = arguments.pointer(&pointer).filter(|value| !value.is_null()).map(ToString::to_string);
+            let name = format!("Mcp-Param-{}", mark.header);
+            match (self.headers.get(&name), value) {
+                (None, None) => {}
+                (None, Some(_)) => return Err(mismatch(format!("`{name}` is missing"))),
+                (Some(_), None) => return Err(mismatch(format!("`{name}` names an argument that the body doesn't have"))),
+                (Some(shown), Some(value)) => {
+                    let decoded = shown.to_str().ok().and_then(header::decode);
+                    if !decoded.is_some_and(|shown| header::param_agrees(&shown, &value)) {
+                        return Err(mismatch(format!("`{name}` contradicts the body or can't be decoded")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole road: gather, decide, record, enforce.
+    async fn target(&self, mut caller: Caller, message: Message) -> Response<Body> {
+        let era = caller.era();
+        let id = message.id().unwrap_or("null").to_owned();
+        // Gather.
+        let asked = match Asked::find(&caller, &message) {
+            Ok(asked) => asked,
+            Err(error) => return answer_rpc(era, &id, &error),
+        };
+        caller.task_id = asked.task_id.clone();
+        let mut facts = self.facts.clone();
+        let place = self.take_place(&caller, &asked, &mut facts);
+        let (decision_id, at_ms) = match fresh_id() {
+            Ok(fresh) => fresh,
+            Err(error) => return unavailable(&id, &error.to_string()),
+        };
+        let traceparent = message.inner_str("_meta", "traceparent");
+        let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
+        // Decide.
+        let call = Call { space: &self.space_id, target: asked.target(), risk_requested: None, explain: false };
+        let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
+        if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows()) {
+            if let Err(error) = self.checked_params(tool, &message) {
+                return answer_rpc(era, &id, &error);
+            }
+        }
+        // Record.
+        let names = caller_names(&caller, &asked, &decision, message.method());
+        let recorded = self.record(&caller, &asked, &message, &decision, &decision_id, &trace, at_ms).await;
+        let index = match recorded {
+            Ok(index) => index,
+            Err(error) => return unavailable(&id, &error.to_string()),
+        };
+        // Enforce.
+        match decision.verdict {
+            Verdict::Deny(denial) => {
+                caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
+                let scopes = decision.tool.as_ref().map(|tool| scopes(tool.class)).unwrap_or_default();
+                let refused = refusal(&caller, &message, &denial, &decision.layers, &decision_id, index);
+                self.challenge(denial.reason, &scopes, refused)
+            }
+            Verdict::Allow(permit) => {
+                let dispatch = permit.redeem();
+                let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started);
+                let Some(upstream) = caller.state.upstreams.get(&dispatch.server).cloned() else {
+                    let error = RpcError::new(ErrorCode::Internal, format!("server `{}` is not there", dispatch.server.name));
+                    return match pending.finish("unreachable", None).await {
+                        Ok(()) => answer_rpc(era, &id, &error),
+                        Err(error) => unavailable(&id, &error.to_string()),
+                    };
+                };
+                let session = match &caller.client {
+                    Client::Legacy(session) => Some(Arc::clone(session)),
+                    Client::Modern(_) => None,
+                };
+                if matches!(message.method(), "resources/subscribe" | "resources/unsubscribe") {
+                    return listen::client_subscribes(caller, message, pending, upstream).await;
+                }
+                let cancel = match &session {
+                    None => None,
+                    Some(session) => match session.call(&id) {
+                        Some(cancel) => Some(cancel),
+                        None => {
+                            let _ = pending.finish("error", None).await;
+                            return answer_rpc(era, &id, &RpcError::new(ErrorCode::InvalidRequest, "a request with this id is under way in the session"));
+                        }
+                    },
+                };
+                let relay = Relay { caller, message, dispatch, pending, held: Held { quota: place, slot: None }, cancel, what: asked.what, upstream };
+                // A session outlives its connections, and so do its calls.
+                if session.is_some() { crate::detach::detached(relay.run()).await } else { relay.run().await }
+            }
+        }
+    }
+
+    fn take_place(&self, caller: &Caller, asked: &Asked, facts: &mut Facts) -> Option<crate::quota::Place> {
+        let quotas = &caller.space.space.quotas;
+        if quotas.calls_concurrent_max.is_none() && quotas.calls_per_minute_max.is_none() {
+            return None;
+        }
+        let (fact, place) = caller.gateway.quotas.take(&self.space_id, caller.principal.agent.as_str(), &asked.name, crate::clock::now_ms());
+        facts.quota = fact;
+        place
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is one field of the entry")]
+    async fn record(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        message: &Message,
+        decision: &Decision,
+        decision_id: &str,
+        trace: &Trace,
+        at_ms: u64,
+    ) -> Result<u64, crate::record::Unrecorded> {
+        let (verdict, reason) = match &decision.verdict {
+            Verdict::Allow(_) => ("ALLOW", None),
+            Verdict::Deny(denial) => ("DENY", Some(denial.reason.as_str())),
+        };
+        let session = match &caller.client {
+            // A session's id is a capability of its holder: the record names it without giving it away.
+            Client::Legacy(session) => session.id.get(..8),
+            Client::Modern(_) => None,
+        };
+        let tool = decision.tool.as_ref();
+        let entry = DecisionEntry {
+            agent: Some(caller.principal.agent.as_str()),
+            user: caller.principal.user.as_deref(),
+            credential_id: Some(&caller.principal.credential_id),
+            session,
+            space: &self.space_id,
+            server: decision.server.as_ref().map(ToString::to_string),
+            tool: Some(tool.map_or(clip(&asked.name), |tool| &tool.id)),
+            method: message.method(),
+            protocol: Some(caller.version().as_str()),
+            arguments_digest: message.param("arguments").map(|arguments| digest(arguments.as_bytes())),
+            tool_digest: tool.map(|tool| tool.digest.as_str()),
+            risk: decision.risk.map(remit_model::Risk::as_str),
+            class: tool.map(|tool| tool.class.as_str()),
+            verdict,
+            reason,
+            layers: &decision.layers,
+            snapshot: caller.state.snapshot.version,
+        };
+        caller.gateway.recorder.decision(decision_id, trace, at_ms, entry).await
+    }
+}
+
+/// What a request with a target asks for.
+struct Asked {
+    kind: AskedKind,
+    name: String,
+    arguments: Option<String>,
+    task_id: Option<String>,
+    /// The digest of method, name and arguments.
+    what: [u8; 32],
+}
+
+#[derive(Clone, Copy)]
+enum AskedKind {
+    Tool,
+    Prompt,
+    Resource,
+}
+
+impl Asked {
+    fn find(caller: &Caller, message: &Message) -> Result<Self, RpcError> {
+        let missing = |field: &str| RpcError::new(ErrorCode::InvalidParams, format!("`params.{field}` is missing or no string"));
+        let text = |field: &str| message.param_str(field).map(std::borrow::Cow::into_owned).ok_or_else(|| missing(field));
+        let mut task_id = None;
+        let (kind, name, arguments) = match message.method() {
+            "tools/call" => (AskedKind::Tool, text("name")?, Some(message.param("arguments").unwrap_or("{}").to_owned())),
+            "prompts/get" => (AskedKind::Prompt, text("name")?, None),
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => (AskedKind::Resource, text("uri")?, None),
+            "completion/complete" => match message.inner_str("ref", "type").as_deref() {
+                Some("ref/prompt") => (AskedKind::Prompt, message.inner_str("ref", "name").ok_or_else(|| missing("ref.name"))?.into_owned(), None),
+                Some("ref/resource") => (AskedKind::Resource, message.inner_str("ref", "uri").ok_or_else(|| missing("ref.uri"))?.into_owned(), None),
+                _ => return Err(missing("ref.type")),
+            },
+            "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" => {
+                let id = text("taskId")?;
+                let task = task(caller, &id)?;
+                task_id = Some(id);
+                (AskedKind::Tool, task.tool, None)
+            }
+            method => return Err(RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(method)))),
+        };
+        let what = sha256(format!("{}\n{name}\n{}", message.method(), arguments.as_deref().unwrap_or_default()).as_bytes());
+        Ok(Self { kind, name, arguments, task_id, what })
+    }
+
+    fn target(&self) -> Target<'_> {
+        match self.kind {
+            AskedKind::Tool => Target::Tool { name: &self.name, arguments: self.arguments.as_deref() },
+            AskedKind::Prompt => Target::Prompt(&self.name),
+            AskedKind::Resource => Target::Resource(&self.name),
+        }
+    }
+}
+
+/// The caller's own task of this id.
+fn task(caller: &Caller, id: &str) -> Result<Task, RpcError> {
+    if caller.era() == Era::Modern && !declares_tasks(caller.capabilities()) {
+        let needed = format!("{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}", quote(TASKS_EXTENSION));
+        return Err(RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed));
+    }
+    let found = caller.gateway.tasks.get(caller.space.space.id.as_str(), id, &caller.who);
+    found.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "no such task"))
+}
+
+fn declares_tasks(capabilities: &str) -> bool {
+    let all: serde_json::Value = serde_json::from_str(capabilities).unwrap_or_default();
+    all.get("extensions").and_then(|extensions| extensions.get(TASKS_EXTENSION)).is_some()
+}
+
+/// What 2026-07-28 demands of `_meta`, in the order in which it is to be reported.
+fn checked_meta(message: &Message, header: Option<&str>, said: Option<&str>) -> Option<Response<Body>> {
+    let id = message.id().unwrap_or("null");
+    let Some(said) = said else {
+        let error = RpcError::new(ErrorCode::InvalidParams, format!("`params._meta` must hold `{}`", meta::PROTOCOL_VERSION));
+        return Some(answer_rpc(Era::Modern, id, &error));
+    };
+    if header != Some(said) {
+        let error = RpcError::new(ErrorCode::HeaderMismatch, "`MCP-Protocol-Version` contradicts the body, or is missing");
+        return Some(answer_rpc(Era::Modern, id, &error));
+    }
+    if Version::parse(said).is_none_or(|version| version.era() == Era::Legacy) {
+        return Some(unsupported_version(id, said));
+    }
+    if !message.meta(meta::CLIENT_CAPABILITIES).is_some_and(|text| text.starts_with('{')) {
+        let error = RpcError::new(ErrorCode::InvalidParams, format!("`params._meta` must hold `{}`, an object", meta::CLIENT_CAPABILITIES));
+        return Some(answer_rpc(Era::Modern, id, &error));
+    }
+    None
+}
+
+fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
+    let all: Vec<String> = Version::ALL.iter().rev().map(|version| quote(version.as_str())).collect();
+    let data = format!("{{\"requested\":{},\"supported\":[{}]}}", quote(clip(requested)), all.join(","));
+    answer_rpc(Era::Modern, id, &RpcError::new(ErrorCode::UnsupportedVersion, "this protocol version is not spoken here").data(data))
+}
+
+/// The scopes that a tool of this class needs, all at once.
+fn scopes(class: remit_model::ToolClass) -> Vec<&'static str> {
+    match class {
+        remit_model::ToolClass::ReadOnly => vec!["mcp:read"],
+        remit_model::ToolClass::Mutative => vec!["mcp:read", "mcp:write"],
+        remit_model::ToolClass::Destructive => vec!["mcp:read", "mcp:write", "mcp:destroy"],
+    }
+}
+
+/// Agent and user in one text.
+pub(crate) fn who(principal: &Principal) -> String {
+    format!("{}\u{1f}{}", principal.agent, principal.user.as_deref().unwrap_or_default())
+}
+
+fn caller_names(caller: &Caller, asked: &Asked, decision: &Decision, method: &str) -> Names {
+    Names {
+        agent: caller.principal.agent.as_str().to_owned(),
+        space: caller.space.space.id.as_str().into(),
+        tool: decision.tool.as_ref().map_or_else(|| clip(&asked.name).to_owned(), |tool| tool.id.clone()),
+        server: decision.server.as_ref().map(|server| server.name.as_str().to_owned()).unwrap_or_default(),
+        method: method.to_owned(),
+        protocol: caller.version().as_str(),
+        session: match &caller.client {
+            Client::Legacy(session) => session.id.get(..8).map(str::to_owned),
+            Client::Modern(_) => None,
+        },
+    }
+}
+
+/// A denial as the error that the caller sees: why, which layer, and the entry that proves it.
+pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &str, index: Option<u64>) -> RpcError {
+    let code = if denial.reason == Reason::ToolNotListed { ErrorCode::InvalidParams } else { ErrorCode::Denied };
+    let layers = serde_json::to_string(layers).unwrap_or_else(|_| "[]".to_owned());
+    let index = index.map(|index| format!(",\"journal_index\":{index}")).unwrap_or_default();
+    let data = format!(
+        "{{\"reason\":{},\"layer\":{},\"decision_id\":{}{index},\"layers\":{layers}}}",
+        quote(denial.reason.as_str()),
+        quote(denial.layer.as_str()),
+        quote(decision_id)
+    );
+    RpcError::new(code, format!("{}: {}", denial.reason.sentence(), denial.statement)).data(data)
+}
+
+/// What a denied caller gets. Broken arguments are for the model to mend, since 2025-11-25 (SEP-1303): a result that says so.
+fn refusal(caller: &Caller, message: &Message, denial: &Denial, layers: &[LayerLine], decision_id: &str, index: u64) -> Response<Body> {
+    let id = message.id().unwrap_or("null");
+    let mut error = denial_error(denial, layers, decision_id, Some(index));
+    if denial.layer == Layer::ArgumentSchema && denial.reason == Reason::ArgumentsInvalid {
+        if caller.version() >= Version::V20251125 {
+            let result_type = if caller.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
+            let data = error.data.unwrap_or_default();
+            let text = quote(&error.message);
+            let result = format!("{{{result_type}\"isError\":true,\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"_meta\":{{\"remit/denial\":{data}}}}}");
+            return json_status(StatusCode::OK, remit_mcp::error::result_answer(id, &result));
+        }
+        error.code = ErrorCode::InvalidParams;
+    }
+    if denial.reason == Reason::ToolNotListed && message.method() == "resources/read" {
+        let uri = message.param("uri").unwrap_or("null");
+        error = RpcError::new(if caller.era() == Era::Modern { ErrorCode::InvalidParams } else { ErrorCode::ResourceNotFound }, "no such resource").data(format!("{{\"uri\":{uri}}}"));
+    }
+    answer_rpc(caller.era(), id, &error)
+}
+
+/// Reads a body within its limits.
+pub(crate) async fn read(body: Incoming, bytes_max: usize, timeout: std::time::Duration) -> Result<Bytes, Response<Body>> {
+    let refused = |status, what: String| json_status(status, RpcError::new(ErrorCode::InvalidRequest, what).answer("null"));
+    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {bytes_max} bytes")))
+        }
+        Ok(Err(_)) => Err(refused(StatusCode::BAD_REQUEST, "the body broke off".to_owned())),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
+    }
+}
+
+fn unreadable(error: &MessageError) -> Response<Body> {
+    let code = match error {
+        MessageError::Json(_) => ErrorCode::Parse,
+        MessageError::Shape(_) => ErrorCode::InvalidRequest,
+    };
+    json_status(StatusCode::BAD_REQUEST, RpcError::new(code, error.to_string()).answer("null"))
+}
+
+/// Nothing is done that can't be recorded.
+pub(crate) fn unavailable(id: &str, why: &str) -> Response<Body> {
+    json_status(StatusCode::SERVICE_UNAVAILABLE, RpcError::new(ErrorCode::Internal, format!("refused: {why}")).answer(id))
+}
+
+/// An error under the status that its era gives it.
+pub(crate) fn answer_rpc(era: Era, id: &str, error: &RpcError) -> Response<Body> {
+    let status = match (era, error.code) {
+        (_, ErrorCode::Parse | ErrorCode::InvalidRequest) => StatusCode::BAD_REQUEST,
+        (Era::Modern, ErrorCode::MethodNotFound) => StatusCode::NOT_FOUND,
+        (
+            Era::Modern,
+            ErrorCode::InvalidParams | ErrorCode::HeaderMismatch | ErrorCode::MissingClientCapability | ErrorCode::UnsupportedVersion,
+        ) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    json_status(status, error.answer(id))
+}
+
+/// A JSON body under a status.
+pub(crate) fn json_status(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::Full(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A stream of events.
+pub(crate) fn events(log: &Arc<EventLog>, last: Option<u64>) -> Response<Body> {
+    let mut response = Response::new(Body::Events(log.follow(last)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A status alone.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+/// The response in what was answered to a member of a batch: the body, or the last event of the stream.
+async fn last_message(response: Response<Body>) -> Option<Bytes> {
+    let events = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    if !events {
+        return Some(body);
+    }
+    let mut parsed = Vec::new();
+    remit_mcp::sse::Parser::new(body.len() + 1).feed(&body, &mut parsed).ok()?;
+    parsed.into_iter().rev().map(|event| event.data).find(|data| !data.is_empty())
+}

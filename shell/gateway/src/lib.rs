@@ -1,0 +1,518 @@
+//! The data plane: one MCP endpoint per space.
+//!
+//! [`call`] is the life of a request in one file; [`relay`] carries a permitted call out, across eras; [`upstream`] is how servers are
+//! reached; [`discovery`] keeps true what is known of them. State is one immutable snapshot that is swapped whole.
+
+mod authorize;
+mod body;
+mod call;
+mod clock;
+mod compose;
+mod detach;
+mod discovery;
+mod edge;
+mod list;
+mod listen;
+mod observe;
+mod quota;
+mod record;
+mod relay;
+mod seal;
+mod session;
+mod tasks;
+mod upstream;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use remit_journal::Journal;
+use remit_kernel::catalogue::PinState;
+use remit_kernel::{Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide};
+use remit_mcp::Era;
+use remit_model::{AgentId, Organization, Risk, ServerKey};
+
+pub use body::Body;
+pub use clock::rfc3339;
+pub use edge::Edge;
+pub use observe::{Gauge, Observed, Observer};
+pub use upstream::{CredentialError, Credentials, Header};
+
+use record::Recorder;
+use session::{Sessions, lock};
+use upstream::{Context, Upstream};
+
+/// Proves who calls.
+pub trait Authenticate: Send + Sync {
+    /// Who shows this `Authorization` header. What can't be found out is [`Fact::Unknown`]; errors never hold the credential.
+    fn authenticate<'a>(&'a self, authorization: Option<&'a str>, now_secs: u64) -> Boxed<'a, Fact<Identity>>;
+}
+
+/// A boxed future.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Keeps accepted tool definitions.
+pub trait Pins: Send + Sync {
+    /// Every pin, and every server that was ever registered.
+    fn load(&self) -> Result<(Vec<(PinKey, Pin)>, Vec<ServerKey>), String>;
+    /// Keeps pins durably, all or none.
+    fn save(&self, pins: &[(PinKey, Pin)]) -> Result<(), String>;
+    /// Remembers that a server has been registered: what it offers later is new.
+    fn registered(&self, server: &ServerKey) -> Result<(), String>;
+}
+
+/// Limits of the whole gateway.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a body may take to come.
+    pub body_timeout: Duration,
+    /// Client sessions of the session era at once.
+    pub sessions_max: usize,
+    /// How often a server without a stream of changes is asked for its lists.
+    pub poll: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            sessions_max: 10_000,
+            poll: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a gateway is made of.
+pub struct Options {
+    /// The address under which clients reach it, such as `https://remit.example.com`, without a slash at the end.
+    pub address: String,
+    /// Limits.
+    pub limits: Limits,
+    /// Where every decision and outcome goes.
+    pub journal: Journal,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// Who proves identities.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Where upstream credentials come from.
+    pub credentials: Arc<dyn Credentials>,
+    /// Where pins are kept.
+    pub pins: Arc<dyn Pins>,
+    /// The key under which state that clients carry is sealed.
+    pub seal_key: zeroize::Zeroizing<[u8; 32]>,
+    /// What `remit` stands for in a server's command.
+    pub program: PathBuf,
+    /// TLS towards servers.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Which hosts and origins are let in.
+    pub edge: Edge,
+    /// For tests on loopback only: everybody is this agent.
+    pub anonymous_agent: Option<AgentId>,
+}
+
+/// The data plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+/// How a server stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerState {
+    /// It has not answered yet.
+    Connecting,
+    /// It answers.
+    Ready(Era),
+    /// It could not be reached, and why.
+    Away(String),
+}
+
+/// A server for an operator's eyes.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ServerStatus {
+    /// Its account and name.
+    pub server: String,
+    /// `connecting`, `ready` or `away`.
+    pub status: &'static str,
+    /// The era that it speaks, or why it is away.
+    pub detail: String,
+    /// Its tools: name, pin state, class, risk, by space.
+    pub tools: Vec<ToolStatus>,
+}
+
+/// A tool for an operator's eyes.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ToolStatus {
+    /// The server's own name for it.
+    pub tool: String,
+    /// `intact`, `drifted`, `new` or `gone`.
+    pub pin: &'static str,
+    /// The digest of the accepted definition.
+    pub digest: String,
+    /// The definition that was accepted; absent for a new tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// The definition that the server shows now, where it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+}
+
+/// The gateway's shared state.
+pub(crate) struct Inner {
+    pub(crate) address: String,
+    pub(crate) limits: Limits,
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) sessions: Sessions,
+    pub(crate) seal: seal::Seal,
+    pub(crate) quotas: quota::Quotas,
+    pub(crate) parked: relay::ParkingLot,
+    pub(crate) tasks: tasks::Tasks,
+    pub(crate) listeners: listen::Listeners,
+    pub(crate) pins: Arc<dyn Pins>,
+    authenticate: Arc<dyn Authenticate>,
+    context: Context,
+    edge: Edge,
+    anonymous_agent: Option<AgentId>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inner")
+    }
+}
+
+/// What one request sees: a configuration, and the servers of that configuration.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) upstreams: HashMap<ServerKey, Arc<Upstream>>,
+}
+
+/// What snapshots are made of.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) organization: Arc<Organization>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) registered: HashSet<ServerKey>,
+    pub(crate) findings: Vec<String>,
+    upstreams: HashMap<ServerKey, Arc<Upstream>>,
+    states: BTreeMap<ServerKey, ServerState>,
+    tasks: HashMap<ServerKey, tokio::task::AbortHandle>,
+    version: u64,
+}
+
+impl Gateway {
+    /// A gateway with an empty organization: everything is denied until one is applied.
+    pub fn new(options: Options) -> Result<Self, String> {
+        let (pins, registered) = options.pins.load()?;
+        let registry = Registry {
+            catalogue: Catalogue { pins: pins.into_iter().collect(), ..Catalogue::default() },
+            registered: registered.into_iter().collect(),
+            ..Registry::default()
+        };
+        let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
+        let inner = Inner {
+            address: options.address,
+            state: ArcSwap::from_pointee(State { snapshot: Arc::new(snapshot), upstreams: HashMap::new() }),
+            registry: Mutex::new(registry),
+            recorder: Arc::new(Recorder::new(options.journal, options.observer)),
+            sessions: Sessions::new(options.limits.sessions_max),
+            seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
+            quotas: quota::Quotas::default(),
+            parked: relay::ParkingLot::default(),
+            tasks: tasks::Tasks::default(),
+            listeners: listen::Listeners::default(),
+            pins: options.pins,
+            authenticate: options.authenticate,
+            context: Context { tls: options.tls, credentials: options.credentials, program: options.program.into() },
+            edge: options.edge,
+            anonymous_agent: options.anonymous_agent,
+            limits: options.limits,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Puts an organization into effect: durable in the journal first, then all of it at once. Calls under way finish under the one that
+    /// they started with. Servers whose registration didn't change keep their connections.
+    pub async fn apply(&self, organization: Organization, digest: &str, source: &str) -> Result<u64, String> {
+        let event = serde_json::json!({"digest": digest, "source": source, "organization": organization.id});
+        self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
+        let (started, stopped) = {
+            let mut registry = lock(&self.inner.registry);
+            registry.replace(organization, &self.inner.context)
+        };
+        let version = self.inner.rebuild();
+        for upstream in stopped {
+            upstream.stop();
+        }
+        for upstream in started {
+            let key = upstream.key.clone();
+            let task = tokio::spawn(discovery::run(Arc::clone(&self.inner), upstream));
+            if let Some(old) = lock(&self.inner.registry).tasks.insert(key, task.abort_handle()) {
+                old.abort();
+            }
+        }
+        Ok(version)
+    }
+
+    /// Answers a request to the data plane; `None` if its path is not of the data plane.
+    pub async fn handle(&self, request: Request<Incoming>) -> Option<Response<Body>> {
+        let path = request.uri().path();
+        let space = path.strip_prefix("/spaces/").and_then(|rest| rest.strip_suffix("/mcp")).filter(|space| !space.contains('/'));
+        let authorize = path == "/authorize";
+        if space.is_none() && !authorize {
+            return None;
+        }
+        if let Some(status) = self.inner.edge.refuses(request.uri(), request.headers()) {
+            return Some(call::json_status(status, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"host or origin not allowed\"}}"));
+        }
+        Some(match space.map(str::to_owned) {
+            Some(space) => call::serve(&self.inner, &space, request).await,
+            None if request.method() == http::Method::POST => authorize::authorize(&self.inner, request).await,
+            None => call::empty(StatusCode::METHOD_NOT_ALLOWED),
+        })
+    }
+
+    /// The snapshot in effect.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.inner.state.load().snapshot)
+    }
+
+    /// The address of a space: what tokens must name as their audience.
+    pub fn space_address(&self, space: &str) -> String {
+        self.inner.space_address(space)
+    }
+
+    /// Every server and how it stands.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        let registry = lock(&self.inner.registry);
+        registry.organization.servers.iter().map(|(key, server)| {
+            let (status, detail) = match registry.states.get(key) {
+                Some(ServerState::Ready(era)) => ("ready", upstream::streamable::era_name(*era).to_owned()),
+                Some(ServerState::Away(why)) => ("away", why.clone()),
+                Some(ServerState::Connecting) | None => ("connecting", String::new()),
+            };
+            let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
+            ServerStatus { server: key.to_string(), status, detail, tools }
+        }).collect()
+    }
+
+    /// Accepts what a server shows now for a tool, or for all of its tools: an operator's decision, kept and recorded.
+    pub async fn accept(&self, server: &ServerKey, tool: Option<&str>, by: &str) -> Result<Vec<String>, String> {
+        let pins = {
+            let registry = lock(&self.inner.registry);
+            let Some(registered) = registry.organization.servers.get(server) else { return Err(format!("no server `{server}` is registered")) };
+            let now_secs = clock::now_ms() / 1000;
+            let waits = registry.catalogue.tools(registered).0.into_iter().filter(|found| tool.is_none_or(|tool| tool == found.definition.name));
+            let pins: Vec<(PinKey, Pin)> = waits.filter_map(|found| accepted(server, found, by, now_secs)).collect();
+            pins
+        };
+        if pins.is_empty() {
+            return Err("no tool of that name waits to be accepted".to_owned());
+        }
+        let names: Vec<String> = pins.iter().map(|(key, _)| key.tool.clone()).collect();
+        let digests: Vec<&str> = pins.iter().map(|(_, pin)| pin.digest.as_str()).collect();
+        let event = serde_json::json!({"server": server.to_string(), "by": by, "tools": names, "digests": digests});
+        self.inner.recorder.event("tool_pin", event).await.map_err(|error| error.to_string())?;
+        self.inner.pins.save(&pins)?;
+        lock(&self.inner.registry).catalogue.pins.extend(pins);
+        self.inner.rebuild();
+        listen::list_changed(&self.inner, server, listen::ListKind::Tools);
+        Ok(names)
+    }
+
+    /// Decides as if an authenticated agent asked, with every layer, and records nothing: for `remit explain`.
+    pub fn explain(&self, space: &str, agent: &AgentId, tool: &str, arguments: Option<&str>, risk_requested: Option<Risk>) -> Decision {
+        let audience = self.space_address(space);
+        let principal = Principal {
+            agent: agent.clone(),
+            user: None,
+            credential_id: "explain".to_owned(),
+            audiences: vec![audience.clone()],
+            expires_at_secs: u64::MAX,
+            class_max: None,
+        };
+        let facts = Facts {
+            identity: Fact::Known(Identity::Authenticated(principal)),
+            audience,
+            quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        };
+        let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
+        decide(&self.snapshot(), &facts, &call, clock::now_ms() / 1000)
+    }
+
+    /// Ends what has been idle for too long. To be called every now and then.
+    pub fn sweep(&self) {
+        let sessions = self.inner.sessions.sweep();
+        self.inner.recorder.observer().gauge(Gauge::Sessions(sessions));
+    }
+
+    /// Ends streams, sessions and children. Calls under way are the server's to drain before.
+    pub fn stop(&self) {
+        listen::end_all(&self.inner);
+        self.inner.sessions.end_all();
+        let mut registry = lock(&self.inner.registry);
+        registry.tasks.drain().for_each(|(_, task)| task.abort());
+        for upstream in registry.upstreams.values() {
+            upstream.stop();
+        }
+    }
+
+    /// Records an event that is no decision.
+    pub async fn record(&self, kind: &str, event: serde_json::Value) -> Result<u64, String> {
+        self.inner.recorder.event(kind, event).await.map_err(|error| error.to_string())
+    }
+}
+
+fn accepted(server: &ServerKey, found: remit_kernel::catalogue::Pinned, by: &str, now_secs: u64) -> Option<(PinKey, Pin)> {
+    let (digest, definition) = match found.state {
+        PinState::Drifted { digest, definition } => (digest, definition),
+        PinState::New => (found.definition.digest.clone(), found.definition.json.to_string()),
+        PinState::Intact | PinState::Gone => return None,
+    };
+    let pin = Pin { digest, definition, accepted_by: by.to_owned(), accepted_at_secs: now_secs };
+    Some((PinKey { server: server.clone(), tool: found.definition.name }, pin))
+}
+
+fn tool_status(found: remit_kernel::catalogue::Pinned) -> ToolStatus {
+    let json = found.definition.json.to_string();
+    let (pin, accepted, shown) = match found.state {
+        PinState::Intact => ("intact", None, None),
+        PinState::Drifted { definition, .. } => ("drifted", Some(json), Some(definition)),
+        PinState::New => ("new", None, Some(json)),
+        PinState::Gone => ("gone", Some(json), None),
+    };
+    ToolStatus { tool: found.definition.name, pin, digest: found.definition.digest, accepted, shown }
+}
+
+impl Registry {
+    /// Takes an organization over; answers the servers to start and the ones to stop.
+    fn replace(&mut self, organization: Organization, context: &Context) -> (Vec<Arc<Upstream>>, Vec<Arc<Upstream>>) {
+        let mut started = Vec::new();
+        let mut upstreams = HashMap::new();
+        for (key, server) in &organization.servers {
+            match self.upstreams.remove(key) {
+                Some(same) if same.server == *server => {
+                    upstreams.insert(key.clone(), same);
+                }
+                other => {
+                    if let Some(old) = other {
+                        self.upstreams.insert(key.clone(), old);
+                    }
+                    match Upstream::new(server.clone(), context) {
+                        Ok(upstream) => {
+                            let upstream = Arc::new(upstream);
+                            self.states.insert(key.clone(), ServerState::Connecting);
+                            started.push(Arc::clone(&upstream));
+                            upstreams.insert(key.clone(), upstream);
+                        }
+                        Err(why) => {
+                            self.states.insert(key.clone(), ServerState::Away(why));
+                        }
+                    }
+                }
+            }
+        }
+        let stopped: Vec<Arc<Upstream>> = std::mem::replace(&mut self.upstreams, upstreams).into_values().collect();
+        for gone in &stopped {
+            if !organization.servers.contains_key(&gone.key) {
+                self.catalogue.servers.remove(&gone.key);
+                self.states.remove(&gone.key);
+            }
+            if let Some(task) = self.tasks.remove(&gone.key) {
+                task.abort();
+            }
+        }
+        self.organization = Arc::new(organization);
+        (started, stopped)
+    }
+}
+
+impl Inner {
+    /// The address of a space.
+    pub(crate) fn space_address(&self, space: &str) -> String {
+        format!("{}/spaces/{space}/mcp", self.address)
+    }
+
+    /// Where a space's protected-resource metadata is (RFC 9728, section 3.1).
+    pub(crate) fn resource_metadata_address(&self, space: &str) -> String {
+        format!("{}/.well-known/oauth-protected-resource/spaces/{space}/mcp", self.address)
+    }
+
+    /// Who calls.
+    pub(crate) async fn authenticate(&self, authorization: Option<&str>, audience: &str) -> Fact<Identity> {
+        if let Some(agent) = &self.anonymous_agent {
+            return Fact::Known(Identity::Authenticated(Principal {
+                agent: agent.clone(),
+                user: None,
+                credential_id: "anonymous".to_owned(),
+                audiences: vec![audience.to_owned()],
+                expires_at_secs: u64::MAX,
+                class_max: None,
+            }));
+        }
+        self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
+    }
+
+    /// Compiles what is known into a new snapshot and swaps it in.
+    pub(crate) fn rebuild(&self) -> u64 {
+        let mut registry = lock(&self.registry);
+        registry.version += 1;
+        let version = registry.version;
+        let snapshot = Snapshot::compile(version, Arc::clone(&registry.organization), &registry.catalogue);
+        // Swapped under the lock: a later snapshot is never replaced by an earlier one.
+        self.state.store(Arc::new(State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone() }));
+        drop(registry);
+        self.recorder.observer().gauge(Gauge::Snapshot(version));
+        version
+    }
+
+    /// What is wrong with tools, for people: unfit ones and quarantined ones.
+    pub(crate) fn quarantine(&self) -> Vec<String> {
+        let state = self.state.load();
+        let mut all: Vec<String> = state
+            .snapshot
+            .findings
+            .iter()
+            .map(|finding| format!("{} `{}`: {}", finding.server, finding.tool, finding.fault))
+            .collect();
+        let mut quarantined = 0;
+        for space in state.snapshot.spaces.values() {
+            for tool in &space.tools_listed {
+                let why = match &tool.pin {
+                    PinState::Intact => continue,
+                    PinState::Drifted { digest, .. } => format!("drifted from {} to {digest}", tool.digest),
+                    PinState::New => "is new and waits to be accepted".to_owned(),
+                    PinState::Gone => "is gone".to_owned(),
+                };
+                quarantined += 1;
+                all.push(format!("{} `{}` in space `{}` {why}", tool.server, tool.name, space.space.id));
+            }
+        }
+        self.recorder.observer().gauge(Gauge::Quarantined(quarantined));
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Notes how a server stands.
+    pub(crate) fn server_state(&self, server: &ServerKey, state: ServerState) {
+        lock(&self.registry).states.insert(server.clone(), state);
+    }
+}

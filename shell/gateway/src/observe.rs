@@ -1,0 +1,89 @@
+//! What the data plane shows to those who watch it. Telemetry implements [`Observer`]; it can't change anything, and nothing waits for it.
+
+use std::time::Duration;
+
+use crate::record::{Names, Trace};
+
+/// One call that has ended.
+#[derive(Debug)]
+pub struct Observed<'a> {
+    pub(crate) names: &'a Names,
+    pub(crate) trace: &'a Trace,
+    /// `ALLOW` or `DENY`.
+    pub verdict: &'a str,
+    /// Why it was denied.
+    pub reason: Option<&'a str>,
+    /// How it ended, in the journal's words.
+    pub outcome: &'a str,
+    /// How long it took, from the request's head to the reply.
+    pub total: Duration,
+    /// How much of that the upstream took.
+    pub upstream: Duration,
+}
+
+impl Observed<'_> {
+    /// The agent; empty if nobody knows it.
+    pub fn agent(&self) -> &str {
+        &self.names.agent
+    }
+
+    /// The space.
+    pub fn space(&self) -> &str {
+        &self.names.space
+    }
+
+    /// The tool's name in policies.
+    pub fn tool(&self) -> &str {
+        &self.names.tool
+    }
+
+    /// The server's name in its account; empty if the space knows no such tool.
+    pub fn server(&self) -> &str {
+        &self.names.server
+    }
+
+    /// The MCP method.
+    pub fn method(&self) -> &str {
+        &self.names.method
+    }
+
+    /// The revision that the client speaks.
+    pub fn protocol(&self) -> &str {
+        self.names.protocol
+    }
+
+    /// The client's session, in the session era.
+    pub fn session(&self) -> Option<&str> {
+        self.names.session.as_deref()
+    }
+
+    /// The trace, this span and its parent, in hexadecimal, and whether the trace is sampled.
+    pub fn trace(&self) -> (&str, &str, Option<&str>, bool) {
+        (&self.trace.trace_id, &self.trace.span_id, self.trace.parent_id.as_deref(), self.trace.sampled)
+    }
+}
+
+/// What changes rarely and is worth a figure.
+#[derive(Debug, Clone, Copy)]
+pub enum Gauge {
+    /// Client sessions that are open.
+    Sessions(usize),
+    /// Streams that are open.
+    Streams(usize),
+    /// The version of the snapshot in effect.
+    Snapshot(u64),
+    /// Tools that are quarantined.
+    Quarantined(usize),
+}
+
+/// Watches the data plane.
+pub trait Observer: Send + Sync {
+    /// A call has ended. Must return at once.
+    fn observed(&self, call: &Observed<'_>);
+
+    /// A figure has changed.
+    fn gauge(&self, gauge: Gauge);
+
+    /// Whether spans are exported: only then is `_meta.traceparent` changed on its way upstream.
+    fn traces(&self) -> bool;
+}

@@ -1,0 +1,332 @@
+//! Records: a decision is durable before the call goes upstream, its outcome before the reply. What can't be recorded isn't done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use remit_journal::{AppendError, Journal};
+use remit_kernel::LayerLine;
+use remit_mcp::canonical::{hex, sha256};
+use serde::Serialize;
+
+use crate::clock::{id, now_ms, rfc3339};
+use crate::observe::{Observed, Observer};
+
+/// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
+const STRANGERS_PER_SEC: u64 = 50;
+/// The longest text from a caller that an entry holds.
+const TEXT_MAX: usize = 512;
+
+/// Writes entries.
+pub(crate) struct Recorder {
+    journal: Journal,
+    observer: Arc<dyn Observer>,
+    strangers: AtomicU64,
+    strangers_second: AtomicU64,
+    strangers_suppressed: AtomicU64,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+/// A decision as the journal holds it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DecisionEntry<'a> {
+    pub(crate) agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) credential_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<&'a str>,
+    pub(crate) space: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<String>,
+    /// The tool's name in policies, or the prompt's or resource's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool: Option<&'a str>,
+    pub(crate) method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) arguments_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) risk: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) class: Option<&'a str>,
+    /// `ALLOW` or `DENY`.
+    pub(crate) verdict: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) layers: &'a [LayerLine],
+    pub(crate) snapshot: u64,
+}
+
+#[derive(Serialize)]
+struct Whole<'a, T: Serialize> {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    time: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    trace_id: &'a str,
+    #[serde(flatten)]
+    entry: T,
+}
+
+/// How a call ended, as the journal holds it.
+#[derive(Debug, Clone, Serialize)]
+struct OutcomeEntry<'a> {
+    decision: &'a str,
+    agent: &'a str,
+    space: &'a str,
+    tool: &'a str,
+    /// `ok`, `tool_error`, `error`, `input_required`, `task`, `cancelled`, `answered`, or why the server could not be used.
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_bytes: Option<usize>,
+    latency_us: u64,
+    upstream_us: u64,
+}
+
+/// Why nothing could be recorded: the call is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the decision could not be recorded: {0}")]
+pub(crate) struct Unrecorded(pub(crate) String);
+
+impl From<AppendError> for Unrecorded {
+    fn from(error: AppendError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a decision leaves behind: the means to record its outcome, which is recorded even if nobody gets to do it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    recorder: Arc<Recorder>,
+    pub(crate) decision_id: String,
+    pub(crate) trace: Trace,
+    pub(crate) names: Names,
+    started: Instant,
+    upstream: Duration,
+    done: bool,
+}
+
+/// Who and what, for the outcome and for observers.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) agent: String,
+    pub(crate) space: Arc<str>,
+    pub(crate) tool: String,
+    pub(crate) server: String,
+    pub(crate) method: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) session: Option<String>,
+}
+
+/// A W3C trace context.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trace {
+    pub(crate) trace_id: String,
+    pub(crate) parent_id: Option<String>,
+    pub(crate) span_id: String,
+    pub(crate) sampled: bool,
+}
+
+impl Trace {
+    /// Reads a `traceparent` (W3C Trace Context, section 3.2), or starts a trace under `fallback`.
+    pub(crate) fn read(traceparent: Option<&str>, fallback: &str) -> Self {
+        let hexadecimal = |text: &str, len: usize| {
+            text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && text.bytes().any(|b| b != b'0')
+        };
+        // The end of a fresh id is random, its start is time.
+        let span_id = fallback.get(16..32).unwrap_or_default().to_owned();
+        if let Some(mut parts) = traceparent.map(|text| text.split('-')) {
+            if let (Some(version), Some(trace), Some(parent), Some(flags)) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+                if version.len() == 2 && version != "ff" && hexadecimal(trace, 32) && hexadecimal(parent, 16) && flags.len() == 2 {
+                    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+                    return Self { trace_id: trace.to_owned(), parent_id: Some(parent.to_owned()), span_id, sampled };
+                }
+            }
+        }
+        Self { trace_id: fallback.to_owned(), parent_id: None, span_id, sampled: true }
+    }
+
+    /// The `traceparent` for what comes next.
+    pub(crate) fn traceparent(&self) -> String {
+        format!("00-{}-{}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    }
+}
+
+impl Recorder {
+    pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            journal,
+            observer,
+            strangers: AtomicU64::new(0),
+            strangers_second: AtomicU64::new(0),
+            strangers_suppressed: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
+    }
+
+    /// Records a decision. When it resolves well, the entry is durable.
+    pub(crate) async fn decision(&self, decision_id: &str, trace: &Trace, at_ms: u64, entry: DecisionEntry<'_>) -> Result<u64, Unrecorded> {
+        let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
+        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        Ok(self.journal.append(bytes).await?.index)
+    }
+
+    /// Records that a caller whom nobody knows was refused, unless very many were within this second. `None`: not this one.
+    pub(crate) async fn stranger(&self, decision_id: &str, trace: &Trace, at_ms: u64, entry: DecisionEntry<'_>) -> Result<Option<u64>, Unrecorded> {
+        let second = at_ms / 1000;
+        if self.strangers_second.swap(second, Ordering::Relaxed) != second {
+            self.strangers.store(0, Ordering::Relaxed);
+        }
+        if self.strangers.fetch_add(1, Ordering::Relaxed) >= STRANGERS_PER_SEC {
+            self.strangers_suppressed.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        #[derive(Serialize)]
+        struct Counted<'a> {
+            #[serde(flatten)]
+            entry: DecisionEntry<'a>,
+            #[serde(skip_serializing_if = "is_zero")]
+            refusals_suppressed: u64,
+        }
+        let counted = Counted { entry, refusals_suppressed: self.strangers_suppressed.swap(0, Ordering::Relaxed) };
+        let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry: counted };
+        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        Ok(Some(self.journal.append(bytes).await?.index))
+    }
+
+    /// Records something that is no decision, such as a configuration that took effect.
+    pub(crate) async fn event(&self, kind: &str, entry: impl Serialize) -> Result<u64, Unrecorded> {
+        let whole = Whole { v: 1, kind, time: rfc3339(now_ms()), id: "", trace_id: "", entry };
+        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        Ok(self.journal.append(bytes).await?.index)
+    }
+
+    /// Tells observers of a refusal.
+    pub(crate) fn refused(&self, names: &Names, trace: &Trace, started: Instant, reason: &'static str) {
+        self.observer.observed(&Observed { names, trace, verdict: "DENY", reason: Some(reason), outcome: "denied", total: started.elapsed(), upstream: Duration::ZERO });
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Pending {
+    pub(crate) fn new(recorder: &Arc<Recorder>, decision_id: String, trace: Trace, names: Names, started: Instant) -> Self {
+        Self { recorder: Arc::clone(recorder), decision_id, trace, names, started, upstream: Duration::ZERO, done: false }
+    }
+
+    /// Counts time that an upstream took.
+    pub(crate) fn upstream_took(&mut self, took: Duration) {
+        self.upstream += took;
+    }
+
+    /// Records the outcome. When it resolves well, the entry is durable and the reply may go.
+    pub(crate) async fn finish(mut self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
+        self.done = true;
+        let bytes = self.encode(outcome, result)?;
+        self.observe(outcome);
+        self.recorder.journal.append(bytes).await?;
+        Ok(())
+    }
+
+    fn encode(&self, outcome: &str, result: Option<&[u8]>) -> Result<Vec<u8>, Unrecorded> {
+        let entry = OutcomeEntry {
+            decision: &self.decision_id,
+            agent: &self.names.agent,
+            space: &self.names.space,
+            tool: clip(&self.names.tool),
+            outcome,
+            result_digest: result.map(digest),
+            result_bytes: result.map(<[u8]>::len),
+            latency_us: micros(self.started.elapsed()),
+            upstream_us: micros(self.upstream),
+        };
+        let whole = Whole { v: 1, kind: "outcome", time: rfc3339(now_ms()), id: "", trace_id: &self.trace.trace_id, entry };
+        serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))
+    }
+
+    fn observe(&self, outcome: &str) {
+        self.recorder.observer.observed(&Observed {
+            names: &self.names,
+            trace: &self.trace,
+            verdict: "ALLOW",
+            reason: None,
+            outcome,
+            total: self.started.elapsed(),
+            upstream: self.upstream,
+        });
+    }
+}
+
+impl Drop for Pending {
+    /// A call that was given up leaves an outcome all the same: it is enqueued; nobody waits for it.
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.observe("cancelled");
+        if let Ok(bytes) = self.encode("cancelled", None) {
+            drop(self.recorder.journal.append(bytes));
+        }
+    }
+}
+
+/// A text from a caller, cut to what an entry may hold.
+pub(crate) fn clip(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The digest of what an entry doesn't hold itself.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&sha256(bytes)))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A fresh id for a decision, and its time.
+pub(crate) fn fresh_id() -> Result<(String, u64), Unrecorded> {
+    let at_ms = now_ms();
+    let id = id(at_ms).ok_or_else(|| Unrecorded("no randomness".to_owned()))?;
+    Ok((id, at_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_taken_up_or_started() {
+        let given = Trace::read(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), &"a".repeat(32));
+        assert_eq!(given.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(given.traceparent(), format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", "a".repeat(16)));
+        for bad in ["", "00-zz-00f067aa0ba902b7-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+            assert_eq!(Trace::read(Some(bad), &"b".repeat(32)).trace_id, "b".repeat(32));
+        }
+    }
+}

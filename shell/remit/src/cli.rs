@@ -1,0 +1,252 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
+///
+/// Exit codes: 0 ok, 1 failure, 2 denied, 3 invalid input.
+#[derive(Debug, Parser)]
+#[command(name = "remit", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the gateway. Without --config it serves the sample organization, Acme.
+    Up(Up),
+    /// Take a short tour of a running gateway: five calls through the real endpoint, each decision with its layers and its proof.
+    Try(Common),
+    /// Check a configuration directory and name every fault in it.
+    Check(Check),
+    /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
+    Explain(Explain),
+    /// Read the journal.
+    Log(Log),
+    /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
+    Verify(Verify),
+    /// Get an access token for an agent, from the running gateway's token endpoint.
+    Token(Token),
+    /// Show spaces, servers and tools of a running gateway.
+    Status(Common),
+    /// Look at tools whose definition changed, and accept what changed.
+    #[command(subcommand)]
+    Pins(Pins),
+    /// Keep secrets that servers need, sealed under the master key.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Make a new client secret for an agent; the old one stops working.
+    AgentSecret(AgentSecret),
+    /// Print the JSON Schema of configuration files, for editors.
+    Schema,
+    /// One of the sample organization's MCP servers.
+    #[command(hide = true)]
+    SampleServer(SampleServer),
+}
+
+/// Where a gateway keeps its data, and how to print.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The data directory of the gateway.
+    #[arg(long, default_value = ".remit", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Your configuration directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub(crate) host: std::net::IpAddr,
+    /// The port of the gateway; 0 takes a free one.
+    #[arg(long, default_value_t = 7480)]
+    pub(crate) port: u16,
+    /// The port of the operator's interface, always on loopback; 0 takes a free one. Defaults to the gateway's plus one.
+    #[arg(long)]
+    pub(crate) control_port: Option<u16>,
+    /// The address under which clients reach the gateway, when it is not the one that it listens on.
+    #[arg(long, value_name = "URL")]
+    pub(crate) address: Option<String>,
+    /// Origins of browsers that may call.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
+    /// A certificate chain, PEM; read again when it changes.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Further certificate authorities to trust towards servers, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The OTLP/HTTP collector for spans, such as http://127.0.0.1:4318.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+    /// For tests on loopback only: everybody who calls is this agent.
+    #[arg(long, hide = true, value_name = "AGENT")]
+    pub(crate) anonymous_agent: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The configuration directory.
+    pub(crate) directory: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The agent that would call.
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// The tool by its exposed name, such as helpdesk___search_kb.
+    #[arg(long)]
+    pub(crate) tool: String,
+    /// The space; found by itself where the agent is in one only.
+    #[arg(long)]
+    pub(crate) space: Option<String>,
+    /// The arguments, a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) args: Option<String>,
+    /// A risk that the caller would state.
+    #[arg(long)]
+    pub(crate) risk: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Go on with entries as they come.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only this agent's.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only this space's.
+    #[arg(long)]
+    pub(crate) space: Option<String>,
+    /// Only this tool's.
+    #[arg(long)]
+    pub(crate) tool: Option<String>,
+    /// Only this user's.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Only this verdict: ALLOW or DENY.
+    #[arg(long)]
+    pub(crate) verdict: Option<String>,
+    /// Only entries of this type: decision, outcome, configuration, tool_pin, …
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// Only this trace.
+    #[arg(long)]
+    pub(crate) trace: Option<String>,
+    /// Only this decision and its outcome.
+    #[arg(long)]
+    pub(crate) decision: Option<String>,
+    /// From this entry on.
+    #[arg(long, default_value_t = 0, value_name = "INDEX")]
+    pub(crate) from: u64,
+    /// Only the last so many that match.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The log's public key, if you hold it from elsewhere; else the one beside the journal.
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<String>,
+    /// Checkpoints that you kept: the log must still hold to them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The agent.
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// The space that the token is for.
+    #[arg(long)]
+    pub(crate) space: String,
+    /// Narrow the token: mcp:read, mcp:write, mcp:destroy.
+    #[arg(long)]
+    pub(crate) scope: Option<String>,
+    /// The user's token, to act on behalf of a user (RFC 8693).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) subject_token: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pins {
+    /// Show tools that wait, with what changed.
+    List(Common),
+    /// Accept what a server shows now.
+    Accept {
+        #[command(flatten)]
+        common: Common,
+        /// The server: ACCOUNT/NAME.
+        server: String,
+        /// One tool; all of the server's without it.
+        tool: Option<String>,
+        /// Who accepts, for the record.
+        #[arg(long, env = "USER")]
+        by: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Keep a secret that is read from standard input.
+    Set {
+        #[command(flatten)]
+        common: Common,
+        /// Its name.
+        name: String,
+    },
+    /// Show names and ages.
+    List(Common),
+    /// Forget a secret.
+    Delete {
+        #[command(flatten)]
+        common: Common,
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentSecret {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The agent.
+    pub(crate) agent: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleServer {
+    /// Which one.
+    pub(crate) name: String,
+    /// Serve Streamable HTTP on a free port of loopback, and print its address; else serve standard input and output.
+    #[arg(long)]
+    pub(crate) http: bool,
+}

@@ -1,0 +1,78 @@
+//! Figures for Prometheus. Label values are bounded: a name that no configuration holds is `other`.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use remit_gateway::{Gauge, Observed};
+
+/// The boundaries that OpenTelemetry's conventions for MCP give durations, in seconds, with finer ones below.
+const BOUNDARIES: [f64; 17] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    calls: IntCounterVec,
+    denials: IntCounterVec,
+    duration: HistogramVec,
+    upstream: HistogramVec,
+    sessions: IntGauge,
+    streams: IntGauge,
+    snapshot: IntGauge,
+    quarantined: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(BOUNDARIES.to_vec()), labels)
+        };
+        let metrics = Self {
+            registry: Registry::new(),
+            calls: counter("remit_calls_total", "Calls that were permitted, by how they ended", &["space", "agent", "tool", "outcome"])?,
+            denials: counter("remit_denials_total", "Calls that were denied, by reason", &["space", "agent", "tool", "reason"])?,
+            duration: histogram("mcp_server_operation_duration_seconds", "From a request's head to its reply", &["mcp_method_name", "space", "outcome"])?,
+            upstream: histogram("mcp_client_operation_duration_seconds", "What the upstream server took of it", &["mcp_method_name", "server"])?,
+            sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
+            streams: IntGauge::new("remit_streams", "Streams that are open")?,
+            snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
+            quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
+        };
+        metrics.registry.register(Box::new(metrics.calls.clone()))?;
+        metrics.registry.register(Box::new(metrics.denials.clone()))?;
+        metrics.registry.register(Box::new(metrics.duration.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream.clone()))?;
+        for gauge in [&metrics.sessions, &metrics.streams, &metrics.snapshot, &metrics.quarantined] {
+            metrics.registry.register(Box::new(gauge.clone()))?;
+        }
+        Ok(metrics)
+    }
+
+    pub(crate) fn observed(&self, call: &Observed<'_>) {
+        // A server is only named where the space knows the tool: so what a stranger types never becomes a label.
+        let known = !call.server().is_empty();
+        let tool = if known { call.tool() } else { "other" };
+        let (space, agent) = if call.agent().is_empty() { ("other", "") } else { (call.space(), call.agent()) };
+        let method = if known { call.method() } else { "other" };
+        match call.reason {
+            Some(reason) => self.denials.with_label_values(&[space, agent, tool, reason]).inc(),
+            None => {
+                self.calls.with_label_values(&[space, agent, tool, call.outcome]).inc();
+                self.upstream.with_label_values(&[method, call.server()]).observe(call.upstream.as_secs_f64());
+            }
+        }
+        self.duration.with_label_values(&[method, space, call.outcome]).observe(call.total.as_secs_f64());
+    }
+
+    pub(crate) fn gauge(&self, gauge: Gauge) {
+        let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        match gauge {
+            Gauge::Sessions(number) => self.sessions.set(whole(number)),
+            Gauge::Streams(number) => self.streams.set(whole(number)),
+            Gauge::Snapshot(version) => self.snapshot.set(i64::try_from(version).unwrap_or(i64::MAX)),
+            Gauge::Quarantined(number) => self.quarantined.set(whole(number)),
+        }
+    }
+
+    pub(crate) fn text(&self) -> Result<String, String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(|error| error.to_string())
+    }
+}
