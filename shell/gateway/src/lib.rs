@@ -34,7 +34,7 @@ use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
 use remit_kernel::{Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide};
-use remit_mcp::Era;
+use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
 pub use body::Body;
@@ -271,22 +271,24 @@ impl Gateway {
         Ok(version)
     }
 
-    /// Answers a request to the data plane; `None` if its path is not of the data plane.
-    pub async fn handle(&self, request: Request<Incoming>) -> Option<Response<Body>> {
-        let path = request.uri().path();
-        let space = path.strip_prefix("/spaces/").and_then(|rest| rest.strip_suffix("/mcp")).filter(|space| !space.contains('/'));
-        let authorize = path == "/authorize";
-        if space.is_none() && !authorize {
-            return None;
-        }
+    /// Whether a path is of the data plane.
+    pub fn serves(&self, path: &str) -> bool {
+        path == "/authorize" || space_of(path).is_some()
+    }
+
+    /// Answers a request to the data plane.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if let Some(status) = self.inner.edge.refuses(request.uri(), request.headers()) {
-            return Some(call::json_status(status, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"host or origin not allowed\"}}"));
+            let refused = RpcError::new(ErrorCode::InvalidRequest, "this host or origin is not let in");
+            return call::json_status(status, refused.answer("null"));
         }
-        Some(match space.map(str::to_owned) {
+        match space_of(request.uri().path()).map(str::to_owned) {
             Some(space) => call::serve(&self.inner, &space, request).await,
-            None if request.method() == http::Method::POST => authorize::authorize(&self.inner, request).await,
-            None => call::empty(StatusCode::METHOD_NOT_ALLOWED),
-        })
+            None if request.method() == http::Method::POST && request.uri().path() == "/authorize" => {
+                authorize::authorize(&self.inner, request).await
+            }
+            None => call::empty(StatusCode::NOT_FOUND),
+        }
     }
 
     /// The snapshot in effect.
@@ -378,6 +380,11 @@ impl Gateway {
     pub async fn record(&self, kind: &str, event: serde_json::Value) -> Result<u64, String> {
         self.inner.recorder.event(kind, event).await.map_err(|error| error.to_string())
     }
+}
+
+/// The space whose endpoint a path is.
+fn space_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/spaces/")?.strip_suffix("/mcp").filter(|space| !space.contains('/'))
 }
 
 fn accepted(server: &ServerKey, found: remit_kernel::catalogue::Pinned, by: &str, now_secs: u64) -> Option<(PinKey, Pin)> {

@@ -1,2 +1,74 @@
-//! remit
-fn main() {}
+//! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
+
+mod audit;
+mod cli;
+mod commands;
+mod home;
+mod launch;
+mod output;
+mod sample;
+mod serve;
+mod shared;
+mod tour;
+mod up;
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use output::{Failure, INVALID, warn};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let fine = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if fine { 0 } else { INVALID });
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.quiet {
+                warn(&format!("error: {}", failure.message));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(options) => runtime()?.block_on(up::up(options)),
+        Command::Try(options) => runtime()?.block_on(tour::tour(&options)),
+        Command::Check(options) => commands::check(&options),
+        Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
+        Command::Log(options) => commands::log(options),
+        Command::Verify(options) => commands::verify(options),
+        Command::Token(options) => runtime()?.block_on(commands::token(&options)),
+        Command::Status(options) => runtime()?.block_on(commands::status(&options)),
+        Command::Pins(options) => runtime()?.block_on(commands::pins(options)),
+        Command::Secret(options) => commands::secret(options),
+        Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
+        Command::Schema => commands::schema(),
+        Command::SampleServer(options) => commands::sample_server(&options),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Seconds since the epoch.
+fn now_secs() -> u64 {
+    now_ms() / 1000
+}

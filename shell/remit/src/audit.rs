@@ -1,0 +1,236 @@
+//! The journal of this gateway: opened with its key, put right after a crash, read and proved.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use remit_journal::{Journal, Options, Reader, SigningKey};
+use serde_json::Value;
+
+use crate::home::Home;
+use crate::output::{Failure, Printer};
+
+/// The name that the log's checkpoints carry.
+pub(crate) const ORIGIN: &str = "remit/journal";
+
+/// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
+pub(crate) fn open(home: &Home) -> Result<(Journal, Recovered), Failure> {
+    let key = home.journal_key()?;
+    let mut open: HashMap<String, Left> = HashMap::new();
+    let directory = home.journal();
+    let (journal, recovery) = Journal::open(Options::new(&directory, ORIGIN), key, |_, entry| pair(&mut open, entry))
+        .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
+    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped };
+    let mut left: Vec<(String, Left)> = open.into_iter().collect();
+    left.sort_by(|a, b| a.0.cmp(&b.0));
+    for (decision, left) in left {
+        let entry = serde_json::json!({
+            "v": 1, "type": "outcome", "time": remit_gateway::rfc3339(crate::now_ms()), "decision": decision,
+            "agent": left.agent, "space": left.space, "tool": left.tool, "outcome": "unknown",
+        });
+        journal.append(entry.to_string().into_bytes()).wait().map_err(|error| Failure::new(error.to_string()))?;
+        recovered.unknown += 1;
+    }
+    std::fs::write(home.journal_vkey(), journal.verifier_key()).map_err(|error| Failure::io(&home.journal_vkey(), &error))?;
+    Ok((journal, recovered))
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) entries: u64,
+    pub(crate) unknown: usize,
+    pub(crate) stopped: Option<String>,
+}
+
+/// A decision that waits for its outcome.
+#[derive(Debug, Default)]
+struct Left {
+    agent: Value,
+    space: Value,
+    tool: Value,
+}
+
+fn pair(open: &mut HashMap<String, Left>, entry: &[u8]) {
+    let Ok(mut entry) = serde_json::from_slice::<Value>(entry) else { return };
+    let kind = entry.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut take = |key: &str| entry.get_mut(key).map(Value::take).unwrap_or_default();
+    match kind.as_str() {
+        "decision" if take("verdict") == "ALLOW" => {
+            if let Value::String(id) = take("id") {
+                open.insert(id, Left { agent: take("agent"), space: take("space"), tool: take("tool") });
+            }
+        }
+        "outcome" => {
+            if let Value::String(decision) = take("decision") {
+                open.remove(&decision);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Which entries to show.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) decision: Option<String>,
+}
+
+impl Filter {
+    fn shows(&self, entry: &Value) -> bool {
+        let is = |key: &str, wanted: &str| entry.get(key).and_then(Value::as_str) == Some(wanted);
+        let of_decision = self.decision.as_ref().is_none_or(|id| is("id", id) || is("decision", id));
+        of_decision && self.fields.iter().all(|(key, wanted)| is(key, wanted))
+    }
+}
+
+/// Prints entries, the last `last` of them, and goes on with new ones if asked.
+pub(crate) fn log(home: &Home, filter: &Filter, from: u64, last: Option<usize>, follow: bool, printer: &Printer) -> Result<(), Failure> {
+    let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
+    let mut reader = Reader::open(home.journal(), from).map_err(fault)?;
+    let mut kept: std::collections::VecDeque<(u64, Value)> = std::collections::VecDeque::new();
+    while let Some(entry) = reader.next().map_err(fault)? {
+        let value: Value = serde_json::from_slice(&entry.bytes).unwrap_or(Value::Null);
+        if !filter.shows(&value) {
+            continue;
+        }
+        match last {
+            None => print(entry.index, &value, printer)?,
+            Some(last) => {
+                kept.push_back((entry.index, value));
+                if kept.len() > last {
+                    kept.pop_front();
+                }
+            }
+        }
+    }
+    for (index, value) in kept {
+        print(index, &value, printer)?;
+    }
+    while follow {
+        let wait = || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            true
+        };
+        let Some(entry) = reader.follow(wait).map_err(fault)? else { return Ok(()) };
+        let value: Value = serde_json::from_slice(&entry.bytes).unwrap_or(Value::Null);
+        if filter.shows(&value) {
+            print(entry.index, &value, printer)?;
+        }
+    }
+    Ok(())
+}
+
+fn print(index: u64, entry: &Value, printer: &Printer) -> Result<(), Failure> {
+    if printer.json {
+        return printer.line(&serde_json::json!({"index": index, "entry": entry}).to_string());
+    }
+    printer.line(&line(index, entry))
+}
+
+/// One entry as one line for people. What came from an agent or a server is shown without control characters.
+pub(crate) fn line(index: u64, entry: &Value) -> String {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("-");
+    let number = |key: &str| entry.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let body = match text("type") {
+        "decision" => {
+            let who = match entry.get("user").and_then(Value::as_str) {
+                Some(user) => format!("{} for {user}", text("agent")),
+                None => text("agent").to_owned(),
+            };
+            let why = entry.get("reason").and_then(Value::as_str).map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("{:5} {who} in {}: {} {}{why}  #{}", text("verdict"), text("space"), text("method"), text("tool"), short(text("id")))
+        }
+        "outcome" => {
+            let took = number("latency_us");
+            format!("  {:11} {} in {} µs, {} µs of it upstream  #{}", text("outcome"), text("tool"), took, number("upstream_us"), short(text("decision")))
+        }
+        kind => {
+            let mut rest = entry.clone();
+            if let Some(map) = rest.as_object_mut() {
+                for key in ["v", "type", "time"] {
+                    map.remove(key);
+                }
+            }
+            format!("{kind} {rest}")
+        }
+    };
+    let body: String = body.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    format!("{index:>7}  {}  {body}", text("time"))
+}
+
+fn short(id: &str) -> &str {
+    id.get(id.len().saturating_sub(12)..).unwrap_or(id)
+}
+
+/// What was proved.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Proof {
+    pub(crate) entries: u64,
+    pub(crate) decisions: u64,
+    pub(crate) allowed: u64,
+    pub(crate) outcomes: u64,
+    pub(crate) unpaired: Vec<String>,
+    pub(crate) checkpoints: u64,
+    pub(crate) root: String,
+    pub(crate) findings: Vec<String>,
+}
+
+/// Proves the journal. A gateway that is up may have decisions under way: their outcomes are still to come.
+pub(crate) fn verify(home: &Home, key: Option<String>, saved: &[PathBuf], running: bool, progress: impl FnMut(u64, u64)) -> Result<Proof, Failure> {
+    let vkey_path = home.journal_vkey();
+    let vkey = match key {
+        Some(key) => key,
+        None => std::fs::read_to_string(&vkey_path).map_err(|error| Failure::io(&vkey_path, &error))?,
+    };
+    let notes: Vec<String> = saved.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    let mut open: HashMap<String, Left> = HashMap::new();
+    let (mut decisions, mut allowed, mut outcomes) = (0, 0, 0);
+    let mut findings = Vec::new();
+    let report = remit_journal::verify_against(&home.journal(), vkey.trim(), &notes, progress, |index, bytes| {
+        let Ok(entry) = serde_json::from_slice::<Value>(bytes) else {
+            findings.push(format!("entry {index} is not JSON"));
+            return;
+        };
+        match entry.get("type").and_then(Value::as_str) {
+            Some("decision") => {
+                decisions += 1;
+                allowed += u64::from(entry.get("verdict").and_then(Value::as_str) == Some("ALLOW"));
+            }
+            Some("outcome") => {
+                outcomes += 1;
+                let decision = entry.get("decision").and_then(Value::as_str).unwrap_or_default();
+                if !open.contains_key(decision) {
+                    findings.push(format!("entry {index} is the outcome of no open decision"));
+                }
+            }
+            _ => {}
+        }
+        pair(&mut open, bytes);
+    })
+    .map_err(|error| Failure::new(format!("the journal can't be verified: {error}")))?;
+    findings.extend(report.findings.iter().map(|finding| format!("{}: {}", finding.where_, finding.what)));
+    let unpaired: Vec<String> = open.into_keys().collect();
+    if !running {
+        findings.extend(unpaired.iter().map(|id| format!("decision {id} has no outcome")));
+    }
+    Ok(Proof {
+        entries: report.entries,
+        decisions,
+        allowed,
+        outcomes,
+        unpaired,
+        checkpoints: report.checkpoints,
+        root: remit_mcp::canonical::hex(report.root.as_bytes()),
+        findings,
+    })
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))
+}
+
+/// A signing key from its seed.
+pub(crate) fn signing_key(seed: &[u8; 32]) -> SigningKey {
+    SigningKey::from_seed(seed)
+}

@@ -1,0 +1,382 @@
+//! Commands that ask a running gateway, read its data directory, or look at a configuration.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use remit_control::DirectoryError;
+use remit_model::Network;
+use remit_sample::{Access, HttpServer};
+use remit_store::Store as _;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::cli::{AgentSecret, Check, Common, Explain, Log, Pins, SampleServer, Secret, Token, Verify};
+use crate::home::Home;
+use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
+use crate::{audit, now_secs};
+
+/// How long a running gateway may take to answer a command.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// What a stored secret's name may not begin with: Remit's own.
+const RESERVED: &str = "remit.";
+
+/// One request to a gateway on this machine.
+pub(crate) async fn ask(url: &str, method: Method, authorization: Option<&str>, kind: &str, body: impl Into<Bytes>) -> Result<(StatusCode, Bytes), Failure> {
+    let mut request = Request::builder().method(method).header(CONTENT_TYPE, kind);
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Full::new(body.into())).map_err(|error| Failure::new(error.to_string()))?;
+    let tls = remit_egress::tls_config();
+    let response = remit_egress::fetch(url, Network::Loopback, &tls, ANSWER_MAX, request).await;
+    let response = response.map_err(|error| Failure::new(format!("{error}: is the gateway up?")))?;
+    Ok((response.status(), response.into_body()))
+}
+
+/// One request to the operator's interface.
+async fn operator(home: &Home, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let running = home.running()?;
+    let token = home.operator_token()?;
+    let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let (status, answer) = ask(&format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
+    let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    if status.is_success() {
+        return Ok(value);
+    }
+    let detail = value.get("detail").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned);
+    Err(Failure { code: if status.is_client_error() { INVALID } else { FAILURE }, message: detail, quiet: false })
+}
+
+/// `remit check`.
+pub(crate) fn check(options: &Check) -> Result<(), Failure> {
+    let printer = Printer::new(options.json);
+    match remit_control::read(&options.directory) {
+        Ok(source) => {
+            let organization = &source.loaded.organization;
+            if options.json {
+                return printer.line(&json!({"ok": true, "digest": source.digest, "faults": [], "warnings": source.loaded.warnings}).to_string());
+            }
+            for warning in &source.loaded.warnings {
+                printer.line(&warning.to_string())?;
+            }
+            printer.line(&format!(
+                "ok: {} accounts, {} servers, {} spaces, {} agents, {} tool policies ({})",
+                organization.accounts.len(),
+                organization.servers.len(),
+                organization.spaces.len(),
+                organization.agents.len(),
+                organization.tool_policies.len(),
+                source.digest
+            ))
+        }
+        Err(DirectoryError::Faults(faults)) => {
+            if options.json {
+                printer.line(&json!({"ok": false, "faults": faults}).to_string())?;
+            } else {
+                for fault in &faults {
+                    printer.line(&fault.to_string())?;
+                }
+                warn(&format!("{} faults", faults.len()));
+            }
+            Err(Failure::said(INVALID))
+        }
+        Err(error) => Err(Failure::invalid(error.to_string())),
+    }
+}
+
+/// `remit explain`.
+pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
+    let printer = Printer::new(options.common.json);
+    let arguments: Value = match &options.args {
+        None => Value::Null,
+        Some(text) => serde_json::from_str(text).map_err(|error| Failure::invalid(format!("--args is not JSON: {error}")))?,
+    };
+    let question =
+        json!({"agent": options.agent, "tool": options.tool, "space": options.space, "arguments": arguments, "risk": options.risk});
+    let home = Home::existing(&options.common.data)?;
+    let decision = operator(&home, Method::POST, "/v1/explain", Some(&question)).await?;
+    let denied = decision.get("verdict").and_then(Value::as_str) != Some("ALLOW");
+    if printer.json {
+        printer.line(&decision.to_string())?;
+    } else {
+        let text = |key: &str| decision.get(key).and_then(Value::as_str).unwrap_or_default();
+        let reason = decision.pointer("/denial/sentence").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
+        printer.line(&format!("{}{reason}   {} calls {} in {}\n", text("verdict"), text("agent"), text("tool"), text("space")))?;
+        printer.line(&layers(&decision))?;
+    }
+    if denied { Err(Failure::said(DENIED)) } else { Ok(()) }
+}
+
+/// The layers of a decision, one a line.
+pub(crate) fn layers(decision: &Value) -> String {
+    let all = decision.get("layers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let line = |layer: &Value| {
+        let text = |key: &str| layer.get(key).and_then(Value::as_str).unwrap_or_default();
+        let mark = if matches!(text("effect"), "ALLOW" | "NO_IMPACT") { ' ' } else { '✗' };
+        let origin = layer.get("origin").and_then(Value::as_str).map(|origin| format!("  [{origin}]")).unwrap_or_default();
+        format!("  {mark} {:<16} {:<14} {}{origin}", text("checkType"), text("effect"), text("statement"))
+    };
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `remit log`.
+pub(crate) fn log(options: Log) -> Result<(), Failure> {
+    let home = Home::existing(&options.common.data)?;
+    let fields = [
+        ("agent", options.agent),
+        ("space", options.space),
+        ("tool", options.tool),
+        ("user", options.user),
+        ("verdict", options.verdict.map(|verdict| verdict.to_ascii_uppercase())),
+        ("type", options.kind),
+        ("trace_id", options.trace),
+    ];
+    let fields = fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let filter = audit::Filter { fields, decision: options.decision };
+    audit::log(&home, &filter, options.from, options.last, options.follow, &Printer::new(options.common.json))
+}
+
+/// `remit verify`.
+pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
+    let printer = Printer::new(options.common.json);
+    let home = Home::existing(&options.common.data)?;
+    let running = home.running().is_ok();
+    let mut shown = 0;
+    let progress = |done: u64, all: u64| {
+        let hundredths = (done * 100).checked_div(all).unwrap_or(100);
+        if !printer.json && all > 100_000 && hundredths >= shown + 10 {
+            shown = hundredths;
+            warn(&format!("{hundredths} % of {all} entries"));
+        }
+    };
+    let proof = audit::verify(&home, options.key, &options.checkpoint, running, progress)?;
+    if printer.json {
+        printer.line(&serde_json::to_string(&proof).map_err(|error| Failure::new(error.to_string()))?)?;
+    } else {
+        let state = if proof.findings.is_empty() { "whole" } else { "DAMAGED" };
+        printer.line(&format!(
+            "{state}: {} entries under {} signed checkpoints, root {}\n{} decisions, {} of them allowed, {} outcomes{}",
+            proof.entries,
+            proof.checkpoints,
+            proof.root,
+            proof.decisions,
+            proof.allowed,
+            proof.outcomes,
+            if proof.unpaired.is_empty() { String::new() } else { format!(", {} under way", proof.unpaired.len()) }
+        ))?;
+        for finding in &proof.findings {
+            printer.line(&format!("  ✗ {finding}"))?;
+        }
+    }
+    if proof.findings.is_empty() { Ok(()) } else { Err(Failure::said(FAILURE)) }
+}
+
+/// An access token for an agent whose secret is kept here.
+pub(crate) async fn agent_token(home: &Home, agent: &str, space: &str, scope: Option<&str>, subject: Option<&str>) -> Result<Zeroizing<String>, Failure> {
+    let running = home.running()?;
+    let secret = home.agent_secret(agent)?;
+    let resource = format!("{}/spaces/{space}/mcp", running.gateway);
+    let mut form = vec![("client_id", agent), ("client_secret", secret.as_str()), ("resource", resource.as_str())];
+    match subject {
+        None => form.push(("grant_type", "client_credentials")),
+        Some(subject) => form.extend([
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", subject),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ]),
+    }
+    if let Some(scope) = scope {
+        form.push(("scope", scope));
+    }
+    let body = Zeroizing::new(remit_identity::form::write(form));
+    let (status, answer) = ask(&running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec()).await?;
+    let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    match value.get("access_token").and_then(Value::as_str) {
+        Some(token) if status.is_success() => Ok(Zeroizing::new(token.to_owned())),
+        _ => {
+            let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+            Err(Failure { code: DENIED, message: format!("no token: {} {}", text("error"), text("error_description")), quiet: false })
+        }
+    }
+}
+
+/// `remit token`.
+pub(crate) async fn token(options: &Token) -> Result<(), Failure> {
+    let home = Home::existing(&options.common.data)?;
+    let subject = match &options.subject_token {
+        None => None,
+        Some(path) => Some(Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?)),
+    };
+    let subject = subject.as_ref().map(|text| text.trim());
+    let token = agent_token(&home, &options.agent, &options.space, options.scope.as_deref(), subject).await?;
+    let printer = Printer::new(options.common.json);
+    if printer.json {
+        return printer.line(&json!({"access_token": token.as_str(), "token_type": "Bearer"}).to_string());
+    }
+    printer.line(&token)
+}
+
+/// `remit status`.
+pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
+    let printer = Printer::new(options.json);
+    let status = operator(&Home::existing(&options.data)?, Method::GET, "/v1/status", None).await?;
+    if printer.json {
+        return printer.line(&status.to_string());
+    }
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+        value.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+    let version = status.get("snapshot").cloned().unwrap_or_default();
+    printer.line(&format!("{}, snapshot {version}\n\nServers", text(&status, "organization")))?;
+    for server in list(&status, "servers") {
+        printer.line(&format!("  {:<32} {:<11} {}", text(&server, "server"), text(&server, "status"), text(&server, "detail")))?;
+    }
+    for space in list(&status, "spaces") {
+        printer.line(&format!("\n{}  mandate {}\n{}", text(&space, "space"), text(&space, "mandate"), text(&space, "arn")))?;
+        for tool in list(&space, "tools") {
+            let pin = if text(&tool, "pin") == "intact" { "" } else { text(&tool, "pin") };
+            printer.line(&format!("  {:<40} {:<12} {:<9} {pin}", text(&tool, "tool"), text(&tool, "class"), text(&tool, "risk")))?;
+        }
+    }
+    for finding in list(&status, "findings") {
+        printer.line(&format!("\n! {} {}: {}", text(&finding, "server"), text(&finding, "tool"), text(&finding, "fault")))?;
+    }
+    Ok(())
+}
+
+/// `remit pins`.
+pub(crate) async fn pins(command: Pins) -> Result<(), Failure> {
+    match command {
+        Pins::Accept { common, server, tool, by } => {
+            let request = json!({"server": server, "tool": tool, "by": by});
+            let accepted = operator(&Home::existing(&common.data)?, Method::POST, "/v1/pins/accept", Some(&request)).await?;
+            Printer::new(common.json).line(&accepted.to_string())
+        }
+        Pins::List(common) => {
+            let printer = Printer::new(common.json);
+            let status = operator(&Home::existing(&common.data)?, Method::GET, "/v1/status", None).await?;
+            let servers = status.get("servers").and_then(Value::as_array).cloned().unwrap_or_default();
+            let mut waiting = 0;
+            for server in &servers {
+                let name = server.get("server").and_then(Value::as_str).unwrap_or_default();
+                for tool in server.get("tools").and_then(Value::as_array).into_iter().flatten() {
+                    let pin = tool.get("pin").and_then(Value::as_str).unwrap_or_default();
+                    if pin == "intact" {
+                        continue;
+                    }
+                    waiting += 1;
+                    if printer.json {
+                        printer.line(&json!({"server": name, "tool": tool}).to_string())?;
+                    } else {
+                        printer.line(&difference(name, pin, tool))?;
+                    }
+                }
+            }
+            printer.say(&format!("{waiting} tools wait"))
+        }
+    }
+}
+
+/// What changed in a definition, line by line.
+fn difference(server: &str, pin: &str, tool: &Value) -> String {
+    let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
+    let lines = |key: &str| -> Vec<String> {
+        let value: Value = serde_json::from_str(text(key)).unwrap_or_default();
+        if value.is_null() {
+            return Vec::new();
+        }
+        let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
+        pretty.lines().map(|line| line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()).collect()
+    };
+    let (before, after) = (lines("accepted"), lines("shown"));
+    let mut out = format!("{server} {} is {pin}\n", text("tool"));
+    for line in before.iter().filter(|line| !after.contains(line)) {
+        out.push_str(&format!("  - {line}\n"));
+    }
+    for line in after.iter().filter(|line| !before.contains(line)) {
+        out.push_str(&format!("  + {line}\n"));
+    }
+    out
+}
+
+/// `remit secret`.
+pub(crate) fn secret(command: Secret) -> Result<(), Failure> {
+    let fault = |error: remit_store::StoreError| Failure::new(error.to_string());
+    match command {
+        Secret::Set { common, name } => {
+            if name.starts_with(RESERVED) {
+                return Err(Failure::invalid(format!("names that begin with `{RESERVED}` are Remit's own")));
+            }
+            let mut value = Zeroizing::new(Vec::new());
+            std::io::stdin().lock().take(64 * 1024 + 1).read_to_end(&mut value).map_err(|error| Failure::new(format!("standard input: {error}")))?;
+            while value.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+                value.pop();
+            }
+            if value.is_empty() {
+                return Err(Failure::invalid("no secret came on standard input"));
+            }
+            Home::create(&common.data)?.store()?.secret_put(&name, &value, now_secs()).map_err(fault)?;
+            Printer::new(common.json).line(&json!({"secret": name, "kept": true}).to_string())
+        }
+        Secret::List(common) => {
+            let printer = Printer::new(common.json);
+            for info in Home::create(&common.data)?.store()?.secret_list().map_err(fault)? {
+                let age_secs = now_secs().saturating_sub(info.updated_at_secs);
+                if printer.json {
+                    printer.line(&json!({"secret": info.name, "age_secs": age_secs}).to_string())?;
+                } else {
+                    printer.line(&format!("{:<40} {} days old", info.name, age_secs / 86_400))?;
+                }
+            }
+            Ok(())
+        }
+        Secret::Delete { common, name } => {
+            if name.starts_with(RESERVED) {
+                return Err(Failure::invalid(format!("names that begin with `{RESERVED}` are Remit's own")));
+            }
+            if !Home::create(&common.data)?.store()?.secret_delete(&name).map_err(fault)? {
+                return Err(Failure::invalid(format!("there is no secret `{name}`")));
+            }
+            Printer::new(common.json).line(&json!({"secret": name, "kept": false}).to_string())
+        }
+    }
+}
+
+/// `remit agent-secret`.
+pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
+    let agent = remit_model::AgentId::new(&options.agent).map_err(|error| Failure::invalid(error.to_string()))?;
+    let home = Home::create(&options.common.data)?;
+    let store = home.store()?;
+    let path = crate::shared::agent_secret_new(&store, &home, agent.as_str())?;
+    if home.running().is_ok() {
+        operator(&home, Method::POST, "/v1/reload", None).await?;
+    }
+    Printer::new(options.common.json).line(&json!({"agent": agent.as_str(), "client_id": agent.as_str(), "client_secret_file": path}).to_string())
+}
+
+/// `remit schema`.
+pub(crate) fn schema() -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(&remit_config::schema()).map_err(|error| Failure::new(error.to_string()))?;
+    Printer::new(false).line(&text)
+}
+
+/// `remit sample-server`.
+pub(crate) fn sample_server(options: &SampleServer) -> Result<(), Failure> {
+    let fault = |error: std::io::Error| Failure::invalid(error.to_string());
+    if !options.http {
+        return remit_sample::serve_stdio(&options.name).map_err(fault);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    runtime.block_on(async {
+        let server = HttpServer::bind(&options.name, 0, Access::FirstKey).await.map_err(fault)?;
+        let url = server.url().map_err(fault)?;
+        Printer::new(true).line(&json!({"url": url}).to_string())?;
+        server.serve().await.map_err(fault)
+    })
+}

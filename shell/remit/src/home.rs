@@ -1,0 +1,261 @@
+//! The data directory of a gateway: its keys, its store, its journal, and where it can be reached while it is up.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use remit_gateway::Pins;
+use remit_journal::SigningKey;
+use remit_kernel::{Pin, PinKey};
+use remit_mcp::canonical::hex;
+use remit_model::ServerKey;
+use remit_store::{MasterKey, Note, SqliteStore, Store};
+use zeroize::Zeroizing;
+
+use crate::now_secs;
+use crate::output::Failure;
+
+/// The variable that holds the master key, base64, where it is not to lie in a file.
+const MASTER_KEY_ENV: &str = "REMIT_MASTER_KEY";
+/// The store's kind of record for pins.
+const PIN_KIND: &str = "tool_pin";
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: PathBuf,
+}
+
+/// Where a gateway that is up can be reached.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Running {
+    pub(crate) gateway: String,
+    pub(crate) control: String,
+    pub(crate) token_endpoint: String,
+    pub(crate) pid: u32,
+}
+
+impl Home {
+    /// The directory; made, for its owner alone, if it isn't there.
+    pub(crate) fn create(root: &Path) -> Result<Self, Failure> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| Failure::io(root, &error))?;
+        let home = Self { root: root.canonicalize().map_err(|error| Failure::io(root, &error))? };
+        for directory in [home.journal(), home.root.join("agents")] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| Failure::io(&directory, &error))?;
+        }
+        Ok(home)
+    }
+
+    /// The directory of a gateway that has been up.
+    pub(crate) fn existing(root: &Path) -> Result<Self, Failure> {
+        if !root.join("journal").is_dir() {
+            return Err(Failure::invalid(format!("`{}` is no data directory of a gateway: name one with --data", root.display())));
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn journal_vkey(&self) -> PathBuf {
+        self.root.join("journal.vkey")
+    }
+
+    fn run_file(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    fn agent_secret_file(&self, agent: &str) -> PathBuf {
+        self.root.join("agents").join(format!("{agent}.secret"))
+    }
+
+    /// The key that signs checkpoints; made on first use.
+    pub(crate) fn journal_key(&self) -> Result<SigningKey, Failure> {
+        let path = self.root.join("journal.key");
+        let seed = random_file(&path)?;
+        Ok(crate::audit::signing_key(&seed))
+    }
+
+    /// The key that seals state which clients carry.
+    pub(crate) fn seal_key(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        random_file(&self.root.join("seal.key"))
+    }
+
+    /// The operator's token; made on first use.
+    pub(crate) fn operator_token(&self) -> Result<Zeroizing<String>, Failure> {
+        let key = random_file(&self.root.join("operator.token"))?;
+        Ok(Zeroizing::new(hex(&*key)))
+    }
+
+    /// The store, under the master key.
+    pub(crate) fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
+        let fault = |error: &dyn std::fmt::Display| Failure::new(format!("the store can't be opened: {error}"));
+        let path = self.root.join("remit.db");
+        let store = match std::env::var(MASTER_KEY_ENV) {
+            Ok(text) => {
+                let text = Zeroizing::new(text);
+                SqliteStore::open(&path, MasterKey::from_base64(&text).map_err(|error| fault(&error))?)
+            }
+            Err(_) => SqliteStore::open_with_key_file(&path, &self.root.join("master.key")),
+        };
+        store.map(Arc::new).map_err(|error| fault(&error))
+    }
+
+    /// Remembers where the gateway can be reached.
+    pub(crate) fn set_running(&self, running: &Running) -> Result<(), Failure> {
+        let text = serde_json::to_string(running).map_err(|error| Failure::new(error.to_string()))?;
+        write_private(&self.run_file(), text.as_bytes())
+    }
+
+    pub(crate) fn clear_running(&self) {
+        let _ = fs::remove_file(self.run_file());
+    }
+
+    /// Where the gateway can be reached.
+    pub(crate) fn running(&self) -> Result<Running, Failure> {
+        let path = self.run_file();
+        let text = fs::read_to_string(&path)
+            .map_err(|_| Failure::new(format!("no gateway is up on `{}`: start one with `remit up`", self.root.display())))?;
+        serde_json::from_str(&text).map_err(|error| Failure::new(format!("`{}`: {error}", path.display())))
+    }
+
+    /// Keeps an agent's new secret for the command line of this machine.
+    pub(crate) fn keep_agent_secret(&self, agent: &str, secret: &str) -> Result<PathBuf, Failure> {
+        let path = self.agent_secret_file(agent);
+        write_private(&path, secret.as_bytes())?;
+        Ok(path)
+    }
+
+    /// An agent's secret, if it was made here.
+    pub(crate) fn agent_secret(&self, agent: &str) -> Result<Zeroizing<String>, Failure> {
+        let path = self.agent_secret_file(agent);
+        let text = fs::read_to_string(&path).map_err(|_| {
+            Failure::invalid(format!("no secret of `{agent}` is kept in `{}`: make one with `remit agent-secret {agent}`", path.display()))
+        })?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+}
+
+/// Thirty-two random bytes that a file holds as hexadecimal; made on first use, for the owner alone.
+fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
+    let mut key = Zeroizing::new([0; 32]);
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let text = Zeroizing::new(text);
+            let mode = fs::metadata(path).map_err(|error| Failure::io(path, &error))?.permissions().mode();
+            if mode & 0o077 != 0 {
+                return Err(Failure::new(format!("`{}` can be read by others: `chmod 600` it", path.display())));
+            }
+            let text = text.trim();
+            let bytes: Option<Vec<u8>> = (0..32).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect();
+            match bytes {
+                Some(bytes) if text.len() == 64 => key.copy_from_slice(&bytes),
+                _ => return Err(Failure::new(format!("`{}` does not hold 64 hexadecimal digits", path.display()))),
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
+            write_private(path, hex(&*key).as_bytes())?;
+        }
+        Err(error) => return Err(Failure::io(path, &error)),
+    }
+    Ok(key)
+}
+
+/// Writes a file for the owner alone, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fault = |error: std::io::Error| Failure::io(path, &error);
+    let draft = path.with_extension("draft");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fault)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fault)?;
+    fs::rename(&draft, path).map_err(fault)
+}
+
+/// Pins in the store: one record a server, so that a server's pins change together.
+pub(crate) struct StoredPins(pub(crate) Arc<SqliteStore>);
+
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+struct PinRecord {
+    server: Option<ServerKey>,
+    tools: BTreeMap<String, PinText>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct PinText {
+    digest: String,
+    definition: String,
+    accepted_by: String,
+    accepted_at_secs: u64,
+}
+
+impl StoredPins {
+    fn change(&self, server: &ServerKey, change: impl FnOnce(&mut PinRecord), author: &str, reason: &str) -> Result<(), String> {
+        let key = server.to_string();
+        let current = self.0.get(PIN_KIND, &key).map_err(|error| error.to_string())?;
+        let mut record: PinRecord = match &current {
+            Some(current) => serde_json::from_slice(&current.body).map_err(|error| error.to_string())?,
+            None => PinRecord::default(),
+        };
+        record.server = Some(server.clone());
+        change(&mut record);
+        let body = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
+        if current.as_ref().is_some_and(|current| current.body == body) {
+            return Ok(());
+        }
+        let note = Note { author, reason, now_secs: now_secs() };
+        self.0.put(PIN_KIND, &key, current.map(|current| current.version), &body, note).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+impl Pins for StoredPins {
+    fn load(&self) -> Result<(Vec<(PinKey, Pin)>, Vec<ServerKey>), String> {
+        let mut pins = Vec::new();
+        let mut servers = Vec::new();
+        for record in self.0.list(PIN_KIND).map_err(|error| error.to_string())? {
+            let record: PinRecord = serde_json::from_slice(&record.body).map_err(|error| error.to_string())?;
+            let Some(server) = record.server else { continue };
+            for (tool, pin) in record.tools {
+                let PinText { digest, definition, accepted_by, accepted_at_secs } = pin;
+                pins.push((PinKey { server: server.clone(), tool }, Pin { digest, definition, accepted_by, accepted_at_secs }));
+            }
+            servers.push(server);
+        }
+        Ok((pins, servers))
+    }
+
+    fn save(&self, pins: &[(PinKey, Pin)]) -> Result<(), String> {
+        let mut by_server: BTreeMap<&ServerKey, Vec<&(PinKey, Pin)>> = BTreeMap::new();
+        for pin in pins {
+            by_server.entry(&pin.0.server).or_default().push(pin);
+        }
+        for (server, pins) in by_server {
+            let author = pins.first().map(|(_, pin)| pin.accepted_by.clone()).unwrap_or_default();
+            let add = |record: &mut PinRecord| {
+                for (key, pin) in pins {
+                    let text = PinText {
+                        digest: pin.digest.clone(),
+                        definition: pin.definition.clone(),
+                        accepted_by: pin.accepted_by.clone(),
+                        accepted_at_secs: pin.accepted_at_secs,
+                    };
+                    record.tools.insert(key.tool.clone(), text);
+                }
+            };
+            self.change(server, add, &author, "tool definitions accepted")?;
+        }
+        Ok(())
+    }
+
+    fn registered(&self, server: &ServerKey) -> Result<(), String> {
+        self.change(server, |_| {}, "remit", "server registered")
+    }
+}

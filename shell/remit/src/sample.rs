@@ -1,0 +1,24 @@
+//! The sample organization, part of the binary: `remit up` works on a machine that has nothing else.
+
+use remit_config::SourceFile;
+use remit_control::{DirectoryError, Source};
+use remit_mcp::canonical::{hex, sha256};
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../examples/acme/", $name)))),*]
+    };
+}
+
+/// The files of `examples/acme`.
+const FILES: [(&str, &str); 6] =
+    files!["organization.yaml", "servers.yaml", "spaces.yaml", "agents.yaml", "tool-policies.yaml", "keys/agent-ops-2.json"];
+
+/// The sample organization.
+pub(crate) fn acme() -> Result<Source, DirectoryError> {
+    let files: Vec<SourceFile> =
+        FILES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect();
+    let whole: String = FILES.iter().map(|(_, text)| *text).collect();
+    let loaded = remit_config::read(&files).map_err(DirectoryError::Faults)?;
+    Ok(Source { loaded, digest: format!("sha256:{}", hex(&sha256(whole.as_bytes()))) })
+}

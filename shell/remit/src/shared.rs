@@ -1,0 +1,189 @@
+//! What is in effect, for those who ask from memory: the organization, the spaces' addresses, the digests of agents' secrets. And the
+//! adapters that bind the ports of the other crates to the store and to each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use remit_authority::{Authenticator, Directory, KeyStore, PortError, SecretStore, UpstreamCredentials, client_secret_new};
+use remit_gateway::{Authenticate, Boxed, CredentialError, Credentials, Header};
+use remit_identity::secret::SecretDigest;
+use remit_kernel::{Fact, Identity};
+use remit_model::{AgentCredential, AgentId, Credential, Organization, SecretRef, ServerKey, SpaceId, Transport};
+use remit_store::{Note, SqliteStore, Store};
+use zeroize::Zeroizing;
+
+use crate::home::Home;
+use crate::now_secs;
+use crate::output::Failure;
+
+/// The store's kind of record for the digests of agents' secrets.
+const AGENT_SECRET_KIND: &str = "agent_secret";
+/// The secret under which the issuer's signing keys are sealed.
+const ISSUER_KEYS: &str = "remit.issuer-keys";
+
+/// What is in effect.
+pub(crate) struct Shared {
+    address: String,
+    store: Arc<SqliteStore>,
+    organization: ArcSwap<Organization>,
+    addresses: ArcSwap<BTreeMap<SpaceId, String>>,
+    digests: ArcSwap<HashMap<String, Vec<SecretDigest>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(address: &str, store: Arc<SqliteStore>) -> Self {
+        Self {
+            address: address.to_owned(),
+            store,
+            organization: ArcSwap::default(),
+            addresses: ArcSwap::default(),
+            digests: ArcSwap::default(),
+        }
+    }
+
+    /// Puts an organization into effect for identity. Agents that prove themselves by a secret and have none get one, kept in the
+    /// data directory.
+    pub(crate) fn replace(&self, organization: &Organization, home: &Home) -> Result<Vec<String>, Failure> {
+        let mut made = Vec::new();
+        for agent in organization.agents.values() {
+            let by_secret = agent.credentials.contains(&AgentCredential::ClientSecret);
+            if by_secret && stored_digests(&self.store, agent.id.as_str())?.is_empty() {
+                agent_secret_new(&self.store, home, agent.id.as_str())?;
+                made.push(agent.id.as_str().to_owned());
+            }
+        }
+        let mut digests = HashMap::new();
+        for agent in organization.agents.keys() {
+            digests.insert(agent.as_str().to_owned(), stored_digests(&self.store, agent.as_str())?);
+        }
+        let addresses = organization.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address))).collect();
+        self.digests.store(Arc::new(digests));
+        self.addresses.store(Arc::new(addresses));
+        self.organization.store(Arc::new(organization.clone()));
+        Ok(made)
+    }
+}
+
+fn store_fault(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("the store failed: {error}"))
+}
+
+fn stored_digests(store: &SqliteStore, agent: &str) -> Result<Vec<SecretDigest>, Failure> {
+    let Some(record) = store.get(AGENT_SECRET_KIND, agent).map_err(|error| store_fault(&error))? else { return Ok(Vec::new()) };
+    let text = String::from_utf8(record.body).map_err(|error| store_fault(&error))?;
+    Ok(SecretDigest::parse(&text).into_iter().collect())
+}
+
+/// Makes a new secret for an agent: its digest goes to the store, the secret to a file of the data directory. Answers where.
+pub(crate) fn agent_secret_new(store: &SqliteStore, home: &Home, agent: &str) -> Result<std::path::PathBuf, Failure> {
+    let (secret, digest) = client_secret_new().map_err(|error| Failure::new(error.to_string()))?;
+    let current = store.get(AGENT_SECRET_KIND, agent).map_err(|error| store_fault(&error))?;
+    let note = Note { author: "remit", reason: "new client secret", now_secs: now_secs() };
+    let path = home.keep_agent_secret(agent, &secret)?;
+    store
+        .put(AGENT_SECRET_KIND, agent, current.map(|record| record.version), digest.to_text().as_bytes(), note)
+        .map_err(|error| store_fault(&error))?;
+    Ok(path)
+}
+
+/// For the sample organization: the secrets that its servers need are made up, since its servers are ours.
+pub(crate) fn sample_secrets(store: &SqliteStore, organization: &Organization) -> Result<(), Failure> {
+    for server in organization.servers.values() {
+        let Transport::Http { credential: Credential::Bearer(secret) | Credential::ApiKey { value: secret, .. }, .. } = &server.transport else {
+            continue;
+        };
+        let SecretRef::Stored(name) = secret else { continue };
+        if store.secret_get(name).map_err(|error| store_fault(&error))?.is_none() {
+            let (value, _) = client_secret_new().map_err(|error| Failure::new(error.to_string()))?;
+            let value = Zeroizing::new(value.as_bytes().to_vec());
+            store.secret_put(name, &value, now_secs()).map_err(|error| store_fault(&error))?;
+        }
+    }
+    Ok(())
+}
+
+impl Directory for Shared {
+    fn organization(&self) -> Arc<Organization> {
+        self.organization.load_full()
+    }
+
+    fn space_addresses(&self) -> Arc<BTreeMap<SpaceId, String>> {
+        self.addresses.load_full()
+    }
+
+    fn client_secret_digests(&self, agent: &AgentId) -> Vec<SecretDigest> {
+        self.digests.load().get(agent.as_str()).cloned().unwrap_or_default()
+    }
+}
+
+/// The issuer's signing keys, sealed in the store.
+pub(crate) struct IssuerKeys(pub(crate) Arc<SqliteStore>);
+
+impl KeyStore for IssuerKeys {
+    fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, PortError> {
+        self.0.secret_get(ISSUER_KEYS).map_err(|error| PortError(error.to_string()))
+    }
+
+    /// The data directory has one writer, the gateway that holds its journal's lock: comparing and then writing is enough here.
+    fn save(&self, old: Option<&[u8]>, new: &[u8]) -> Result<bool, PortError> {
+        let stored = self.load()?;
+        if stored.as_ref().map(|bytes| bytes.as_slice()) != old {
+            return Ok(false);
+        }
+        let new = Zeroizing::new(new.to_vec());
+        self.0.secret_put(ISSUER_KEYS, &new, now_secs()).map_err(|error| PortError(error.to_string()))?;
+        Ok(true)
+    }
+}
+
+/// Secrets of servers, from the store.
+pub(crate) struct StoredSecrets(pub(crate) Arc<SqliteStore>);
+
+impl SecretStore for StoredSecrets {
+    fn get(&self, name: &str) -> Result<Option<Zeroizing<String>>, PortError> {
+        // What Remit keeps for itself is no server's secret.
+        if name == ISSUER_KEYS {
+            return Ok(None);
+        }
+        let fault = |error: &dyn std::fmt::Display| PortError(error.to_string());
+        let Some(bytes) = self.0.secret_get(name).map_err(|error| fault(&error))? else { return Ok(None) };
+        let text = std::str::from_utf8(&bytes).map_err(|_| PortError(format!("the secret `{name}` is not text")))?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+}
+
+/// The authenticator behind the data plane's port.
+pub(crate) struct Identities(pub(crate) Arc<Authenticator>);
+
+impl Authenticate for Identities {
+    fn authenticate<'a>(&'a self, authorization: Option<&'a str>, now_secs: u64) -> Boxed<'a, Fact<Identity>> {
+        Box::pin(self.0.authenticate(authorization, now_secs))
+    }
+}
+
+/// Upstream credentials behind the data plane's port.
+pub(crate) struct ServerCredentials(pub(crate) UpstreamCredentials);
+
+fn credential_error(error: remit_authority::CredentialError) -> CredentialError {
+    match error {
+        remit_authority::CredentialError::Missing(what) => CredentialError::Missing(what),
+        remit_authority::CredentialError::Refused(what) => CredentialError::Refused(what),
+    }
+}
+
+impl Credentials for ServerCredentials {
+    fn secret(&self, reference: &SecretRef) -> Result<Zeroizing<String>, CredentialError> {
+        self.0.secret(reference).map_err(credential_error)
+    }
+
+    fn header<'a>(
+        &'a self,
+        server: &'a ServerKey,
+        url: &'a str,
+        credential: &'a Credential,
+        challenge: Option<&'a str>,
+    ) -> Boxed<'a, Result<Option<Header>, CredentialError>> {
+        Box::pin(async move { self.0.header(server, url, credential, challenge).await.map_err(credential_error) })
+    }
+}

@@ -1,0 +1,558 @@
+//! `remit up`: everything is put together here, and nowhere else.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use notify::{EventKind, RecursiveMode, Watcher as _};
+use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, TOKEN_PATH, UpstreamCredentials};
+use remit_control::{DirectoryError, Operator, Plane, Source};
+use remit_gateway::{Body, Edge, Gateway, Limits, Options};
+use remit_journal::{Health, Journal};
+use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
+use remit_telemetry::{Spans, Telemetry};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::Up;
+use crate::home::{Home, Running, StoredPins};
+use crate::launch::Launched;
+use crate::output::{Failure, INVALID, Printer, warn};
+use crate::serve::{Certificate, serve};
+use crate::shared::{Identities, IssuerKeys, ServerCredentials, Shared, StoredSecrets, sample_secrets};
+use crate::{audit, now_secs, sample};
+
+/// How long a burst of changes in the configuration directory may settle.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How often what has been idle is ended, keys are looked at, and certificates.
+const TICK: Duration = Duration::from_secs(10);
+/// The largest form of the token endpoint, in bytes.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// The gateway that runs.
+struct World {
+    gateway: Gateway,
+    authority: Arc<Authority>,
+    authenticator: Arc<Authenticator>,
+    shared: Arc<Shared>,
+    journal: Journal,
+    telemetry: Arc<Telemetry>,
+    home: Home,
+    config: Option<PathBuf>,
+    program: PathBuf,
+    launched: tokio::sync::Mutex<Launched>,
+    /// What the last attempt to read the configuration came to.
+    last_reload: Mutex<Value>,
+}
+
+/// Starts, serves until it is told to stop, and lets calls finish.
+pub(crate) async fn up(options: Up) -> Result<(), Failure> {
+    let printer = Printer::new(options.common.json);
+    if options.anonymous_agent.is_some() && !options.host.is_loopback() {
+        return Err(Failure::invalid("--anonymous-agent is for tests on loopback only"));
+    }
+    let home = Home::create(&options.common.data)?;
+    let certificate = match (&options.tls_cert, &options.tls_key) {
+        (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(Failure::invalid)?),
+        _ => None,
+    };
+    // Read before anything starts: what has a fault starts nothing.
+    let source = read(options.config.as_deref(), printer)?;
+    let listener = bind(options.host, options.port).await?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let control_port = options.control_port.unwrap_or_else(|| if options.port == 0 { 0 } else { options.port.saturating_add(1) });
+    let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
+    let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let public = options.address.clone().unwrap_or_else(|| format!("{scheme}://{address}")).trim_end_matches('/').to_owned();
+    let (world, recovered) = assemble(&options, &home, &public, printer)?;
+    let world = Arc::new(world);
+    world.apply(source).await.map_err(|fault| Failure::new(fault.to_string()))?;
+
+    let (stop, stopping) = watch::channel(false);
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
+    let running = Running {
+        gateway: public.clone(),
+        control: format!("http://{control_address}"),
+        token_endpoint: format!("{public}{TOKEN_PATH}"),
+        pid: std::process::id(),
+    };
+    home.set_running(&running)?;
+    let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
+    let handle = move |request, _| {
+        let operator = operator.clone();
+        async move { operator.handle(request).await }
+    };
+    let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
+    let changes = watch_config(options.config.as_deref())?;
+    tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
+    world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
+    greet(&world, &running, &recovered, printer)?;
+
+    stopped().await;
+    printer.say("stopping: calls under way may finish")?;
+    let _ = stop.send(true);
+    world.gateway.stop();
+    let _ = served.await;
+    let _ = operated.await;
+    world.record("stopped", json!({})).await?;
+    world.telemetry.flush();
+    world.journal.clone().close();
+    home.clear_running();
+    Ok(())
+}
+
+async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Failure> {
+    TcpListener::bind(SocketAddr::new(host, port)).await.map_err(|error| {
+        let mend = if error.kind() == std::io::ErrorKind::AddrInUse { ": something listens there already; choose another with --port" } else { "" };
+        Failure::new(format!("{host}:{port}: {error}{mend}"))
+    })
+}
+
+fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result<(World, audit::Recovered), Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let tls = match &options.ca {
+        None => remit_egress::tls_config(),
+        Some(path) => {
+            let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect)
+                .map_err(|error| Failure::invalid(format!("`{}`: {error}", path.display())))?;
+            remit_egress::tls_config_with_ca(&authorities)
+        }
+    };
+    let spans = match &options.otlp {
+        None => None,
+        Some(endpoint) => {
+            let network = if endpoint.contains("127.0.0.1") || endpoint.contains("localhost") { Network::Loopback } else { Network::Private };
+            Some(Spans::new(endpoint, network, &tls).map_err(|error| fault(&error))?)
+        }
+    };
+    let telemetry = Telemetry::new(spans).map_err(|error| fault(&error))?;
+    let (journal, recovered) = audit::open(home)?;
+    if recovered.entries > 100_000 {
+        printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
+    }
+    let store = home.store()?;
+    let shared = Arc::new(Shared::new(public, Arc::clone(&store)));
+    let keys = Arc::new(IssuerKeys(Arc::clone(&store)));
+    let authority =
+        Authority::new(public, keys, Arc::clone(&shared) as _, Arc::clone(&tls), now_secs()).map_err(|error| fault(&error))?;
+    let authority = Arc::new(authority);
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&authority)));
+    let secrets = Arc::new(StoredSecrets(Arc::clone(&store)));
+    let credentials = UpstreamCredentials::new(secrets, Arc::clone(&shared) as _, Arc::clone(&tls), Arc::new(now_secs));
+    let program = std::env::current_exe().map_err(|error| fault(&error))?;
+    let anonymous_agent = options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
+    let host = public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default();
+    let gateway = Gateway::new(Options {
+        address: public.to_owned(),
+        limits: Limits::default(),
+        journal: journal.clone(),
+        observer: Arc::clone(&telemetry) as _,
+        authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
+        credentials: Arc::new(ServerCredentials(credentials)),
+        pins: Arc::new(StoredPins(Arc::clone(&store))),
+        seal_key: home.seal_key()?,
+        program: program.clone(),
+        tls,
+        edge: Edge { hosts: vec![host], origins: options.origin.clone(), loopback: options.host.is_loopback() },
+        anonymous_agent,
+    })
+    .map_err(Failure::new)?;
+    let world = World {
+        gateway,
+        authority,
+        authenticator,
+        shared,
+        journal,
+        telemetry,
+        home: home.clone(),
+        config: options.config.clone(),
+        program,
+        launched: tokio::sync::Mutex::default(),
+        last_reload: Mutex::new(Value::Null),
+    };
+    Ok((world, recovered))
+}
+
+/// The configuration: a directory of the operator's, or the sample organization.
+fn read(config: Option<&Path>, printer: Printer) -> Result<Source, Failure> {
+    let source = match config {
+        Some(directory) => remit_control::read(directory),
+        None => sample::acme(),
+    };
+    match source {
+        Ok(source) => {
+            source.loaded.warnings.iter().for_each(|warning| warn(&format!("warning: {warning}")));
+            Ok(source)
+        }
+        Err(DirectoryError::Faults(faults)) => {
+            if printer.json {
+                printer.line(&json!({"faults": faults}).to_string())?;
+            } else {
+                faults.iter().for_each(|fault| warn(&fault.to_string()));
+                warn(&format!("{} faults: nothing was started", faults.len()));
+            }
+            Err(Failure::said(INVALID))
+        }
+        Err(error) => Err(Failure::invalid(error.to_string())),
+    }
+}
+
+impl World {
+    /// Puts a configuration into effect: all of it or nothing.
+    async fn apply(&self, source: Source) -> Result<u64, Value> {
+        let fault = |what: String| json!({"error": what});
+        let mut organization = source.loaded.organization;
+        if self.config.is_none() {
+            let store = self.home.store().map_err(|failure| fault(failure.message))?;
+            sample_secrets(&store, &organization).map_err(|failure| fault(failure.message))?;
+        }
+        self.launched.lock().await.replace(&mut organization, &self.program).await.map_err(fault)?;
+        let from = self.config.as_ref().map_or_else(|| "sample organization".to_owned(), |path| path.display().to_string());
+        self.shared.replace(&organization, &self.home).map_err(|failure| fault(failure.message))?;
+        self.authenticator.invalidate();
+        self.gateway.apply(organization, &source.digest, &from).await.map_err(fault)
+    }
+
+    /// Reads the configuration again. A bad one replaces nothing, and is recorded.
+    async fn reload_now(&self) -> Result<Value, Value> {
+        let read = match &self.config {
+            Some(directory) => remit_control::read(directory),
+            None => sample::acme(),
+        };
+        let done = match read {
+            Ok(source) => {
+                let digest = source.digest.clone();
+                self.apply(source).await.map(|version| json!({"snapshot": version, "digest": digest}))
+            }
+            Err(DirectoryError::Faults(faults)) => Err(json!({"faults": faults})),
+            Err(error) => Err(json!({"error": error.to_string()})),
+        };
+        if let Err(why) = &done {
+            warn(&format!("the configuration was refused; the one in effect stays: {why}"));
+            let _ = self.gateway.record("configuration_refused", why.clone()).await;
+        }
+        let said = match &done {
+            Ok(applied) => json!({"applied": applied}),
+            Err(why) => json!({"refused": why}),
+        };
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = said;
+        done
+    }
+
+    async fn record(&self, kind: &str, event: Value) -> Result<(), Failure> {
+        self.gateway.record(kind, event).await.map(|_| ()).map_err(Failure::new)
+    }
+
+    /// Answers what is public and not of the data plane: the token endpoint and the documents that lead clients to it.
+    async fn public(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        if request.method() == Method::POST && path == TOKEN_PATH {
+            let (parts, body) = request.into_parts();
+            let Ok(body) = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect().await else { return status(StatusCode::PAYLOAD_TOO_LARGE) };
+            let response = self.authority.token(&parts.headers, &body.to_bytes(), now_secs()).await;
+            return response.map(Body::Full);
+        }
+        if !get {
+            return status(StatusCode::NOT_FOUND);
+        }
+        match path.as_str() {
+            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => document(&self.authority.metadata()),
+            JWKS_PATH => document(&self.authority.jwks()),
+            "/healthz" => text("ok\n"),
+            "/readyz" => match self.ready() {
+                Ok(()) => text("ready\n"),
+                Err(_) => status(StatusCode::SERVICE_UNAVAILABLE),
+            },
+            _ => {
+                let space = path.strip_prefix("/.well-known/oauth-protected-resource/spaces/").and_then(|rest| rest.strip_suffix("/mcp"));
+                let space = space.and_then(|space| SpaceId::new(space).ok());
+                match space.and_then(|space| self.authority.protected_resource(&space)) {
+                    Some(found) => document(&found),
+                    None => status(StatusCode::NOT_FOUND),
+                }
+            }
+        }
+    }
+}
+
+impl Plane for World {
+    fn ready(&self) -> Result<(), String> {
+        match self.journal.health() {
+            Health::Ok => Ok(()),
+            Health::Stopped { reason } => Err(format!("the journal stopped: {reason}")),
+        }
+    }
+
+    fn metrics(&self) -> Result<String, String> {
+        let checkpoint = self.journal.checkpoint();
+        let healthy = u8::from(self.ready().is_ok());
+        self.telemetry.prometheus(&format!(
+            "# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n",
+            checkpoint.size
+        ))
+    }
+
+    fn status(&self) -> Value {
+        let snapshot = self.gateway.snapshot();
+        let mut spaces: Vec<Value> = snapshot.spaces.values().map(|space| self.space_status(space)).collect();
+        spaces.sort_by_key(|space| space.get("space").map(ToString::to_string));
+        let findings = &snapshot.findings;
+        let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "spaces": spaces, "servers": self.gateway.servers(), "findings": findings, "last_reload": last})
+    }
+
+    fn explain(&self, question: &Value) -> Result<Value, String> {
+        explain(&self.gateway, &self.shared.organization(), question)
+    }
+
+    fn accept<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
+        Box::pin(async move {
+            let text = |key: &str| request.get(key).and_then(Value::as_str);
+            let server: ServerKey = parse_server(text("server").ok_or("`server` is missing")?)?;
+            let by = text("by").ok_or("`by` is missing: who accepts?")?;
+            let tools = self.gateway.accept(&server, text("tool"), by).await?;
+            Ok(json!({"server": server.to_string(), "accepted": tools}))
+        })
+    }
+
+    fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
+        Box::pin(self.reload_now())
+    }
+}
+
+impl World {
+    fn space_status(&self, space: &remit_kernel::SpaceView) -> Value {
+        let tools: Vec<Value> = space
+            .tools_listed
+            .iter()
+            .map(|tool| {
+                let pin = match &tool.pin {
+                    remit_kernel::PinState::Intact => "intact",
+                    remit_kernel::PinState::Drifted { .. } => "drifted",
+                    remit_kernel::PinState::New => "new",
+                    remit_kernel::PinState::Gone => "gone",
+                };
+                json!({"tool": tool.exposed.as_str(), "class": tool.class, "risk": tool.risk, "categories": tool.categories, "pin": pin, "arn": tool.arn})
+            })
+            .collect();
+        let agents: Vec<&str> = space.space.agents.iter().map(AgentId::as_str).collect();
+        json!({
+            "space": space.space.id.as_str(), "arn": space.arn, "endpoint": self.gateway.space_address(space.space.id.as_str()),
+            "mandate": space.space.class_max, "agents": agents, "tools": tools
+        })
+    }
+}
+
+fn parse_server(text: &str) -> Result<ServerKey, String> {
+    let (account, name) = text.split_once('/').ok_or("`server` is written ACCOUNT/NAME")?;
+    let account = remit_model::AccountId::new(account).map_err(|error| error.to_string())?;
+    let name = remit_model::ServerName::new(name).map_err(|error| error.to_string())?;
+    Ok(ServerKey { account, name })
+}
+
+/// One decision with every layer, as JSON.
+fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> Result<Value, String> {
+    let text = |key: &str| question.get(key).and_then(Value::as_str);
+    let agent = AgentId::new(text("agent").ok_or("`agent` is missing")?).map_err(|error| error.to_string())?;
+    let tool = text("tool").ok_or("`tool` is missing")?;
+    let risk = match text("risk").map(Risk::parse) {
+        None => None,
+        Some(Some(risk)) => Some(risk),
+        Some(None) => return Err("`risk` must be `low`, `medium`, `high` or `critical`".to_owned()),
+    };
+    let space = match text("space") {
+        Some(space) => space.to_owned(),
+        None => {
+            let own: Vec<&str> =
+                organization.spaces.values().filter(|space| space.agents.contains(&agent)).map(|space| space.id.as_str()).collect();
+            match own.as_slice() {
+                [only] => (*only).to_owned(),
+                [] => return Err(format!("agent `{agent}` is in no space")),
+                several => return Err(format!("agent `{agent}` is in several spaces: name one of {}", several.join(", "))),
+            }
+        }
+    };
+    let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
+    let decision = gateway.explain(&space, &agent, tool, arguments.as_deref(), risk);
+    let (verdict, reason) = match &decision.verdict {
+        remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
+        remit_kernel::Verdict::Deny(denial) => ("DENY", json!({"reason": denial.reason, "sentence": denial.reason.sentence(), "layer": denial.layer, "statement": denial.statement})),
+    };
+    Ok(json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "layers": decision.layers}))
+}
+
+async fn serve_public(listener: TcpListener, certificate: Option<Arc<Certificate>>, world: Arc<World>, stop: watch::Receiver<bool>) -> Result<(), String> {
+    let handle = move |request: Request<Incoming>, _| {
+        let world = Arc::clone(&world);
+        async move {
+            if world.gateway.serves(request.uri().path()) {
+                world.gateway.handle(request).await
+            } else {
+                world.public(request).await
+            }
+        }
+    };
+    serve(listener, certificate, handle, stop).await
+}
+
+/// Tells when the configuration directory changes. Reading it must not count as a change.
+fn watch_config(config: Option<&Path>) -> Result<mpsc::Receiver<()>, Failure> {
+    let (sender, changes) = mpsc::channel(1);
+    let Some(directory) = config else {
+        // Nothing to watch: the channel stays open and silent.
+        std::mem::forget(sender);
+        return Ok(changes);
+    };
+    let fault = |error: notify::Error| Failure::new(format!("`{}` can't be watched: {error}", directory.display()));
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))) {
+            let _ = sender.try_send(());
+        }
+    })
+    .map_err(fault)?;
+    watcher.watch(directory, RecursiveMode::Recursive).map_err(fault)?;
+    // The watcher lives as long as the process.
+    std::mem::forget(watcher);
+    Ok(changes)
+}
+
+/// What is looked after while the gateway serves.
+async fn keep(world: Arc<World>, certificate: Option<Arc<Certificate>>, mut changes: mpsc::Receiver<()>, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(TICK);
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
+    loop {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => {
+                    hangup.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = asked_to_stop(&mut stop) => return,
+            Some(()) = changes.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                let _ = changes.try_recv();
+                let _ = world.reload_now().await;
+            }
+            () = hung_up => {
+                let _ = world.reload_now().await;
+            }
+            _ = tick.tick() => {
+                world.gateway.sweep();
+                if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
+                    world.authenticator.invalidate();
+                }
+                if let Some(certificate) = &certificate {
+                    let now = certificate.written_at();
+                    if now.is_some() && now != written {
+                        match certificate.reload() {
+                            Ok(()) => written = now,
+                            Err(why) => warn(&format!("the certificate was not taken; the one in use stays: {why}")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when the gateway stops.
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits until somebody wants the gateway to stop.
+async fn stopped() {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(terminate) => {
+                terminate.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Says that it is ready and what to do next.
+fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer: Printer) -> Result<(), Failure> {
+    let organization = world.shared.organization();
+    let addresses = world.shared.space_addresses();
+    let data = world.home.root();
+    if printer.json {
+        let spaces: serde_json::Map<String, Value> = addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
+        let agents: Vec<&str> = organization.agents.keys().map(AgentId::as_str).collect();
+        return printer.line(
+            &json!({
+                "gateway": running.gateway, "control": running.control, "spaces": spaces, "agents": agents,
+                "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
+                "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
+                "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
+                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
+            })
+            .to_string(),
+        );
+    }
+    if let Some(why) = &recovered.stopped {
+        printer.line(&format!("The journal had stopped last time: {why}\n"))?;
+    }
+    if recovered.unknown > 0 {
+        printer.line(&format!("{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n", recovered.unknown))?;
+    }
+    printer.line(&format!("Remit governs {} on {}\n", organization.name, running.gateway))?;
+    for (space, url) in addresses.iter() {
+        let agents: Vec<&str> = organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
+        printer.line(&format!("  {url:<56} {}", agents.join(", ")))?;
+    }
+    let (space, agent) = organization.spaces.values().find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str()))).unwrap_or(("SPACE", "AGENT"));
+    let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
+    printer.line(&format!(
+        "
+Next, in another terminal:
+  remit try{flag}                                   a tour: five calls, each decision with its proof
+  remit token --agent {agent} --space {space}{flag}   a token for an agent (good for 15 minutes)
+  remit status{flag}  ·  remit explain --agent … --tool …  ·  remit log --follow  ·  remit verify
+
+An MCP client needs the address of a space and that token; one that speaks OAuth finds {} by itself.
+Metrics {}/metrics · health {}/readyz · journal {} · Ctrl-C stops",
+        running.token_endpoint,
+        running.control,
+        running.control,
+        world.home.journal().display()
+    ))
+}
+
+fn document(value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Bytes::from(value.to_string())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(text: &'static str) -> Response<Body> {
+    Response::new(Body::Full(Bytes::from_static(text.as_bytes())))
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
