@@ -185,6 +185,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: tasks::Tasks,
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
+    /// Told when a server begins to answer, or fails.
+    server_changed: tokio::sync::Notify,
     authenticate: Arc<dyn Authenticate>,
     context: Context,
     edge: Edge,
@@ -239,6 +241,7 @@ impl Gateway {
             tasks: tasks::Tasks::default(),
             listeners: listen::Listeners::default(),
             pins: options.pins,
+            server_changed: tokio::sync::Notify::new(),
             authenticate: options.authenticate,
             context: Context { tls: options.tls, credentials: options.credentials, program: options.program.into() },
             edge: options.edge,
@@ -313,6 +316,23 @@ impl Gateway {
             let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
             ServerStatus { server: key.to_string(), status, detail, tools }
         }).collect()
+    }
+
+    /// Waits until every server has answered or failed once, but not for longer than this.
+    pub async fn settled(&self, timeout: Duration) {
+        let settled = async {
+            loop {
+                let changed = self.inner.server_changed.notified();
+                let registry = lock(&self.inner.registry);
+                let waiting = registry.organization.servers.keys().any(|key| matches!(registry.states.get(key), Some(ServerState::Connecting)));
+                drop(registry);
+                if !waiting {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, settled).await;
     }
 
     /// Accepts what a server shows now for a tool, or for all of its tools: an operator's decision, kept and recorded.
@@ -521,5 +541,6 @@ impl Inner {
     /// Notes how a server stands.
     pub(crate) fn server_state(&self, server: &ServerKey, state: ServerState) {
         lock(&self.registry).states.insert(server.clone(), state);
+        self.server_changed.notify_waiters();
     }
 }

@@ -149,9 +149,9 @@ pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
     let mut shown = 0;
     let progress = |done: u64, all: u64| {
         let hundredths = (done * 100).checked_div(all).unwrap_or(100);
-        if !printer.json && all > 100_000 && hundredths >= shown + 10 {
+        if !printer.json && all > 512 * 1024 * 1024 && hundredths >= shown + 10 {
             shown = hundredths;
-            warn(&format!("{hundredths} % of {all} entries"));
+            warn(&format!("{hundredths} % of {} MiB", all / (1024 * 1024)));
         }
     };
     let proof = audit::verify(&home, options.key, &options.checkpoint, running, progress)?;

@@ -29,10 +29,10 @@ fn stops() -> [Stop; 5] {
     let stop = |title, why, tool, arguments, forged, expected| Stop { title, why, tool, arguments, forged, expected };
     [
         stop("an allowed call", "the space lists the tool, a row allows it, the arguments fit", "helpdesk___search_kb", json!({"query": "password"}), false, None),
-        stop("a tool that the space doesn't list", "registered on the server, admitted by nobody here", "helpdesk___delete_ticket", json!({"id": "T-1001"}), false, Some("tool_not_listed")),
-        stop("a risk above the agent's maximum", "listed, but this agent's row stops at a lower risk", "helpdesk___close_ticket", json!({"id": "T-1001", "resolution": "done"}), false, Some("risk_exceeds_policy")),
+        stop("a tool that the space doesn't list", "registered on the server, admitted by nobody here", "helpdesk___delete_ticket", json!({"ticket_id": "T-1001"}), false, Some("tool_not_listed")),
+        stop("a risk above the agent's maximum", "listed, but this agent's row stops at a lower risk", "helpdesk___close_ticket", json!({"ticket_id": "T-1001", "resolution": "done"}), false, Some("risk_exceeds_policy")),
         stop("a forged token", "somebody else's signature under the agent's name", "helpdesk___search_kb", json!({"query": "password"}), true, Some("unauthenticated")),
-        stop("an argument that breaks the schema", "the pinned schema says what an id looks like", "helpdesk___get_ticket", json!({"id": "'; drop table tickets; --"}), false, Some("arguments_invalid")),
+        stop("an argument that breaks the schema", "the pinned schema says what an id looks like", "helpdesk___get_ticket", json!({"ticket_id": "T-1001; drop table tickets"}), false, Some("arguments_invalid")),
     ]
 }
 
@@ -133,11 +133,11 @@ async fn ask_mcp(url: &str, token: &str, headers: &[(&str, &str)], body: String)
     Ok((response.status().as_u16(), response.into_body()))
 }
 
-/// The token with another signature.
+/// The token with a signature that nobody made.
 fn forged(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
-    let turned: String = signature.chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
-    format!("{signed}.{turned}")
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    format!("{signed}.{first}{}", signature.get(1..).unwrap_or_default())
 }
 
 fn show(printer: Printer, number: usize, stop: &Stop, found: &Found, surprised: bool) -> Result<(), Failure> {

@@ -33,6 +33,8 @@ use crate::{audit, now_secs, sample};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How long the greeting waits for servers to answer for the first time.
+const SERVERS_MAX: Duration = Duration::from_secs(5);
 /// How often what has been idle is ended, keys are looked at, and certificates.
 const TICK: Duration = Duration::from_secs(10);
 /// The largest form of the token endpoint, in bytes.
@@ -95,6 +97,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
+    world.gateway.settled(SERVERS_MAX).await;
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     greet(&world, &running, &recovered, printer)?;
 

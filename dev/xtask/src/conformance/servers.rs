@@ -95,29 +95,22 @@ pub(crate) fn remit(upstream: &Server) -> Result<Server, Box<dyn Error>> {
 /// Writes the configuration with which Remit lets everything through to `upstream`: what fails then is no policy.
 fn remit_config_write(config: &Path, upstream: &str) -> io::Result<()> {
     let text = format!(
-        "accounts:
-  - id: '111122223333'
-    name: conformance
+        "organization: {{ id: o-conformance, name: Conformance, partition: aws }}
+accounts:
+  - {{ id: '111122223333', name: conformance }}
 servers:
-  - name: fixture
-    account: '111122223333'
-    url: {upstream}
+  - {{ name: fixture, account: '111122223333', url: '{upstream}', network: loopback }}
+agents:
+  - {{ id: {AGENT}, account: '111122223333', owner: conformance@acme.example, credentials: [client_secret] }}
 spaces:
   - id: {AGENT}
     account: '111122223333'
-    servers:
-      - server: fixture
-        prefix: ''
-        tools: ['*']
-agents:
-  - name: {AGENT}
-    account: '111122223333'
-    spaces: [{AGENT}]
+    region: us-east-1
+    agents: [{AGENT}]
+    mandate: DESTRUCTIVE
+    servers: [{{ server: fixture, tools: all, prompts: true, resources: true, prefix: false }}]
 tool_policies:
-  - agent: {AGENT}
-    tool: '*'
-    allowed: true
-    maximum_risk: critical
+  - {{ agent: {AGENT}, tool: 'fixture___*', allowed: true, max_risk: critical }}
 "
     );
     fs::write(config.join("remit.yaml"), text)

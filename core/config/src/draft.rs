@@ -1,0 +1,219 @@
+//! From files to an organization: every file is read, merged, and then held against the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use remit_model::{Account, AccountId, AgentId, Issuer, Organization, Server, ServerKey, SpaceId};
+
+use crate::access::{self, AgentDraft, PolicyDraft, SpaceDraft};
+use crate::item::{Item, Object, Sink};
+use crate::suggest::did_you_mean;
+use crate::yaml::{At, Node, Value, parse};
+use crate::{Fault, Loaded, SourceFile, check, path, server};
+
+/// The most bytes of all files together.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The keys of a document. `$schema` is for editors.
+const TOP: &[&str] = &["$schema", "organization", "accounts", "servers", "spaces", "agents", "issuers", "tool_policies"];
+
+/// What was read, with the place of each part.
+#[derive(Debug, Default)]
+pub(crate) struct Draft<'a> {
+    pub(crate) organization: Organization,
+    pub(crate) servers: BTreeMap<ServerKey, (Server, Item<'a>)>,
+    pub(crate) spaces: BTreeMap<SpaceId, SpaceDraft<'a>>,
+    pub(crate) agents: BTreeMap<AgentId, AgentDraft<'a>>,
+    pub(crate) issuers: BTreeMap<String, (Issuer, Item<'a>)>,
+    pub(crate) policies: Vec<PolicyDraft<'a>>,
+    /// Whether every file could be read to its end: else a name that isn't found may stand in the rest.
+    pub(crate) complete: bool,
+}
+
+/// Reads a configuration directory: all of its files, in any order. Those that [`crate::is_source`] admits are enough. Names
+/// every fault of every file, in their order; or, if there is none, answers the organization and its warnings.
+pub fn read(files: &[SourceFile]) -> Result<Loaded, Vec<Fault>> {
+    let sink = Sink::default();
+    let mut sorted: Vec<&SourceFile> = files.iter().collect();
+    sorted.sort();
+    if sorted.iter().map(|file| file.text.len()).sum::<usize>() > BYTES_MAX {
+        let what = format!("the directory holds more than {} MiB", BYTES_MAX / 1024 / 1024);
+        sink.error(".", At::START, String::new(), what, "keep only the configuration in it".into());
+        return Err(sink.into_faults());
+    }
+    let (documents, complete) = documents(&sorted, &sink);
+    let texts: BTreeMap<&str, &str> = sorted.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let roots: Vec<Object<'_>> = documents
+        .iter()
+        .filter(|(_, node)| !matches!(node.value, Value::Null))
+        .filter_map(|(file, node)| Item { sink: &sink, file, node, pointer: String::new() }.object("a configuration", TOP))
+        .collect();
+    if roots.is_empty() && complete {
+        let what = "there is no configuration here".to_owned();
+        sink.error(".", At::START, String::new(), what, "write a `remit.yaml`; `examples/first-server` is the smallest".into());
+    }
+    let mut draft = Draft { complete, ..Draft::default() };
+    draft.fill(&roots, &texts);
+    check::check(&draft);
+    let organization = draft.finish();
+    let mut faults = sink.into_faults();
+    if faults.iter().any(Fault::is_error) {
+        // What is refused comes first: a warning may only be its consequence.
+        faults.retain(Fault::is_error);
+        return Err(faults);
+    }
+    Ok(Loaded { organization, warnings: faults })
+}
+
+/// All documents of all configuration files, without the files that are named as key sets, and whether all were read fully.
+fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
+    let mut read = Vec::new();
+    let mut sets: BTreeSet<String> = BTreeSet::new();
+    let mut last: Option<&str> = None;
+    for file in files.iter().filter(|file| path::is_configuration(&file.path)) {
+        if last == Some(&file.path) {
+            let what = "the file was given twice".to_owned();
+            sink.error(&file.path, At::START, String::new(), what, "give each file once".into());
+        }
+        last = Some(&file.path);
+        let own = Sink::default();
+        let parsed = parse(&file.path, &file.text, &own);
+        parsed.documents.iter().for_each(|document| key_sets(&file.path, document, &mut sets));
+        read.push((file.path.as_str(), parsed, own));
+    }
+    let (mut documents, mut complete) = (Vec::new(), true);
+    for (file, parsed, own) in read {
+        if sets.contains(file) {
+            continue;
+        }
+        own.into_faults().into_iter().for_each(|fault| sink.push(fault));
+        complete &= parsed.complete;
+        documents.extend(parsed.documents.into_iter().map(|document| (file, document)));
+    }
+    (documents, complete)
+}
+
+/// The files that a document names as key sets.
+fn key_sets(file: &str, document: &Node, sets: &mut BTreeSet<String>) {
+    let agents = document.get("agents").map(Node::nodes).unwrap_or_default();
+    for credential in agents.iter().filter_map(|agent| agent.get("credentials")).flat_map(Node::nodes) {
+        if let Some(Value::Text(named)) = credential.get("jwks_file").map(|node| &node.value) {
+            sets.extend(path::resolve(file, named));
+        }
+    }
+}
+
+impl<'a> Draft<'a> {
+    fn fill(&mut self, roots: &[Object<'a>], texts: &BTreeMap<&str, &str>) {
+        let all = |key: &'static str, of: &'static str| {
+            let lists = roots.iter().filter_map(move |root| root.get(key));
+            lists.flat_map(move |list| list.list(of)).collect::<Vec<_>>()
+        };
+        self.organization(roots);
+        for item in all("accounts", "accounts") {
+            self.account(&item);
+        }
+        let accounts = std::mem::take(&mut self.organization.accounts);
+        let account = |object: &Object<'_>| account_of(object, &accounts, self.complete);
+        for item in all("servers", "servers") {
+            let Some(server) = server::server(&item, account) else { continue };
+            let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
+            let what = format!("account {} already has a server `{}`", key.account, key.name);
+            once(&mut self.servers, key, (server, item.clone()), &item, what);
+        }
+        for item in all("issuers", "issuers") {
+            let Some(issuer) = access::issuer(&item) else { continue };
+            let what = format!("there is already an issuer `{}`", issuer.name);
+            once(&mut self.issuers, issuer.name.clone(), (issuer, item.clone()), &item, what);
+        }
+        for item in all("agents", "agents") {
+            let Some(agent) = access::agent(&item, account, texts) else { continue };
+            let what = format!("there is already an agent `{}`", agent.agent.id);
+            once(&mut self.agents, agent.agent.id.clone(), agent, &item, what);
+        }
+        for item in all("spaces", "spaces") {
+            let Some(space) = access::space(&item, account) else { continue };
+            let what = format!("there is already a space `{}`", space.space.id);
+            once(&mut self.spaces, space.space.id.clone(), space, &item, what);
+        }
+        self.policies = all("tool_policies", "tool policies").iter().filter_map(access::policy).collect();
+        self.organization.accounts = accounts;
+    }
+
+    fn organization(&mut self, roots: &[Object<'a>]) {
+        let found: Vec<Item<'a>> = roots.iter().filter_map(|root| root.get("organization")).collect();
+        for more in found.iter().skip(1) {
+            more.error("the organization is described twice", "keep one `organization`");
+        }
+        let object = found.first().and_then(|item| item.object("an organization", &["id", "name", "partition"]));
+        let text = |key: &str| object.as_ref().and_then(|object| object.get(key)).and_then(|item| Some((item.text()?, item)));
+        let word = |text: &str| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        for key in ["id", "partition"] {
+            if let Some((text, item)) = text(key).filter(|(text, _)| !word(text)) {
+                let what = format!("{} is no {key} of an organization", crate::item::shown(text));
+                item.error(what, "1 to 64 lower-case letters, digits and `-`");
+            }
+        }
+        let or = |key: &str, default: &str| text(key).map_or(default, |(text, _)| text).to_owned();
+        self.organization.id = or("id", "o-local");
+        self.organization.name = or("name", "Local");
+        self.organization.partition = or("partition", "aws");
+    }
+
+    fn account(&mut self, item: &Item<'a>) {
+        let Some(object) = item.object("an account", &["id", "name"]) else { return };
+        let name = object.need("name").and_then(|name| name.text()).unwrap_or_default().to_owned();
+        let Some(id) = object.need("id").and_then(|id| id.id(AccountId::new)) else { return };
+        let what = format!("there is already an account {id}");
+        once(&mut self.organization.accounts, id.clone(), Account { id, name }, item, what);
+    }
+
+    fn finish(self) -> Organization {
+        let mut organization = self.organization;
+        organization.servers = self.servers.into_iter().map(|(key, (server, _))| (key, server)).collect();
+        organization.spaces = self.spaces.into_iter().map(|(id, draft)| (id, draft.space)).collect();
+        organization.agents = self.agents.into_iter().map(|(id, draft)| (id, draft.agent)).collect();
+        organization.issuers = self.issuers.into_iter().map(|(name, (issuer, _))| (name, issuer)).collect();
+        organization.tool_policies = self.policies.into_iter().map(|draft| draft.policy).collect();
+        organization
+    }
+}
+
+/// Adds to a map; tells of a second value for one key and keeps the first.
+fn once<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V, item: &Item<'_>, what: String) {
+    if let std::collections::btree_map::Entry::Vacant(e) = map.entry(key) {
+        e.insert(value);
+    } else {
+        item.error(what, "rename one of the two, or remove it");
+    }
+}
+
+/// The account that an object names; the only one there is, if it names none.
+fn account_of(object: &Object<'_>, accounts: &BTreeMap<AccountId, Account>, complete: bool) -> Option<AccountId> {
+    let Some(item) = object.get("account") else {
+        let mut ids = accounts.keys();
+        return match (ids.next(), ids.next()) {
+            (Some(only), None) => Some(only.clone()),
+            (None, _) if complete => {
+                object.item.error("there is no account", "add `accounts: [{ id: \"111122223333\", name: … }]`");
+                None
+            }
+            (None, _) => None,
+            _ => {
+                object.item.error("there are several accounts, and this names none", "add `account: …`");
+                None
+            }
+        };
+    };
+    let id = item.id(AccountId::new)?;
+    if !accounts.contains_key(&id) && complete {
+        let known = accounts.keys().map(AccountId::as_str);
+        item.error(
+            format!("there is no account {id}{}", did_you_mean(id.as_str(), known)),
+            "add it to `accounts`, or correct the id",
+        );
+    }
+    Some(id)
+}

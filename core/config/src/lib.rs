@@ -1,0 +1,50 @@
+//! Configuration as code: the texts of a directory in, an organization or every fault out.
+//!
+//! [`read`] never stops at the first fault: one run names all faults of all files, each with its place and how to mend it.
+//! Nothing here touches a file, the network or the environment; a secret is only ever named, and a text that looks like one
+//! is refused without being repeated.
+//!
+//! - `yaml`: text to a tree in which every node knows its place;
+//! - `item`: typed reading of that tree;
+//! - `server`, `access`, `secret`, `url`, `jwks`: the nouns;
+//! - `check`: what holds between them;
+//! - `schema`: the same shape for editors.
+
+mod access;
+mod check;
+mod draft;
+mod fault;
+mod item;
+mod jwks;
+mod path;
+mod schema;
+mod secret;
+mod server;
+mod suggest;
+mod url;
+mod yaml;
+
+pub use draft::read;
+pub use fault::{Fault, Severity};
+pub use path::is_source;
+pub use schema::schema;
+
+use remit_model::Organization;
+
+/// One file of the configuration directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceFile {
+    /// Its path below the directory, with `/` between the parts.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A configuration without a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What it says.
+    pub organization: Organization,
+    /// What is allowed but probably not meant, in the order of the files.
+    pub warnings: Vec<Fault>,
+}

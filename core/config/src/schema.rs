@@ -1,0 +1,264 @@
+//! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
+
+use serde_json::{Value, json};
+
+/// The JSON Schema (2020-12) of one configuration document.
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://remit.invalid/remit.schema.json",
+        "title": "Remit configuration",
+        "description": "One file of a configuration directory. All files are read together; lists with the same name are joined.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
+            "organization": organization(),
+            "accounts": list("The accounts.", "account"),
+            "servers": list("The MCP servers, each registered once in its account.", "server"),
+            "spaces": list("The agent spaces: where agents and tools meet.", "space"),
+            "agents": list("The agents: workload identities.", "agent"),
+            "issuers": list("OpenID Connect issuers that may vouch for agents or users.", "issuer"),
+            "tool_policies": list("The registry: which agent may call which tool. No row, no call.", "tool_policy"),
+        },
+        "$defs": {
+            "account": account(), "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
+            "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(),
+            "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
+            "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
+            "server_name": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$", "description": "Unique in its account; it becomes the prefix of the tools: server___tool." },
+            "secret": secret(), "credential": credential(), "oauth": oauth(), "tool": tool(),
+            "class": { "enum": ["READ_ONLY", "MUTATIVE", "DESTRUCTIVE"] },
+            "risk": { "enum": ["low", "medium", "high", "critical"] },
+            "network": { "enum": ["public", "private", "loopback"], "default": "public", "description": "Which addresses the name may resolve to." },
+        },
+    })
+}
+
+fn list(description: &str, of: &str) -> Value {
+    json!({ "description": description, "type": ["array", "null"], "items": refer(of) })
+}
+
+fn refer(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn object(description: &str, required: &[&str], properties: &Value) -> Value {
+    json!({ "description": description, "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "description": description })
+}
+
+fn texts(description: &str) -> Value {
+    json!({ "type": "array", "uniqueItems": true, "items": { "type": "string", "minLength": 1 }, "description": description })
+}
+
+fn count(description: &str, max: u64) -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": max, "description": description })
+}
+
+fn flag(description: &str, default: bool) -> Value {
+    json!({ "type": "boolean", "default": default, "description": description })
+}
+
+/// Exactly one of these keys.
+fn one_of(mut object: Value, keys: &[&str]) -> Value {
+    let ways: Vec<Value> = keys.iter().map(|key| json!({ "required": [key] })).collect();
+    if let Some(map) = object.as_object_mut() {
+        map.insert("oneOf".to_owned(), ways.into());
+    }
+    object
+}
+
+fn organization() -> Value {
+    object(
+        "The organization; at most one in all files.",
+        &[],
+        &json!({
+            "id": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "o-local" },
+            "name": text("Its name, for people."),
+            "partition": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "aws", "description": "The partition of its ARNs." },
+        }),
+    )
+}
+
+fn account() -> Value {
+    object("An account.", &["id", "name"], &json!({ "id": refer("account_id"), "name": text("Its name, for people.") }))
+}
+
+fn server() -> Value {
+    let command = |description: &str| json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 }, "description": description });
+    let env = json!({
+        "type": "object", "description": "The child's whole environment.",
+        "additionalProperties": { "anyOf": [{ "type": "string" }, refer("secret")] },
+    });
+    let limits = object(
+        "What it may cost.",
+        &[],
+        &json!({
+            "connect_timeout_ms": count("How long a connection may take.", 60_000),
+            "call_timeout_ms": count("How long a call may take until its answer is complete.", 3_600_000),
+            "result_bytes_max": count("The largest result that is passed on.", 268_435_456),
+            "calls_max": count("How many calls may be under way at once.", 100_000),
+        }),
+    );
+    let properties = json!({
+        "name": refer("server_name"), "account": refer("account_id"),
+        "url": text("Its address, for one that runs elsewhere."),
+        "launch": command("A command that Remit starts; it prints one line {\"url\": …} and serves HTTP there."),
+        "command": command("A command that Remit starts; it speaks MCP on standard input and output."),
+        "env": env, "network": refer("network"),
+        "protocol": { "enum": ["auto", "2026-07-28", "legacy"], "default": "auto", "description": "Which era Remit speaks to it." },
+        "credential": refer("credential"), "limits": limits,
+        "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
+    });
+    one_of(object("An MCP server.", &["name"], &properties), &["url", "launch", "command"])
+}
+
+fn tool() -> Value {
+    object(
+        "What you say of a tool; it stands above what the server says.",
+        &[],
+        &json!({
+            "class": refer("class"), "risk": refer("risk"),
+            "categories": { "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^[a-z0-9-]{1,32}$" }, "description": "Such as delete, transfer, publish." },
+            "expose_as": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The name to expose instead of the server's own." },
+        }),
+    )
+}
+
+fn secret() -> Value {
+    let properties = json!({
+        "secret": { "type": "string", "pattern": "^(?!remit\\.)[A-Za-z0-9_.-]{1,64}$", "description": "A name in Remit's store: `remit secret set NAME`." },
+        "env": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$", "description": "A variable of the Remit process." },
+        "file": text("A file."),
+    });
+    one_of(object("Where a secret is kept. It never stands here itself.", &[], &properties), &["secret", "env", "file"])
+}
+
+fn credential() -> Value {
+    let header = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" });
+    let api_key =
+        object("A header of your choice.", &["header", "value"], &json!({ "header": header, "value": refer("secret") }));
+    let properties = json!({ "bearer": refer("secret"), "api_key": api_key, "oauth": refer("oauth") });
+    one_of(
+        object("What Remit shows the server. The agent's own token never is.", &[], &properties),
+        &["bearer", "api_key", "oauth"],
+    )
+}
+
+fn oauth() -> Value {
+    let properties = json!({
+        "client_id": text("The client id."), "client_secret": refer("secret"), "private_key": refer("secret"),
+        "algorithm": { "enum": ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "EdDSA"], "default": "ES256", "description": "What the private key signs with." },
+        "token_endpoint": text("Found by discovery when it is left out."), "scopes": texts("The scopes to ask for."),
+    });
+    one_of(object("OAuth 2.1 with client credentials.", &["client_id"], &properties), &["client_secret", "private_key"])
+}
+
+fn space() -> Value {
+    object(
+        "An agent space: one boundary, one MCP endpoint.",
+        &["id", "region"],
+        &json!({
+            "id": { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "description": "Its endpoint is /spaces/<id>/mcp." },
+            "account": refer("account_id"),
+            "region": { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$" },
+            "agents": { "type": ["array", "null"], "uniqueItems": true, "items": refer("agent_id"), "description": "The agents that may enter." },
+            "mandate": { "$ref": "#/$defs/class", "default": "READ_ONLY", "description": "The highest class of tool that may be called here." },
+            "servers": { "type": ["array", "null"], "items": refer("space_server"), "description": "The servers that meet here, in order." },
+            "quotas": object("Limits for each agent; none where one is left out.", &[], &json!({
+                "calls_concurrent_max": count("Calls under way at once, per agent and tool.", 1_000_000),
+                "calls_per_minute_max": count("Calls started in a minute, per agent and tool.", 1_000_000),
+                "sessions_max": count("Sessions held open at once, per agent.", 1_000_000),
+            })),
+        }),
+    )
+}
+
+fn space_server() -> Value {
+    let tools = json!({
+        "description": "The tools that are admitted, by the server's own names, or all that are pinned.",
+        "oneOf": [{ "const": "all" }, { "type": "array", "uniqueItems": true, "items": { "type": "string", "minLength": 1 } }],
+    });
+    object(
+        "A server of a space.",
+        &["server", "tools"],
+        &json!({
+            "server": refer("server_name"), "tools": tools,
+            "prompts": flag("Whether its prompts are admitted.", false),
+            "resources": flag("Whether its resources are admitted.", false),
+            "prefix": flag("Whether names carry the server's prefix. At most one server of a space may go without.", true),
+        }),
+    )
+}
+
+fn agent() -> Value {
+    object(
+        "An agent.",
+        &["id", "owner"],
+        &json!({
+            "id": refer("agent_id"), "account": refer("account_id"),
+            "owner": text("Who answers for it, such as an address."),
+            "suspended": flag("A suspended agent may do nothing.", false),
+            "credentials": { "type": ["array", "null"], "items": refer("agent_credential"), "description": "How it proves who it is." },
+        }),
+    )
+}
+
+fn agent_credential() -> Value {
+    let keys = json!({ "type": "object", "required": ["keys"], "properties": { "keys": { "type": "array", "minItems": 1, "maxItems": 20, "items": { "type": "object" } } } });
+    let external = object(
+        "A token of another issuer.",
+        &["issuer", "rules"],
+        &json!({
+            "issuer": text("A name from `issuers`."), "rules": { "type": "array", "minItems": 1, "items": refer("claim_rule"), "description": "All of them must hold." },
+        }),
+    );
+    let properties =
+        json!({ "jwks_file": text("A file with its public keys, relative to this file."), "jwks": keys, "external": external });
+    let object = one_of(object("A credential.", &[], &properties), &["jwks_file", "jwks", "external"]);
+    json!({ "anyOf": [{ "const": "client_secret", "description": "A secret that Remit makes." }, object] })
+}
+
+fn claim_rule() -> Value {
+    let properties = json!({
+        "claim": text("The claim's name; dots descend into objects."), "equals": text("The claim is this text."),
+        "contains": text("The claim is a list that holds this text."), "contains_any": texts("The claim is a list that holds one of these."),
+    });
+    one_of(object("A rule on a claim.", &["claim"], &properties), &["equals", "contains", "contains_any"])
+}
+
+fn issuer() -> Value {
+    object(
+        "An OpenID Connect issuer.",
+        &["name", "url"],
+        &json!({
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
+            "url": text("Its identifier; its discovery document stands below."),
+            "audiences": texts("The audiences that are accepted besides the space's own address."),
+            "network": refer("network"), "users": flag("Whether its tokens may name the user for whom an agent acts.", false),
+        }),
+    )
+}
+
+fn tool_policy() -> Value {
+    let mut row = object(
+        "A row of the registry.",
+        &["agent", "tool"],
+        &json!({
+            "agent": refer("agent_id"),
+            "tool": { "type": "string", "pattern": "^[^*]*\\*?$", "minLength": 1, "description": "server___tool, server___prompts/name or server___resources/uri; a `*` at the end stands for any rest." },
+            "allowed": flag("A row that forbids stands above every row that allows.", true),
+            "max_risk": { "$ref": "#/$defs/risk", "description": "The highest risk at which it may be called." },
+        }),
+    );
+    let forbids = json!({ "properties": { "allowed": { "const": false } }, "required": ["allowed"] });
+    if let Some(map) = row.as_object_mut() {
+        map.insert("if".to_owned(), json!({ "not": forbids }));
+        map.insert("then".to_owned(), json!({ "required": ["max_risk"] }));
+    }
+    row
+}

@@ -1,0 +1,252 @@
+//! Servers and what an operator says of their tools.
+
+use std::collections::BTreeMap;
+
+use remit_model::{
+    AccountId, Credential, Network, OAuthClient, ProtocolChoice, Risk, Server, ServerLimits, ServerName, ToolClass, ToolName,
+    ToolOverride, Transport,
+};
+
+use crate::item::{Item, Object, shown};
+use crate::secret::{secret, variable_value, word_checked};
+use crate::url::{Rules, url};
+
+/// The words for a tool's class.
+pub(crate) const CLASSES: [(&str, ToolClass); 3] =
+    [("READ_ONLY", ToolClass::ReadOnly), ("MUTATIVE", ToolClass::Mutative), ("DESTRUCTIVE", ToolClass::Destructive)];
+/// The words for a risk.
+pub(crate) const RISKS: [(&str, Risk); 4] =
+    [("low", Risk::Low), ("medium", Risk::Medium), ("high", Risk::High), ("critical", Risk::Critical)];
+/// The words for a network.
+pub(crate) const NETWORKS: [(&str, Network); 3] =
+    [("public", Network::Public), ("private", Network::Private), ("loopback", Network::Loopback)];
+const PROTOCOLS: [(&str, ProtocolChoice); 3] =
+    [("auto", ProtocolChoice::Auto), ("2026-07-28", ProtocolChoice::Modern), ("legacy", ProtocolChoice::Legacy)];
+const ALGORITHMS: [(&str, &str); 7] = [
+    ("ES256", "ES256"),
+    ("ES384", "ES384"),
+    ("RS256", "RS256"),
+    ("RS384", "RS384"),
+    ("RS512", "RS512"),
+    ("PS256", "PS256"),
+    ("EdDSA", "EdDSA"),
+];
+
+const KEYS: &[&str] =
+    &["name", "account", "url", "command", "launch", "env", "network", "protocol", "credential", "limits", "tools"];
+
+/// Reads one server. `account` finds the account of an object.
+pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<AccountId>) -> Option<Server> {
+    let object = item.object("a server", KEYS)?;
+    let name = object.need("name").and_then(|name| name.id(ServerName::new));
+    let account = account(&object);
+    let transport = transport(&object);
+    let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
+    let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
+    Some(Server { account: account?, name: name?, transport, limits, tools })
+}
+
+fn transport(object: &Object<'_>) -> Transport {
+    let protocol = object.get("protocol").and_then(|protocol| protocol.choice(&PROTOCOLS)).unwrap_or_default();
+    let present = object.present(&["url", "command", "launch"]);
+    match present.as_slice() {
+        ["command"] => {
+            for key in object.present(&["network", "credential"]) {
+                if let Some(item) = object.get(key) {
+                    item.error(
+                        format!("`{key}` is for servers over HTTP"),
+                        "leave it out; a child process gets its secrets in `env`",
+                    );
+                }
+            }
+            Transport::Stdio { command: command(object, "command"), env: env(object), protocol }
+        }
+        [way @ ("url" | "launch")] => {
+            if let Some(item) = object.get("env") {
+                item.error("`env` is for servers with a `command`", "leave it out, or use `credential`");
+            }
+            http(object, way, protocol)
+        }
+        _ => {
+            let what = "a server has exactly one of `url`, `launch` and `command`";
+            object.item.error(what, "`url` for one that runs elsewhere, `launch` or `command` for one that Remit starts");
+            Transport::Stdio { command: Vec::new(), env: BTreeMap::new(), protocol }
+        }
+    }
+}
+
+fn http(object: &Object<'_>, way: &str, protocol: ProtocolChoice) -> Transport {
+    let launched = way == "launch";
+    let named = object.get("network");
+    let chosen = named.as_ref().and_then(|network| network.choice(&NETWORKS));
+    if let (true, Some(item), Some(Network::Public | Network::Private)) = (launched, &named, chosen) {
+        item.error("a server that Remit launches is on this machine", "leave `network` out");
+    }
+    let network = if launched { Network::Loopback } else { chosen.unwrap_or_default() };
+    let address = object.get("url").and_then(|address| url(&address, Rules { network, query: true }));
+    let credential = object.get("credential").and_then(|item| credential(&item, network)).unwrap_or_default();
+    let launch = if launched { command(object, "launch") } else { Vec::new() };
+    Transport::Http { url: address.unwrap_or_default(), credential, network, protocol, launch }
+}
+
+fn command(object: &Object<'_>, key: &str) -> Vec<String> {
+    let Some(item) = object.get(key) else { return Vec::new() };
+    let mut words = Vec::new();
+    for word in item.list("words, the program first") {
+        let Some(text) = word.text() else { continue };
+        word_checked(text, &word);
+        words.push(text.to_owned());
+    }
+    if words.is_empty() && item.node.nodes().is_empty() {
+        item.error("there is no program to start", "write `[program, argument, …]`");
+    }
+    words
+}
+
+fn env(object: &Object<'_>) -> BTreeMap<String, remit_model::SecretRef> {
+    let Some(item) = object.get("env") else { return BTreeMap::new() };
+    let pairs = item.pairs("a mapping of variables").into_iter();
+    pairs.filter_map(|(name, value)| Some((name.to_owned(), variable_value(name, &value)?))).collect()
+}
+
+fn credential(item: &Item<'_>, network: Network) -> Option<Credential> {
+    const KINDS: &[&str] = &["bearer", "api_key", "oauth"];
+    if item.as_text().is_some() {
+        item.error(
+            "a secret never stands in a configuration",
+            "write `{ bearer: { secret: name } }`, `{ api_key: … }` or `{ oauth: … }`",
+        );
+        return None;
+    }
+    let object = item.object("a credential", KINDS)?;
+    let present = object.present(&["bearer", "api_key", "oauth"]);
+    let [kind] = present.as_slice() else {
+        item.error(
+            "a credential has exactly one of `bearer`, `api_key` and `oauth`",
+            "write `{ bearer: { secret: name } }`, for example",
+        );
+        return None;
+    };
+    let value = object.get(kind)?;
+    match *kind {
+        "bearer" => secret(&value).map(Credential::Bearer),
+        "api_key" => api_key(&value),
+        _ => oauth(&value, network),
+    }
+}
+
+fn api_key(item: &Item<'_>) -> Option<Credential> {
+    const RESERVED: &[&str] = &[
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "accept",
+        "te",
+        "trailer",
+        "upgrade",
+        "cookie",
+    ];
+    if item.as_text().is_some() {
+        item.error("a secret never stands in a configuration", "write `{ header: x-api-key, value: { secret: name } }`");
+        return None;
+    }
+    let object = item.object("an API key", &["header", "value"])?;
+    let value = object.need("value").and_then(|value| secret(&value));
+    let header = object.need("header")?;
+    let name = header.text()?;
+    let token = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let lower = name.to_ascii_lowercase();
+    if !token || RESERVED.contains(&lower.as_str()) || lower.starts_with("mcp-") {
+        header.error(format!("{} is no header that may carry a key", shown(name)), "write its name, such as `x-api-key`");
+        return None;
+    }
+    Some(Credential::ApiKey { header: lower, value: value? })
+}
+
+fn oauth(item: &Item<'_>, network: Network) -> Option<Credential> {
+    let keys = &["client_id", "client_secret", "private_key", "algorithm", "token_endpoint", "scopes"];
+    let object = item.object("an OAuth client", keys)?;
+    let client_id = object.need("client_id").and_then(|id| id.text().map(str::to_owned));
+    let rules = Rules { network, query: false };
+    let token_endpoint = object.get("token_endpoint").and_then(|endpoint| url(&endpoint, rules));
+    let scopes = object.get("scopes").map(|scopes| scopes.texts("scopes")).unwrap_or_default();
+    for (scope, item) in &scopes {
+        if scope.contains(char::is_whitespace) || scope.contains(['"', '\\']) {
+            item.error(format!("{} is no scope", shown(scope)), "write each scope as a member of its own");
+        }
+    }
+    let algorithm = object.get("algorithm").and_then(|algorithm| algorithm.choice(&ALGORITHMS));
+    let present = object.present(&["client_secret", "private_key"]);
+    let (secret, private_key_alg) = match present.as_slice() {
+        ["client_secret"] => {
+            if let Some(item) = object.get("algorithm") {
+                item.error("`algorithm` is for a `private_key`", "leave it out");
+            }
+            (object.get("client_secret").and_then(|item| secret(&item)), None)
+        }
+        ["private_key"] => {
+            (object.get("private_key").and_then(|item| secret(&item)), Some(algorithm.unwrap_or("ES256").to_owned()))
+        }
+        _ => {
+            item.error(
+                "an OAuth client has exactly one of `client_secret` and `private_key`",
+                "say where it is kept: `client_secret: { secret: name }`",
+            );
+            return None;
+        }
+    };
+    let scopes = scopes.into_iter().map(|(scope, _)| scope.to_owned()).collect();
+    Some(Credential::OAuth(OAuthClient { client_id: client_id?, secret: secret?, private_key_alg, token_endpoint, scopes }))
+}
+
+fn limits(item: &Item<'_>) -> ServerLimits {
+    let keys = &["connect_timeout_ms", "call_timeout_ms", "result_bytes_max", "calls_max"];
+    let default = ServerLimits::default();
+    let Some(object) = item.object("limits", keys) else { return default };
+    let count = |key: &str, max: u64| object.get(key).and_then(|item| item.count(max));
+    let size = |key: &str, max: u64| count(key, max).and_then(|count| usize::try_from(count).ok());
+    ServerLimits {
+        connect_timeout_ms: count("connect_timeout_ms", 60_000).unwrap_or(default.connect_timeout_ms),
+        call_timeout_ms: count("call_timeout_ms", 3_600_000).unwrap_or(default.call_timeout_ms),
+        result_bytes_max: size("result_bytes_max", 256 * 1024 * 1024).unwrap_or(default.result_bytes_max),
+        calls_max: size("calls_max", 100_000).unwrap_or(default.calls_max),
+    }
+}
+
+fn overrides(item: &Item<'_>) -> BTreeMap<String, ToolOverride> {
+    let mut tools = BTreeMap::new();
+    let mut exposed: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in item.pairs("a mapping of tools") {
+        if name.is_empty() || name.chars().count() > 128 || name.chars().any(char::is_control) {
+            value.error(format!("{} is no tool's name", shown(name)), "write the name that the server itself uses");
+        }
+        let Some(object) = value.object("a tool", &["class", "risk", "categories", "expose_as"]) else { continue };
+        let categories = object.get("categories").map(|categories| self::categories(&categories)).unwrap_or_default();
+        let expose_as = object.get("expose_as").and_then(|name| name.id(ToolName::new));
+        if let Some(other) = expose_as.as_ref().and_then(|new| exposed.insert(new.as_str().to_owned(), name.to_owned())) {
+            value.error(format!("`{other}` is exposed under the same name"), "choose another `expose_as`");
+        }
+        let class = object.get("class").and_then(|class| class.choice(&CLASSES));
+        let risk = object.get("risk").and_then(|risk| risk.choice(&RISKS));
+        tools.insert(name.to_owned(), ToolOverride { class, risk, categories, expose_as });
+    }
+    tools
+}
+
+fn categories(item: &Item<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (category, item) in item.texts("categories") {
+        let fits = category.len() <= 32
+            && category.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !fits {
+            item.error(
+                format!("{} is no category", shown(category)),
+                "1 to 32 lower-case letters, digits and `-`, such as `delete`",
+            );
+        }
+        found.push(category.to_owned());
+    }
+    found
+}
