@@ -44,7 +44,7 @@ pub(crate) async fn run(gateway: Arc<Inner>, upstream: Arc<Upstream>) {
 
 /// Reads everything once, then again whenever it changes; ends when the server's stream does.
 async fn watched(gateway: &Arc<Inner>, upstream: &Arc<Upstream>) -> Result<(), UpstreamError> {
-    let era = upstream.era().await?;
+    let era = upstream.era(Era::Modern).await?;
     let link = match era {
         Era::Modern => None,
         Era::Legacy => Some(Link::open(upstream, "{}").await?),

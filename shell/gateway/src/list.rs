@@ -134,7 +134,7 @@ fn capabilities(gateway: &Inner, state: &State, space: &SpaceView, era: Era) -> 
     for (key, entry) in &space.servers {
         let Some(live) = registry.catalogue.servers.get(key) else { continue };
         let of: Map<String, Value> = serde_json::from_str(&live.capabilities).unwrap_or_default();
-        let same_era = state.upstreams.get(key).and_then(|upstream| upstream.era_known()) == Some(era);
+        let same_era = state.upstreams.get(key).is_some_and(|upstream| upstream.speaks(era));
         for (name, value) in of {
             match name.as_str() {
                 "prompts" if entry.prompts => {

@@ -237,7 +237,7 @@ async fn watch(caller: Caller, upstream: Arc<Upstream>, uris: Vec<String>, log: 
 }
 
 async fn watch_opened(caller: &Caller, upstream: &Arc<Upstream>, uris: &[String]) -> Result<Option<Incoming>, UpstreamError> {
-    match upstream.era().await? {
+    match upstream.era(caller.era()).await? {
         Era::Modern => {
             let wanted = serde_json::Value::from(uris.to_vec());
             let body = modern_request("subscriptions/listen", "{}", &format!(",\"notifications\":{{\"resourceSubscriptions\":{wanted}}}"));
@@ -444,7 +444,7 @@ pub(crate) async fn client_subscribes(caller: Caller, message: Message, pending:
         return answer_rpc(Era::Modern, &id, &RpcError::new(ErrorCode::MethodNotFound, "use `subscriptions/listen`"));
     };
     let uri = message.param_str("uri").unwrap_or_default().into_owned();
-    let done = match upstream.era().await {
+    let done = match upstream.era(Era::Legacy).await {
         Ok(Era::Modern) => subscribe_session(&caller, session, &message, &upstream, &uri),
         Ok(Era::Legacy) => subscribe_link(&caller, session, &message, &upstream, &uri).await,
         Err(error) => Err(error),

@@ -160,7 +160,7 @@ impl Relay {
     /// Composes and sends, and sends once more on a new session if the server had ended the one that was used.
     async fn send(&mut self, request_state: Option<String>) -> Result<(Sent, Reply), UpstreamError> {
         let upstream = Arc::clone(&self.upstream);
-        let era = upstream.era().await?;
+        let era = upstream.era(self.caller.era()).await?;
         let mut tries = 0;
         loop {
             let link = match era {

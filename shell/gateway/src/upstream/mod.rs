@@ -108,7 +108,7 @@ pub(crate) struct Upstream {
     pub(crate) key: ServerKey,
     pub(crate) server: Server,
     kind: KindOf,
-    era: Mutex<Option<Era>>,
+    eras: Mutex<Option<Eras>>,
     calls: Arc<Semaphore>,
     /// Sessions that no client's own session holds, by owner.
     links: Mutex<std::collections::HashMap<String, Arc<Link>>>,
@@ -118,6 +118,34 @@ pub(crate) struct Upstream {
 enum KindOf {
     Http(streamable::HttpUpstream),
     Stdio(stdio::StdioUpstream),
+}
+
+/// The eras that a server speaks; at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Eras {
+    modern: bool,
+    legacy: bool,
+}
+
+impl Eras {
+    const MODERN: Self = Self { modern: true, legacy: false };
+    const LEGACY: Self = Self { modern: false, legacy: true };
+
+    /// The era to speak to the server for a client of this era: the client's own if the server knows it, so that nothing has to be
+    /// bridged that need not be.
+    fn for_client(self, client: Era) -> Era {
+        match (client, self.modern, self.legacy) {
+            (Era::Modern, true, _) | (Era::Legacy, true, false) => Era::Modern,
+            _ => Era::Legacy,
+        }
+    }
+
+    fn speaks(self, era: Era) -> bool {
+        match era {
+            Era::Modern => self.modern,
+            Era::Legacy => self.legacy,
+        }
+    }
 }
 
 /// What is sent besides the body.
@@ -199,17 +227,17 @@ impl Upstream {
                 (KindOf::Stdio(stdio::StdioUpstream::new(&key, command.clone(), env.clone(), server.limits.clone(), ctx)), *protocol)
             }
         };
-        let era = match protocol {
+        let eras = match protocol {
             ProtocolChoice::Auto => None,
-            ProtocolChoice::Modern => Some(Era::Modern),
-            ProtocolChoice::Legacy => Some(Era::Legacy),
+            ProtocolChoice::Modern => Some(Eras::MODERN),
+            ProtocolChoice::Legacy => Some(Eras::LEGACY),
         };
         Ok(Self {
             calls: Arc::new(Semaphore::new(server.limits.calls_max)),
             key,
             server,
             kind,
-            era: Mutex::new(era),
+            eras: Mutex::new(eras),
             links: Mutex::default(),
         })
     }
@@ -284,25 +312,28 @@ impl Upstream {
         }
     }
 
-    /// The era that the server speaks; asked once, and again after [`Self::forget`].
-    pub(crate) async fn era(&self) -> Result<Era, UpstreamError> {
-        if let Some(era) = *self.era.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(era);
+    /// The era to speak for a client of this era. What the server speaks is asked once, and again after [`Self::forget`].
+    pub(crate) async fn era(&self, client: Era) -> Result<Era, UpstreamError> {
+        if let Some(eras) = *self.eras.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(eras.for_client(client));
         }
-        let era = match self.discover().await {
-            Ok(_) => Era::Modern,
+        let eras = match self.discover().await {
+            Ok(about) => {
+                let legacy = Version::ALL.iter().any(|version| version.era() == Era::Legacy && about.contains(&quote(version.as_str())));
+                Eras { modern: true, legacy }
+            }
             Err(UpstreamError::Unreachable(why)) if !matches!(self.kind, KindOf::Stdio(_)) => return Err(UpstreamError::Unreachable(why)),
             Err(error @ (UpstreamError::Egress(_) | UpstreamError::Credential(_) | UpstreamError::Busy)) => return Err(error),
             // Whatever else a server of the session era says to a request that it can't know.
-            Err(_) => Era::Legacy,
+            Err(_) => Eras::LEGACY,
         };
-        *self.era.lock().unwrap_or_else(PoisonError::into_inner) = Some(era);
-        Ok(era)
+        *self.eras.lock().unwrap_or_else(PoisonError::into_inner) = Some(eras);
+        Ok(eras.for_client(client))
     }
 
-    /// The era, if it is known already.
-    pub(crate) fn era_known(&self) -> Option<Era> {
-        *self.era.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the server is known to speak this era.
+    pub(crate) fn speaks(&self, era: Era) -> bool {
+        self.eras.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|eras| eras.speaks(era))
     }
 
     /// `server/discover` (2026-07-28): the result as JSON text.
@@ -324,7 +355,7 @@ impl Upstream {
         if let Transport::Http { protocol: ProtocolChoice::Auto, .. } | Transport::Stdio { protocol: ProtocolChoice::Auto, .. } =
             &self.server.transport
         {
-            *self.era.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.eras.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
