@@ -73,7 +73,8 @@ fn endpoint(url: String, from: &str) -> Result<String, ClientError> {
 /// Where the metadata of a protected resource may be, in the order in which to ask (MCP 2025-11-25, "Protected Resource Metadata
 /// Discovery Requirements"): what the challenge says, then the well-known path with the resource's path, then at the root.
 pub fn resource_metadata_urls(server_url: &str, challenge: Option<&Challenge>) -> Vec<String> {
-    let named = challenge.and_then(|challenge| challenge.resource_metadata.clone()).and_then(|url| endpoint(url, server_url).ok());
+    let named =
+        challenge.and_then(|challenge| challenge.resource_metadata.clone()).and_then(|url| endpoint(url, server_url).ok());
     let root = origin_and_path(server_url).map(|(origin, _)| format!("{origin}{WELL_KNOWN_RESOURCE}"));
     let mut urls: Vec<String> = named.into_iter().chain(well_known(server_url, WELL_KNOWN_RESOURCE)).chain(root).collect();
     urls.dedup();
@@ -107,7 +108,8 @@ impl ResourceMetadata {
 }
 
 fn covers(resource: &str, server_url: &str) -> bool {
-    let (Some((origin, path)), Some((server_origin, server_path))) = (origin_and_path(resource), origin_and_path(server_url)) else {
+    let (Some((origin, path)), Some((server_origin, server_path))) = (origin_and_path(resource), origin_and_path(server_url))
+    else {
         return false;
     };
     let path = path.trim_end_matches('/');
@@ -237,12 +239,7 @@ impl std::fmt::Debug for TokenCall {
 }
 
 /// A request for a token by any grant: `parameters` are the grant's own.
-pub fn token_call(
-    url: &str,
-    client_id: &str,
-    auth: ClientAuth<'_>,
-    parameters: &[(&str, &str)],
-) -> Result<TokenCall, KeyError> {
+pub fn token_call(url: &str, client_id: &str, auth: ClientAuth<'_>, parameters: &[(&str, &str)]) -> Result<TokenCall, KeyError> {
     let mut pairs = parameters.to_vec();
     let assertion;
     let mut authorization = None;
@@ -382,7 +379,8 @@ impl AuthorizationRequest<'_> {
 /// The code in an authorization response, given the query of the redirect. `state` and `iss` are checked before anything else is
 /// believed, an error included (RFC 9207 section 2.4).
 pub fn authorization_code(query: &str, state: &str, server: &ServerMetadata) -> Result<Zeroizing<String>, ClientError> {
-    let mut query: BTreeMap<String, String> = form::parse(query.as_bytes()).map_err(|_| ClientError::Response("malformed query"))?;
+    let mut query: BTreeMap<String, String> =
+        form::parse(query.as_bytes()).map_err(|_| ClientError::Response("malformed query"))?;
     if query.get("state").map(String::as_str) != Some(state) {
         return Err(ClientError::Response("another `state`"));
     }

@@ -172,7 +172,8 @@ fn proof(authorization: Option<&str>, form: &mut BTreeMap<String, String>) -> Re
         return refuse(InvalidRequest, "the client authenticates in more than one way");
     }
     if let Some(authorization) = authorization {
-        let (id, secret) = basic(authorization).ok_or_else(|| OAuthError::new(InvalidClient, "the authorization is no client's"))?;
+        let (id, secret) =
+            basic(authorization).ok_or_else(|| OAuthError::new(InvalidClient, "the authorization is no client's"))?;
         if client.is_some_and(|client| client != id) {
             return refuse(InvalidRequest, "`client_id` is not the client that authenticates");
         }

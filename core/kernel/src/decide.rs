@@ -1,15 +1,13 @@
 //! The layers, in order. All must agree; the first that doesn't gives the reason.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use remit_mcp::json::{Limits, scan};
 use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
 use crate::catalogue::PinState;
 use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
-use crate::verdict::{Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Verdict};
+use crate::verdict::{Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
 
 /// Decides one call.
 ///
@@ -22,6 +20,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     let mut asked = Asked { layers: Vec::with_capacity(4), denial: None, explain: call.explain };
 
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, subject.as_ref(), now_secs));
+    let principal = principal.map(Arc::as_ref);
     asked.ask(Layer::Space, || space_layer(facts, space, principal, subject.as_ref(), call.target));
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
@@ -44,7 +43,12 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
 }
 
 /// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
-pub fn enter<'a>(snapshot: &Snapshot, facts: &'a Facts, space: &str, now_secs: u64) -> Result<&'a Principal, (Denial, Vec<LayerLine>)> {
+pub fn enter<'a>(
+    snapshot: &Snapshot,
+    facts: &'a Facts,
+    space: &str,
+    now_secs: u64,
+) -> Result<&'a Arc<Principal>, (Denial, Vec<LayerLine>)> {
     let mut asked = Asked { layers: Vec::with_capacity(2), denial: None, explain: false };
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, None, now_secs));
     asked.ask(Layer::Space, || match (snapshot.spaces.get(space), principal) {
@@ -77,27 +81,27 @@ pub fn visible(snapshot: &Snapshot, space: &SpaceView, principal: &Principal, ta
 /// What one layer found.
 struct Finding<'a> {
     effect: Effect,
-    statement: Cow<'static, str>,
+    statement: Statement,
     origin: Option<Arc<str>>,
     reason: Reason,
-    principal: Option<&'a Principal>,
+    principal: Option<&'a Arc<Principal>>,
 }
 
 impl<'a> Finding<'a> {
-    fn allow(statement: impl Into<Cow<'static, str>>) -> Self {
+    fn allow(statement: impl Into<Statement>) -> Self {
         let reason = Reason::CouldNotDecide;
         Self { effect: Effect::Allow, statement: statement.into(), origin: None, reason, principal: None }
     }
 
-    fn no_impact(statement: impl Into<Cow<'static, str>>) -> Self {
+    fn no_impact(statement: impl Into<Statement>) -> Self {
         Self { effect: Effect::NoImpact, ..Self::allow(statement) }
     }
 
-    fn implicit(reason: Reason, statement: impl Into<Cow<'static, str>>) -> Self {
+    fn implicit(reason: Reason, statement: impl Into<Statement>) -> Self {
         Self { effect: Effect::ImplicitDeny, reason, ..Self::allow(statement) }
     }
 
-    fn explicit(reason: Reason, statement: impl Into<Cow<'static, str>>) -> Self {
+    fn explicit(reason: Reason, statement: impl Into<Statement>) -> Self {
         Self { effect: Effect::ExplicitDeny, reason, ..Self::allow(statement) }
     }
 
@@ -106,7 +110,7 @@ impl<'a> Finding<'a> {
         self
     }
 
-    fn principal(mut self, principal: &'a Principal) -> Self {
+    fn principal(mut self, principal: &'a Arc<Principal>) -> Self {
         self.principal = Some(principal);
         self
     }
@@ -120,13 +124,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn ask<'a>(&mut self, layer: Layer, answer: impl FnOnce() -> Finding<'a>) -> Option<&'a Principal> {
+    fn ask<'a>(&mut self, layer: Layer, answer: impl FnOnce() -> Finding<'a>) -> Option<&'a Arc<Principal>> {
         if self.denial.is_some() && !self.explain {
             return None;
         }
         let found = answer();
         if !found.effect.agrees() && self.denial.is_none() {
-            self.denial = Some(Denial { reason: found.reason, layer, statement: found.statement.to_string() });
+            self.denial = Some(Denial { reason: found.reason, layer, statement: found.statement.as_str().to_owned() });
         }
         self.layers.push(LayerLine { layer, effect: found.effect, statement: found.statement, origin: found.origin });
         found.principal
@@ -181,18 +185,22 @@ impl<'a> Subject<'a> {
 
 fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, subject: Option<&Subject<'_>>, now_secs: u64) -> Finding<'a> {
     let principal = match &facts.identity {
-        Fact::Unknown(why) => return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}")),
+        Fact::Unknown(why) => {
+            return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}"));
+        }
         Fact::Known(Identity::Rejected(why)) => return Finding::implicit(Reason::Unauthenticated, why.clone()),
         Fact::Known(Identity::Authenticated(principal)) => principal,
     };
     if principal.expires_at_secs <= now_secs {
         return Finding::implicit(Reason::Unauthenticated, "the credential has expired");
     }
-    if !principal.audiences.contains(&facts.audience) {
+    if !principal.audiences.iter().any(|audience| **audience == *facts.audience) {
         return Finding::implicit(Reason::Audience, "the credential is for another space");
     }
     match snapshot.organization.agents.get(&principal.agent) {
-        None => Finding::implicit(Reason::UnknownAgent, format!("no agent `{}` is registered", principal.agent)).principal(principal),
+        None => {
+            Finding::implicit(Reason::UnknownAgent, format!("no agent `{}` is registered", principal.agent)).principal(principal)
+        }
         Some(Agent { suspended: true, .. }) => {
             Finding::explicit(Reason::AgentSuspended, format!("agent `{}` is suspended", principal.agent)).principal(principal)
         }
@@ -220,7 +228,9 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>) -> 
     let (true, Subject::Tool(tool)) = (member.effect.agrees(), subject) else { return member };
     match &tool.pin {
         PinState::Intact => {}
-        PinState::New => return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it"),
+        PinState::New => {
+            return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it");
+        }
         PinState::Gone => return Finding::explicit(Reason::ToolQuarantined, "the server no longer offers the tool"),
         PinState::Drifted { digest, .. } => {
             let statement = format!("the definition drifted from its pin {} to {digest}", tool.digest);
@@ -269,7 +279,12 @@ fn space_layer(
     finding
 }
 
-fn tool_policy(snapshot: &Snapshot, principal: Option<&Principal>, subject: Option<&Subject<'_>>, risk: Option<Risk>) -> Finding<'static> {
+fn tool_policy(
+    snapshot: &Snapshot,
+    principal: Option<&Principal>,
+    subject: Option<&Subject<'_>>,
+    risk: Option<Risk>,
+) -> Finding<'static> {
     let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
     let Some(subject) = subject else { return Finding::implicit(Reason::ToolNotPermitted, "there is no such tool to permit") };
     let row = match snapshot.row(&principal.agent, subject.id()) {
@@ -284,14 +299,14 @@ fn tool_policy(snapshot: &Snapshot, principal: Option<&Principal>, subject: Opti
         RowMatch::Row(row) => row,
     };
     if !row.allowed {
-        return Finding::explicit(Reason::ToolNotPermitted, row.statement.to_string()).origin(&row.origin);
+        return Finding::explicit(Reason::ToolNotPermitted, Arc::clone(&row.statement)).origin(&row.origin);
     }
     match risk {
         Some(risk) if risk > row.risk_max => {
             let statement = format!("risk {risk} is above risk_max {}: {}", row.risk_max, row.statement);
             Finding::explicit(Reason::RiskExceedsPolicy, statement).origin(&row.origin)
         }
-        _ => Finding::allow(row.statement.to_string()).origin(&row.origin),
+        _ => Finding::allow(Arc::clone(&row.statement)).origin(&row.origin),
     }
 }
 
@@ -301,10 +316,7 @@ fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding
         (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool, so no schema"),
         _ => return Finding::no_impact("no arguments to check"),
     };
-    if let Err(error) = scan(arguments.as_bytes(), Limits::default()) {
-        return Finding::implicit(Reason::ArgumentsInvalid, format!("the arguments are no acceptable JSON: {error}"));
-    }
-    let value: serde_json::Value = match serde_json::from_str(arguments) {
+    let value: serde_json::Value = match serde_json::from_str(arguments.as_str()) {
         Ok(value) => value,
         Err(_) => return Finding::implicit(Reason::CouldNotDecide, "the arguments hold a number that can't be checked"),
     };

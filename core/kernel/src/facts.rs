@@ -1,5 +1,9 @@
 //! What the shell gathered before a decision. A fact that could not be gathered is [`Fact::Unknown`].
 
+use std::sync::Arc;
+
+use remit_mcp::Message;
+use remit_mcp::json::{self, JsonError, Limits};
 use remit_model::{AgentId, Risk, ToolClass};
 
 /// Something that had to be found out.
@@ -32,7 +36,7 @@ pub struct Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// It is this principal.
-    Authenticated(Principal),
+    Authenticated(Arc<Principal>),
     /// It showed nothing, or something that isn't valid; the text says what, without the credential.
     Rejected(String),
 }
@@ -52,9 +56,30 @@ pub struct Facts {
     /// Who calls.
     pub identity: Fact<Identity>,
     /// The address of the space, as tokens must name it.
-    pub audience: String,
+    pub audience: Arc<str>,
     /// What is used of the space's quotas.
     pub quota: Fact<QuotaUse>,
+}
+
+/// Arguments that are known to be strict JSON: no duplicate key anywhere, so that nobody behind us reads other arguments than these.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arguments<'a>(&'a str);
+
+impl<'a> Arguments<'a> {
+    /// The arguments of a message: it was scanned when it was read. A call without arguments has none, which is `{}`.
+    pub fn of(message: &'a Message) -> Self {
+        Self(message.param("arguments").unwrap_or("{}"))
+    }
+
+    /// Scans a text that came another way.
+    pub fn scan(text: &'a str) -> Result<Self, JsonError> {
+        json::scan(text.as_bytes(), Limits::default()).map(|_| Self(text))
+    }
+
+    /// JSON text.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
 }
 
 /// What is asked for.
@@ -65,7 +90,7 @@ pub enum Target<'a> {
         /// The exposed name.
         name: &'a str,
         /// The arguments. `None` asks about the tool in general: the schema layer then has nothing to say.
-        arguments: Option<&'a str>,
+        arguments: Option<Arguments<'a>>,
     },
     /// A prompt by its exposed name.
     Prompt(&'a str),

@@ -15,6 +15,6 @@ pub mod verdict;
 
 pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
 pub use decide::{decide, enter, visible};
-pub use facts::{Call, Fact, Facts, Identity, Principal, QuotaUse, Target};
+pub use facts::{Arguments, Call, Fact, Facts, Identity, Principal, QuotaUse, Target};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
-pub use verdict::{Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Verdict};
+pub use verdict::{Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

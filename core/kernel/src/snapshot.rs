@@ -7,7 +7,8 @@ use remit_mcp::header::ParamHeader;
 use remit_mcp::json::{Limits, quote, scan};
 use remit_mcp::splice::Splice;
 use remit_model::{
-    AgentId, Organization, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass, ToolName, ToolPolicy,
+    AgentId, Organization, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass, ToolName,
+    ToolPolicy,
 };
 
 use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
@@ -54,7 +55,7 @@ pub struct ToolView {
     /// The name that clients use here.
     pub exposed: ToolName,
     /// The name that policies use everywhere: `server___tool`.
-    pub id: String,
+    pub id: Arc<str>,
     /// Its server.
     pub server: ServerKey,
     /// The server's own name for it.
@@ -246,7 +247,8 @@ impl SpaceBuilder<'_> {
         let base = said.expose_as.as_ref().map_or(own.as_str(), ToolName::as_str);
         let exposed = if entry.prefix { format!("{}{TOOL_SEPARATOR}{base}", entry.server) } else { base.to_owned() };
         let Ok(exposed) = ToolName::new(&exposed) else {
-            let fault = format!("its exposed name `{exposed}` is not 1 to 64 of letters, digits, `_` and `-`: give it an `expose_as`");
+            let fault =
+                format!("its exposed name `{exposed}` is not 1 to 64 of letters, digits, `_` and `-`: give it an `expose_as`");
             self.finding(key, own, fault);
             return;
         };
@@ -267,7 +269,7 @@ impl SpaceBuilder<'_> {
             self.finding(key, own, fault);
         }
         let view_of_tool = ToolView {
-            id: format!("{}{TOOL_SEPARATOR}{base}", entry.server),
+            id: format!("{}{TOOL_SEPARATOR}{base}", entry.server).into(),
             server: key.clone(),
             name: own.clone(),
             arn: self.organization.tool_arn(self.space, &entry.server, own),

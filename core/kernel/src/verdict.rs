@@ -1,6 +1,5 @@
 //! What a decision says: a verdict, and one line for every layer that was asked.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::snapshot::ToolView;
@@ -63,8 +62,54 @@ impl Effect {
     }
 }
 
+/// A statement's text: its own, or one that the snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// Known when this was compiled.
+    Static(&'static str),
+    /// Held by the snapshot.
+    Shared(Arc<str>),
+    /// Made for this decision.
+    Own(String),
+}
+
+impl Statement {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+}
+
+impl From<&'static str> for Statement {
+    fn from(text: &'static str) -> Self {
+        Self::Static(text)
+    }
+}
+
+impl From<Arc<str>> for Statement {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+impl From<String> for Statement {
+    fn from(text: String) -> Self {
+        Self::Own(text)
+    }
+}
+
+impl serde::Serialize for Statement {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// What one layer said and by which statement.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LayerLine {
     /// The layer.
     #[serde(rename = "checkType")]
@@ -72,9 +117,9 @@ pub struct LayerLine {
     /// What it says.
     pub effect: Effect,
     /// The statement that decided, for people: never an argument's value.
-    pub statement: Cow<'static, str>,
+    pub statement: Statement,
     /// Where the statement stands (file and line), if it stands anywhere.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Arc<str>>,
 }
 

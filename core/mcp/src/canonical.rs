@@ -72,12 +72,13 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
-        .collect()
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -101,7 +102,9 @@ mod tests {
     #[test]
     fn the_digest_sees_meaning_and_not_spelling() {
         let a: Value = serde_json::from_str(r#"{"name":"t","inputSchema":{"type":"object","maxItems":10}}"#).unwrap();
-        let b: Value = serde_json::from_str(r#"{ "inputSchema": {"maxItems":10.0, "type":"obj\u0065ct"}, "name":"t", "_meta":{"v":2}}"#).unwrap();
+        let b: Value =
+            serde_json::from_str(r#"{ "inputSchema": {"maxItems":10.0, "type":"obj\u0065ct"}, "name":"t", "_meta":{"v":2}}"#)
+                .unwrap();
         let c: Value = serde_json::from_str(r#"{"name":"t","inputSchema":{"type":"object","maxItems":11}}"#).unwrap();
         assert_eq!(tool_digest(&a), tool_digest(&b));
         assert_ne!(tool_digest(&a), tool_digest(&c));

@@ -29,11 +29,7 @@ pub fn encode(value: &str) -> Cow<'_, str> {
     let plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte))
         && value == value.trim_matches([' ', '\t'])
         && !value.starts_with(ENCODED_START);
-    if plain {
-        Cow::Borrowed(value)
-    } else {
-        Cow::Owned(format!("{ENCODED_START}{}{ENCODED_END}", STANDARD.encode(value)))
-    }
+    if plain { Cow::Borrowed(value) } else { Cow::Owned(format!("{ENCODED_START}{}{ENCODED_END}", STANDARD.encode(value))) }
 }
 
 /// What `Mcp-Name` must say for this message; `None` where the method has no name.

@@ -225,11 +225,7 @@ impl<'a> Scanner<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at > start {
-            Ok(())
-        } else {
-            Err(self.fault(if self.peek().is_none() { Fault::End } else { Fault::Syntax }))
-        }
+        if self.at > start { Ok(()) } else { Err(self.fault(if self.peek().is_none() { Fault::End } else { Fault::Syntax })) }
     }
 
     /// Scans a string; answers its span with the quotes and whether it holds an escape.

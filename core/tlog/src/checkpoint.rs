@@ -46,12 +46,7 @@ impl Checkpoint {
         if !is_line(origin) {
             return Err(CheckpointError::Origin);
         }
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-            extensions: Vec::new(),
-        })
+        Ok(Self { origin: origin.to_owned(), size, root, extensions: Vec::new() })
     }
 }
 

@@ -29,11 +29,7 @@ impl Hash {
 
     /// Reads [`Hash::to_base64`] strictly: exactly 32 bytes, canonical padding and trailing bits.
     pub fn from_base64(text: &str) -> Option<Self> {
-        STANDARD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
+        STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).map(Self)
     }
 
     fn of(bytes: &[u8]) -> Self {
@@ -77,11 +73,7 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [NODE; 1 + 2 * Hash::BYTES];
     let children = left.0.iter().chain(&right.0);
-    bytes
-        .iter_mut()
-        .skip(1)
-        .zip(children)
-        .for_each(|(to, from)| *to = *from);
+    bytes.iter_mut().skip(1).zip(children).for_each(|(to, from)| *to = *from);
     Hash::of(&bytes)
 }
 

@@ -51,15 +51,8 @@ impl Signer {
     /// The signer named `name` with the Ed25519 seed `seed`.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::SigningKey)?;
-        let key = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| NoteError::SigningKey)?;
-        Ok(Self {
-            verifier: Verifier::new(name, key)?,
-            pair,
-        })
+        let key = pair.public_key().as_ref().try_into().map_err(|_| NoteError::SigningKey)?;
+        Ok(Self { verifier: Verifier::new(name, key)?, pair })
     }
 
     /// The public half.
@@ -75,19 +68,14 @@ impl Signer {
             key_id: self.verifier.key_id,
             bytes: self.pair.sign(text.as_bytes()).as_ref().to_vec(),
         };
-        Ok(Note {
-            text: text.to_owned(),
-            signatures: vec![signature],
-        })
+        Ok(Note { text: text.to_owned(), signatures: vec![signature] })
     }
 }
 
 impl fmt::Debug for Signer {
     /// Names the key; never shows it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer")
-            .field("verifier", &self.verifier)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("verifier", &self.verifier).finish_non_exhaustive()
     }
 }
 
@@ -106,11 +94,7 @@ impl Verifier {
             return Err(NoteError::Name(name.to_owned()));
         }
         let key_id = short_hash(&[name.as_bytes(), b"\n", &[ED25519_TYPE], &key]);
-        Ok(Self {
-            name: name.to_owned(),
-            key_id,
-            key,
-        })
+        Ok(Self { name: name.to_owned(), key_id, key })
     }
 
     /// Reads a vkey: `<name>+<key ID in hexadecimal>+<base64 of the type byte and the key>`.
@@ -123,11 +107,7 @@ impl Verifier {
         };
         let verifier = Self::new(name, key.try_into().map_err(|_| NoteError::VerifierKey)?)?;
         // One spelling only: this also checks the key ID.
-        if verifier.to_string() == vkey {
-            Ok(verifier)
-        } else {
-            Err(NoteError::VerifierKey)
-        }
+        if verifier.to_string() == vkey { Ok(verifier) } else { Err(NoteError::VerifierKey) }
     }
 
     /// The key's name; for a log, its origin.
@@ -147,22 +127,14 @@ impl Verifier {
 
     /// Whether `signature` is this key's signature of `text`.
     pub fn verifies(&self, text: &str, signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.key)
-            .verify(text.as_bytes(), signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.key).verify(text.as_bytes(), signature).is_ok()
     }
 }
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let typed: Vec<u8> = std::iter::once(ED25519_TYPE).chain(self.key).collect();
-        write!(
-            f,
-            "{}+{:08x}+{}",
-            self.name,
-            u32::from_be_bytes(self.key_id),
-            STANDARD.encode(typed)
-        )
+        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.key_id), STANDARD.encode(typed))
     }
 }
 
@@ -190,22 +162,12 @@ impl Note {
         let split = note.rfind("\n\n").ok_or(NoteError::Signatures)?;
         let (text, block) = note.split_at_checked(split + 1).ok_or(NoteError::Signatures)?;
         check_text(text)?;
-        let lines = block
-            .strip_prefix('\n')
-            .and_then(|lines| lines.strip_suffix('\n'))
-            .ok_or(NoteError::Signatures)?;
-        let signatures = lines
-            .split('\n')
-            .take(SIGNATURES_MAX + 1)
-            .map(parse_signature)
-            .collect::<Result<Vec<_>, _>>()?;
+        let lines = block.strip_prefix('\n').and_then(|lines| lines.strip_suffix('\n')).ok_or(NoteError::Signatures)?;
+        let signatures = lines.split('\n').take(SIGNATURES_MAX + 1).map(parse_signature).collect::<Result<Vec<_>, _>>()?;
         if signatures.len() > SIGNATURES_MAX {
             return Err(NoteError::Signatures);
         }
-        Ok(Self {
-            text: text.to_owned(),
-            signatures,
-        })
+        Ok(Self { text: text.to_owned(), signatures })
     }
 
     /// The signed text, with its final newline.
@@ -230,11 +192,7 @@ impl Note {
             }
             trusted = true;
         }
-        if trusted {
-            Ok(&self.text)
-        } else {
-            Err(NoteError::Untrusted)
-        }
+        if trusted { Ok(&self.text) } else { Err(NoteError::Untrusted) }
     }
 }
 
@@ -255,22 +213,16 @@ fn parse_signature(line: &str) -> Result<NoteSignature, NoteError> {
     let (name, encoded) = rest.split_once(' ').ok_or(NoteError::Signatures)?;
     let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::Signatures)?;
     match bytes.split_first_chunk::<4>() {
-        Some((key_id, bytes)) if is_name(name) && !bytes.is_empty() => Ok(NoteSignature {
-            name: name.to_owned(),
-            key_id: *key_id,
-            bytes: bytes.to_vec(),
-        }),
+        Some((key_id, bytes)) if is_name(name) && !bytes.is_empty() => {
+            Ok(NoteSignature { name: name.to_owned(), key_id: *key_id, bytes: bytes.to_vec() })
+        }
         _ => Err(NoteError::Signatures),
     }
 }
 
 fn check_text(text: &str) -> Result<(), NoteError> {
     let controls = text.bytes().any(|byte| byte < b' ' && byte != b'\n');
-    if controls || !text.ends_with('\n') {
-        Err(NoteError::Text)
-    } else {
-        Ok(())
-    }
+    if controls || !text.ends_with('\n') { Err(NoteError::Text) } else { Ok(()) }
 }
 
 /// Whether `name` may name a key: not empty, no Unicode space, no control character, no plus sign.

@@ -91,10 +91,7 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
     if index >= size {
         return Err(ProofError::Range(index, size));
     }
-    let mut walk = Walk {
-        node: index,
-        last: size - 1,
-    };
+    let mut walk = Walk { node: index, last: size - 1 };
     let mut hash = *leaf;
     for sibling in proof {
         hash = match walk.up()? {
@@ -117,25 +114,14 @@ pub fn verify_consistency(
     }
     if older == newer || older == 0 {
         let expected = if older == 0 { empty_root() } else { *newer_root };
-        return if proof.is_empty() {
-            equal(older_root, &expected)
-        } else {
-            Err(ProofError::Length)
-        };
+        return if proof.is_empty() { equal(older_root, &expected) } else { Err(ProofError::Length) };
     }
-    let mut walk = Walk {
-        node: older - 1,
-        last: newer - 1,
-    };
+    let mut walk = Walk { node: older - 1, last: newer - 1 };
     while walk.node & 1 == 1 {
         walk.shift();
     }
     let mut hashes = proof.iter();
-    let seed = if older.is_power_of_two() {
-        older_root
-    } else {
-        hashes.next().ok_or(ProofError::Length)?
-    };
+    let seed = if older.is_power_of_two() { older_root } else { hashes.next().ok_or(ProofError::Length)? };
     let (mut old, mut new) = (*seed, *seed);
     for sibling in hashes {
         match walk.up()? {
@@ -185,20 +171,12 @@ impl Walk {
     }
 
     fn finish(&self) -> Result<(), ProofError> {
-        if self.last == 0 {
-            Ok(())
-        } else {
-            Err(ProofError::Length)
-        }
+        if self.last == 0 { Ok(()) } else { Err(ProofError::Length) }
     }
 }
 
 fn equal(got: &Hash, expected: &Hash) -> Result<(), ProofError> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(ProofError::Mismatch)
-    }
+    if got == expected { Ok(()) } else { Err(ProofError::Mismatch) }
 }
 
 /// The largest power of two below `size`, which is at least 2.
@@ -213,10 +191,7 @@ fn range_root<E>(low: u64, high: u64, read: &mut impl FnMut(Node) -> Result<Hash
     while start < high {
         let level = (high - start).ilog2();
         let level_byte = u8::try_from(level).unwrap_or(u8::MAX);
-        parts.push(read(Node {
-            level: level_byte,
-            index: start >> level,
-        })?);
+        parts.push(read(Node { level: level_byte, index: start >> level })?);
         start += 1 << level;
     }
     let mut right_to_left = parts.iter().rev();

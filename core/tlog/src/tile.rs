@@ -108,11 +108,7 @@ impl fmt::Display for TilePath {
                 write!(f, "{group:03}")?;
             }
         }
-        if self.is_partial() {
-            write!(f, ".p/{}", self.width)
-        } else {
-            Ok(())
-        }
+        if self.is_partial() { write!(f, ".p/{}", self.width) } else { Ok(()) }
     }
 }
 
@@ -126,33 +122,18 @@ impl FromStr for TilePath {
             TileKind::Entries
         } else {
             let level = parse_decimal(kind).and_then(|level| u8::try_from(level).ok());
-            TileKind::Hashes {
-                level: level.filter(|level| *level <= LEVEL_MAX).ok_or(TilePathError::Level)?,
-            }
+            TileKind::Hashes { level: level.filter(|level| *level <= LEVEL_MAX).ok_or(TilePathError::Level)? }
         };
         let (index, width) = match rest.split_once(".p/") {
             None => (rest, TILE_WIDTH),
             Some((index, width)) => {
                 let width = parse_decimal(width).and_then(|width| u16::try_from(width).ok());
-                (
-                    index,
-                    width
-                        .filter(|width| (1..TILE_WIDTH).contains(width))
-                        .ok_or(TilePathError::Width)?,
-                )
+                (index, width.filter(|width| (1..TILE_WIDTH).contains(width)).ok_or(TilePathError::Width)?)
             }
         };
-        let tile = Self {
-            kind,
-            index: parse_index(index)?,
-            width,
-        };
+        let tile = Self { kind, index: parse_index(index)?, width };
         // One spelling only: this refuses superfluous leading groups.
-        if tile.to_string() == path {
-            Ok(tile)
-        } else {
-            Err(TilePathError::Index)
-        }
+        if tile.to_string() == path { Ok(tile) } else { Err(TilePathError::Index) }
     }
 }
 
@@ -164,10 +145,7 @@ fn parse_index(text: &str) -> Result<u64, TilePathError> {
             return Err(TilePathError::Index);
         }
         let group: u64 = digits.parse().map_err(|_| TilePathError::Index)?;
-        index = index
-            .checked_mul(1000)
-            .and_then(|index| index.checked_add(group))
-            .ok_or(TilePathError::Index)?;
+        index = index.checked_mul(1000).and_then(|index| index.checked_add(group)).ok_or(TilePathError::Index)?;
     }
     Ok(index)
 }

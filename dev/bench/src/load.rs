@@ -1,7 +1,7 @@
 //! The load: keep-alive connections that each send a call, check its answer, and send the next.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,7 +65,9 @@ impl Connection {
         if !target.modern {
             let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
             let (status, head, _) = connection.exchange(initialize, "").await?;
-            let session = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("mcp-session-id:").map(|id| id.trim().to_owned()));
+            let session = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("mcp-session-id:").map(|id| id.trim().to_owned()));
             connection.session = Some(session.ok_or_else(|| format!("no session: HTTP {status}"))?);
             connection.exchange(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, "").await?;
         }
@@ -86,11 +88,14 @@ impl Connection {
             let body = format!(
                 r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"message":"hello {number}, said a client that checks every answer"}}{meta}}}}}"#
             );
-            let headers = if self.target.modern { format!("Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n") } else { String::new() };
+            let headers =
+                if self.target.modern { format!("Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n") } else { String::new() };
             let sent = Instant::now();
             let (status, _, answer) = self.exchange(&body, &headers).await?;
             latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
-            let right = status == 200 && answer.contains(&format!("\"id\":{number}")) && answer.contains(&format!("hello {number}, said"));
+            let right = status == 200
+                && answer.contains(&format!("\"id\":{number}"))
+                && answer.contains(&format!("hello {number}, said"));
             if !right {
                 return Err(format!("a wrong answer: HTTP {status}: {}", answer.chars().take(400).collect::<String>()));
             }

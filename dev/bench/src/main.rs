@@ -14,19 +14,23 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned();
-    let ended = match arguments.first().map(String::as_str) {
-        Some("upstream") => upstream::serve(),
-        Some("proxy") => option("--to").ok_or_else(|| "--to URL is missing".to_owned()).and_then(|to| proxy::serve(&to)),
-        Some("gateway") => run::gateway(&run::Plan {
-            remit: option("--remit").unwrap_or_else(|| "target/release/remit".to_owned()),
-            rounds: option("--rounds").and_then(|text| text.parse().ok()).unwrap_or(5),
-            seconds: option("--seconds").and_then(|text| text.parse().ok()).unwrap_or(2.0),
-            connections: option("--connections").map_or_else(|| vec![1, 32, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect()),
-            json: arguments.iter().any(|argument| argument == "--json"),
-        }),
-        _ => Err("usage: remit-bench gateway [--remit PATH] [--rounds N] [--seconds S] [--connections 1,32,256] [--json]".to_owned()),
-    };
+    let option =
+        |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned();
+    let ended =
+        match arguments.first().map(String::as_str) {
+            Some("upstream") => upstream::serve(),
+            Some("proxy") => option("--to").ok_or_else(|| "--to URL is missing".to_owned()).and_then(|to| proxy::serve(&to)),
+            Some("gateway") => run::gateway(&run::Plan {
+                remit: option("--remit").unwrap_or_else(|| "target/release/remit".to_owned()),
+                rounds: option("--rounds").and_then(|text| text.parse().ok()).unwrap_or(5),
+                seconds: option("--seconds").and_then(|text| text.parse().ok()).unwrap_or(2.0),
+                connections: option("--connections")
+                    .map_or_else(|| vec![1, 32, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect()),
+                json: arguments.iter().any(|argument| argument == "--json"),
+            }),
+            _ => Err("usage: remit-bench gateway [--remit PATH] [--rounds N] [--seconds S] [--connections 1,32,256] [--json]"
+                .to_owned()),
+        };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

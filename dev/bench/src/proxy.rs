@@ -54,7 +54,9 @@ async fn pass(request: Request<Incoming>, idle: &Idle, address: &str) -> Respons
         None => {
             let Ok(stream) = TcpStream::connect(address).await else { return failed() };
             let _ = stream.set_nodelay(true);
-            let Ok((sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else { return failed() };
+            let Ok((sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
+                return failed();
+            };
             tokio::spawn(connection);
             sender
         }

@@ -80,7 +80,10 @@ fn compare(plan: &Plan, home: &PathBuf) -> Result<(), String> {
     }
     let idle_mib = rss_mib(remit.0.id());
     if !plan.json {
-        say(&format!("{} rounds of {} s each, alternated; every answer checked; idle Remit {idle_mib:.1} MiB\n", plan.rounds, plan.seconds));
+        say(&format!(
+            "{} rounds of {} s each, alternated; every answer checked; idle Remit {idle_mib:.1} MiB\n",
+            plan.rounds, plan.seconds
+        ));
         say("era     conns  way      calls/s   of direct     p50 µs     p99 µs   CPU µs/call (min–max)   RSS MiB");
     }
     let mut all = Vec::new();

@@ -53,7 +53,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         result
     };
     let result = match message.get("method").and_then(Value::as_str) {
-        Some("initialize") => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "bench", "version": "1"}}),
+        Some("initialize") => {
+            json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "bench", "version": "1"}})
+        }
         Some("server/discover") => cached(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})),
         Some("tools/list") => cached(json!({"tools": [tool()]})),
         Some("tools/call") => {

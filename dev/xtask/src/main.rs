@@ -2,14 +2,17 @@
 //!
 //! Light on purpose, because everyone compiles it first: the standard library and `serde_json`, no runtime.
 
+mod bench;
 mod conformance;
+mod test;
+mod tidy;
 
 use std::{
     env,
     error::Error,
     io::{self, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
 /// What a chore comes to: whether all is well, or why it could not find out.
@@ -24,12 +27,33 @@ struct Command {
 }
 
 /// Every command. A new chore is a module and a line here.
-const COMMANDS: &[Command] = &[Command {
-    name: "conformance",
-    about: "run the MCP conformance suite on the fixture, alone and through Remit",
-    options: conformance::OPTIONS,
-    run: conformance::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "test",
+        about: "install what the tests need and run all of them, the conformance suite included",
+        options: test::OPTIONS,
+        run: test::run,
+    },
+    Command { name: "ci", about: "what continuous integration runs: format, lints, tidy, test", options: "", run: test::ci },
+    Command {
+        name: "tidy",
+        about: "check the rules of the tree: who may depend on whom, sizes, words",
+        options: "",
+        run: tidy::run,
+    },
+    Command {
+        name: "bench",
+        about: "measure: `gateway` compares a governed call with a direct one and a bare proxy",
+        options: bench::OPTIONS,
+        run: bench::run,
+    },
+    Command {
+        name: "conformance",
+        about: "run the MCP conformance suite on the fixture, alone and through Remit",
+        options: conformance::OPTIONS,
+        run: conformance::run,
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -55,13 +79,31 @@ fn usage() -> ExitCode {
     let mut stderr = io::stderr();
     let _ = writeln!(stderr, "usage: cargo xtask <command> [options]\n");
     for command in COMMANDS {
-        let _ = writeln!(
-            stderr,
-            "  {} {}\n      {}",
-            command.name, command.options, command.about
-        );
+        let _ = writeln!(stderr, "  {} {}\n      {}", command.name, command.options, command.about);
     }
     ExitCode::from(2)
+}
+
+/// Runs a command in the workspace's root; whether it ended well.
+fn succeeds(program: &str, arguments: &[&str]) -> Result<bool, Box<dyn Error>> {
+    let program = if program == "cargo" { env::var_os("CARGO").unwrap_or_else(|| "cargo".into()) } else { program.into() };
+    let mut command = process::Command::new(&program);
+    let status = command.args(arguments).current_dir(root()).status();
+    Ok(status.map_err(|error| format!("can't run `{}`: {error}", program.to_string_lossy()))?.success())
+}
+
+/// Builds a binary of the workspace and says where it is.
+fn build(package: &str, release: bool) -> Result<PathBuf, Box<dyn Error>> {
+    let (profile, folder) = if release { ("release", "release") } else { ("dev", "debug") };
+    if !succeeds("cargo", &["build", "--quiet", "--profile", profile, "--package", package])? {
+        return Err(format!("can't build `{package}`").into());
+    }
+    Ok(target().join(folder).join(package))
+}
+
+/// Says what happens now.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// The workspace's root.
@@ -72,6 +114,5 @@ fn root() -> PathBuf {
 
 /// Where cargo builds.
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |target| root().join(target))
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target))
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use remit_identity::access::AccessClaims;
+use remit_identity::base64url_encode;
 use remit_identity::jwt::{self, JwtError, Unverified};
 use remit_identity::rule::agent_of;
 use remit_identity::token::{issuer_of, narrowing, verify_external};
-use remit_identity::base64url_encode;
 use remit_kernel::{Fact, Identity, Principal};
 use remit_model::AgentId;
 
@@ -95,7 +95,8 @@ impl Authenticator {
         let generation = self.verified.generation();
         match self.verify(token, &digest, now_secs).await {
             Ok(principal) => {
-                self.verified.put(digest, principal.clone(), generation, now_secs);
+                let principal = Arc::new(principal);
+                self.verified.put(digest, Arc::clone(&principal), generation, now_secs);
                 Fact::Known(Identity::Authenticated(principal))
             }
             Err(Refusal::Rejected(what)) => Fact::Known(Identity::Rejected(what)),
@@ -140,7 +141,8 @@ impl Authenticator {
             KeysError::Away { .. } => Refusal::Unknown(error.to_string()),
         })?;
         let token = verify_external(token, issuer, &keys, now_secs)?;
-        let agent = agent_of(&organization, &issuer.name, token.claims()).map_err(|error| Refusal::Rejected(error.to_string()))?;
+        let agent =
+            agent_of(&organization, &issuer.name, token.claims()).map_err(|error| Refusal::Rejected(error.to_string()))?;
         let spaces = self.authority.directory.space_addresses();
         let mut audiences: Vec<String> = token.audiences()?.into_iter().map(str::to_owned).collect();
         if audiences.iter().any(|audience| issuer.audiences.contains(audience)) {

@@ -1,8 +1,8 @@
 //! Tokens that were verified, by their SHA-256, so that a token is verified once.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use remit_kernel::Principal;
@@ -17,7 +17,7 @@ pub(crate) type TokenDigest = [u8; 32];
 
 #[derive(Debug, Default)]
 pub(crate) struct Verified {
-    shards: [RwLock<HashMap<TokenDigest, Principal>>; SHARDS],
+    shards: [RwLock<HashMap<TokenDigest, Arc<Principal>>>; SHARDS],
     generation: AtomicU64,
 }
 
@@ -28,12 +28,12 @@ pub(crate) fn token_digest(token: &str) -> TokenDigest {
 }
 
 impl Verified {
-    fn shard(&self, key: &TokenDigest) -> Option<&RwLock<HashMap<TokenDigest, Principal>>> {
+    fn shard(&self, key: &TokenDigest) -> Option<&RwLock<HashMap<TokenDigest, Arc<Principal>>>> {
         let [first, ..] = key;
         self.shards.get(usize::from(*first) % SHARDS)
     }
 
-    pub(crate) fn get(&self, key: &TokenDigest, now_secs: u64) -> Option<Principal> {
+    pub(crate) fn get(&self, key: &TokenDigest, now_secs: u64) -> Option<Arc<Principal>> {
         let shard = self.shard(key)?.read().ok()?;
         shard.get(key).filter(|principal| now_secs < principal.expires_at_secs).cloned()
     }
@@ -44,7 +44,7 @@ impl Verified {
     }
 
     /// Keeps what was verified, unless everything was dropped since: it was then verified against what no longer holds.
-    pub(crate) fn put(&self, key: TokenDigest, principal: Principal, generation: u64, now_secs: u64) {
+    pub(crate) fn put(&self, key: TokenDigest, principal: Arc<Principal>, generation: u64, now_secs: u64) {
         let Some(Ok(mut shard)) = self.shard(&key).map(RwLock::write) else { return };
         // Looked at under the lock that `clear` takes after it has counted up.
         if self.generation() != generation {

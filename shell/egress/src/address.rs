@@ -20,7 +20,9 @@ enum Place {
 /// Whether a server that is registered for `network` may be reached at `address`.
 pub fn permits(network: Network, address: IpAddr) -> bool {
     match (network, place(address)) {
-        (Network::Public, Place::Global) | (Network::Private, Place::Global | Place::Private) | (Network::Loopback, Place::Loopback) => true,
+        (Network::Public, Place::Global)
+        | (Network::Private, Place::Global | Place::Private)
+        | (Network::Loopback, Place::Loopback) => true,
         _ => false,
     }
 }
@@ -40,9 +42,13 @@ fn place_v4(address: Ipv4Addr) -> Place {
         (172, b, _) if (16..32).contains(&b) => Place::Private,
         (100, b, _) if (64..128).contains(&b) => Place::Private,
         // This network, link-local, IETF assignments, documentation, 6to4 relay, benchmarks, multicast and reserved (RFC 6890).
-        (0 | 224..=255, ..) | (169, 254, _) | (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => {
-            Place::Never
-        }
+        (0 | 224..=255, ..)
+        | (169, 254, _)
+        | (192, 0, 0 | 2)
+        | (192, 88, 99)
+        | (198, 18 | 19, _)
+        | (198, 51, 100)
+        | (203, 0, 113) => Place::Never,
         _ => Place::Global,
     }
 }
@@ -85,7 +91,9 @@ mod tests {
 
     #[test]
     fn no_registration_reaches_metadata_services() {
-        for address in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"] {
+        for address in
+            ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"]
+        {
             for network in [Network::Public, Network::Private, Network::Loopback] {
                 assert!(!may(network, address), "{address} {network:?}");
             }
@@ -95,7 +103,19 @@ mod tests {
     #[test]
     fn each_network_has_its_own() {
         assert!(may(Network::Public, "93.184.216.34") && may(Network::Public, "2606:4700::1"));
-        for address in ["127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "::1", "fc00::1", "0.0.0.0", "::", "::ffff:10.0.0.1", "224.0.0.1"] {
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fc00::1",
+            "0.0.0.0",
+            "::",
+            "::ffff:10.0.0.1",
+            "224.0.0.1",
+        ] {
             assert!(!may(Network::Public, address), "{address}");
         }
         assert!(may(Network::Private, "10.1.2.3") && may(Network::Private, "fc00::1") && !may(Network::Private, "127.0.0.1"));

@@ -218,7 +218,8 @@ impl Client {
         let broke = |source| EgressError::Connect { host: inner.host.clone(), source };
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((inner.host.as_str(), inner.port)).await.map_err(broke)?.collect();
-        let permitted: Vec<SocketAddr> = addresses.iter().copied().filter(|address| permits(inner.network, address.ip())).collect();
+        let permitted: Vec<SocketAddr> =
+            addresses.iter().copied().filter(|address| permits(inner.network, address.ip())).collect();
         if permitted.is_empty() {
             let network = match inner.network {
                 Network::Public => "public",
@@ -245,10 +246,8 @@ impl Client {
     {
         let mut builder = Builder::new();
         builder.max_headers(64).max_buf_size(256 * 1024);
-        let (sender, connection) = builder
-            .handshake(io)
-            .await
-            .map_err(|source| EgressError::Http { host: self.inner.host.clone(), source })?;
+        let (sender, connection) =
+            builder.handshake(io).await.map_err(|source| EgressError::Http { host: self.inner.host.clone(), source })?;
         tokio::spawn(connection);
         Ok(sender)
     }

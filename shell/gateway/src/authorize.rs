@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use remit_kernel::{Call, Decision, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
+use remit_kernel::{Arguments, Call, Decision, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
 use remit_mcp::json::{Limits, quote, scan};
-use remit_model::Risk;
+use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
 
 use crate::Inner;
@@ -59,14 +59,15 @@ pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) 
 
 fn question(body: &Bytes) -> Result<Question<'_>, String> {
     scan(body, Limits::default()).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
-    serde_json::from_slice(body).map_err(|error| format!("the body must be {{tool_id, agent_id?, requested_risk?, arguments?, space?}}: {error}"))
+    serde_json::from_slice(body)
+        .map_err(|error| format!("the body must be {{tool_id, agent_id?, requested_risk?, arguments?, space?}}: {error}"))
 }
 
 /// The space that the token is for.
 fn space(gateway: &Inner, identity: &Fact<Identity>, said: Option<&str>) -> Result<String, String> {
     let Fact::Known(Identity::Authenticated(principal)) = identity else { return Ok(said.unwrap_or_default().to_owned()) };
     let state = gateway.state.load();
-    let own = |space: &&String| principal.audiences.contains(&gateway.space_address(space));
+    let own = |space: &&String| principal.audiences.iter().any(|audience| **audience == *gateway.space_address(space));
     let mut spaces: Vec<&String> = state.snapshot.spaces.keys().filter(own).collect();
     spaces.sort();
     match (said, spaces.as_slice()) {
@@ -110,7 +111,11 @@ async fn decided(
         facts.quota = fact;
         place
     });
-    let target = Target::Tool { name: &question.tool_id, arguments: question.arguments.map(RawValue::get) };
+    let arguments = match question.arguments.map(|arguments| Arguments::scan(arguments.get())).transpose() {
+        Ok(arguments) => arguments,
+        Err(error) => return invalid(&format!("`arguments` is not acceptable JSON: {error}")),
+    };
+    let target = Target::Tool { name: &question.tool_id, arguments };
     let decision = decide(&state.snapshot, &facts, &Call { space: &space, target, risk_requested, explain: true }, at_ms / 1000);
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
@@ -126,11 +131,11 @@ async fn decided(
         Err(error) => return unavailable("null", &error.to_string()),
     };
     let names = Names {
-        agent: agent.unwrap_or_default(),
+        agent: agent.as_deref().and_then(|agent| AgentId::new(agent).ok()),
         space: space.as_str().into(),
-        tool: clip(&question.tool_id).to_owned(),
-        server: decision.server.as_ref().map(|server| server.name.as_str().to_owned()).unwrap_or_default(),
-        method: "authorize".to_owned(),
+        tool: clip(&question.tool_id).into(),
+        server: decision.server.as_ref().map(|server| server.name.clone()),
+        method: "authorize".into(),
         protocol: "",
         session: None,
     };
@@ -169,7 +174,13 @@ async fn decided(
     }
 }
 
-fn entry<'a>(question: &'a Question<'_>, decision: &'a Decision, agent: Option<&'a str>, space: &'a str, snapshot: u64) -> DecisionEntry<'a> {
+fn entry<'a>(
+    question: &'a Question<'_>,
+    decision: &'a Decision,
+    agent: Option<&'a str>,
+    space: &'a str,
+    snapshot: u64,
+) -> DecisionEntry<'a> {
     let reason = match &decision.verdict {
         Verdict::Deny(denial) => Some(denial.reason.as_str()),
         Verdict::Allow(_) => None,
@@ -180,7 +191,7 @@ fn entry<'a>(question: &'a Question<'_>, decision: &'a Decision, agent: Option<&
         credential_id: None,
         session: None,
         space: clip(space),
-        server: decision.server.as_ref().map(ToString::to_string),
+        server: decision.server.as_ref(),
         tool: Some(decision.tool.as_ref().map_or(clip(&question.tool_id), |tool| &tool.id)),
         method: "authorize",
         protocol: None,

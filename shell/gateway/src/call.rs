@@ -17,14 +17,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use remit_kernel::verdict::{Layer, LayerLine};
-use remit_kernel::{Call, Decision, Denial, Fact, Facts, Identity, Principal, QuotaUse, Reason, SpaceView, Target, Verdict, decide, enter};
-use remit_mcp::canonical::sha256;
+use remit_kernel::{
+    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Principal, QuotaUse, Reason, SpaceView, Target, Verdict, decide,
+    enter,
+};
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version, header};
 
 use crate::body::{Body, EventLog};
-use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
+use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
 use crate::relay::{Held, Relay};
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
@@ -135,7 +137,10 @@ pub(crate) async fn serve(gateway: &Arc<Inner>, space_id: &str, request: Request
         Method::GET => arrival.get().await,
         Method::DELETE => arrival.delete().await,
         _ => {
-            let mut response = json_status(StatusCode::METHOD_NOT_ALLOWED, RpcError::new(ErrorCode::InvalidRequest, "POST, GET or DELETE").answer("null"));
+            let mut response = json_status(
+                StatusCode::METHOD_NOT_ALLOWED,
+                RpcError::new(ErrorCode::InvalidRequest, "POST, GET or DELETE").answer("null"),
+            );
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
             response
         }
@@ -163,7 +168,7 @@ impl Arrival {
             Err(refused) => return refused,
         };
         if let Some(batch) = remit_mcp::message::batch(&body, BATCH_MAX, Limits::default()) {
-            return self.batch(batch).await;
+            return Box::pin(self.batch(batch)).await;
         }
         let message = match Message::parse(body, Limits::default()) {
             Ok(message) => message,
@@ -221,7 +226,7 @@ impl Arrival {
             return unsupported_version(message.id().unwrap_or("null"), header);
         }
         if opens && !in_session {
-            return self.initialize(&message).await;
+            return Box::pin(self.initialize(&message)).await;
         }
         let principal = match self.enter_for(&message).await {
             Ok(principal) => principal,
@@ -237,7 +242,10 @@ impl Arrival {
     fn session(&self, principal: Arc<Principal>) -> Result<Caller, Box<Response<Body>>> {
         let who = who(&principal);
         let Some(id) = self.header(&SESSION_ID) else {
-            let error = RpcError::new(ErrorCode::InvalidRequest, "`Mcp-Session-Id` is missing: open a session with `initialize`, or speak 2026-07-28");
+            let error = RpcError::new(
+                ErrorCode::InvalidRequest,
+                "`Mcp-Session-Id` is missing: open a session with `initialize`, or speak 2026-07-28",
+            );
             return Err(Box::new(json_status(StatusCode::BAD_REQUEST, error.answer("null"))));
         };
         let Some(session) = self.gateway.sessions.get(id, &who, &self.space_id) else {
@@ -249,17 +257,28 @@ impl Arrival {
 
     fn caller(&self, principal: Arc<Principal>, client: Client) -> Result<Caller, Box<Response<Body>>> {
         let Some(space) = self.state.snapshot.spaces.get(&self.space_id).cloned() else {
-            return Err(Box::new(json_status(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::InvalidRequest, "no such space").answer("null"))));
+            return Err(Box::new(json_status(
+                StatusCode::NOT_FOUND,
+                RpcError::new(ErrorCode::InvalidRequest, "no such space").answer("null"),
+            )));
         };
         let who = who(&principal);
-        Ok(Caller { gateway: Arc::clone(&self.gateway), state: Arc::clone(&self.state), space, principal, who, client, task_id: None })
+        Ok(Caller {
+            gateway: Arc::clone(&self.gateway),
+            state: Arc::clone(&self.state),
+            space,
+            principal,
+            who,
+            client,
+            task_id: None,
+        })
     }
 
     /// Lets the caller in, or records and answers why not.
     async fn enter(&self, method: &str) -> Result<Arc<Principal>, Box<Response<Body>>> {
         let now_secs = crate::clock::now_ms() / 1000;
         match enter(&self.state.snapshot, &self.facts, &self.space_id, now_secs) {
-            Ok(principal) => Ok(Arc::new(principal.clone())),
+            Ok(principal) => Ok(Arc::clone(principal)),
             Err((denial, layers)) => Err(Box::new(self.shut_out(method, None, &denial, &layers).await)),
         }
     }
@@ -268,7 +287,7 @@ impl Arrival {
     async fn enter_for(&self, message: &Message) -> Result<Arc<Principal>, Box<Response<Body>>> {
         let now_secs = crate::clock::now_ms() / 1000;
         match enter(&self.state.snapshot, &self.facts, &self.space_id, now_secs) {
-            Ok(principal) => Ok(Arc::new(principal.clone())),
+            Ok(principal) => Ok(Arc::clone(principal)),
             Err((denial, layers)) => Err(Box::new(self.shut_out(message.method(), Some(message), &denial, &layers).await)),
         }
     }
@@ -304,7 +323,7 @@ impl Arrival {
                     snapshot: self.state.snapshot.version,
                 };
                 let recorded = self.gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await;
-                let names = self.names(agent.unwrap_or_default(), tool.as_deref().unwrap_or_default(), method);
+                let names = self.names(tool.as_deref().unwrap_or_default(), method);
                 self.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
                 match recorded {
                     Ok(index) => denial_error(denial, layers, &decision_id, index),
@@ -315,13 +334,17 @@ impl Arrival {
         self.challenge(denial.reason, &[], json_status(StatusCode::FORBIDDEN, answer.answer(id)))
     }
 
-    fn names(&self, agent: &str, tool: &str, method: &str) -> Names {
+    fn names(&self, tool: &str, method: &str) -> Names {
+        let agent = match &self.facts.identity {
+            Fact::Known(Identity::Authenticated(principal)) => Some(principal.agent.clone()),
+            _ => None,
+        };
         Names {
-            agent: agent.to_owned(),
+            agent,
             space: self.space_id.as_str().into(),
-            tool: clip(tool).to_owned(),
-            server: String::new(),
-            method: clip(method).to_owned(),
+            tool: clip(tool).into(),
+            server: None,
+            method: method_name(method),
             protocol: "",
             session: None,
         }
@@ -371,7 +394,9 @@ impl Arrival {
         if let Some(last) = self.header(&LAST_EVENT_ID) {
             return match session.find_stream(last) {
                 Some((stream, number)) => events(&stream, Some(number)),
-                None => json_status(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::InvalidRequest, "no such event").answer("null")),
+                None => {
+                    json_status(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::InvalidRequest, "no such event").answer("null"))
+                }
             };
         }
         listen::session_listens(&caller.gateway, &caller.state, session);
@@ -438,15 +463,15 @@ impl Arrival {
                 empty(StatusCode::ACCEPTED)
             }
             Kind::Notification => {
-                listen::client_notifies(&caller, &session, &message).await;
+                Box::pin(listen::client_notifies(&caller, &session, &message)).await;
                 empty(StatusCode::ACCEPTED)
             }
             Kind::Request => {
                 let id = message.id().unwrap_or("null").to_owned();
                 let local = match message.method() {
                     "ping" => Some(Ok("{}".to_owned())),
-                    "logging/setLevel" => Some(listen::client_sets_level(&caller, &session, &message).await),
-                    "tasks/list" => Some(list::tasks(&caller, &message).await),
+                    "logging/setLevel" => Some(Box::pin(listen::client_sets_level(&caller, &session, &message)).await),
+                    "tasks/list" => Some(Box::pin(list::tasks(&caller, &message)).await),
                     method => list::answer(&caller, method, &message),
                 };
                 match local {
@@ -469,7 +494,10 @@ impl Arrival {
             Kind::Request => {}
             Kind::Notification => return empty(StatusCode::ACCEPTED),
             Kind::Response | Kind::Error => {
-                let error = RpcError::new(ErrorCode::InvalidRequest, "2026-07-28 has no requests from server to client: nothing waits for a response");
+                let error = RpcError::new(
+                    ErrorCode::InvalidRequest,
+                    "2026-07-28 has no requests from server to client: nothing waits for a response",
+                );
                 return json_status(StatusCode::BAD_REQUEST, error.answer("null"));
             }
         }
@@ -477,7 +505,11 @@ impl Arrival {
             return refused;
         }
         if !list::MODERN_METHODS.contains(&message.method()) {
-            return answer_rpc(Era::Modern, &id, &RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(message.method()))));
+            return answer_rpc(
+                Era::Modern,
+                &id,
+                &RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(message.method()))),
+            );
         }
         if let Err(error) = self.checked_headers(&message) {
             return answer_rpc(Era::Modern, &id, &error);
@@ -523,7 +555,8 @@ impl Arrival {
         if tool.param_headers.is_empty() {
             return Ok(());
         }
-        let arguments: serde_json::Value = message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let arguments: serde_json::Value =
+            message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         for mark in &tool.param_headers {
             let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
             let value = arguments.pointer(&pointer).filter(|value| !value.is_null()).map(ToString::to_string);
@@ -562,7 +595,7 @@ impl Arrival {
         let traceparent = message.inner_str("_meta", "traceparent");
         let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
         // Decide.
-        let call = Call { space: &self.space_id, target: asked.target(), risk_requested: None, explain: false };
+        let call = Call { space: &self.space_id, target: asked.target(&message), risk_requested: None, explain: false };
         let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
         if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows()) {
             if let Err(error) = self.checked_params(tool, &message) {
@@ -599,7 +632,7 @@ impl Arrival {
                     Client::Modern(_) => None,
                 };
                 if matches!(message.method(), "resources/subscribe" | "resources/unsubscribe") {
-                    return listen::client_subscribes(caller, message, pending, upstream).await;
+                    return Box::pin(listen::client_subscribes(caller, message, pending, upstream)).await;
                 }
                 let cancel = match &session {
                     None => None,
@@ -607,13 +640,18 @@ impl Arrival {
                         Some(cancel) => Some(cancel),
                         None => {
                             let _ = pending.finish("error", None).await;
-                            return answer_rpc(era, &id, &RpcError::new(ErrorCode::InvalidRequest, "a request with this id is under way in the session"));
+                            return answer_rpc(
+                                era,
+                                &id,
+                                &RpcError::new(ErrorCode::InvalidRequest, "a request with this id is under way in the session"),
+                            );
                         }
                     },
                 };
-                let relay = Relay { caller, message, dispatch, pending, held: Held { quota: place, slot: None }, cancel, what: asked.what, upstream };
+                let relay =
+                    Relay { caller, message, dispatch, pending, held: Held { quota: place, slot: None }, cancel, upstream };
                 // A session outlives its connections, and so do its calls.
-                if session.is_some() { crate::detach::detached(relay.run()).await } else { relay.run().await }
+                if session.is_some() { crate::detach::detached(relay.run()).await } else { Box::pin(relay.run()).await }
             }
         }
     }
@@ -623,7 +661,8 @@ impl Arrival {
         if quotas.calls_concurrent_max.is_none() && quotas.calls_per_minute_max.is_none() {
             return None;
         }
-        let (fact, place) = caller.gateway.quotas.take(&self.space_id, caller.principal.agent.as_str(), &asked.name, crate::clock::now_ms());
+        let (fact, place) =
+            caller.gateway.quotas.take(&self.space_id, caller.principal.agent.as_str(), &asked.name, crate::clock::now_ms());
         facts.quota = fact;
         place
     }
@@ -645,7 +684,7 @@ impl Arrival {
         };
         let session = match &caller.client {
             // A session's id is a capability of its holder: the record names it without giving it away.
-            Client::Legacy(session) => session.id.get(..8),
+            Client::Legacy(session) => Some(&*session.short_id),
             Client::Modern(_) => None,
         };
         let tool = decision.tool.as_ref();
@@ -655,7 +694,7 @@ impl Arrival {
             credential_id: Some(&caller.principal.credential_id),
             session,
             space: &self.space_id,
-            server: decision.server.as_ref().map(ToString::to_string),
+            server: decision.server.as_ref(),
             tool: Some(tool.map_or(clip(&asked.name), |tool| &tool.id)),
             method: message.method(),
             protocol: Some(caller.version().as_str()),
@@ -676,14 +715,13 @@ impl Arrival {
 struct Asked {
     kind: AskedKind,
     name: String,
-    arguments: Option<String>,
     task_id: Option<String>,
-    /// The digest of method, name and arguments.
-    what: [u8; 32],
 }
 
 #[derive(Clone, Copy)]
 enum AskedKind {
+    Call,
+    /// A tool in general: a task of its making is asked about.
     Tool,
     Prompt,
     Resource,
@@ -694,30 +732,34 @@ impl Asked {
         let missing = |field: &str| RpcError::new(ErrorCode::InvalidParams, format!("`params.{field}` is missing or no string"));
         let text = |field: &str| message.param_str(field).map(std::borrow::Cow::into_owned).ok_or_else(|| missing(field));
         let mut task_id = None;
-        let (kind, name, arguments) = match message.method() {
-            "tools/call" => (AskedKind::Tool, text("name")?, Some(message.param("arguments").unwrap_or("{}").to_owned())),
-            "prompts/get" => (AskedKind::Prompt, text("name")?, None),
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => (AskedKind::Resource, text("uri")?, None),
+        let (kind, name) = match message.method() {
+            "tools/call" => (AskedKind::Call, text("name")?),
+            "prompts/get" => (AskedKind::Prompt, text("name")?),
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => (AskedKind::Resource, text("uri")?),
             "completion/complete" => match message.inner_str("ref", "type").as_deref() {
-                Some("ref/prompt") => (AskedKind::Prompt, message.inner_str("ref", "name").ok_or_else(|| missing("ref.name"))?.into_owned(), None),
-                Some("ref/resource") => (AskedKind::Resource, message.inner_str("ref", "uri").ok_or_else(|| missing("ref.uri"))?.into_owned(), None),
+                Some("ref/prompt") => {
+                    (AskedKind::Prompt, message.inner_str("ref", "name").ok_or_else(|| missing("ref.name"))?.into_owned())
+                }
+                Some("ref/resource") => {
+                    (AskedKind::Resource, message.inner_str("ref", "uri").ok_or_else(|| missing("ref.uri"))?.into_owned())
+                }
                 _ => return Err(missing("ref.type")),
             },
             "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" => {
                 let id = text("taskId")?;
                 let task = task(caller, &id)?;
                 task_id = Some(id);
-                (AskedKind::Tool, task.tool, None)
+                (AskedKind::Tool, task.tool)
             }
             method => return Err(RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(method)))),
         };
-        let what = sha256(format!("{}\n{name}\n{}", message.method(), arguments.as_deref().unwrap_or_default()).as_bytes());
-        Ok(Self { kind, name, arguments, task_id, what })
+        Ok(Self { kind, name, task_id })
     }
 
-    fn target(&self) -> Target<'_> {
+    fn target<'a>(&'a self, message: &'a Message) -> Target<'a> {
         match self.kind {
-            AskedKind::Tool => Target::Tool { name: &self.name, arguments: self.arguments.as_deref() },
+            AskedKind::Call => Target::Tool { name: &self.name, arguments: Some(Arguments::of(message)) },
+            AskedKind::Tool => Target::Tool { name: &self.name, arguments: None },
             AskedKind::Prompt => Target::Prompt(&self.name),
             AskedKind::Resource => Target::Resource(&self.name),
         }
@@ -728,7 +770,9 @@ impl Asked {
 fn task(caller: &Caller, id: &str) -> Result<Task, RpcError> {
     if caller.era() == Era::Modern && !declares_tasks(caller.capabilities()) {
         let needed = format!("{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}", quote(TASKS_EXTENSION));
-        return Err(RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed));
+        return Err(
+            RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed)
+        );
     }
     let found = caller.gateway.tasks.get(caller.space.space.id.as_str(), id, &caller.who);
     found.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "no such task"))
@@ -754,7 +798,10 @@ fn checked_meta(message: &Message, header: Option<&str>, said: Option<&str>) -> 
         return Some(unsupported_version(id, said));
     }
     if !message.meta(meta::CLIENT_CAPABILITIES).is_some_and(|text| text.starts_with('{')) {
-        let error = RpcError::new(ErrorCode::InvalidParams, format!("`params._meta` must hold `{}`, an object", meta::CLIENT_CAPABILITIES));
+        let error = RpcError::new(
+            ErrorCode::InvalidParams,
+            format!("`params._meta` must hold `{}`, an object", meta::CLIENT_CAPABILITIES),
+        );
         return Some(answer_rpc(Era::Modern, id, &error));
     }
     None
@@ -763,7 +810,11 @@ fn checked_meta(message: &Message, header: Option<&str>, said: Option<&str>) -> 
 fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
     let all: Vec<String> = Version::ALL.iter().rev().map(|version| quote(version.as_str())).collect();
     let data = format!("{{\"requested\":{},\"supported\":[{}]}}", quote(clip(requested)), all.join(","));
-    answer_rpc(Era::Modern, id, &RpcError::new(ErrorCode::UnsupportedVersion, "this protocol version is not spoken here").data(data))
+    answer_rpc(
+        Era::Modern,
+        id,
+        &RpcError::new(ErrorCode::UnsupportedVersion, "this protocol version is not spoken here").data(data),
+    )
 }
 
 /// The scopes that a tool of this class needs, all at once.
@@ -782,14 +833,14 @@ pub(crate) fn who(principal: &Principal) -> String {
 
 fn caller_names(caller: &Caller, asked: &Asked, decision: &Decision, method: &str) -> Names {
     Names {
-        agent: caller.principal.agent.as_str().to_owned(),
-        space: caller.space.space.id.as_str().into(),
-        tool: decision.tool.as_ref().map_or_else(|| clip(&asked.name).to_owned(), |tool| tool.id.clone()),
-        server: decision.server.as_ref().map(|server| server.name.as_str().to_owned()).unwrap_or_default(),
-        method: method.to_owned(),
+        agent: Some(caller.principal.agent.clone()),
+        space: caller.space.space.id.shared(),
+        tool: decision.tool.as_ref().map_or_else(|| clip(&asked.name).into(), |tool| Arc::clone(&tool.id)),
+        server: decision.server.as_ref().map(|server| server.name.clone()),
+        method: method_name(method),
         protocol: caller.version().as_str(),
         session: match &caller.client {
-            Client::Legacy(session) => session.id.get(..8).map(str::to_owned),
+            Client::Legacy(session) => Some(Arc::clone(&session.short_id)),
             Client::Modern(_) => None,
         },
     }
@@ -810,7 +861,14 @@ pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &
 }
 
 /// What a denied caller gets. Broken arguments are for the model to mend, since 2025-11-25 (SEP-1303): a result that says so.
-fn refusal(caller: &Caller, message: &Message, denial: &Denial, layers: &[LayerLine], decision_id: &str, index: u64) -> Response<Body> {
+fn refusal(
+    caller: &Caller,
+    message: &Message,
+    denial: &Denial,
+    layers: &[LayerLine],
+    decision_id: &str,
+    index: u64,
+) -> Response<Body> {
     let id = message.id().unwrap_or("null");
     let mut error = denial_error(denial, layers, decision_id, Some(index));
     if denial.layer == Layer::ArgumentSchema && denial.reason == Reason::ArgumentsInvalid {
@@ -818,14 +876,20 @@ fn refusal(caller: &Caller, message: &Message, denial: &Denial, layers: &[LayerL
             let result_type = if caller.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
             let data = error.data.unwrap_or_default();
             let text = quote(&error.message);
-            let result = format!("{{{result_type}\"isError\":true,\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"_meta\":{{\"remit/denial\":{data}}}}}");
+            let result = format!(
+                "{{{result_type}\"isError\":true,\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"_meta\":{{\"remit/denial\":{data}}}}}"
+            );
             return json_status(StatusCode::OK, remit_mcp::error::result_answer(id, &result));
         }
         error.code = ErrorCode::InvalidParams;
     }
     if denial.reason == Reason::ToolNotListed && message.method() == "resources/read" {
         let uri = message.param("uri").unwrap_or("null");
-        error = RpcError::new(if caller.era() == Era::Modern { ErrorCode::InvalidParams } else { ErrorCode::ResourceNotFound }, "no such resource").data(format!("{{\"uri\":{uri}}}"));
+        error = RpcError::new(
+            if caller.era() == Era::Modern { ErrorCode::InvalidParams } else { ErrorCode::ResourceNotFound },
+            "no such resource",
+        )
+        .data(format!("{{\"uri\":{uri}}}"));
     }
     answer_rpc(caller.era(), id, &error)
 }
@@ -863,7 +927,10 @@ pub(crate) fn answer_rpc(era: Era, id: &str, error: &RpcError) -> Response<Body>
         (Era::Modern, ErrorCode::MethodNotFound) => StatusCode::NOT_FOUND,
         (
             Era::Modern,
-            ErrorCode::InvalidParams | ErrorCode::HeaderMismatch | ErrorCode::MissingClientCapability | ErrorCode::UnsupportedVersion,
+            ErrorCode::InvalidParams
+            | ErrorCode::HeaderMismatch
+            | ErrorCode::MissingClientCapability
+            | ErrorCode::UnsupportedVersion,
         ) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };

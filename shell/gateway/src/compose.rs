@@ -255,6 +255,9 @@ mod tests {
     fn a_retry_carries_the_answers() {
         let sent = message(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","requestState":"old"}}"#);
         let retried = message(text(&retry(&sent, "2", r#"{"k":{}}"#, Some("\"new\""))));
-        assert_eq!((retried.id(), retried.param("requestState"), retried.param("inputResponses")), (Some("2"), Some("\"new\""), Some(r#"{"k":{}}"#)));
+        assert_eq!(
+            (retried.id(), retried.param("requestState"), retried.param("inputResponses")),
+            (Some("2"), Some("\"new\""), Some(r#"{"k":{}}"#))
+        );
     }
 }

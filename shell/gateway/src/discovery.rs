@@ -169,7 +169,8 @@ async fn all(upstream: &Arc<Upstream>, link: Option<&Arc<Link>>, method: &str, k
             return Err(UpstreamError::Protocol(format!("`{method}` was refused")));
         }
         let page = answer.param(key).unwrap_or("[]");
-        let page: Vec<&RawValue> = serde_json::from_str(page).map_err(|_| UpstreamError::Protocol(format!("`{method}` answers no list")))?;
+        let page: Vec<&RawValue> =
+            serde_json::from_str(page).map_err(|_| UpstreamError::Protocol(format!("`{method}` answers no list")))?;
         entries.extend(page.into_iter().map(|entry| entry.get().to_owned()));
         if entries.len() > ENTRIES_MAX {
             return Err(UpstreamError::Protocol(format!("`{method}` lists more than {ENTRIES_MAX} entries")));
@@ -217,7 +218,10 @@ impl Inner {
         if kept && !new_pins.is_empty() {
             let tools: Vec<serde_json::Value> =
                 new_pins.iter().map(|(pin, held)| serde_json::json!({"tool": pin.tool, "digest": held.digest})).collect();
-            let _ = self.recorder.event("tool_pin", serde_json::json!({"server": key.to_string(), "by": "first-registration", "tools": tools})).await;
+            let _ = self
+                .recorder
+                .event("tool_pin", serde_json::json!({"server": key.to_string(), "by": "first-registration", "tools": tools}))
+                .await;
         }
         self.report_findings(&before).await;
         changed

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn only_our_names_and_origins() {
-        let edge = Edge { hosts: vec!["remit.example.com".into()], origins: vec!["https://console.example.com".into()], loopback: true };
+        let edge =
+            Edge { hosts: vec!["remit.example.com".into()], origins: vec!["https://console.example.com".into()], loopback: true };
         assert_eq!(refused(&edge, "127.0.0.1:7480", None), None);
         assert_eq!(refused(&edge, "localhost:7480", Some("http://localhost:3000")), None);
         assert_eq!(refused(&edge, "[::1]:7480", None), None);

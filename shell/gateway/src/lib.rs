@@ -33,7 +33,9 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
-use remit_kernel::{Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide};
+use remit_kernel::{
+    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide,
+};
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
@@ -204,6 +206,8 @@ impl std::fmt::Debug for Inner {
 pub(crate) struct State {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) upstreams: HashMap<ServerKey, Arc<Upstream>>,
+    /// The addresses of the spaces.
+    addresses: HashMap<String, Arc<str>>,
 }
 
 /// What snapshots are made of.
@@ -231,7 +235,11 @@ impl Gateway {
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
         let inner = Inner {
             address: options.address,
-            state: ArcSwap::from_pointee(State { snapshot: Arc::new(snapshot), upstreams: HashMap::new() }),
+            state: ArcSwap::from_pointee(State {
+                snapshot: Arc::new(snapshot),
+                upstreams: HashMap::new(),
+                addresses: HashMap::new(),
+            }),
             registry: Mutex::new(registry),
             recorder: Arc::new(Recorder::new(options.journal, options.observer)),
             sessions: Sessions::new(options.limits.sessions_max),
@@ -301,21 +309,26 @@ impl Gateway {
 
     /// The address of a space: what tokens must name as their audience.
     pub fn space_address(&self, space: &str) -> String {
-        self.inner.space_address(space)
+        self.inner.space_address(space).to_string()
     }
 
     /// Every server and how it stands.
     pub fn servers(&self) -> Vec<ServerStatus> {
         let registry = lock(&self.inner.registry);
-        registry.organization.servers.iter().map(|(key, server)| {
-            let (status, detail) = match registry.states.get(key) {
-                Some(ServerState::Ready(era)) => ("ready", upstream::streamable::era_name(*era).to_owned()),
-                Some(ServerState::Away(why)) => ("away", why.clone()),
-                Some(ServerState::Connecting) | None => ("connecting", String::new()),
-            };
-            let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
-            ServerStatus { server: key.to_string(), status, detail, tools }
-        }).collect()
+        registry
+            .organization
+            .servers
+            .iter()
+            .map(|(key, server)| {
+                let (status, detail) = match registry.states.get(key) {
+                    Some(ServerState::Ready(era)) => ("ready", upstream::streamable::era_name(*era).to_owned()),
+                    Some(ServerState::Away(why)) => ("away", why.clone()),
+                    Some(ServerState::Connecting) | None => ("connecting", String::new()),
+                };
+                let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
+                ServerStatus { server: key.to_string(), status, detail, tools }
+            })
+            .collect()
     }
 
     /// Waits until every server has answered or failed once, but not for longer than this.
@@ -324,7 +337,11 @@ impl Gateway {
             loop {
                 let changed = self.inner.server_changed.notified();
                 let registry = lock(&self.inner.registry);
-                let waiting = registry.organization.servers.keys().any(|key| matches!(registry.states.get(key), Some(ServerState::Connecting)));
+                let waiting = registry
+                    .organization
+                    .servers
+                    .keys()
+                    .any(|key| matches!(registry.states.get(key), Some(ServerState::Connecting)));
                 drop(registry);
                 if !waiting {
                     return;
@@ -339,9 +356,16 @@ impl Gateway {
     pub async fn accept(&self, server: &ServerKey, tool: Option<&str>, by: &str) -> Result<Vec<String>, String> {
         let pins = {
             let registry = lock(&self.inner.registry);
-            let Some(registered) = registry.organization.servers.get(server) else { return Err(format!("no server `{server}` is registered")) };
+            let Some(registered) = registry.organization.servers.get(server) else {
+                return Err(format!("no server `{server}` is registered"));
+            };
             let now_secs = clock::now_ms() / 1000;
-            let waits = registry.catalogue.tools(registered).0.into_iter().filter(|found| tool.is_none_or(|tool| tool == found.definition.name));
+            let waits = registry
+                .catalogue
+                .tools(registered)
+                .0
+                .into_iter()
+                .filter(|found| tool.is_none_or(|tool| tool == found.definition.name));
             let pins: Vec<(PinKey, Pin)> = waits.filter_map(|found| accepted(server, found, by, now_secs)).collect();
             pins
         };
@@ -360,16 +384,23 @@ impl Gateway {
     }
 
     /// Decides as if an authenticated agent asked, with every layer, and records nothing: for `remit explain`.
-    pub fn explain(&self, space: &str, agent: &AgentId, tool: &str, arguments: Option<&str>, risk_requested: Option<Risk>) -> Decision {
-        let audience = self.space_address(space);
-        let principal = Principal {
+    pub fn explain(
+        &self,
+        space: &str,
+        agent: &AgentId,
+        tool: &str,
+        arguments: Option<Arguments<'_>>,
+        risk_requested: Option<Risk>,
+    ) -> Decision {
+        let audience = self.inner.space_address(space);
+        let principal = Arc::new(Principal {
             agent: agent.clone(),
             user: None,
             credential_id: "explain".to_owned(),
-            audiences: vec![audience.clone()],
+            audiences: vec![audience.to_string()],
             expires_at_secs: u64::MAX,
             class_max: None,
-        };
+        });
         let facts = Facts {
             identity: Fact::Known(Identity::Authenticated(principal)),
             audience,
@@ -385,9 +416,17 @@ impl Gateway {
         self.inner.recorder.observer().gauge(Gauge::Sessions(sessions));
     }
 
-    /// Ends streams, sessions and children. Calls under way are the server's to drain before.
-    pub fn stop(&self) {
+    /// Ends the streams that would never end by themselves, so that connections can close once their calls have finished.
+    pub fn close_streams(&self) {
         listen::end_all(&self.inner);
+        for session in self.inner.sessions.all() {
+            session.outbound.close();
+        }
+    }
+
+    /// Ends sessions and children. Calls under way are the server's to drain before.
+    pub fn stop(&self) {
+        self.close_streams();
         self.inner.sessions.end_all();
         let mut registry = lock(&self.inner.registry);
         registry.tasks.drain().for_each(|(_, task)| task.abort());
@@ -473,8 +512,11 @@ impl Registry {
 
 impl Inner {
     /// The address of a space.
-    pub(crate) fn space_address(&self, space: &str) -> String {
-        format!("{}/spaces/{space}/mcp", self.address)
+    pub(crate) fn space_address(&self, space: &str) -> Arc<str> {
+        match self.state.load().addresses.get(space) {
+            Some(address) => Arc::clone(address),
+            None => format!("{}/spaces/{space}/mcp", self.address).into(),
+        }
     }
 
     /// Where a space's protected-resource metadata is (RFC 9728, section 3.1).
@@ -485,14 +527,14 @@ impl Inner {
     /// Who calls.
     pub(crate) async fn authenticate(&self, authorization: Option<&str>, audience: &str) -> Fact<Identity> {
         if let Some(agent) = &self.anonymous_agent {
-            return Fact::Known(Identity::Authenticated(Principal {
+            return Fact::Known(Identity::Authenticated(Arc::new(Principal {
                 agent: agent.clone(),
                 user: None,
                 credential_id: "anonymous".to_owned(),
                 audiences: vec![audience.to_owned()],
                 expires_at_secs: u64::MAX,
                 class_max: None,
-            }));
+            })));
         }
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
     }
@@ -504,7 +546,10 @@ impl Inner {
         let version = registry.version;
         let snapshot = Snapshot::compile(version, Arc::clone(&registry.organization), &registry.catalogue);
         // Swapped under the lock: a later snapshot is never replaced by an earlier one.
-        self.state.store(Arc::new(State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone() }));
+        let addresses =
+            snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
+        let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses };
+        self.state.store(Arc::new(state));
         drop(registry);
         self.recorder.observer().gauge(Gauge::Snapshot(version));
         version

@@ -68,10 +68,17 @@ fn entry(listed: &ListedView) -> (&str, &str) {
 }
 
 /// One page. The cursor is the name of the last entry: it stays right when entries before it come or go.
-fn page<'a>(caller: &Caller, message: &Message, key: &str, entries: impl Iterator<Item = (&'a str, &'a str)>) -> Result<String, RpcError> {
+fn page<'a>(
+    caller: &Caller,
+    message: &Message,
+    key: &str,
+    entries: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<String, RpcError> {
     let cursor = match message.param_span("cursor") {
         None => None,
-        Some(_) => Some(message.param_str("cursor").ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "`cursor` must be a string"))?),
+        Some(_) => Some(
+            message.param_str("cursor").ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "`cursor` must be a string"))?,
+        ),
     };
     let mut entries = entries.peekable();
     if let Some(cursor) = &cursor {
@@ -96,7 +103,9 @@ fn page<'a>(caller: &Caller, message: &Message, key: &str, entries: impl Iterato
     }
     let next = next.map(|name| format!(",\"nextCursor\":{}", quote(name))).unwrap_or_default();
     let modern = match caller.era() {
-        Era::Modern => format!(",\"resultType\":\"complete\",\"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",{}", server_info()),
+        Era::Modern => {
+            format!(",\"resultType\":\"complete\",\"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",{}", server_info())
+        }
         Era::Legacy => String::new(),
     };
     Ok(format!("{{\"{key}\":[{list}]{next}{modern}}}"))
@@ -110,7 +119,10 @@ fn server_info() -> String {
 pub(crate) fn initialize(gateway: &Inner, state: &State, space: &SpaceView, version: Version) -> String {
     let capabilities = capabilities(gateway, state, space, Era::Legacy);
     let instructions = instructions(gateway, space);
-    format!("{{\"protocolVersion\":{},\"capabilities\":{capabilities},\"serverInfo\":{IMPLEMENTATION}{instructions}}}", quote(version.as_str()))
+    format!(
+        "{{\"protocolVersion\":{},\"capabilities\":{capabilities},\"serverInfo\":{IMPLEMENTATION}{instructions}}}",
+        quote(version.as_str())
+    )
 }
 
 /// The result of `server/discover`.
@@ -192,7 +204,9 @@ pub(crate) async fn tasks(caller: &Caller, message: &Message) -> Result<String, 
     if message.param_span("cursor").is_some() {
         return Err(RpcError::new(ErrorCode::InvalidParams, "no such cursor"));
     }
-    let Client::Legacy(session) = &caller.client else { return Err(RpcError::new(ErrorCode::MethodNotFound, "unknown method `tasks/list`")) };
+    let Client::Legacy(session) = &caller.client else {
+        return Err(RpcError::new(ErrorCode::MethodNotFound, "unknown method `tasks/list`"));
+    };
     let mut list = Vec::new();
     for (key, _) in &caller.space.servers {
         let own = caller.gateway.tasks.ids(caller.space.space.id.as_str(), &caller.who, key);

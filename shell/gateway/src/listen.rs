@@ -81,7 +81,8 @@ struct Wants {
 impl Wants {
     fn read(message: &Message) -> Result<Self, RpcError> {
         let bad = || RpcError::new(ErrorCode::InvalidParams, "`params.notifications` must be an object of filters");
-        let filter: serde_json::Value = serde_json::from_str(message.param("notifications").ok_or_else(bad)?).map_err(|_| bad())?;
+        let filter: serde_json::Value =
+            serde_json::from_str(message.param("notifications").ok_or_else(bad)?).map_err(|_| bad())?;
         let filter = filter.as_object().ok_or_else(bad)?;
         let flag = |key: &str| filter.get(key).and_then(serde_json::Value::as_bool).unwrap_or(false);
         let uris = filter.get("resourceSubscriptions").and_then(serde_json::Value::as_array);
@@ -89,7 +90,12 @@ impl Wants {
         if uris.len() > SUBSCRIPTIONS_MAX {
             return Err(RpcError::new(ErrorCode::InvalidParams, format!("more than {SUBSCRIPTIONS_MAX} resources")));
         }
-        Ok(Self { tools: flag("toolsListChanged"), prompts: flag("promptsListChanged"), resources: flag("resourcesListChanged"), uris })
+        Ok(Self {
+            tools: flag("toolsListChanged"),
+            prompts: flag("promptsListChanged"),
+            resources: flag("resourcesListChanged"),
+            uris,
+        })
     }
 
     fn wants(&self, kind: ListKind) -> bool {
@@ -102,7 +108,9 @@ impl Wants {
 
     fn json(&self) -> String {
         let mut fields = Vec::new();
-        for (flag, name) in [(self.tools, "toolsListChanged"), (self.prompts, "promptsListChanged"), (self.resources, "resourcesListChanged")] {
+        for (flag, name) in
+            [(self.tools, "toolsListChanged"), (self.prompts, "promptsListChanged"), (self.resources, "resourcesListChanged")]
+        {
             if flag {
                 fields.push(format!("\"{name}\":true"));
             }
@@ -147,7 +155,12 @@ pub(crate) fn subscribe(caller: &Caller, message: &Message) -> Response<Body> {
         );
         log.send(None, text.as_bytes()).await;
         let number = gateway.listeners.next.fetch_add(1, Ordering::Relaxed);
-        let listener = Listener { space: caller.space.space.id.as_str().to_owned(), log: Arc::clone(&log), id: id.clone(), wants: wants.clone() };
+        let listener = Listener {
+            space: caller.space.space.id.as_str().to_owned(),
+            log: Arc::clone(&log),
+            id: id.clone(),
+            wants: wants.clone(),
+        };
         lock(&gateway.listeners.all).insert(number, listener);
         let mut watches = tokio::task::JoinSet::new();
         for (server, uris) in by_server(&caller, &wants.uris) {
@@ -174,12 +187,13 @@ fn by_server(caller: &Caller, uris: &[String]) -> HashMap<ServerKey, Vec<String>
 /// Decides and records whether the caller may hear of a resource. The outcome of what only listens is that it was answered.
 async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
     let facts = Facts {
-        identity: Fact::Known(Identity::Authenticated((*caller.principal).clone())),
+        identity: Fact::Known(Identity::Authenticated(Arc::clone(&caller.principal))),
         audience: caller.gateway.space_address(caller.space.space.id.as_str()),
         quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }),
     };
     let Ok((decision_id, at_ms)) = fresh_id() else { return false };
-    let call = Call { space: caller.space.space.id.as_str(), target: Target::Resource(uri), risk_requested: None, explain: false };
+    let call =
+        Call { space: caller.space.space.id.as_str(), target: Target::Resource(uri), risk_requested: None, explain: false };
     let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
     let trace = Trace::read(None, &decision_id);
     let reason = match &decision.verdict {
@@ -192,7 +206,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         credential_id: Some(&caller.principal.credential_id),
         session: None,
         space: caller.space.space.id.as_str(),
-        server: decision.server.as_ref().map(ToString::to_string),
+        server: decision.server.as_ref(),
         tool: Some(clip(uri)),
         method,
         protocol: Some(caller.version().as_str()),
@@ -210,11 +224,11 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         return false;
     }
     let names = crate::record::Names {
-        agent: caller.principal.agent.as_str().to_owned(),
+        agent: Some(caller.principal.agent.clone()),
         space: caller.space.space.id.as_str().into(),
-        tool: clip(uri).to_owned(),
-        server: decision.server.as_ref().map(|server| server.name.as_str().to_owned()).unwrap_or_default(),
-        method: method.to_owned(),
+        tool: clip(uri).into(),
+        server: decision.server.as_ref().map(|server| server.name.clone()),
+        method: crate::record::method_name(method),
         protocol: caller.version().as_str(),
         session: None,
     };
@@ -240,7 +254,11 @@ async fn watch_opened(caller: &Caller, upstream: &Arc<Upstream>, uris: &[String]
     match upstream.era(caller.era()).await? {
         Era::Modern => {
             let wanted = serde_json::Value::from(uris.to_vec());
-            let body = modern_request("subscriptions/listen", "{}", &format!(",\"notifications\":{{\"resourceSubscriptions\":{wanted}}}"));
+            let body = modern_request(
+                "subscriptions/listen",
+                "{}",
+                &format!(",\"notifications\":{{\"resourceSubscriptions\":{wanted}}}"),
+            );
             let sending = Sending { method: "subscriptions/listen", ..Sending::default() };
             match upstream.request(body, &sending).await? {
                 Reply::Stream(incoming) => Ok(Some(incoming)),
@@ -293,7 +311,8 @@ fn untagged(message: &Message) -> Vec<u8> {
 /// Tells everybody in whose space this server meets that one of its lists has changed.
 pub(crate) fn list_changed(gateway: &Inner, server: &ServerKey, kind: ListKind) {
     let state = gateway.state.load();
-    let meets = |space: &str| state.snapshot.spaces.get(space).is_some_and(|space| space.servers.iter().any(|(key, _)| key == server));
+    let meets =
+        |space: &str| state.snapshot.spaces.get(space).is_some_and(|space| space.servers.iter().any(|(key, _)| key == server));
     let plain = format!("{{\"jsonrpc\":\"2.0\",\"method\":{}}}", quote(kind.method()));
     for session in gateway.sessions.all() {
         if session.listening.load(Ordering::Relaxed) && meets(&session.space) {
@@ -302,7 +321,11 @@ pub(crate) fn list_changed(gateway: &Inner, server: &ServerKey, kind: ListKind) 
     }
     for listener in lock(&gateway.listeners.all).values() {
         if listener.wants.wants(kind) && meets(&listener.space) {
-            let text = format!("{{\"jsonrpc\":\"2.0\",\"method\":{},\"params\":{{{}}}}}", quote(kind.method()), subscription_meta(&listener.id));
+            let text = format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":{},\"params\":{{{}}}}}",
+                quote(kind.method()),
+                subscription_meta(&listener.id)
+            );
             listener.log.try_send(text.as_bytes());
         }
     }
@@ -332,7 +355,11 @@ pub(crate) fn session_listens(gateway: &Arc<Inner>, state: &State, session: &Arc
 
 impl Inner {
     /// The session's session with a server, with its log level told and its stream followed if the client follows.
-    pub(crate) async fn session_link(self: &Arc<Self>, session: &Arc<Session>, upstream: &Arc<Upstream>) -> Result<Arc<Link>, UpstreamError> {
+    pub(crate) async fn session_link(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Arc<Link>, UpstreamError> {
         let (link, fresh) = session.link(upstream).await?;
         if fresh {
             let level = lock(&session.log_level).clone();
@@ -407,7 +434,8 @@ pub(crate) async fn set_log_level(upstream: &Arc<Upstream>, link: &Arc<Link>, le
 /// `logging/setLevel`.
 pub(crate) async fn client_sets_level(caller: &Caller, session: &Arc<Session>, message: &Message) -> Result<String, RpcError> {
     let level = message.param_str("level").filter(|level| LEVELS.contains(&&**level));
-    let level = level.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "`level` must be one of the eight log levels"))?.into_owned();
+    let level =
+        level.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "`level` must be one of the eight log levels"))?.into_owned();
     *lock(&session.log_level) = Some(level.clone());
     for (key, link) in session.links() {
         if let Some(upstream) = caller.state.upstreams.get(&key) {
@@ -438,7 +466,12 @@ pub(crate) async fn client_notifies(caller: &Caller, session: &Arc<Session>, mes
 }
 
 /// `resources/subscribe` and `resources/unsubscribe`, once they are permitted.
-pub(crate) async fn client_subscribes(caller: Caller, message: Message, pending: Pending, upstream: Arc<Upstream>) -> Response<Body> {
+pub(crate) async fn client_subscribes(
+    caller: Caller,
+    message: Message,
+    pending: Pending,
+    upstream: Arc<Upstream>,
+) -> Response<Body> {
     let id = message.id().unwrap_or("null").to_owned();
     let Client::Legacy(session) = &caller.client else {
         return answer_rpc(Era::Modern, &id, &RpcError::new(ErrorCode::MethodNotFound, "use `subscriptions/listen`"));
@@ -477,7 +510,13 @@ async fn subscribe_link(
     Ok(crate::compose::response(&answer, message.id().unwrap_or("null"), Era::Legacy, Era::Legacy, false))
 }
 
-fn subscribe_session(caller: &Caller, session: &Arc<Session>, message: &Message, upstream: &Arc<Upstream>, uri: &str) -> Result<Bytes, UpstreamError> {
+fn subscribe_session(
+    caller: &Caller,
+    session: &Arc<Session>,
+    message: &Message,
+    upstream: &Arc<Upstream>,
+    uri: &str,
+) -> Result<Bytes, UpstreamError> {
     let mut subscriptions = lock(&session.subscriptions);
     if let Some(task) = subscriptions.remove(uri) {
         task.abort();

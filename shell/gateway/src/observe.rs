@@ -24,7 +24,7 @@ pub struct Observed<'a> {
 impl Observed<'_> {
     /// The agent; empty if nobody knows it.
     pub fn agent(&self) -> &str {
-        &self.names.agent
+        self.names.agent()
     }
 
     /// The space.
@@ -39,7 +39,7 @@ impl Observed<'_> {
 
     /// The server's name in its account; empty if the space knows no such tool.
     pub fn server(&self) -> &str {
-        &self.names.server
+        self.names.server.as_ref().map_or("", remit_model::ServerName::as_str)
     }
 
     /// The MCP method.

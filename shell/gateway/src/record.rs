@@ -1,5 +1,6 @@
 //! Records: a decision is durable before the call goes upstream, its outcome before the reply. What can't be recorded isn't done.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use remit_journal::{AppendError, Journal};
 use remit_kernel::LayerLine;
 use remit_mcp::canonical::{hex, sha256};
+use remit_model::{AgentId, ServerKey, ServerName};
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
@@ -44,7 +46,8 @@ pub(crate) struct DecisionEntry<'a> {
     pub(crate) session: Option<&'a str>,
     pub(crate) space: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) server: Option<&'a ServerKey>,
     /// The tool's name in policies, or the prompt's or resource's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool: Option<&'a str>,
@@ -124,13 +127,54 @@ pub(crate) struct Pending {
 /// Who and what, for the outcome and for observers.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    pub(crate) agent: String,
+    pub(crate) agent: Option<AgentId>,
     pub(crate) space: Arc<str>,
-    pub(crate) tool: String,
-    pub(crate) server: String,
-    pub(crate) method: String,
+    pub(crate) tool: Arc<str>,
+    pub(crate) server: Option<ServerName>,
+    pub(crate) method: Cow<'static, str>,
     pub(crate) protocol: &'static str,
-    pub(crate) session: Option<String>,
+    pub(crate) session: Option<Arc<str>>,
+}
+
+impl Names {
+    /// The agent's id; empty if nobody knows who called.
+    pub(crate) fn agent(&self) -> &str {
+        self.agent.as_ref().map_or("", AgentId::as_str)
+    }
+}
+
+/// A method's name, without an allocation where it is a known one.
+pub(crate) fn method_name(method: &str) -> Cow<'static, str> {
+    const KNOWN: [&str; 9] = [
+        "tools/call",
+        "prompts/get",
+        "resources/read",
+        "completion/complete",
+        "resources/subscribe",
+        "subscriptions/listen",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
+    ];
+    match KNOWN.iter().find(|known| **known == method) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(clip(method).to_owned()),
+    }
+}
+
+#[allow(clippy::ref_option, reason = "serde gives a reference")]
+fn as_text<S: serde::Serializer>(server: &Option<&ServerKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    match server {
+        Some(server) => serializer.collect_str(server),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// An entry's bytes. Most fit into what is set aside at once.
+fn encode(whole: &impl Serialize) -> Result<Vec<u8>, Unrecorded> {
+    let mut bytes = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut bytes, whole).map_err(|error| Unrecorded(error.to_string()))?;
+    Ok(bytes)
 }
 
 /// A W3C trace context.
@@ -151,8 +195,11 @@ impl Trace {
         // The end of a fresh id is random, its start is time.
         let span_id = fallback.get(16..32).unwrap_or_default().to_owned();
         if let Some(mut parts) = traceparent.map(|text| text.split('-')) {
-            if let (Some(version), Some(trace), Some(parent), Some(flags)) = (parts.next(), parts.next(), parts.next(), parts.next()) {
-                if version.len() == 2 && version != "ff" && hexadecimal(trace, 32) && hexadecimal(parent, 16) && flags.len() == 2 {
+            if let (Some(version), Some(trace), Some(parent), Some(flags)) =
+                (parts.next(), parts.next(), parts.next(), parts.next())
+            {
+                if version.len() == 2 && version != "ff" && hexadecimal(trace, 32) && hexadecimal(parent, 16) && flags.len() == 2
+                {
                     let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
                     return Self { trace_id: trace.to_owned(), parent_id: Some(parent.to_owned()), span_id, sampled };
                 }
@@ -183,14 +230,26 @@ impl Recorder {
     }
 
     /// Records a decision. When it resolves well, the entry is durable.
-    pub(crate) async fn decision(&self, decision_id: &str, trace: &Trace, at_ms: u64, entry: DecisionEntry<'_>) -> Result<u64, Unrecorded> {
+    pub(crate) async fn decision(
+        &self,
+        decision_id: &str,
+        trace: &Trace,
+        at_ms: u64,
+        entry: DecisionEntry<'_>,
+    ) -> Result<u64, Unrecorded> {
         let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
-        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        let bytes = encode(&whole)?;
         Ok(self.journal.append(bytes).await?.index)
     }
 
     /// Records that a caller whom nobody knows was refused, unless very many were within this second. `None`: not this one.
-    pub(crate) async fn stranger(&self, decision_id: &str, trace: &Trace, at_ms: u64, entry: DecisionEntry<'_>) -> Result<Option<u64>, Unrecorded> {
+    pub(crate) async fn stranger(
+        &self,
+        decision_id: &str,
+        trace: &Trace,
+        at_ms: u64,
+        entry: DecisionEntry<'_>,
+    ) -> Result<Option<u64>, Unrecorded> {
         let second = at_ms / 1000;
         if self.strangers_second.swap(second, Ordering::Relaxed) != second {
             self.strangers.store(0, Ordering::Relaxed);
@@ -207,21 +266,30 @@ impl Recorder {
             refusals_suppressed: u64,
         }
         let counted = Counted { entry, refusals_suppressed: self.strangers_suppressed.swap(0, Ordering::Relaxed) };
-        let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry: counted };
-        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        let whole =
+            Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry: counted };
+        let bytes = encode(&whole)?;
         Ok(Some(self.journal.append(bytes).await?.index))
     }
 
     /// Records something that is no decision, such as a configuration that took effect.
     pub(crate) async fn event(&self, kind: &str, entry: impl Serialize) -> Result<u64, Unrecorded> {
         let whole = Whole { v: 1, kind, time: rfc3339(now_ms()), id: "", trace_id: "", entry };
-        let bytes = serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))?;
+        let bytes = encode(&whole)?;
         Ok(self.journal.append(bytes).await?.index)
     }
 
     /// Tells observers of a refusal.
     pub(crate) fn refused(&self, names: &Names, trace: &Trace, started: Instant, reason: &'static str) {
-        self.observer.observed(&Observed { names, trace, verdict: "DENY", reason: Some(reason), outcome: "denied", total: started.elapsed(), upstream: Duration::ZERO });
+        self.observer.observed(&Observed {
+            names,
+            trace,
+            verdict: "DENY",
+            reason: Some(reason),
+            outcome: "denied",
+            total: started.elapsed(),
+            upstream: Duration::ZERO,
+        });
     }
 }
 
@@ -252,7 +320,7 @@ impl Pending {
     fn encode(&self, outcome: &str, result: Option<&[u8]>) -> Result<Vec<u8>, Unrecorded> {
         let entry = OutcomeEntry {
             decision: &self.decision_id,
-            agent: &self.names.agent,
+            agent: self.names.agent(),
             space: &self.names.space,
             tool: clip(&self.names.tool),
             outcome,
@@ -262,7 +330,7 @@ impl Pending {
             upstream_us: micros(self.upstream),
         };
         let whole = Whole { v: 1, kind: "outcome", time: rfc3339(now_ms()), id: "", trace_id: &self.trace.trace_id, entry };
-        serde_json::to_vec(&whole).map_err(|error| Unrecorded(error.to_string()))
+        encode(&whole)
     }
 
     fn observe(&self, outcome: &str) {
@@ -325,7 +393,12 @@ mod tests {
         let given = Trace::read(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), &"a".repeat(32));
         assert_eq!(given.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(given.traceparent(), format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", "a".repeat(16)));
-        for bad in ["", "00-zz-00f067aa0ba902b7-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        for bad in [
+            "",
+            "00-zz-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(Trace::read(Some(bad), &"b".repeat(32)).trace_id, "b".repeat(32));
         }
     }

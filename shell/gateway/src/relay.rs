@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use remit_kernel::verdict::Dispatch;
+use remit_mcp::canonical::sha256;
 use remit_mcp::json::quote;
 use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError, header};
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,8 +41,6 @@ pub(crate) struct Relay {
     pub(crate) pending: Pending,
     pub(crate) held: Held,
     pub(crate) cancel: Option<Cancel>,
-    /// What the client's state is bound to: the digest of method, name and arguments.
-    pub(crate) what: [u8; 32],
     pub(crate) upstream: Arc<Upstream>,
 }
 
@@ -117,8 +116,11 @@ impl Relay {
             Err(error) => return self.fail(&error).await,
         }
         let begun = match self.start() {
-            Ok(Start::Fresh(state)) => self.send(state).await,
-            Ok(Start::Again(parked)) => self.resume(*parked).await,
+            Ok(Start::Fresh(state)) => match self.send_unless_cancelled(state).await {
+                Some(begun) => begun,
+                None => return self.refuse("cancelled", RpcError::new(ErrorCode::Internal, "the request was cancelled")).await,
+            },
+            Ok(Start::Again(parked)) => Box::pin(self.resume(*parked)).await,
             Err(error) => return self.refuse("error", error).await,
         };
         self.pending.upstream_took(started.elapsed());
@@ -144,7 +146,8 @@ impl Relay {
             return Ok(Start::Fresh(None));
         }
         let text = self.message.param_str("requestState").ok_or_else(refused)?;
-        let bound = Bound { who: &self.caller.who, what: &self.what };
+        let what = what(&self.message);
+        let bound = Bound { who: &self.caller.who, what: &what };
         match self.caller.gateway.seal.open(&text, bound, self.caller.now_secs()).map_err(|_| refused())? {
             State::Upstream(state) => Ok(Start::Fresh(Some(quote(&state)))),
             State::Parked(number) => {
@@ -157,20 +160,40 @@ impl Relay {
         }
     }
 
+    /// Sends; `None` if the client of a session cancelled before the server began to answer.
+    async fn send_unless_cancelled(&mut self, request_state: Option<String>) -> Option<Result<(Sent, Reply), UpstreamError>> {
+        let Some(cancel) = self.cancel.take() else { return Some(self.send(request_state).await) };
+        let begun = tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            begun = self.send(request_state) => Some(begun),
+        };
+        self.cancel = Some(cancel);
+        begun
+    }
+
     /// Composes and sends, and sends once more on a new session if the server had ended the one that was used.
     async fn send(&mut self, request_state: Option<String>) -> Result<(Sent, Reply), UpstreamError> {
         let upstream = Arc::clone(&self.upstream);
-        let era = upstream.era(self.caller.era()).await?;
+        let era = match upstream.era_known(self.caller.era()) {
+            Some(era) => era,
+            None => Box::pin(upstream.era(self.caller.era())).await?,
+        };
         let mut tries = 0;
         loop {
             let link = match era {
                 Era::Modern => None,
-                Era::Legacy => Some(self.link(&upstream).await?),
+                Era::Legacy => Some(Box::pin(self.link(&upstream)).await?),
             };
             let id = upstream.request_id(link.as_ref())?;
             let body = self.compose(era, id.as_deref(), request_state.clone());
             let sending = self.sending(era, link.as_ref());
-            match upstream.request(body.clone(), &sending).await {
+            let unanswered = Unanswered { upstream: Arc::clone(&upstream), sent: link.clone().zip(id.clone()) };
+            let reply = upstream.request(body.clone(), &sending).await;
+            if !matches!(reply, Err(UpstreamError::Timeout)) {
+                unanswered.answered();
+            }
+            match reply {
                 Err(UpstreamError::SessionGone) if tries == 0 => {
                     tries += 1;
                     if let Some(link) = &link {
@@ -224,7 +247,8 @@ impl Relay {
         let changes = Changes {
             id,
             name: own.filter(|_| named && !same),
-            reference: own.filter(|_| self.message.method() == "completion/complete" && self.message.inner("ref", "name").is_some()),
+            reference: own
+                .filter(|_| self.message.method() == "completion/complete" && self.message.inner("ref", "name").is_some()),
             traceparent: self.caller.gateway.recorder.observer().traces().then(|| self.pending.trace.traceparent()),
             request_state,
             bridge,
@@ -255,7 +279,9 @@ impl Relay {
             let body = match answer {
                 Some(result) => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"),
                 None => {
-                    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32603,\"message\":\"the client did not answer\"}}}}")
+                    format!(
+                        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32603,\"message\":\"the client did not answer\"}}}}"
+                    )
                 }
             };
             upstream.tell(Bytes::from(body), &sending).await?;
@@ -310,7 +336,12 @@ impl Relay {
     }
 
     /// Passes on what comes before the response.
-    async fn until_response(&mut self, sent: &Sent, incoming: &mut Option<Incoming>, log: &Arc<EventLog>) -> Result<Step, UpstreamError> {
+    async fn until_response(
+        &mut self,
+        sent: &Sent,
+        incoming: &mut Option<Incoming>,
+        log: &Arc<EventLog>,
+    ) -> Result<Step, UpstreamError> {
         let Some(incoming) = incoming.as_mut() else {
             return Err(UpstreamError::Protocol("the exchange ended without a response".to_owned()));
         };
@@ -368,7 +399,8 @@ impl Relay {
         match &self.caller.client {
             Client::Modern(_) => Ok(Some(Step::Asked(message))),
             Client::Legacy(session) => {
-                let (session, upstream, link, log) = (Arc::clone(session), Arc::clone(&self.upstream), sent.link.clone(), Arc::clone(log));
+                let (session, upstream, link, log) =
+                    (Arc::clone(session), Arc::clone(&self.upstream), sent.link.clone(), Arc::clone(log));
                 tokio::spawn(async move {
                     let answer = session.ask(&log, message.method(), message.params()).await;
                     let sending = Sending { link: link.as_ref(), ..Sending::default() };
@@ -397,10 +429,14 @@ impl Relay {
             let request: serde_json::Value = serde_json::from_str(message.text(&field.value)).unwrap_or_default();
             let method = request.get("method").and_then(serde_json::Value::as_str).unwrap_or_default();
             if !may_ask(&session.capabilities, method) {
-                return Err(UpstreamError::Protocol(format!("the server needs `{}`, which the client does not offer", crate::record::clip(method))));
+                return Err(UpstreamError::Protocol(format!(
+                    "the server needs `{}`, which the client does not offer",
+                    crate::record::clip(method)
+                )));
             }
             // The parameters as the server wrote them: `RawValue` keeps every byte.
-            let raw: HashMap<String, &serde_json::value::RawValue> = serde_json::from_str(message.text(&field.value)).unwrap_or_default();
+            let raw: HashMap<String, &serde_json::value::RawValue> =
+                serde_json::from_str(message.text(&field.value)).unwrap_or_default();
             let params = raw.get("params").map(|params| params.get());
             let answer = session.ask(log, method, params).await;
             let result = match &answer {
@@ -433,8 +469,13 @@ impl Relay {
         let asked = HashMap::from([(key.to_owned(), request.id().unwrap_or("null").to_owned())]);
         let until_secs = now_secs + STATE_TTL_SECS;
         let parked = Parked { sent, incoming, asked, upstream: Arc::clone(&self.upstream), until_secs };
-        let bound = Bound { who: &caller.who, what: &self.what };
-        let state = caller.gateway.parked.park(parked, now_secs).and_then(|number| caller.gateway.seal.seal(State::Parked(number), bound, now_secs));
+        let what = what(&self.message);
+        let bound = Bound { who: &caller.who, what: &what };
+        let state = caller
+            .gateway
+            .parked
+            .park(parked, now_secs)
+            .and_then(|number| caller.gateway.seal.seal(State::Parked(number), bound, now_secs));
         let id = self.message.id().unwrap_or("null").to_owned();
         let Some(state) = state else {
             let busy = RpcError::new(ErrorCode::Internal, "too many requests wait for their client");
@@ -460,9 +501,8 @@ impl Relay {
     /// The client has gone or cancelled: the server is told, and the record says so.
     async fn cancelled(self, sent: &Sent, log: &Arc<EventLog>) {
         if let Some(link) = sent.link.as_ref().filter(|link| link.child.is_none()) {
-            let text = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}", sent.id);
             let sending = Sending { link: Some(link), ..Sending::default() };
-            let _ = self.upstream.tell(Bytes::from(text), &sending).await;
+            let _ = self.upstream.tell(cancellation(&sent.id), &sending).await;
         }
         let _ = self.pending.finish("cancelled", None).await;
         log.close();
@@ -503,12 +543,15 @@ impl Relay {
         }
         let cacheable = self.message.method() == "resources/read";
         let bytes = response(message, id, self.caller.era(), sent.server_era, cacheable);
-        let upstream_state = (outcome == "input_required" && sent.server_era == Era::Modern).then(|| message.param_str("requestState")).flatten();
+        let upstream_state =
+            (outcome == "input_required" && sent.server_era == Era::Modern).then(|| message.param_str("requestState")).flatten();
         let Some(state) = upstream_state else { return Ok((bytes, outcome)) };
-        let bound = Bound { who: &self.caller.who, what: &self.what };
+        let what = what(&self.message);
+        let bound = Bound { who: &self.caller.who, what: &what };
         let sealed = self.caller.gateway.seal.seal(State::Upstream(state.into_owned()), bound, self.caller.now_secs());
         let sealed = sealed.ok_or_else(|| UpstreamError::Protocol("its state could not be sealed".to_owned()))?;
-        let answer = Message::parse(bytes, remit_mcp::json::Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+        let answer = Message::parse(bytes, remit_mcp::json::Limits::default())
+            .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
         let mut splice = remit_mcp::splice::Splice::new();
         if let Some(span) = answer.param_span("requestState") {
             splice.replace(span, quote(&sealed));
@@ -546,6 +589,41 @@ impl Relay {
         log.send(None, &answer).await;
         log.close();
     }
+}
+
+/// A request that a server of the session era has not begun to answer. There a lost connection says nothing: if nobody waits any more,
+/// the server is told so. A child process learns of it from its own exchange.
+struct Unanswered {
+    upstream: Arc<Upstream>,
+    sent: Option<(Arc<Link>, String)>,
+}
+
+impl Unanswered {
+    fn answered(mut self) {
+        self.sent = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let Some((link, id)) = self.sent.take().filter(|(link, _)| link.child.is_none()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let upstream = Arc::clone(&self.upstream);
+        runtime.spawn(async move {
+            let sending = Sending { link: Some(&link), ..Sending::default() };
+            let _ = upstream.tell(cancellation(&id), &sending).await;
+        });
+    }
+}
+
+fn cancellation(id: &str) -> Bytes {
+    Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}"))
+}
+
+/// What a client's state is bound to: the digest of method, name and arguments.
+fn what(message: &Message) -> [u8; 32] {
+    let name = message.param("name").or_else(|| message.param("uri")).unwrap_or_default();
+    sha256(format!("{}\n{name}\n{}", message.method(), message.param("arguments").unwrap_or_default()).as_bytes())
 }
 
 /// What an exchange came to.
@@ -600,7 +678,8 @@ fn status_of(era: Era, bytes: &Bytes) -> StatusCode {
 
 /// `Mcp-Param-*` for the server, from the very arguments that are sent.
 fn param_headers(message: &Message, marked: &[header::ParamHeader]) -> Vec<(String, String)> {
-    let arguments: serde_json::Value = message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let arguments: serde_json::Value =
+        message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let value = |mark: &header::ParamHeader| {
         let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
         let value = arguments.pointer(&pointer)?;

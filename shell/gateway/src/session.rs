@@ -30,6 +30,8 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: String,
+    /// The beginning of the id, which names it in records without giving it away.
+    pub(crate) short_id: Arc<str>,
     pub(crate) space: Arc<str>,
     /// Who opened it.
     pub(crate) who: String,
@@ -70,6 +72,7 @@ impl Session {
         let outbound = EventLog::new(Some(format!("{}-out", id.get(..8).unwrap_or_default())));
         Self {
             outbound,
+            short_id: id.get(..8).unwrap_or_default().into(),
             id,
             space: opening.space,
             who: opening.who,
@@ -320,7 +323,9 @@ impl Sessions {
 /// Of a client's capabilities those that a server may make use of through Remit: JSON text.
 pub(crate) fn bridged(capabilities: &str) -> String {
     const BRIDGED: [&str; 3] = ["sampling", "elicitation", "roots"];
-    let Ok(all) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(capabilities) else { return "{}".to_owned() };
+    let Ok(all) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(capabilities) else {
+        return "{}".to_owned();
+    };
     let kept: serde_json::Map<_, _> = all.into_iter().filter(|(key, _)| BRIDGED.contains(&key.as_str())).collect();
     serde_json::Value::Object(kept).to_string()
 }

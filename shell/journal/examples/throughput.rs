@@ -26,9 +26,7 @@ const BARE_FILE_BYTES: usize = 64 * 1024 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let dir = arguments
-        .next()
-        .map_or_else(|| std::env::temp_dir().join("remit-throughput"), PathBuf::from);
+    let dir = arguments.next().map_or_else(|| std::env::temp_dir().join("remit-throughput"), PathBuf::from);
     let seconds = arguments.next().map_or(Ok(2), |text| text.parse())?;
     let time = Duration::from_secs(seconds);
     std::fs::create_dir_all(&dir)?;
@@ -66,20 +64,11 @@ fn measure(time: Duration, mut step: impl FnMut() -> Result<u64, Box<dyn Error>>
     let (elapsed, cpu, count) = (start.elapsed().as_secs_f64(), cpu_seconds()?, count as f64);
     let ([user, system], [user_start, system_start]) = (cpu, cpu_start);
     let (user_us, system_us) = (1e6 * (user - user_start) / count, 1e6 * (system - system_start) / count);
-    Ok(Figures {
-        per_second: count / elapsed,
-        user_us,
-        system_us,
-    })
+    Ok(Figures { per_second: count / elapsed, user_us, system_us })
 }
 
 fn bare(dir: &Path, producers: usize, time: Duration) -> Result<Figures, Box<dyn Error>> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(dir.join("bare"))?;
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(dir.join("bare"))?;
     file.write_all_at(&vec![0; BARE_FILE_BYTES], 0)?;
     file.sync_all()?;
     let batch = vec![b'x'; producers * ENTRY_BYTES];
@@ -101,19 +90,9 @@ fn journal(dir: &Path, producers: usize, time: Duration) -> Result<(Figures, f64
     let key = SigningKey::generate().ok_or("no randomness")?;
     let vkey = key.verifier_key("throughput.example/log")?;
     let (journal, _) = Journal::open(Options::new(&dir, "throughput.example/log"), key, |_, _| {})?;
-    let ready = Arc::new(Ready {
-        queue: Mutex::new(VecDeque::new()),
-        thread: thread::current(),
-    });
+    let ready = Arc::new(Ready { queue: Mutex::new(VecDeque::new()), thread: thread::current() });
     let entry = vec![b'x'; ENTRY_BYTES];
-    let wakers: Vec<Waker> = (0..producers)
-        .map(|id| {
-            Waker::from(Arc::new(Producer {
-                id,
-                ready: Arc::clone(&ready),
-            }))
-        })
-        .collect();
+    let wakers: Vec<Waker> = (0..producers).map(|id| Waker::from(Arc::new(Producer { id, ready: Arc::clone(&ready) }))).collect();
     let mut appends = Vec::new();
     for waker in &wakers {
         appends.push(journal.append(entry.clone()));

@@ -124,10 +124,7 @@ impl Future for Append {
 impl Ticket {
     fn appended(&self, outcome: &Outcome) -> Result<Appended, AppendError> {
         let committed = outcome.as_ref().map_err(Clone::clone)?;
-        Ok(Appended {
-            index: committed.first_index + self.offset,
-            tree_size: committed.tree_size,
-        })
+        Ok(Appended { index: committed.first_index + self.offset, tree_size: committed.tree_size })
     }
 }
 
@@ -160,10 +157,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self {
-            leaf: leaf_hash(&bytes),
-            bytes,
-        }
+        Self { leaf: leaf_hash(&bytes), bytes }
     }
 }
 
@@ -180,11 +174,7 @@ pub(crate) struct Group {
 impl Group {
     /// Adds the entries of one caller, whose frames take `frame_bytes`.
     pub(crate) fn push(&mut self, entries: impl IntoIterator<Item = Pending>, frame_bytes: usize) -> Ticket {
-        let ticket = Ticket {
-            done: Arc::clone(&self.done),
-            offset: self.entries.len() as u64,
-            slot: self.callers,
-        };
+        let ticket = Ticket { done: Arc::clone(&self.done), offset: self.entries.len() as u64, slot: self.callers };
         self.entries.extend(entries);
         self.frame_bytes += frame_bytes;
         self.callers += 1;

@@ -60,20 +60,14 @@ impl Files for OsFiles {
         let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         for parent in missing.into_iter().filter_map(Path::parent) {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             self.dir_sync(parent)?;
         }
         Ok(())
     }
 
     fn dir_list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        std::fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     fn dir_sync(&self, dir: &Path) -> io::Result<()> {
@@ -99,19 +93,11 @@ impl Files for OsFiles {
     }
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
-        std::fs::metadata(path).map(|meta| Identity {
-            device: meta.dev(),
-            inode: meta.ino(),
-        })
+        std::fs::metadata(path).map(|meta| Identity { device: meta.dev(), inode: meta.ino() })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Box::new(file)),
@@ -141,10 +127,7 @@ impl Handle for File {
     }
 
     fn identity(&self) -> io::Result<Identity> {
-        self.metadata().map(|meta| Identity {
-            device: meta.dev(),
-            inode: meta.ino(),
-        })
+        self.metadata().map(|meta| Identity { device: meta.dev(), inode: meta.ino() })
     }
 }
 

@@ -51,12 +51,7 @@ impl Head {
         let length = usize::try_from(word & 0x00ff_ffff).ok()?;
         let generation = u64::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
         let index = u64::from_le_bytes(*bytes.get(16..)?.first_chunk()?);
-        (length <= PAYLOAD_BYTES_MAX).then_some(Self {
-            kind,
-            length,
-            generation,
-            index,
-        })
+        (length <= PAYLOAD_BYTES_MAX).then_some(Self { kind, length, generation, index })
     }
 
     /// How many bytes the whole frame takes.
@@ -86,10 +81,7 @@ pub(crate) fn frame_encode(buffer: &mut Vec<u8>, kind: Kind, generation: u64, in
     buffer.extend_from_slice(&index.to_le_bytes());
     buffer.extend_from_slice(payload);
     buffer.resize(start + frame_bytes(payload.len()), 0);
-    if let Some((crc, covered)) = buffer
-        .get_mut(start..)
-        .and_then(|frame| frame.split_at_mut_checked(CRC_BYTES))
-    {
+    if let Some((crc, covered)) = buffer.get_mut(start..).and_then(|frame| frame.split_at_mut_checked(CRC_BYTES)) {
         crc.copy_from_slice(&crc32c::crc32c(covered).to_le_bytes());
     }
 }
@@ -99,8 +91,6 @@ pub(crate) fn frame_is_intact(frame: &[u8], length: usize) -> bool {
     let Some((crc, covered)) = frame.split_first_chunk::<CRC_BYTES>() else {
         return false;
     };
-    let padding_is_zero = frame
-        .get(HEAD_BYTES + length..)
-        .is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    let padding_is_zero = frame.get(HEAD_BYTES + length..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
     padding_is_zero && crc32c::crc32c(covered) == u32::from_le_bytes(*crc)
 }

@@ -86,15 +86,8 @@ impl Journal {
     /// Opens the journal, or creates it, and gives every entry with its index to `recover`, in order.
     ///
     /// A torn tail is removed: it was never acknowledged. Everything else that is wrong refuses the directory.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an open journal owns its key and its options"
-    )]
-    pub fn open(
-        options: Options,
-        key: SigningKey,
-        mut recover: impl FnMut(u64, &[u8]),
-    ) -> Result<(Self, Recovery), OpenError> {
+    #[expect(clippy::needless_pass_by_value, reason = "an open journal owns its key and its options")]
+    pub fn open(options: Options, key: SigningKey, mut recover: impl FnMut(u64, &[u8])) -> Result<(Self, Recovery), OpenError> {
         let (log, shared, recovery) = open_log(Arc::new(OsFiles), &options, &key, true, &mut recover)?;
         Ok((Self::start(log, shared)?, recovery))
     }
@@ -106,12 +99,7 @@ impl Journal {
             .name("journal-write".to_owned())
             .spawn(move || writer::run(log, &serving))
             .map_err(|error| OpenError::Start(error.to_string().into()))?;
-        Ok(Self {
-            owner: Arc::new(Owner {
-                shared,
-                writer: Mutex::new(Some(writer)),
-            }),
-        })
+        Ok(Self { owner: Arc::new(Owner { shared, writer: Mutex::new(Some(writer)) }) })
     }
 
     /// Enqueues one entry of at most [`ENTRY_BYTES_MAX`] bytes. It is durable when the result resolves.
@@ -129,21 +117,14 @@ impl Journal {
     /// Whether the journal accepts entries.
     pub fn health(&self) -> Health {
         match &self.owner.shared.queue().state {
-            State::Stopped(reason) => Health::Stopped {
-                reason: Arc::clone(reason),
-            },
+            State::Stopped(reason) => Health::Stopped { reason: Arc::clone(reason) },
             State::Open | State::Closing => Health::Ok,
         }
     }
 
     /// The latest signed checkpoint. It covers every acknowledged entry.
     pub fn checkpoint(&self) -> SignedCheckpoint {
-        self.owner
-            .shared
-            .checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.owner.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The public key of the log in the vkey encoding.
@@ -159,9 +140,7 @@ impl Journal {
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal")
-            .field("vkey", &self.owner.shared.vkey)
-            .finish_non_exhaustive()
+        f.debug_struct("Journal").field("vkey", &self.owner.shared.vkey).finish_non_exhaustive()
     }
 }
 
@@ -215,21 +194,9 @@ pub(crate) enum Next {
 
 impl Shared {
     fn new(checkpoint: SignedCheckpoint, vkey: String, queue_max: usize, group_bytes_max: usize) -> Self {
-        let queue = Queue {
-            groups: VecDeque::new(),
-            entries: 0,
-            writer_sleeps: false,
-            state: State::Open,
-        };
+        let queue = Queue { groups: VecDeque::new(), entries: 0, writer_sleeps: false, state: State::Open };
         let (queue, checkpoint) = (Mutex::new(queue), Mutex::new(checkpoint));
-        Self {
-            queue,
-            wake: Condvar::new(),
-            checkpoint,
-            vkey,
-            queue_max,
-            group_bytes_max,
-        }
+        Self { queue, wake: Condvar::new(), checkpoint, vkey, queue_max, group_bytes_max }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -289,11 +256,7 @@ impl Shared {
         queue.entries = queue.entries.saturating_sub(finished);
         if queue.groups.is_empty() && matches!(queue.state, State::Open) {
             queue.writer_sleeps = true;
-            queue = self
-                .wake
-                .wait_timeout(queue, tick)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            queue = self.wake.wait_timeout(queue, tick).unwrap_or_else(PoisonError::into_inner).0;
             queue.writer_sleeps = false;
         }
         match queue.groups.pop_front() {
@@ -340,24 +303,14 @@ pub(crate) fn open_log(
     let io = |action| recover::io_error(dir, action);
     let lock = dir_lock(files.as_ref(), dir)?;
     let verifier = signer.verifier();
-    let recoverer = Recoverer {
-        files: files.as_ref(),
-        dir,
-        verifier,
-        segment_bytes: options.segment_bytes,
-    };
+    let recoverer = Recoverer { files: files.as_ref(), dir, verifier, segment_bytes: options.segment_bytes };
     let mut state = recoverer.recover(sink)?;
     reserve_make(files.as_ref(), dir, options.reserve_bytes).map_err(io("make the reserve"))?;
     let stopped = stop_read(files.as_ref(), dir).map_err(io("read why it stopped"))?;
     let preparer = Preparer::new(Arc::clone(&files), dir, options.segment_bytes, background);
-    let (segment, preparer) =
-        segment_choose(files.as_ref(), dir, &mut state, preparer).map_err(io("open a segment"))?;
-    let recovery = Recovery {
-        entries: state.frontier.size(),
-        segments: segment.generation,
-        torn_bytes: state.torn_bytes,
-        stopped,
-    };
+    let (segment, preparer) = segment_choose(files.as_ref(), dir, &mut state, preparer).map_err(io("open a segment"))?;
+    let recovery =
+        Recovery { entries: state.frontier.size(), segments: segment.generation, torn_bytes: state.torn_bytes, stopped };
     let mark = Mark::open(files.as_ref(), dir).map_err(io("open the mark"))?;
     let mut log = Log {
         files,
@@ -381,11 +334,7 @@ pub(crate) fn open_log(
         None => log.commit(&[], 0).map_err(|reason| OpenError::Start(reason.into()))?,
     };
     log.stale_stop = recovery.stopped.is_some();
-    Ok((
-        log,
-        Shared::new(checkpoint, vkey, options.queue_max, group_bytes_max),
-        recovery,
-    ))
+    Ok((log, Shared::new(checkpoint, vkey, options.queue_max, group_bytes_max), recovery))
 }
 
 /// The segment to write to, and the preparer at work on the next one.
@@ -420,14 +369,11 @@ fn group_bytes_max(options: &Options, vkey: &str) -> Result<usize, OpenError> {
     let segment = usize::try_from(options.segment_bytes).unwrap_or(usize::MAX);
     let overhead = frame_bytes(header_payload(vkey).len()) + checkpoint_frame_bytes_max(&options.origin);
     let rest = segment.checked_sub(overhead).filter(|rest| *rest >= frame_bytes(0));
-    rest.map(|rest| rest.min(GROUP_BYTES_MAX))
-        .ok_or(OpenError::Options("origin: it is too long for the segment size"))
+    rest.map(|rest| rest.min(GROUP_BYTES_MAX)).ok_or(OpenError::Options("origin: it is too long for the segment size"))
 }
 
 fn dir_lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn Any + Send>, OpenError> {
-    files
-        .dir_create(dir)
-        .map_err(recover::io_error(dir, "create the directory"))?;
+    files.dir_create(dir).map_err(recover::io_error(dir, "create the directory"))?;
     files.lock(&dir.join(LOCK_NAME)).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
         _ => recover::io_error(dir, "take the lock")(source),

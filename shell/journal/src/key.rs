@@ -18,9 +18,7 @@ impl SigningKey {
 
     /// The key of a stored seed.
     pub fn from_seed(seed: &[u8; Self::SEED_BYTES]) -> Self {
-        Self {
-            seed: Zeroizing::new(*seed),
-        }
+        Self { seed: Zeroizing::new(*seed) }
     }
 
     /// A new key from the system's random source; `None` if that fails.

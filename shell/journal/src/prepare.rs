@@ -65,13 +65,7 @@ enum Next {
 
 impl Preparer {
     pub(crate) fn new(files: Arc<dyn Files>, dir: &Path, segment_bytes: u64, background: bool) -> Self {
-        Self {
-            files,
-            dir: dir.to_owned(),
-            segment_bytes,
-            background,
-            next: Next::Idle,
-        }
+        Self { files, dir: dir.to_owned(), segment_bytes, background, next: Next::Idle }
     }
 
     /// Takes a segment that an earlier run has prepared and not used.
@@ -106,9 +100,7 @@ impl Preparer {
     /// The segment of `generation`, waiting for it if it must; after a full disk it is tried once more.
     pub(crate) fn take(&mut self, generation: u64) -> io::Result<Box<dyn Handle>> {
         match self.wait(generation) {
-            Err(error) if is_full(&error) => {
-                segment_prepare(self.files.as_ref(), &self.dir, generation, self.segment_bytes)
-            }
+            Err(error) if is_full(&error) => segment_prepare(self.files.as_ref(), &self.dir, generation, self.segment_bytes),
             other => other,
         }
     }
@@ -116,9 +108,7 @@ impl Preparer {
     fn wait(&mut self, generation: u64) -> io::Result<Box<dyn Handle>> {
         match std::mem::replace(&mut self.next, Next::Idle) {
             Next::Idle => segment_prepare(self.files.as_ref(), &self.dir, generation, self.segment_bytes),
-            Next::Running(handle) => handle
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("preparing panicked"))),
+            Next::Running(handle) => handle.join().unwrap_or_else(|_| Err(io::Error::other("preparing panicked"))),
             Next::Ready(result) => result,
         }
     }

@@ -56,7 +56,5 @@ pub fn inclusion_proof(dir: impl AsRef<Path>, index: u64, size: u64) -> Result<V
             node = nodes.next();
         }
     }
-    remit_tlog::inclusion_proof(index, size, |node| {
-        hashes.get(&node).copied().ok_or(ProofError::Size { size, found })
-    })
+    remit_tlog::inclusion_proof(index, size, |node| hashes.get(&node).copied().ok_or(ProofError::Size { size, found }))
 }

@@ -84,10 +84,7 @@ impl Reader {
     }
 
     /// The next entry; `None` at the end of what is durable now. Call it again later.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator that ends must not go on, and this one may"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "an iterator that ends must not go on, and this one may")]
     pub fn next(&mut self) -> Result<Option<Entry>, ReadError> {
         loop {
             if self.place < self.batch.len() {
@@ -95,10 +92,7 @@ impl Reader {
                 let bytes = self.batch.entry(self.place).unwrap_or_default();
                 self.place += 1;
                 if index >= self.from {
-                    return Ok(Some(Entry {
-                        index,
-                        bytes: bytes.to_vec(),
-                    }));
+                    return Ok(Some(Entry { index, bytes: bytes.to_vec() }));
                 }
             } else if !self.advance()? {
                 return Ok(None);
@@ -126,22 +120,12 @@ impl Reader {
     }
 
     fn io(&self, source: io::Error) -> ReadError {
-        ReadError::Io {
-            dir: self.dir.clone(),
-            source,
-        }
+        ReadError::Io { dir: self.dir.clone(), source }
     }
 
     fn damaged(&self, what: &'static str) -> ReadError {
-        let (generation, offset) = self
-            .segment
-            .as_ref()
-            .map_or((1, 0), |(segment, _)| (segment.generation(), segment.offset()));
-        ReadError::Damaged {
-            generation,
-            offset,
-            what,
-        }
+        let (generation, offset) = self.segment.as_ref().map_or((1, 0), |(segment, _)| (segment.generation(), segment.offset()));
+        ReadError::Damaged { generation, offset, what }
     }
 
     /// Goes to the last segment that begins at or before `from`.
@@ -188,20 +172,13 @@ impl Reader {
             let Some((segment, verifier)) = &mut self.segment else {
                 self.seek().map_err(|error| self.io(error))?;
                 if self.segment.is_none() {
-                    return if self.durable > 0 {
-                        Err(self.damaged("the first segment is missing"))
-                    } else {
-                        Ok(false)
-                    };
+                    return if self.durable > 0 { Err(self.damaged("the first segment is missing")) } else { Ok(false) };
                 }
                 continue;
             };
             let found = segment.batch(self.next_index, &mut self.batch);
             self.place = 0;
-            match found.map_err(|source| ReadError::Io {
-                dir: self.dir.clone(),
-                source,
-            })? {
+            match found.map_err(|source| ReadError::Io { dir: self.dir.clone(), source })? {
                 Found::Some(()) => {
                     let checkpoint = self.batch.checkpoint.as_ref();
                     let size = checkpoint.map_or(0, |checkpoint| checkpoint.size);
@@ -252,15 +229,8 @@ impl Reader {
         let (start, generation) = (self.batch.place.start, segment.generation());
         let mut durable = size <= self.durable;
         if !durable {
-            let followed = segment.peek().map_err(|source| ReadError::Io {
-                dir: self.dir.clone(),
-                source,
-            })?;
-            durable = followed
-                || self
-                    .segment_open(generation + 1)
-                    .map_err(|error| self.io(error))?
-                    .is_some();
+            let followed = segment.peek().map_err(|source| ReadError::Io { dir: self.dir.clone(), source })?;
+            durable = followed || self.segment_open(generation + 1).map_err(|error| self.io(error))?.is_some();
         }
         if !durable && let Some((segment, _)) = &mut self.segment {
             segment.rewind(start);
@@ -272,9 +242,6 @@ impl Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("dir", &self.dir)
-            .field("next_index", &self.next_index)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("dir", &self.dir).field("next_index", &self.next_index).finish_non_exhaustive()
     }
 }

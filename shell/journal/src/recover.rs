@@ -114,11 +114,7 @@ struct SegmentEnd {
 
 impl SegmentEnd {
     fn damaged(&self) -> OpenError {
-        OpenError::Damaged {
-            generation: self.generation,
-            offset: self.offset,
-            what: self.what,
-        }
+        OpenError::Damaged { generation: self.generation, offset: self.offset, what: self.what }
     }
 }
 
@@ -148,11 +144,7 @@ impl Recoverer<'_> {
         let mut ends = Vec::new();
         for (generation, expected) in generations.into_iter().zip(1..) {
             if generation != expected {
-                return Err(OpenError::Damaged {
-                    generation: expected,
-                    offset: 0,
-                    what: "the segment is missing",
-                });
+                return Err(OpenError::Damaged { generation: expected, offset: 0, what: "the segment is missing" });
             }
             ends.push(self.segment(generation, &mut replay, sink)?);
         }
@@ -161,57 +153,30 @@ impl Recoverer<'_> {
         {
             let (generation, place) = replay.last.clone().unwrap_or_default();
             let what = "the last checkpoint's signature does not verify";
-            return Err(OpenError::Damaged {
-                generation,
-                offset: place.start,
-                what,
-            });
+            return Err(OpenError::Damaged { generation, offset: place.start, what });
         }
         let used = ends.iter().rposition(|end| end.offset > 0).map_or(0, |place| place + 1);
         let torn = self.check(&ends, used, replay.frontier.size())?;
         let torn_bytes = torn.map_or(0, |end| end.torn_end.unwrap_or(end.offset) - end.offset);
         self.repair(torn, &replay).map_err(self.io("repair the tail"))?;
-        let spare = self
-            .spare(ends.get(used..).unwrap_or_default())
-            .map_err(self.io("tidy up unused segments"))?;
-        let active = ends
-            .get(..used)
-            .and_then(|used| used.last())
-            .map(|end| (end.generation, end.offset));
-        Ok(Recovered {
-            frontier: replay.frontier,
-            checkpoint: replay.checkpoint,
-            active,
-            spare,
-            torn_bytes,
-        })
+        let spare = self.spare(ends.get(used..).unwrap_or_default()).map_err(self.io("tidy up unused segments"))?;
+        let active = ends.get(..used).and_then(|used| used.last()).map(|end| (end.generation, end.offset));
+        Ok(Recovered { frontier: replay.frontier, checkpoint: replay.checkpoint, active, spare, torn_bytes })
     }
 
     /// Replays one segment up to its end, or to what is torn.
-    fn segment(
-        &self,
-        generation: u64,
-        replay: &mut Replay,
-        sink: &mut dyn FnMut(u64, &[u8]),
-    ) -> Result<SegmentEnd, OpenError> {
+    fn segment(&self, generation: u64, replay: &mut Replay, sink: &mut dyn FnMut(u64, &[u8])) -> Result<SegmentEnd, OpenError> {
         let read = || self.io("read a segment");
         let mut reader = SegmentReader::open(self.files, self.dir, generation).map_err(read())?;
         let mut what = "bytes behind the end of the segment";
         match reader.header().map_err(read())? {
             Found::Some(header) => {
                 if header.vkey != self.verifier.to_string() {
-                    return Err(OpenError::WrongKey {
-                        expected: self.verifier.to_string(),
-                        found: header.vkey,
-                    });
+                    return Err(OpenError::WrongKey { expected: self.verifier.to_string(), found: header.vkey });
                 }
                 if header.first_index != replay.frontier.size() {
                     let what = "the segment does not continue the one before";
-                    return Err(OpenError::Damaged {
-                        generation,
-                        offset: 0,
-                        what,
-                    });
+                    return Err(OpenError::Damaged { generation, offset: 0, what });
                 }
                 what = self.batches(&mut reader, replay, sink)?.unwrap_or(what);
             }
@@ -222,17 +187,8 @@ impl Recoverer<'_> {
             }
         }
         let torn_end = reader.last_written().map_err(read())?;
-        let end = SegmentEnd {
-            generation,
-            offset: reader.offset(),
-            torn_end,
-            what,
-        };
-        if torn_end.is_some()
-            && reader
-                .has_later_batch(replay.frontier.size(), self.verifier)
-                .map_err(read())?
-        {
+        let end = SegmentEnd { generation, offset: reader.offset(), torn_end, what };
+        if torn_end.is_some() && reader.has_later_batch(replay.frontier.size(), self.verifier).map_err(read())? {
             return Err(end.damaged());
         }
         Ok(end)
@@ -249,10 +205,7 @@ impl Recoverer<'_> {
         // The header was written with the first batch.
         let mut start = 0;
         let damage = loop {
-            match reader
-                .batch(replay.frontier.size(), &mut batch)
-                .map_err(self.io("read a segment"))?
-            {
+            match reader.batch(replay.frontier.size(), &mut batch).map_err(self.io("read a segment"))? {
                 Found::Some(()) => {
                     replay.accept(reader.generation(), start, &batch, sink)?;
                     start = reader.offset();
@@ -275,9 +228,7 @@ impl Recoverer<'_> {
             }
             torn = torn.or(end.torn_end.is_some().then_some(end));
         }
-        let durable = mark_read(self.files, self.dir)
-            .map_err(self.io("read the mark"))?
-            .unwrap_or(0);
+        let durable = mark_read(self.files, self.dir).map_err(self.io("read the mark"))?.unwrap_or(0);
         match torn {
             Some(end) if durable > size => Err(end.damaged()),
             None if durable > size => Err(OpenError::RolledBack { durable, found: size }),
@@ -288,10 +239,7 @@ impl Recoverer<'_> {
     /// Zeroes what is torn, and writes and flushes the last batch again: after a failed flush the page cache may show what
     /// the disk does not have.
     fn repair(&self, torn: Option<&SegmentEnd>, replay: &Replay) -> io::Result<()> {
-        if let Some((end, torn_end)) = torn
-            .filter(|end| end.offset > 0)
-            .and_then(|end| Some((end, end.torn_end?)))
-        {
+        if let Some((end, torn_end)) = torn.filter(|end| end.offset > 0).and_then(|end| Some((end, end.torn_end?))) {
             let file = self.files.open(&segment_path(self.dir, end.generation), true)?;
             zeros_write(file.as_ref(), end.offset, torn_end)?;
             file.sync()?;
@@ -337,23 +285,11 @@ impl Recoverer<'_> {
 
 impl Replay {
     /// Takes over a batch whose root is right.
-    fn accept(
-        &mut self,
-        generation: u64,
-        start: u64,
-        batch: &Batch,
-        sink: &mut dyn FnMut(u64, &[u8]),
-    ) -> Result<(), OpenError> {
-        batch
-            .entries()
-            .for_each(|(_, entry)| self.frontier.append(leaf_hash(entry)));
+    fn accept(&mut self, generation: u64, start: u64, batch: &Batch, sink: &mut dyn FnMut(u64, &[u8])) -> Result<(), OpenError> {
+        batch.entries().for_each(|(_, entry)| self.frontier.append(leaf_hash(entry)));
         if batch.checkpoint.as_ref().map(|checkpoint| checkpoint.root) != Some(self.frontier.root()) {
             let what = "the checkpoint's root is not the root of the entries";
-            return Err(OpenError::Damaged {
-                generation,
-                offset: batch.place.start,
-                what,
-            });
+            return Err(OpenError::Damaged { generation, offset: batch.place.start, what });
         }
         batch.entries().for_each(|(index, entry)| sink(index, entry));
         self.checkpoint.clone_from(&batch.checkpoint);

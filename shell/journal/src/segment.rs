@@ -36,11 +36,7 @@ impl SignedCheckpoint {
     pub fn parse(note: &str) -> Option<Self> {
         let parsed = Note::parse(note).ok()?;
         let checkpoint: Checkpoint = parsed.text().parse().ok()?;
-        Some(Self {
-            size: checkpoint.size,
-            root: checkpoint.root,
-            note: note.to_owned(),
-        })
+        Some(Self { size: checkpoint.size, root: checkpoint.root, note: note.to_owned() })
     }
 
     /// Whether `verifier` signed it for the log of its own name.
@@ -49,11 +45,7 @@ impl SignedCheckpoint {
         let text = note.verify(verifier)?;
         let checkpoint: Checkpoint = text.parse().map_err(|_| NoteError::Text)?;
         let same = checkpoint.size == self.size && checkpoint.root == self.root;
-        if same && checkpoint.origin == verifier.name() {
-            Ok(())
-        } else {
-            Err(NoteError::Text)
-        }
+        if same && checkpoint.origin == verifier.name() { Ok(()) } else { Err(NoteError::Text) }
     }
 }
 
@@ -151,23 +143,12 @@ pub(crate) struct SegmentReader {
 
 impl SegmentReader {
     pub(crate) fn open(files: &dyn Files, dir: &Path, generation: u64) -> io::Result<Self> {
-        Ok(Self::new(
-            files.open(&segment_path(dir, generation), false)?,
-            generation,
-        ))
+        Ok(Self::new(files.open(&segment_path(dir, generation), false)?, generation))
     }
 
     pub(crate) fn new(file: Box<dyn Handle>, generation: u64) -> Self {
         let (window, ahead_bytes) = (Vec::new(), AHEAD_BYTES_MIN);
-        Self {
-            file,
-            generation,
-            offset: 0,
-            window,
-            window_offset: 0,
-            ahead_bytes,
-            payload: 0..0,
-        }
+        Self { file, generation, offset: 0, window, window_offset: 0, ahead_bytes, payload: 0..0 }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -191,14 +172,9 @@ impl SegmentReader {
             Found::Damage(what) => return Ok(Found::Damage(what)),
         };
         let text = std::str::from_utf8(self.payload()).unwrap_or_default();
-        let vkey = text
-            .strip_prefix(HEADER_MAGIC)
-            .and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'));
+        let vkey = text.strip_prefix(HEADER_MAGIC).and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'));
         match vkey {
-            Some(vkey) if head.kind == Kind::Header => Ok(Found::Some(Header {
-                vkey: vkey.to_owned(),
-                first_index: head.index,
-            })),
+            Some(vkey) if head.kind == Kind::Header => Ok(Found::Some(Header { vkey: vkey.to_owned(), first_index: head.index })),
             _ => {
                 self.rewind(0);
                 Ok(Found::Damage("the segment does not begin with a header"))
@@ -279,8 +255,7 @@ impl SegmentReader {
             match self.frame()? {
                 Found::Some(head) => {
                     later = after_checkpoint;
-                    after_checkpoint =
-                        head.kind == Kind::Checkpoint && head.index > size && self.payload_verifies(verifier);
+                    after_checkpoint = head.kind == Kind::Checkpoint && head.index > size && self.payload_verifies(verifier);
                     offset = self.offset;
                 }
                 Found::Nothing | Found::Damage(_) => offset += ALIGN as u64,
@@ -291,9 +266,7 @@ impl SegmentReader {
     }
 
     fn payload_verifies(&self, verifier: &Verifier) -> bool {
-        let checkpoint = std::str::from_utf8(self.payload())
-            .ok()
-            .and_then(SignedCheckpoint::parse);
+        let checkpoint = std::str::from_utf8(self.payload()).ok().and_then(SignedCheckpoint::parse);
         checkpoint.is_some_and(|checkpoint| checkpoint.verify(verifier).is_ok())
     }
 
@@ -318,16 +291,9 @@ impl SegmentReader {
     fn frame(&mut self) -> io::Result<Found<Head>> {
         let Some(place) = self.fill(HEAD_BYTES)? else {
             // Less than a frame is left of the segment.
-            let rest = self
-                .window_holds(self.offset)
-                .and_then(|place| self.window.get(place..))
-                .unwrap_or_default();
+            let rest = self.window_holds(self.offset).and_then(|place| self.window.get(place..)).unwrap_or_default();
             let empty = rest.iter().all(|byte| *byte == 0);
-            return Ok(if empty {
-                Found::Nothing
-            } else {
-                Found::Damage("the segment ends inside of a frame")
-            });
+            return Ok(if empty { Found::Nothing } else { Found::Damage("the segment ends inside of a frame") });
         };
         let head = self.window.get(place.clone()).unwrap_or_default();
         if head.iter().all(|byte| *byte == 0) {

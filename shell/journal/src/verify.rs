@@ -86,12 +86,7 @@ pub fn verify_against(
         let checkpoint = SignedCheckpoint::parse(note).ok_or(VerifyError::Saved(place))?;
         check.save(place, &checkpoint);
     }
-    check
-        .log(&OsFiles, dir, &mut progress, &mut entry)
-        .map_err(|source| VerifyError::Io {
-            dir: dir.to_owned(),
-            source,
-        })?;
+    check.log(&OsFiles, dir, &mut progress, &mut entry).map_err(|source| VerifyError::Io { dir: dir.to_owned(), source })?;
     Ok(check.report())
 }
 
@@ -124,17 +119,11 @@ impl<'a> Check<'a> {
         if checkpoint.verify(self.verifier).is_err() {
             self.find(format!("saved checkpoint {place}"), "its signature does not verify");
         }
-        self.saved
-            .entry(checkpoint.size)
-            .or_default()
-            .push((place, checkpoint.root));
+        self.saved.entry(checkpoint.size).or_default().push((place, checkpoint.root));
     }
 
     fn find(&mut self, where_: String, what: &str) {
-        self.findings.push(Finding {
-            where_,
-            what: what.to_owned(),
-        });
+        self.findings.push(Finding { where_, what: what.to_owned() });
     }
 
     fn find_at(&mut self, generation: u64, offset: u64, what: &str) {
@@ -200,11 +189,7 @@ impl<'a> Check<'a> {
         match reader.header()? {
             Found::Some(header) => {
                 if header.vkey != self.vkey {
-                    self.find_at(
-                        reader.generation(),
-                        0,
-                        &format!("the segment names the key {}", header.vkey),
-                    );
+                    self.find_at(reader.generation(), 0, &format!("the segment names the key {}", header.vkey));
                 }
                 if header.first_index != self.frontier.size() {
                     reader.rewind(0);
@@ -237,18 +222,10 @@ impl<'a> Check<'a> {
         let Some(checkpoint) = &batch.checkpoint else { return };
         let root = self.frontier.root();
         if checkpoint.root != root {
-            self.find_at(
-                generation,
-                batch.place.start,
-                "the checkpoint's root is not the root of the entries",
-            );
+            self.find_at(generation, batch.place.start, "the checkpoint's root is not the root of the entries");
         }
         if checkpoint.verify(self.verifier).is_err() {
-            self.find_at(
-                generation,
-                batch.place.start,
-                "the checkpoint's signature does not verify",
-            );
+            self.find_at(generation, batch.place.start, "the checkpoint's signature does not verify");
         }
         self.covered = (self.frontier.size(), root);
         self.checkpoints += 1;
@@ -263,10 +240,7 @@ impl<'a> Check<'a> {
         let root = self.frontier.root();
         for (place, saved) in self.saved.remove(&size).unwrap_or_default() {
             if saved != root {
-                self.find(
-                    format!("saved checkpoint {place}"),
-                    "the log does not extend it: history was rewritten",
-                );
+                self.find(format!("saved checkpoint {place}"), "the log does not extend it: history was rewritten");
             }
         }
     }
@@ -280,13 +254,7 @@ impl<'a> Check<'a> {
         }
         let (tree_size, root) = self.covered;
         let entries = self.frontier.size();
-        Report {
-            entries,
-            tree_size,
-            root,
-            checkpoints: self.checkpoints,
-            findings: self.findings,
-        }
+        Report { entries, tree_size, root, checkpoints: self.checkpoints, findings: self.findings }
     }
 }
 
@@ -298,10 +266,7 @@ enum End {
 
 /// Whether nothing is written in the segments after `generation`.
 fn rest_is_unused(files: &dyn Files, dir: &Path, generation: u64) -> io::Result<bool> {
-    for later in segments_list(files, dir)?
-        .into_iter()
-        .filter(|later| *later > generation)
-    {
+    for later in segments_list(files, dir)?.into_iter().filter(|later| *later > generation) {
         if SegmentReader::open(files, dir, later)?.last_written()?.is_some() {
             return Ok(false);
         }

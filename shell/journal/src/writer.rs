@@ -57,13 +57,7 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) fn new(generation: u64, file: Box<dyn Handle>, offset: u64) -> io::Result<Self> {
         let (identity, capacity) = (file.identity()?, file.length()?);
-        Ok(Self {
-            generation,
-            file,
-            identity,
-            offset,
-            capacity,
-        })
+        Ok(Self { generation, file, identity, offset, capacity })
     }
 }
 
@@ -71,11 +65,7 @@ impl Log {
     /// Writes and flushes one batch. After an error the log must not be used any more.
     pub(crate) fn commit(&mut self, entries: &[Pending], entry_bytes: usize) -> Result<SignedCheckpoint, String> {
         let tail = checkpoint_frame_bytes_max(self.signer.verifier().name());
-        let head = if self.segment.offset == 0 {
-            frame_bytes(self.header.len())
-        } else {
-            0
-        };
+        let head = if self.segment.offset == 0 { frame_bytes(self.header.len()) } else { 0 };
         if self.segment.offset + (head + entry_bytes + tail) as u64 > self.segment.capacity {
             self.rotate()?;
         }
@@ -86,33 +76,16 @@ impl Log {
             frame_encode(&mut self.buffer, Kind::Header, generation, self.frontier.size(), header);
         }
         for entry in entries {
-            frame_encode(
-                &mut self.buffer,
-                Kind::Entry,
-                generation,
-                self.frontier.size(),
-                &entry.bytes,
-            );
+            frame_encode(&mut self.buffer, Kind::Entry, generation, self.frontier.size(), &entry.bytes);
             self.frontier.append(entry.leaf);
         }
         let checkpoint = self.checkpoint()?;
-        frame_encode(
-            &mut self.buffer,
-            Kind::Checkpoint,
-            generation,
-            checkpoint.size,
-            checkpoint.note.as_bytes(),
-        );
+        frame_encode(&mut self.buffer, Kind::Checkpoint, generation, checkpoint.size, checkpoint.note.as_bytes());
         let segment = &mut self.segment;
-        segment
-            .file
-            .write_at(&self.buffer, segment.offset)
-            .map_err(said("cannot write a batch"))?;
+        segment.file.write_at(&self.buffer, segment.offset).map_err(said("cannot write a batch"))?;
         segment.file.sync().map_err(said("cannot flush a batch"))?;
         segment.offset += self.buffer.len() as u64;
-        self.mark
-            .write(checkpoint.size)
-            .map_err(said("cannot write the mark"))?;
+        self.mark.write(checkpoint.size).map_err(said("cannot write the mark"))?;
         if std::mem::take(&mut self.stale_stop) {
             let _ = self.files.remove(&stop_path(&self.dir));
         }
@@ -122,26 +95,15 @@ impl Log {
     /// Signs the tree as it is.
     fn checkpoint(&self) -> Result<SignedCheckpoint, String> {
         let (size, root) = (self.frontier.size(), self.frontier.root());
-        let text =
-            Checkpoint::new(self.signer.verifier().name(), size, root).map_err(said("cannot make a checkpoint"))?;
-        let note = self
-            .signer
-            .sign(&text.to_string())
-            .map_err(said("cannot sign a checkpoint"))?;
-        Ok(SignedCheckpoint {
-            size,
-            root,
-            note: note.to_string(),
-        })
+        let text = Checkpoint::new(self.signer.verifier().name(), size, root).map_err(said("cannot make a checkpoint"))?;
+        let note = self.signer.sign(&text.to_string()).map_err(said("cannot sign a checkpoint"))?;
+        Ok(SignedCheckpoint { size, root, note: note.to_string() })
     }
 
     /// Goes on in the next segment, and prepares the one after it.
     fn rotate(&mut self) -> Result<(), String> {
         let generation = self.segment.generation + 1;
-        let file = self
-            .preparer
-            .take(generation)
-            .map_err(said("cannot prepare the next segment"))?;
+        let file = self.preparer.take(generation).map_err(said("cannot prepare the next segment"))?;
         self.segment = Active::new(generation, file, 0).map_err(said("cannot use the next segment"))?;
         self.preparer.start(generation + 1);
         Ok(())
@@ -150,10 +112,7 @@ impl Log {
     /// Looks whether the segment still has its name: what is written to a deleted file is lost.
     pub(crate) fn look(&mut self) -> Result<(), String> {
         let path = segment_path(&self.dir, self.segment.generation);
-        let identity = self
-            .files
-            .identity(&path)
-            .map_err(said("cannot find the live segment"))?;
+        let identity = self.files.identity(&path).map_err(said("cannot find the live segment"))?;
         if identity != self.segment.identity {
             return Err("the live segment was replaced".to_owned());
         }
@@ -191,17 +150,11 @@ pub(crate) fn run(mut log: Log, shared: &Shared) {
         if let Next::Group(group) = &next {
             finished = group.entries.len();
             if result.is_ok() {
-                result = log
-                    .commit(&group.entries, group.frame_bytes)
-                    .map(|checkpoint| acknowledge(shared, group, checkpoint));
+                result = log.commit(&group.entries, group.frame_bytes).map(|checkpoint| acknowledge(shared, group, checkpoint));
             }
         }
         if let Err(reason) = result {
-            let written = if let Next::Group(group) = next {
-                Some(group)
-            } else {
-                None
-            };
+            let written = if let Next::Group(group) = next { Some(group) } else { None };
             stop(shared, &reason, written);
             log.leave_stop(&reason);
             break;
@@ -214,10 +167,7 @@ pub(crate) fn run(mut log: Log, shared: &Shared) {
 fn acknowledge(shared: &Shared, group: &Group, checkpoint: SignedCheckpoint) {
     let tree_size = checkpoint.size;
     shared.publish(checkpoint);
-    group.finish(Ok(Committed {
-        first_index: tree_size - group.entries.len() as u64,
-        tree_size,
-    }));
+    group.finish(Ok(Committed { first_index: tree_size - group.entries.len() as u64, tree_size }));
 }
 
 /// Refuses everything from now on: what was being written, what waits, and what comes.

@@ -85,7 +85,14 @@ impl Filter {
 }
 
 /// Prints entries, the last `last` of them, and goes on with new ones if asked.
-pub(crate) fn log(home: &Home, filter: &Filter, from: u64, last: Option<usize>, follow: bool, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn log(
+    home: &Home,
+    filter: &Filter,
+    from: u64,
+    last: Option<usize>,
+    follow: bool,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
     let mut reader = Reader::open(home.journal(), from).map_err(fault)?;
     let mut kept: std::collections::VecDeque<(u64, Value)> = std::collections::VecDeque::new();
@@ -139,11 +146,25 @@ pub(crate) fn line(index: u64, entry: &Value) -> String {
                 None => text("agent").to_owned(),
             };
             let why = entry.get("reason").and_then(Value::as_str).map(|why| format!(" ({why})")).unwrap_or_default();
-            format!("{:5} {who} in {}: {} {}{why}  #{}", text("verdict"), text("space"), text("method"), text("tool"), short(text("id")))
+            format!(
+                "{:5} {who} in {}: {} {}{why}  #{}",
+                text("verdict"),
+                text("space"),
+                text("method"),
+                text("tool"),
+                short(text("id"))
+            )
         }
         "outcome" => {
             let took = number("latency_us");
-            format!("  {:11} {} in {} µs, {} µs of it upstream  #{}", text("outcome"), text("tool"), took, number("upstream_us"), short(text("decision")))
+            format!(
+                "  {:11} {} in {} µs, {} µs of it upstream  #{}",
+                text("outcome"),
+                text("tool"),
+                took,
+                number("upstream_us"),
+                short(text("decision"))
+            )
         }
         kind => {
             let mut rest = entry.clone();
@@ -177,7 +198,13 @@ pub(crate) struct Proof {
 }
 
 /// Proves the journal. A gateway that is up may have decisions under way: their outcomes are still to come.
-pub(crate) fn verify(home: &Home, key: Option<String>, saved: &[PathBuf], running: bool, progress: impl FnMut(u64, u64)) -> Result<Proof, Failure> {
+pub(crate) fn verify(
+    home: &Home,
+    key: Option<String>,
+    saved: &[PathBuf],
+    running: bool,
+    progress: impl FnMut(u64, u64),
+) -> Result<Proof, Failure> {
     let vkey_path = home.journal_vkey();
     let vkey = match key {
         Some(key) => key,

@@ -25,7 +25,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 const RESERVED: &str = "remit.";
 
 /// One request to a gateway on this machine.
-pub(crate) async fn ask(url: &str, method: Method, authorization: Option<&str>, kind: &str, body: impl Into<Bytes>) -> Result<(StatusCode, Bytes), Failure> {
+pub(crate) async fn ask(
+    url: &str,
+    method: Method,
+    authorization: Option<&str>,
+    kind: &str,
+    body: impl Into<Bytes>,
+) -> Result<(StatusCode, Bytes), Failure> {
     let mut request = Request::builder().method(method).header(CONTENT_TYPE, kind);
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
@@ -43,7 +49,8 @@ async fn operator(home: &Home, method: Method, path: &str, body: Option<&Value>)
     let token = home.operator_token()?;
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
     let body = body.map(ToString::to_string).unwrap_or_default();
-    let (status, answer) = ask(&format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
+    let (status, answer) =
+        ask(&format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     if status.is_success() {
         return Ok(value);
@@ -59,7 +66,9 @@ pub(crate) fn check(options: &Check) -> Result<(), Failure> {
         Ok(source) => {
             let organization = &source.loaded.organization;
             if options.json {
-                return printer.line(&json!({"ok": true, "digest": source.digest, "faults": [], "warnings": source.loaded.warnings}).to_string());
+                return printer.line(
+                    &json!({"ok": true, "digest": source.digest, "faults": [], "warnings": source.loaded.warnings}).to_string(),
+                );
             }
             for warning in &source.loaded.warnings {
                 printer.line(&warning.to_string())?;
@@ -96,8 +105,7 @@ pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
         None => Value::Null,
         Some(text) => serde_json::from_str(text).map_err(|error| Failure::invalid(format!("--args is not JSON: {error}")))?,
     };
-    let question =
-        json!({"agent": options.agent, "tool": options.tool, "space": options.space, "arguments": arguments, "risk": options.risk});
+    let question = json!({"agent": options.agent, "tool": options.tool, "space": options.space, "arguments": arguments, "risk": options.risk});
     let home = Home::existing(&options.common.data)?;
     let decision = operator(&home, Method::POST, "/v1/explain", Some(&question)).await?;
     let denied = decision.get("verdict").and_then(Value::as_str) != Some("ALLOW");
@@ -105,8 +113,15 @@ pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
         printer.line(&decision.to_string())?;
     } else {
         let text = |key: &str| decision.get(key).and_then(Value::as_str).unwrap_or_default();
-        let reason = decision.pointer("/denial/sentence").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
-        printer.line(&format!("{}{reason}   {} calls {} in {}\n", text("verdict"), text("agent"), text("tool"), text("space")))?;
+        let reason =
+            decision.pointer("/denial/sentence").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
+        printer.line(&format!(
+            "{}{reason}   {} calls {} in {}\n",
+            text("verdict"),
+            text("agent"),
+            text("tool"),
+            text("space")
+        ))?;
         printer.line(&layers(&decision))?;
     }
     if denied { Err(Failure::said(DENIED)) } else { Ok(()) }
@@ -177,7 +192,13 @@ pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
 }
 
 /// An access token for an agent whose secret is kept here.
-pub(crate) async fn agent_token(home: &Home, agent: &str, space: &str, scope: Option<&str>, subject: Option<&str>) -> Result<Zeroizing<String>, Failure> {
+pub(crate) async fn agent_token(
+    home: &Home,
+    agent: &str,
+    space: &str,
+    scope: Option<&str>,
+    subject: Option<&str>,
+) -> Result<Zeroizing<String>, Failure> {
     let running = home.running()?;
     let secret = home.agent_secret(agent)?;
     let resource = format!("{}/spaces/{space}/mcp", running.gateway);
@@ -194,13 +215,18 @@ pub(crate) async fn agent_token(home: &Home, agent: &str, space: &str, scope: Op
         form.push(("scope", scope));
     }
     let body = Zeroizing::new(remit_identity::form::write(form));
-    let (status, answer) = ask(&running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec()).await?;
+    let (status, answer) =
+        ask(&running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec()).await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match value.get("access_token").and_then(Value::as_str) {
         Some(token) if status.is_success() => Ok(Zeroizing::new(token.to_owned())),
         _ => {
             let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-            Err(Failure { code: DENIED, message: format!("no token: {} {}", text("error"), text("error_description")), quiet: false })
+            Err(Failure {
+                code: DENIED,
+                message: format!("no token: {} {}", text("error"), text("error_description")),
+                quiet: false,
+            })
         }
     }
 }
@@ -235,13 +261,23 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
     let version = status.get("snapshot").cloned().unwrap_or_default();
     printer.line(&format!("{}, snapshot {version}\n\nServers", text(&status, "organization")))?;
     for server in list(&status, "servers") {
-        printer.line(&format!("  {:<32} {:<11} {}", text(&server, "server"), text(&server, "status"), text(&server, "detail")))?;
+        printer.line(&format!(
+            "  {:<32} {:<11} {}",
+            text(&server, "server"),
+            text(&server, "status"),
+            text(&server, "detail")
+        ))?;
     }
     for space in list(&status, "spaces") {
         printer.line(&format!("\n{}  mandate {}\n{}", text(&space, "space"), text(&space, "mandate"), text(&space, "arn")))?;
         for tool in list(&space, "tools") {
             let pin = if text(&tool, "pin") == "intact" { "" } else { text(&tool, "pin") };
-            printer.line(&format!("  {:<40} {:<12} {:<9} {pin}", text(&tool, "tool"), text(&tool, "class"), text(&tool, "risk")))?;
+            printer.line(&format!(
+                "  {:<40} {:<12} {:<9} {pin}",
+                text(&tool, "tool"),
+                text(&tool, "class"),
+                text(&tool, "risk")
+            ))?;
         }
     }
     for finding in list(&status, "findings") {
@@ -314,7 +350,11 @@ pub(crate) fn secret(command: Secret) -> Result<(), Failure> {
                 return Err(Failure::invalid(format!("names that begin with `{RESERVED}` are Remit's own")));
             }
             let mut value = Zeroizing::new(Vec::new());
-            std::io::stdin().lock().take(64 * 1024 + 1).read_to_end(&mut value).map_err(|error| Failure::new(format!("standard input: {error}")))?;
+            std::io::stdin()
+                .lock()
+                .take(64 * 1024 + 1)
+                .read_to_end(&mut value)
+                .map_err(|error| Failure::new(format!("standard input: {error}")))?;
             while value.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 value.pop();
             }
@@ -357,7 +397,8 @@ pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
     if home.running().is_ok() {
         operator(&home, Method::POST, "/v1/reload", None).await?;
     }
-    Printer::new(options.common.json).line(&json!({"agent": agent.as_str(), "client_id": agent.as_str(), "client_secret_file": path}).to_string())
+    Printer::new(options.common.json)
+        .line(&json!({"agent": agent.as_str(), "client_id": agent.as_str(), "client_secret_file": path}).to_string())
 }
 
 /// `remit schema`.

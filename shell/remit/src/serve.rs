@@ -64,7 +64,9 @@ impl Certificate {
 
     fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
@@ -79,9 +81,8 @@ impl ResolvesServerCert for Certificate {
 
 fn certified(chain: &Path, key: &Path) -> Result<CertifiedKey, String> {
     let fault = |path: &Path, error: &dyn std::fmt::Display| format!("`{}`: {error}", path.display());
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect)
-        .map_err(|error| fault(chain, &error))?;
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(chain).and_then(Iterator::collect).map_err(|error| fault(chain, &error))?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, &error))?;
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).map_err(|error| fault(key, &error))?;
     let certified = CertifiedKey::new(certificates, signing);
@@ -129,8 +130,13 @@ where
     Ok(())
 }
 
-async fn connection<H, F, B>(stream: TcpStream, peer: SocketAddr, acceptor: Option<TlsAcceptor>, handle: H, stop: watch::Receiver<bool>)
-where
+async fn connection<H, F, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    handle: H,
+    stop: watch::Receiver<bool>,
+) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Error = Infallible> + Send + 'static,

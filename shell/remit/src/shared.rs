@@ -57,7 +57,8 @@ impl Shared {
         for agent in organization.agents.keys() {
             digests.insert(agent.as_str().to_owned(), stored_digests(&self.store, agent.as_str())?);
         }
-        let addresses = organization.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address))).collect();
+        let addresses =
+            organization.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address))).collect();
         self.digests.store(Arc::new(digests));
         self.addresses.store(Arc::new(addresses));
         self.organization.store(Arc::new(organization.clone()));
@@ -90,7 +91,9 @@ pub(crate) fn agent_secret_new(store: &SqliteStore, home: &Home, agent: &str) ->
 /// For the sample organization: the secrets that its servers need are made up, since its servers are ours.
 pub(crate) fn sample_secrets(store: &SqliteStore, organization: &Organization) -> Result<(), Failure> {
     for server in organization.servers.values() {
-        let Transport::Http { credential: Credential::Bearer(secret) | Credential::ApiKey { value: secret, .. }, .. } = &server.transport else {
+        let Transport::Http { credential: Credential::Bearer(secret) | Credential::ApiKey { value: secret, .. }, .. } =
+            &server.transport
+        else {
             continue;
         };
         let SecretRef::Stored(name) = secret else { continue };

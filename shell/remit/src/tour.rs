@@ -28,11 +28,46 @@ struct Stop {
 fn stops() -> [Stop; 5] {
     let stop = |title, why, tool, arguments, forged, expected| Stop { title, why, tool, arguments, forged, expected };
     [
-        stop("an allowed call", "the space lists the tool, a row allows it, the arguments fit", "helpdesk___search_kb", json!({"query": "password"}), false, None),
-        stop("a tool that the space doesn't list", "registered on the server, admitted by nobody here", "helpdesk___delete_ticket", json!({"ticket_id": "T-1001"}), false, Some("tool_not_listed")),
-        stop("a risk above the agent's maximum", "listed, but this agent's row stops at a lower risk", "helpdesk___close_ticket", json!({"ticket_id": "T-1001", "resolution": "done"}), false, Some("risk_exceeds_policy")),
-        stop("a forged token", "somebody else's signature under the agent's name", "helpdesk___search_kb", json!({"query": "password"}), true, Some("unauthenticated")),
-        stop("an argument that breaks the schema", "the pinned schema says what an id looks like", "helpdesk___get_ticket", json!({"ticket_id": "T-1001; drop table tickets"}), false, Some("arguments_invalid")),
+        stop(
+            "an allowed call",
+            "the space lists the tool, a row allows it, the arguments fit",
+            "helpdesk___search_kb",
+            json!({"query": "password"}),
+            false,
+            None,
+        ),
+        stop(
+            "a tool that the space doesn't list",
+            "registered on the server, admitted by nobody here",
+            "helpdesk___delete_ticket",
+            json!({"ticket_id": "T-1001"}),
+            false,
+            Some("tool_not_listed"),
+        ),
+        stop(
+            "a risk above the agent's maximum",
+            "listed, but this agent's row stops at a lower risk",
+            "helpdesk___close_ticket",
+            json!({"ticket_id": "T-1001", "resolution": "done"}),
+            false,
+            Some("risk_exceeds_policy"),
+        ),
+        stop(
+            "a forged token",
+            "somebody else's signature under the agent's name",
+            "helpdesk___search_kb",
+            json!({"query": "password"}),
+            true,
+            Some("unauthenticated"),
+        ),
+        stop(
+            "an argument that breaks the schema",
+            "the pinned schema says what an id looks like",
+            "helpdesk___get_ticket",
+            json!({"ticket_id": "T-1001; drop table tickets"}),
+            false,
+            Some("arguments_invalid"),
+        ),
     ]
 }
 
@@ -43,9 +78,14 @@ pub(crate) async fn tour(options: &Common) -> Result<(), Failure> {
     let running = home.running()?;
     let url = format!("{}/spaces/{SPACE}/mcp", running.gateway);
     let token = agent_token(&home, AGENT, SPACE, None, None).await.map_err(|failure| {
-        Failure::new(format!("{}: the tour goes through the sample organization, which `remit up` serves without --config", failure.message))
+        Failure::new(format!(
+            "{}: the tour goes through the sample organization, which `remit up` serves without --config",
+            failure.message
+        ))
     })?;
-    printer.say(&format!("{AGENT} has a token for {url}, good for 15 minutes.\nEach call below is one POST of MCP 2026-07-28 to that address."))?;
+    printer.say(&format!(
+        "{AGENT} has a token for {url}, good for 15 minutes.\nEach call below is one POST of MCP 2026-07-28 to that address."
+    ))?;
     let mut surprises = 0;
     for (number, stop) in stops().into_iter().enumerate() {
         let shown = if stop.forged { forged(&token) } else { token.to_string() };
@@ -60,7 +100,11 @@ pub(crate) async fn tour(options: &Common) -> Result<(), Failure> {
         }
     }
     printer.say("\nNothing above can be unwritten: `remit verify` proves the whole journal, `remit log --last 10` shows it.")?;
-    if surprises == 0 { Ok(()) } else { Err(Failure { code: FAILURE, message: format!("{surprises} calls did not go as the tour expects"), quiet: false }) }
+    if surprises == 0 {
+        Ok(())
+    } else {
+        Err(Failure { code: FAILURE, message: format!("{surprises} calls did not go as the tour expects"), quiet: false })
+    }
 }
 
 /// What came of a call.
@@ -93,7 +137,9 @@ impl Found {
             last.pointer("/entry/id").and_then(Value::as_str).map(str::to_owned)
         });
         let id = id.unwrap_or_default();
-        let of_decision = |entry: &Value| [entry.pointer("/entry/id"), entry.pointer("/entry/decision")].into_iter().flatten().any(|found| found == id.as_str());
+        let of_decision = |entry: &Value| {
+            [entry.pointer("/entry/id"), entry.pointer("/entry/decision")].into_iter().flatten().any(|found| found == id.as_str())
+        };
         let entries: Vec<Value> = all.into_iter().filter(of_decision).collect();
         let layers = entries.first().and_then(|entry| entry.pointer("/entry/layers")).cloned().unwrap_or_default();
         Ok(Self { answer, status, reason, layers: json!({"layers": layers}), entries })
@@ -126,7 +172,8 @@ async fn ask_mcp(url: &str, token: &str, headers: &[(&str, &str)], body: String)
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(http_body_util::Full::new(bytes::Bytes::from(body))).map_err(|error| Failure::new(error.to_string()))?;
+    let request =
+        request.body(http_body_util::Full::new(bytes::Bytes::from(body))).map_err(|error| Failure::new(error.to_string()))?;
     let timeout = std::time::Duration::from_secs(30);
     let response = remit_egress::fetch(url, remit_model::Network::Loopback, &remit_egress::tls_config(), timeout, request).await;
     let response = response.map_err(|error| Failure::new(error.to_string()))?;
@@ -147,11 +194,22 @@ fn show(printer: Printer, number: usize, stop: &Stop, found: &Found, surprised: 
         _ => found.answer.to_string(),
     };
     let verdict = if found.reason.is_some() { "DENIED" } else { "ALLOWED" };
-    printer.line(&format!("\n{}. {}: {} — {}\n   {verdict} (HTTP {}): {}", number + 1, stop.title, stop.tool, stop.why, found.status, said.replace('\n', " ")))?;
+    printer.line(&format!(
+        "\n{}. {}: {} — {}\n   {verdict} (HTTP {}): {}",
+        number + 1,
+        stop.title,
+        stop.tool,
+        stop.why,
+        found.status,
+        said.replace('\n', " ")
+    ))?;
     printer.line(&layers(&found.layers))?;
     for entry in &found.entries {
         let index = entry.get("index").and_then(Value::as_u64).unwrap_or_default();
-        printer.line(&format!("   journal {}", crate::audit::line(index, entry.get("entry").unwrap_or(&Value::Null)).trim_start()))?;
+        printer.line(&format!(
+            "   journal {}",
+            crate::audit::line(index, entry.get("entry").unwrap_or(&Value::Null)).trim_start()
+        ))?;
     }
     if surprised {
         printer.line(&format!("   This was expected to be: {}", stop.expected.unwrap_or("allowed")))?;

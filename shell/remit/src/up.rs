@@ -104,8 +104,9 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
-    world.gateway.stop();
+    world.gateway.close_streams();
     let _ = served.await;
+    world.gateway.stop();
     let _ = operated.await;
     world.record("stopped", json!({})).await?;
     world.telemetry.flush();
@@ -116,7 +117,11 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
 
 async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Failure> {
     TcpListener::bind(SocketAddr::new(host, port)).await.map_err(|error| {
-        let mend = if error.kind() == std::io::ErrorKind::AddrInUse { ": something listens there already; choose another with --port" } else { "" };
+        let mend = if error.kind() == std::io::ErrorKind::AddrInUse {
+            ": something listens there already; choose another with --port"
+        } else {
+            ""
+        };
         Failure::new(format!("{host}:{port}: {error}{mend}"))
     })
 }
@@ -135,7 +140,11 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
     let spans = match &options.otlp {
         None => None,
         Some(endpoint) => {
-            let network = if endpoint.contains("127.0.0.1") || endpoint.contains("localhost") { Network::Loopback } else { Network::Private };
+            let network = if endpoint.contains("127.0.0.1") || endpoint.contains("localhost") {
+                Network::Loopback
+            } else {
+                Network::Private
+            };
             Some(Spans::new(endpoint, network, &tls).map_err(|error| fault(&error))?)
         }
     };
@@ -154,7 +163,8 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
     let secrets = Arc::new(StoredSecrets(Arc::clone(&store)));
     let credentials = UpstreamCredentials::new(secrets, Arc::clone(&shared) as _, Arc::clone(&tls), Arc::new(now_secs));
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
-    let anonymous_agent = options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
+    let anonymous_agent =
+        options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
     let host = public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default();
     let gateway = Gateway::new(Options {
         address: public.to_owned(),
@@ -263,7 +273,9 @@ impl World {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         if request.method() == Method::POST && path == TOKEN_PATH {
             let (parts, body) = request.into_parts();
-            let Ok(body) = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect().await else { return status(StatusCode::PAYLOAD_TOO_LARGE) };
+            let Ok(body) = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect().await else {
+                return status(StatusCode::PAYLOAD_TOO_LARGE);
+            };
             let response = self.authority.token(&parts.headers, &body.to_bytes(), now_secs()).await;
             return response.map(Body::Full);
         }
@@ -271,7 +283,9 @@ impl World {
             return status(StatusCode::NOT_FOUND);
         }
         match path.as_str() {
-            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => document(&self.authority.metadata()),
+            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
+                document(&self.authority.metadata())
+            }
             JWKS_PATH => document(&self.authority.jwks()),
             "/healthz" => text("ok\n"),
             "/readyz" => match self.ready() {
@@ -279,7 +293,8 @@ impl World {
                 Err(_) => status(StatusCode::SERVICE_UNAVAILABLE),
             },
             _ => {
-                let space = path.strip_prefix("/.well-known/oauth-protected-resource/spaces/").and_then(|rest| rest.strip_suffix("/mcp"));
+                let space =
+                    path.strip_prefix("/.well-known/oauth-protected-resource/spaces/").and_then(|rest| rest.strip_suffix("/mcp"));
                 let space = space.and_then(|space| SpaceId::new(space).ok());
                 match space.and_then(|space| self.authority.protected_resource(&space)) {
                     Some(found) => document(&found),
@@ -378,8 +393,12 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
     let space = match text("space") {
         Some(space) => space.to_owned(),
         None => {
-            let own: Vec<&str> =
-                organization.spaces.values().filter(|space| space.agents.contains(&agent)).map(|space| space.id.as_str()).collect();
+            let own: Vec<&str> = organization
+                .spaces
+                .values()
+                .filter(|space| space.agents.contains(&agent))
+                .map(|space| space.id.as_str())
+                .collect();
             match own.as_slice() {
                 [only] => (*only).to_owned(),
                 [] => return Err(format!("agent `{agent}` is in no space")),
@@ -388,24 +407,36 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
         }
     };
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
-    let decision = gateway.explain(&space, &agent, tool, arguments.as_deref(), risk);
+    let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
+    let decision = gateway.explain(&space, &agent, tool, arguments, risk);
     let (verdict, reason) = match &decision.verdict {
         remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
-        remit_kernel::Verdict::Deny(denial) => ("DENY", json!({"reason": denial.reason, "sentence": denial.reason.sentence(), "layer": denial.layer, "statement": denial.statement})),
+        remit_kernel::Verdict::Deny(denial) => (
+            "DENY",
+            json!({"reason": denial.reason, "sentence": denial.reason.sentence(), "layer": denial.layer, "statement": denial.statement}),
+        ),
     };
-    Ok(json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "layers": decision.layers}))
+    Ok(
+        json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "layers": decision.layers}),
+    )
 }
 
-async fn serve_public(listener: TcpListener, certificate: Option<Arc<Certificate>>, world: Arc<World>, stop: watch::Receiver<bool>) -> Result<(), String> {
+async fn serve_public(
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    world: Arc<World>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), String> {
     let handle = move |request: Request<Incoming>, _| {
         let world = Arc::clone(&world);
-        async move {
+        // Boxed once: the future of a call is large, and every layer that holds it by value would copy it.
+        Box::pin(async move {
             if world.gateway.serves(request.uri().path()) {
                 world.gateway.handle(request).await
             } else {
                 world.public(request).await
             }
-        }
+        })
     };
     serve(listener, certificate, handle, stop).await
 }
@@ -432,7 +463,12 @@ fn watch_config(config: Option<&Path>) -> Result<mpsc::Receiver<()>, Failure> {
 }
 
 /// What is looked after while the gateway serves.
-async fn keep(world: Arc<World>, certificate: Option<Arc<Certificate>>, mut changes: mpsc::Receiver<()>, mut stop: watch::Receiver<bool>) {
+async fn keep(
+    world: Arc<World>,
+    certificate: Option<Arc<Certificate>>,
+    mut changes: mpsc::Receiver<()>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut tick = tokio::time::interval(TICK);
     let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
     let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
@@ -502,7 +538,8 @@ fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer
     let addresses = world.shared.space_addresses();
     let data = world.home.root();
     if printer.json {
-        let spaces: serde_json::Map<String, Value> = addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
+        let spaces: serde_json::Map<String, Value> =
+            addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
         let agents: Vec<&str> = organization.agents.keys().map(AgentId::as_str).collect();
         return printer.line(
             &json!({
@@ -519,14 +556,22 @@ fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer
         printer.line(&format!("The journal had stopped last time: {why}\n"))?;
     }
     if recovered.unknown > 0 {
-        printer.line(&format!("{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n", recovered.unknown))?;
+        printer.line(&format!(
+            "{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n",
+            recovered.unknown
+        ))?;
     }
     printer.line(&format!("Remit governs {} on {}\n", organization.name, running.gateway))?;
     for (space, url) in addresses.iter() {
-        let agents: Vec<&str> = organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
+        let agents: Vec<&str> =
+            organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
         printer.line(&format!("  {url:<56} {}", agents.join(", ")))?;
     }
-    let (space, agent) = organization.spaces.values().find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str()))).unwrap_or(("SPACE", "AGENT"));
+    let (space, agent) = organization
+        .spaces
+        .values()
+        .find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str())))
+        .unwrap_or(("SPACE", "AGENT"));
     let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
     printer.line(&format!(
         "

@@ -4,7 +4,8 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Reg
 use remit_gateway::{Gauge, Observed};
 
 /// The boundaries that OpenTelemetry's conventions for MCP give durations, in seconds, with finer ones below.
-const BOUNDARIES: [f64; 17] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
+const BOUNDARIES: [f64; 17] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -27,10 +28,22 @@ impl Metrics {
         };
         let metrics = Self {
             registry: Registry::new(),
-            calls: counter("remit_calls_total", "Calls that were permitted, by how they ended", &["space", "agent", "tool", "outcome"])?,
+            calls: counter(
+                "remit_calls_total",
+                "Calls that were permitted, by how they ended",
+                &["space", "agent", "tool", "outcome"],
+            )?,
             denials: counter("remit_denials_total", "Calls that were denied, by reason", &["space", "agent", "tool", "reason"])?,
-            duration: histogram("mcp_server_operation_duration_seconds", "From a request's head to its reply", &["mcp_method_name", "space", "outcome"])?,
-            upstream: histogram("mcp_client_operation_duration_seconds", "What the upstream server took of it", &["mcp_method_name", "server"])?,
+            duration: histogram(
+                "mcp_server_operation_duration_seconds",
+                "From a request's head to its reply",
+                &["mcp_method_name", "space", "outcome"],
+            )?,
+            upstream: histogram(
+                "mcp_client_operation_duration_seconds",
+                "What the upstream server took of it",
+                &["mcp_method_name", "server"],
+            )?,
             sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
             streams: IntGauge::new("remit_streams", "Streams that are open")?,
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,

@@ -1,8 +1,8 @@
 use remit_identity::challenge::{self, Challenge, ChallengeError, insufficient_scope, unauthorized};
 use remit_identity::client::{
     AuthorizationRequest, ClientAuth, ClientError, Registration, ResourceMetadata, SecretMethod, ServerMetadata, TokenResponse,
-    authorization_code, choose_scope, client_credentials, pkce_challenge, registration, resource_metadata_urls, server_metadata_urls,
-    token_call, with_offline_access,
+    authorization_code, choose_scope, client_credentials, pkce_challenge, registration, resource_metadata_urls,
+    server_metadata_urls, token_call, with_offline_access,
 };
 use remit_identity::metadata::{WELL_KNOWN_RESOURCE, authorization_server, well_known};
 use serde_json::json;
@@ -50,7 +50,8 @@ fn where_metadata_is_looked_for() {
     let downgrade = Challenge { resource_metadata: Some("http://mcp.example/here".into()), ..Challenge::default() };
     assert_eq!(resource_metadata_urls(server, Some(&downgrade)), [path, root]);
     assert_eq!(well_known("ftp://x/", WELL_KNOWN_RESOURCE), None);
-    let plain = ["https://a.example/.well-known/oauth-authorization-server", "https://a.example/.well-known/openid-configuration"];
+    let plain =
+        ["https://a.example/.well-known/oauth-authorization-server", "https://a.example/.well-known/openid-configuration"];
     assert_eq!(server_metadata_urls("https://a.example"), plain);
     assert_eq!(
         server_metadata_urls("https://a.example/t1"),
@@ -72,7 +73,14 @@ fn metadata_must_be_about_what_was_asked() {
     for fits in ["https://mcp.example/a/b", "https://MCP.example:443/a", "https://mcp.example", "https://mcp.example/"] {
         assert!(resource(fits).is_ok(), "{fits}");
     }
-    for other in ["https://evil.example/a/b", "http://mcp.example/a/b", "https://mcp.example/a/bc", "https://mcp.example:8443/a/b", "https://mcp.example/a/b/c", "x"] {
+    for other in [
+        "https://evil.example/a/b",
+        "http://mcp.example/a/b",
+        "https://mcp.example/a/bc",
+        "https://mcp.example:8443/a/b",
+        "https://mcp.example/a/b/c",
+        "x",
+    ] {
         assert_eq!(resource(other), Err(ClientError::Resource(other.into())));
     }
     let own = authorization_server(ISSUER, ENDPOINT, "https://remit.example/oauth/jwks").to_string();

@@ -7,10 +7,14 @@ use remit_identity::access::{ACCESS_TYP, AccessClaims};
 use remit_identity::form;
 use remit_identity::jwt::parse;
 use remit_identity::secret::{SecretDigest, client_secret};
-use remit_identity::token::{ASSERTION_TYPE, GRANT_TOKEN_EXCHANGE, Grant, OAuthError, TYPE_ACCESS_TOKEN, TokenRequest, World, answer};
+use remit_identity::token::{
+    ASSERTION_TYPE, GRANT_TOKEN_EXCHANGE, Grant, OAuthError, TYPE_ACCESS_TOKEN, TokenRequest, World, answer,
+};
 use serde_json::{Value, json};
 
-use crate::{AGENT_SEED, ENDPOINT, IDP, IDP_SEED, ISSUER, NOW, OTHER_SPACE, OWN_SEED, SPACE, key, organization, set, spaces, token, with};
+use crate::{
+    AGENT_SEED, ENDPOINT, IDP, IDP_SEED, ISSUER, NOW, OTHER_SPACE, OWN_SEED, SPACE, key, organization, set, spaces, token, with,
+};
 
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
@@ -77,11 +81,23 @@ fn client_credentials() {
             body(&[cc, ("resource", "https://remit.example/spaces/ops/mcp/")]),
             "invalid_target: `resource` is no space's address that the agent may enter",
         ),
-        (Some(&good), body(&[cc, ("resource", OTHER_SPACE)]), "invalid_target: `resource` is no space's address that the agent may enter"),
-        (Some(&good), body(&[cc, space, ("audience", OTHER_SPACE)]), "invalid_target: `resource` and `audience` name different things"),
+        (
+            Some(&good),
+            body(&[cc, ("resource", OTHER_SPACE)]),
+            "invalid_target: `resource` is no space's address that the agent may enter",
+        ),
+        (
+            Some(&good),
+            body(&[cc, space, ("audience", OTHER_SPACE)]),
+            "invalid_target: `resource` and `audience` name different things",
+        ),
         (Some(&good), body(&[cc, space, ("resource", OTHER_SPACE)]), "invalid_target: a token is for exactly one resource"),
         (Some(&good), body(&[cc, cc, space]), "invalid_request: `grant_type` is given more than once"),
-        (Some(&good), body(&[cc, space, ("scope", ""), ("scope", "mcp:read")]), "invalid_request: `scope` is given more than once"),
+        (
+            Some(&good),
+            body(&[cc, space, ("scope", ""), ("scope", "mcp:read")]),
+            "invalid_request: `scope` is given more than once",
+        ),
         (Some(&good), body(&[space]), "invalid_request: `grant_type` is missing"),
         (Some(&good), body(&[("grant_type", "password"), space]), "unsupported_grant_type: the grant is not offered"),
         (Some(&good), body(&[("grant_type", "authorization_code"), space]), "unsupported_grant_type: the grant is not offered"),
@@ -89,7 +105,11 @@ fn client_credentials() {
         (Some(&good), "grant_type=%ff".into(), "invalid_request: the body is no form of at most 65536 bytes"),
         (Some(&good), "x".repeat(65_537), "invalid_request: the body is no form of at most 65536 bytes"),
         (Some(&good), body(&[cc, space, post[0], post[1]]), "invalid_request: the client authenticates in more than one way"),
-        (Some(&good), body(&[cc, space, ("client_id", "reader")]), "invalid_request: `client_id` is not the client that authenticates"),
+        (
+            Some(&good),
+            body(&[cc, space, ("client_id", "reader")]),
+            "invalid_request: `client_id` is not the client that authenticates",
+        ),
         (None, body(&[cc, space]), "invalid_client: the client did not authenticate"),
         (None, body(&[cc, space, post[0]]), "invalid_client: the client did not authenticate"),
         (None, body(&[cc, space, post[1]]), "invalid_request: `client_id` is missing"),
@@ -136,7 +156,10 @@ fn private_key_jwt() {
         (assertion(&json!({ "sub": "reader" })), "the token's key is not known"),
         (assertion(&json!({ "sub": "nobody" })), "the token's key is not known"),
         (assertion(&json!({ "sub": null })), "the token has no `sub`"),
-        (token(AGENT_SEED, ACCESS_TYP, &json!({ "iss": "deployer", "sub": "deployer" })), "the token's type is not accepted here"),
+        (
+            token(AGENT_SEED, ACCESS_TYP, &json!({ "iss": "deployer", "sub": "deployer" })),
+            "the token's type is not accepted here",
+        ),
         (token(IDP_SEED, "JWT", &json!({ "iss": "deployer", "sub": "deployer" })), "the token's key is not known"),
     ];
     for (assertion, expected) in table {
@@ -190,14 +213,30 @@ fn token_exchange_by_the_client() {
         (json!({ "aud": SPACE, "scope": "openid" }), &[], "deployer for corp/alice 600s -"),
         (json!({ "scope": "openid mcp:read" }), &[], "deployer for corp/alice 600s mcp:read"),
         (json!({ "scope": "mcp:write" }), &[("scope", "mcp:read")], "deployer for corp/alice 600s mcp:read"),
-        (json!({ "scope": "mcp:read" }), &[("scope", "mcp:write")], "invalid_scope: a scope reaches beyond the token that was shown"),
+        (
+            json!({ "scope": "mcp:read" }),
+            &[("scope", "mcp:write")],
+            "invalid_scope: a scope reaches beyond the token that was shown",
+        ),
         (json!({ "may_act": { "sub": "deployer" } }), &[], "deployer for corp/alice 600s -"),
         (json!({ "may_act": { "sub": "reader" } }), &[], "invalid_grant: the subject token names another actor in `may_act`"),
         (json!({ "may_act": "deployer" }), &[], "invalid_grant: the subject token names another actor in `may_act`"),
         (json!({ "act": { "sub": "x" } }), &[], "invalid_grant: the subject token is itself a delegation"),
-        (json!({ "aud": "https://other.example" }), &[], "invalid_grant: the subject token is refused: the token is for another audience"),
-        (json!({ "iss": "https://evil.example" }), &[], "invalid_grant: the subject token is refused: the token is from another issuer"),
-        (json!({ "iss": "https://machines.example" }), &[], "temporarily_unavailable: the keys of issuer `machines` could not be had"),
+        (
+            json!({ "aud": "https://other.example" }),
+            &[],
+            "invalid_grant: the subject token is refused: the token is for another audience",
+        ),
+        (
+            json!({ "iss": "https://evil.example" }),
+            &[],
+            "invalid_grant: the subject token is refused: the token is from another issuer",
+        ),
+        (
+            json!({ "iss": "https://machines.example" }),
+            &[],
+            "temporarily_unavailable: the keys of issuer `machines` could not be had",
+        ),
         (json!({ "exp": NOW - 31 }), &[], "invalid_grant: the subject token is refused: the token has expired"),
         (json!({ "exp": NOW }), &[], "invalid_grant: the token has expired"),
         (json!({ "sub": null }), &[], "invalid_grant: the subject token is refused: the token has no `sub`"),
@@ -228,7 +267,11 @@ fn token_exchange_by_an_actor_token() {
         (None, own("deployer", None, Some("mcp:read")), "deployer for corp/alice 300s mcp:read"),
         (None, external.clone(), "deployer for corp/alice 600s -"),
         (Some(basic("deployer", "s3cret+")), external, "deployer for corp/alice 600s -"),
-        (Some(basic("deployer", "s3cret+")), own("reader", None, None), "invalid_grant: the actor is not the client that authenticates"),
+        (
+            Some(basic("deployer", "s3cret+")),
+            own("reader", None, None),
+            "invalid_grant: the actor is not the client that authenticates",
+        ),
         (None, own("deployer", Some("corp/bob"), None), "invalid_grant: the actor token is itself a delegation"),
         (None, own("stranger", None, None), "invalid_grant: the actor is not known"),
         (None, own("asleep", None, None), "unauthorized_client: the agent is suspended"),

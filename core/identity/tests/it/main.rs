@@ -1,11 +1,6 @@
 //! Tests of the identity core: a table of hostile tokens, a table of token requests, and what must hold for every input.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail as its assertions do"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod client;
 mod endpoint;
@@ -18,8 +13,8 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use remit_identity::base64url_encode;
 use remit_identity::jwk::{JwkSet, SigningKey};
 use remit_model::{
-    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Network, Organization, Quotas, Region, Space, SpaceId,
-    ToolClass,
+    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Network, Organization, Quotas, Region, Space,
+    SpaceId, ToolClass,
 };
 use serde_json::{Value, json};
 
@@ -101,7 +96,10 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
 }
 
 pub(crate) fn spaces() -> BTreeMap<SpaceId, String> {
-    [("ops", SPACE), ("other", OTHER_SPACE)].into_iter().map(|(id, address)| (SpaceId::new(id).unwrap(), address.to_owned())).collect()
+    [("ops", SPACE), ("other", OTHER_SPACE)]
+        .into_iter()
+        .map(|(id, address)| (SpaceId::new(id).unwrap(), address.to_owned()))
+        .collect()
 }
 
 /// `deployer` has a secret, a key and an external login; `reader` has an external login; `asleep` is suspended.

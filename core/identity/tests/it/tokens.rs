@@ -1,6 +1,8 @@
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair,
+};
 use base64::Engine as _;
 use remit_identity::access::{ACCESS_TYP, AccessClaims};
 use remit_identity::base64url_encode;
@@ -111,7 +113,10 @@ fn hostile_forms_are_refused() {
         (header(r#"{"alg":"RS256","kid":"KID","typ":"at+jwt"}"#), "the token's key is not known"),
         (header(r#"{"alg":"EdDSA","kid":"KID","typ":"at+jwt","crit":["exp"]}"#), "the token has critical header parameters"),
         (header(r#"{"alg":"EdDSA","kid":"KID","typ":"at+jwt","crit":[]}"#), "the token has critical header parameters"),
-        (header(r#"{"alg":"none","alg":"EdDSA","kid":"KID","typ":"at+jwt"}"#), "the token's header is refused: duplicate key at byte 14"),
+        (
+            header(r#"{"alg":"none","alg":"EdDSA","kid":"KID","typ":"at+jwt"}"#),
+            "the token's header is refused: duplicate key at byte 14",
+        ),
         (header(r#"["EdDSA"]"#), "the token's header is not an object"),
         (header(r#"{"alg":"EdDSA"} x"#), "the token's header is refused: invalid JSON at byte 16"),
         (with_payload(&doubled), "duplicate"),
@@ -134,7 +139,10 @@ fn hostile_forms_are_refused() {
     ];
     for (token, expected) in table {
         let found = refusal(&token);
-        assert!(found == expected || (expected == "duplicate" && found.contains("duplicate key")), "{expected}: {found}: {token}");
+        assert!(
+            found == expected || (expected == "duplicate" && found.contains("duplicate key")),
+            "{expected}: {found}: {token}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use remit_model::*;
 
 use super::*;
 use crate::catalogue::{Catalogue, ServerCatalogue};
-use crate::facts::QuotaUse;
+use crate::facts::{Arguments, QuotaUse};
 
 const SPACE: &str = "support";
 const AUDIENCE: &str = "http://remit/spaces/support/mcp";
@@ -103,7 +103,7 @@ impl World {
     fn ask(&self, facts: &Facts, name: &str, arguments: &str) -> Result<(), Reason> {
         let call = Call {
             space: SPACE,
-            target: Target::Tool { name, arguments: Some(arguments) },
+            target: Target::Tool { name, arguments: Some(Arguments::scan(arguments).map_err(|_| Reason::ArgumentsInvalid)?) },
             risk_requested: None,
             explain: false,
         };
@@ -131,7 +131,7 @@ fn principal(id: &str) -> Principal {
 
 fn facts(id: &str) -> Facts {
     Facts {
-        identity: Fact::Known(Identity::Authenticated(principal(id))),
+        identity: Fact::Known(Identity::Authenticated(Arc::new(principal(id)))),
         audience: AUDIENCE.into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
     }
@@ -171,7 +171,7 @@ fn identity_is_checked_against_time_audience_and_suspension() {
     let with = |change: fn(&mut Principal)| {
         let mut who = principal("agent-a");
         change(&mut who);
-        Facts { identity: Fact::Known(Identity::Authenticated(who)), ..facts("agent-a") }
+        Facts { identity: Fact::Known(Identity::Authenticated(Arc::new(who))), ..facts("agent-a") }
     };
     let args = r#"{"id":1}"#;
     assert_eq!(world.ask(&with(|who| who.expires_at_secs = 100), "desk___read", args), Err(Reason::Unauthenticated));
@@ -212,12 +212,8 @@ fn a_drifted_tool_is_quarantined_and_a_new_one_waits() {
 fn risk_is_only_ever_raised_by_the_caller() {
     let mut world = World::new();
     let ask = |world: &World, risk_requested| {
-        let call = Call {
-            space: SPACE,
-            target: Target::Tool { name: "desk___write", arguments: None },
-            risk_requested,
-            explain: false,
-        };
+        let call =
+            Call { space: SPACE, target: Target::Tool { name: "desk___write", arguments: None }, risk_requested, explain: false };
         outcome(decide(&world.snapshot(), &facts("agent-a"), &call, 100))
     };
     assert_eq!(ask(&world, None), Ok(()));
@@ -231,7 +227,7 @@ fn explain_asks_every_layer_and_gives_the_same_verdict() {
     let world = World::new();
     let mut call = Call {
         space: SPACE,
-        target: Target::Tool { name: "desk___drop", arguments: Some(r#"{"id":"x"}"#) },
+        target: Target::Tool { name: "desk___drop", arguments: Arguments::scan(r#"{"id":"x"}"#).ok() },
         risk_requested: None,
         explain: false,
     };

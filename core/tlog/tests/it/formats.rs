@@ -17,10 +17,7 @@ fn a_note_is_verified_by_its_signer_only() {
     let parsed = Note::parse(&note.to_string()).unwrap();
     assert_eq!(parsed, note);
     assert_eq!(parsed.verify(signer("log.example/a").verifier()), Ok("text\n\nmore\n"));
-    assert_eq!(
-        parsed.verify(signer("log.example/b").verifier()),
-        Err(NoteError::Untrusted)
-    );
+    assert_eq!(parsed.verify(signer("log.example/b").verifier()), Err(NoteError::Untrusted));
     assert!(!format!("{:?}", signer("log.example/a")).contains("pair"));
 }
 
@@ -44,10 +41,7 @@ fn notes_out_of_form_are_refused() {
         assert_eq!(signer("log").sign(text).unwrap_err(), NoteError::Text);
     }
     for name in ["", "a b", "a+b", "a\u{a0}b", "a\nb"] {
-        assert_eq!(
-            Signer::from_seed(name, &[0; 32]).unwrap_err(),
-            NoteError::Name(name.to_owned())
-        );
+        assert_eq!(Signer::from_seed(name, &[0; 32]).unwrap_err(), NoteError::Name(name.to_owned()));
     }
 }
 
@@ -83,20 +77,14 @@ fn a_checkpoint_has_one_spelling() {
         (format!("log\n+42\n{root}\n"), CheckpointError::Size),
         (format!("log\n\n{root}\n"), CheckpointError::Size),
         (format!("log\n18446744073709551616\n{root}\n"), CheckpointError::Size),
-        (
-            format!("log\n42\n{}\n", root.trim_end_matches('=')),
-            CheckpointError::Root,
-        ),
+        (format!("log\n42\n{}\n", root.trim_end_matches('=')), CheckpointError::Root),
         (format!("log\n42\n{root}"), CheckpointError::Lines),
         ("log\n42\n".to_owned(), CheckpointError::Lines),
         (format!("log\n42\n{root}\n\n"), CheckpointError::Extension),
     ] {
         assert_eq!(bad.parse::<Checkpoint>(), Err(error), "{bad:?}");
     }
-    assert_eq!(
-        Checkpoint::new("two\nlines", 0, leaf_hash(b"")),
-        Err(CheckpointError::Origin)
-    );
+    assert_eq!(Checkpoint::new("two\nlines", 0, leaf_hash(b"")), Err(CheckpointError::Origin));
 }
 
 #[test]
@@ -105,12 +93,7 @@ fn tile_paths_are_those_of_the_specification() {
     check_tile("tile/1/000.p/17", TileKind::Hashes { level: 1 }, 0, 17);
     check_tile("tile/63/000", TileKind::Hashes { level: 63 }, 0, 256);
     check_tile("tile/entries/273.p/112", TileKind::Entries, 273, 112);
-    check_tile(
-        "tile/entries/x018/x446/x744/x073/x709/x551/615",
-        TileKind::Entries,
-        u64::MAX,
-        256,
-    );
+    check_tile("tile/entries/x018/x446/x744/x073/x709/x551/615", TileKind::Entries, u64::MAX, 256);
     for (bad, error) in [
         ("tile/64/000", TilePathError::Level),
         ("tile/00/000", TilePathError::Level),
@@ -155,10 +138,7 @@ fn a_tree_of_70000_has_the_tiles_of_the_specification() {
 
 #[test]
 fn bundles_have_limits() {
-    assert_eq!(
-        bundle_encode([vec![0; 65_536].as_slice()]),
-        Err(BundleError::EntryLength(65_536))
-    );
+    assert_eq!(bundle_encode([vec![0; 65_536].as_slice()]), Err(BundleError::EntryLength(65_536)));
     assert_eq!(bundle_encode(vec![&[][..]; 257]), Err(BundleError::Count));
     assert_eq!(bundle_parse(&[0; 2 * 257]), Err(BundleError::Count));
     assert_eq!(bundle_parse(&[0, 2, 1]), Err(BundleError::CutOff));

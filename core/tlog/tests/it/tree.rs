@@ -61,11 +61,7 @@ fn every_inclusion_proof_verifies_and_only_for_its_place() {
         for index in 0..size {
             let leaf = leaf_hash(&index.to_be_bytes());
             let proof = inclusion_proof(index, size, tree.reader()).unwrap();
-            assert_eq!(
-                verify_inclusion(&leaf, index, size, &proof, &root),
-                Ok(()),
-                "{index} in {size}"
-            );
+            assert_eq!(verify_inclusion(&leaf, index, size, &proof, &root), Ok(()), "{index} in {size}");
             let other = leaf_hash(b"other");
             assert!(verify_inclusion(&other, index, size, &proof, &root).is_err());
             if size > 1 {
@@ -88,11 +84,7 @@ fn every_consistency_proof_verifies_and_only_for_its_sizes() {
         for older in 0..=newer {
             let old = tree.root(older);
             let proof = consistency_proof(older, newer, tree.reader()).unwrap();
-            assert_eq!(
-                verify_consistency((older, &old), (newer, &new), &proof),
-                Ok(()),
-                "{older} in {newer}"
-            );
+            assert_eq!(verify_consistency((older, &old), (newer, &new), &proof), Ok(()), "{older} in {newer}");
             let other = leaf_hash(b"other");
             assert!(verify_consistency((older, &other), (newer, &new), &proof).is_err());
             if older > 0 {

@@ -1,8 +1,8 @@
 //! Values that others computed: Certificate Transparency's reference tree, Go's `sumdb/note`, the C2SP texts.
 
 use remit_tlog::{
-    Frontier, Hash, Note, NoteError, Verifier, consistency_proof, empty_root, inclusion_proof, leaf_hash,
-    verify_consistency, verify_inclusion,
+    Frontier, Hash, Note, NoteError, Verifier, consistency_proof, empty_root, inclusion_proof, leaf_hash, verify_consistency,
+    verify_inclusion,
 };
 
 use crate::tree::Tree;
@@ -15,9 +15,7 @@ pub(crate) const LEAVES: [&[u8]; 8] = [
     &[0x30, 0x31],
     &[0x40, 0x41, 0x42, 0x43],
     &[0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57],
-    &[
-        0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f,
-    ],
+    &[0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f],
 ];
 
 const ROOTS: [&str; 9] = [
@@ -33,10 +31,7 @@ const ROOTS: [&str; 9] = [
 ];
 
 fn hash(hex: &str) -> Hash {
-    let bytes: Vec<u8> = (0..64)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect();
+    let bytes: Vec<u8> = (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     Hash(bytes.try_into().unwrap())
 }
 
@@ -71,11 +66,7 @@ fn inclusion_proofs_are_those_of_certificate_transparency() {
             "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
         ],
     );
-    check_inclusion(
-        2,
-        3,
-        &["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"],
-    );
+    check_inclusion(2, 3, &["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"]);
     check_inclusion(
         1,
         5,
@@ -141,17 +132,11 @@ const PETER_NOTE: &str = "If you think cryptography is the answer to your proble
 #[test]
 fn a_note_of_go_verifies() {
     let verifier = Verifier::parse(PETER).unwrap();
-    assert_eq!(
-        (verifier.name(), verifier.key_id()),
-        ("PeterNeumann", [0xc7, 0x4f, 0x20, 0xa3])
-    );
+    assert_eq!((verifier.name(), verifier.key_id()), ("PeterNeumann", [0xc7, 0x4f, 0x20, 0xa3]));
     assert_eq!(verifier.to_string(), PETER);
     let note = Note::parse(PETER_NOTE).unwrap();
     assert!(note.verify(&verifier).unwrap().starts_with("If you think"));
     assert_eq!(note.to_string(), PETER_NOTE);
     let forged = Note::parse(&PETER_NOTE.replace("your problem is", "you are doing")).unwrap();
-    assert_eq!(
-        forged.verify(&verifier),
-        Err(NoteError::Invalid("PeterNeumann".to_owned()))
-    );
+    assert_eq!(forged.verify(&verifier), Err(NoteError::Invalid("PeterNeumann".to_owned())));
 }

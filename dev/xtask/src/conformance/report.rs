@@ -32,23 +32,9 @@ pub(crate) struct Check {
 impl Check {
     /// Reads an entry of `checks.json`.
     pub(crate) fn from_json(check: &Value) -> Self {
-        let text = |field: &str| {
-            check
-                .get(field)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |field: &str| check.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let message = text("errorMessage");
-        Self {
-            id: text("id"),
-            status: text("status"),
-            message: if message.is_empty() {
-                text("description")
-            } else {
-                message
-            },
-        }
+        Self { id: text("id"), status: text("status"), message: if message.is_empty() { text("description") } else { message } }
     }
 
     fn json(&self) -> Value {
@@ -63,40 +49,25 @@ impl Scenario {
     }
 
     fn with(&self, status: &str) -> Vec<&Check> {
-        self.checks
-            .iter()
-            .flatten()
-            .filter(|check| check.status == status)
-            .collect()
+        self.checks.iter().flatten().filter(|check| check.status == status).collect()
     }
 }
 
 impl Run {
     /// True if everything passed that counts.
     pub(crate) fn passed(&self) -> bool {
-        self.scenarios
-            .iter()
-            .all(|scenario| scenario.passed() || !scenario.scored)
+        self.scenarios.iter().all(|scenario| scenario.passed() || !scenario.scored)
     }
 
     /// How many passed, of how many.
     fn count(&self, scored: bool) -> (usize, usize) {
-        let counted: Vec<_> = self
-            .scenarios
-            .iter()
-            .filter(|scenario| scenario.scored == scored)
-            .collect();
-        (
-            counted.iter().filter(|scenario| scenario.passed()).count(),
-            counted.len(),
-        )
+        let counted: Vec<_> = self.scenarios.iter().filter(|scenario| scenario.scored == scored).collect();
+        (counted.iter().filter(|scenario| scenario.passed()).count(), counted.len())
     }
 
     /// The scenarios with a warning, which the suite doesn't hold against anyone but a regression often shows in.
     fn warned(&self) -> impl Iterator<Item = &Scenario> {
-        self.scenarios
-            .iter()
-            .filter(|scenario| !scenario.with("WARNING").is_empty())
+        self.scenarios.iter().filter(|scenario| !scenario.with("WARNING").is_empty())
     }
 
     fn failed(&self) -> impl Iterator<Item = &Scenario> {
@@ -111,24 +82,12 @@ pub(crate) fn table(runs: &[Run]) -> String {
         let (scored, unscored) = (fraction(run.count(true)), fraction(run.count(false)));
         let warned = run.warned().count();
         // Writing to a string can't fail.
-        let _ = writeln!(
-            text,
-            "{:<8} {:<11} {scored:<8} {unscored:<9} {warned}",
-            run.leg, run.revision
-        );
+        let _ = writeln!(text, "{:<8} {:<11} {scored:<8} {unscored:<9} {warned}", run.leg, run.revision);
     }
     for run in runs {
         for scenario in run.failed() {
-            let scored = if scenario.scored {
-                "scored"
-            } else {
-                "not scored"
-            };
-            let _ = writeln!(
-                text,
-                "\nFAILED {} ({}, {}, {scored})",
-                scenario.name, run.leg, run.revision
-            );
+            let scored = if scenario.scored { "scored" } else { "not scored" };
+            let _ = writeln!(text, "\nFAILED {} ({}, {}, {scored})", scenario.name, run.leg, run.revision);
             if scenario.checks.is_none() {
                 let log = run.results.join("log.txt");
                 let _ = writeln!(text, "  it left no result; see {}", log.display());
@@ -136,11 +95,7 @@ pub(crate) fn table(runs: &[Run]) -> String {
             lines(&mut text, &scenario.with("FAILURE"));
         }
         for scenario in run.warned() {
-            let _ = writeln!(
-                text,
-                "\nwarning: {} ({}, {})",
-                scenario.name, run.leg, run.revision
-            );
+            let _ = writeln!(text, "\nwarning: {} ({}, {})", scenario.name, run.leg, run.revision);
             lines(&mut text, &scenario.with("WARNING"));
         }
     }
@@ -183,12 +138,7 @@ fn fraction((passed, total): (usize, usize)) -> String {
 
 fn lines(text: &mut String, checks: &[&Check]) {
     for check in checks {
-        let _ = writeln!(
-            text,
-            "  {}: {}",
-            check.id,
-            check.message.replace('\n', "\n    ")
-        );
+        let _ = writeln!(text, "  {}: {}", check.id, check.message.replace('\n', "\n    "));
     }
 }
 
@@ -200,17 +150,8 @@ mod tests {
     fn run(scored: bool, status: &str) -> Run {
         let check = value!({ "id": "a-check", "status": status, "errorMessage": "it broke" });
         let checks = Some(vec![Check::from_json(&check)]);
-        let scenario = Scenario {
-            name: "a-scenario".to_owned(),
-            scored,
-            checks,
-        };
-        Run {
-            leg: "alone",
-            revision: "2026-07-28",
-            scenarios: vec![scenario],
-            results: "results".into(),
-        }
+        let scenario = Scenario { name: "a-scenario".to_owned(), scored, checks };
+        Run { leg: "alone", revision: "2026-07-28", scenarios: vec![scenario], results: "results".into() }
     }
 
     #[test]
@@ -233,19 +174,10 @@ mod tests {
     fn failures_are_named() {
         let runs = [run(true, "FAILURE"), run(false, "SUCCESS")];
         let text = table(&runs);
-        assert!(
-            text.contains("alone    2026-07-28  0/1      0/0       0"),
-            "{text}"
-        );
-        assert!(
-            text.contains("FAILED a-scenario (alone, 2026-07-28, scored)\n  a-check: it broke"),
-            "{text}"
-        );
+        assert!(text.contains("alone    2026-07-28  0/1      0/0       0"), "{text}");
+        assert!(text.contains("FAILED a-scenario (alone, 2026-07-28, scored)\n  a-check: it broke"), "{text}");
         let json = json(&runs);
         assert_eq!(json["runs"][0]["failed"][0]["checks"][0]["id"], "a-check");
-        assert_eq!(
-            json["runs"][1]["unscored"],
-            value!({ "passed": 1, "total": 1 })
-        );
+        assert_eq!(json["runs"][1]["unscored"], value!({ "passed": 1, "total": 1 }));
     }
 }

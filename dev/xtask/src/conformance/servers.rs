@@ -1,7 +1,6 @@
 //! The servers under test: built, started, waited for, and stopped however the run ends.
 
 use std::{
-    env,
     error::Error,
     fs, io,
     io::{BufRead, BufReader},
@@ -14,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{root, target};
+use crate::{build, target};
 
 /// How long a server may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -32,10 +31,7 @@ pub(crate) struct Server {
 impl Server {
     /// A server that runs somewhere already.
     pub(crate) fn elsewhere(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-            _process: None,
-        }
+        Self { url: url.to_owned(), _process: None }
     }
 
     /// The server's MCP endpoint.
@@ -56,19 +52,16 @@ impl Drop for Process {
 }
 
 /// Builds and starts the fixture.
-pub(crate) fn fixture() -> Result<Server, Box<dyn Error>> {
-    let mut command = Command::new(build("remit-fixture")?);
+pub(crate) fn fixture(release: bool) -> Result<Server, Box<dyn Error>> {
+    let mut command = Command::new(build("remit-fixture", release)?);
     command.args(["--port", "0"]);
     let (process, ready) = start(command)?;
-    Ok(Server {
-        url: field(&ready, "url")?.to_owned(),
-        _process: Some(process),
-    })
+    Ok(Server { url: field(&ready, "url")?.to_owned(), _process: Some(process) })
 }
 
 /// Builds Remit and starts it in front of `upstream`.
-pub(crate) fn remit(upstream: &Server) -> Result<Server, Box<dyn Error>> {
-    let binary = build("remit")?;
+pub(crate) fn remit(upstream: &Server, release: bool) -> Result<Server, Box<dyn Error>> {
+    let binary = build("remit", release)?;
     let home = target().join("conformance/remit");
     match fs::remove_dir_all(&home) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -82,14 +75,8 @@ pub(crate) fn remit(upstream: &Server) -> Result<Server, Box<dyn Error>> {
     command.args(["up", "--json", "--port", "0", "--anonymous-agent", AGENT]);
     command.arg("--config").arg(config).arg("--data").arg(data);
     let (process, ready) = start(command)?;
-    let url = format!(
-        "{}/spaces/{AGENT}/mcp",
-        field(&ready, "gateway")?.trim_end_matches('/')
-    );
-    Ok(Server {
-        url,
-        _process: Some(process),
-    })
+    let url = format!("{}/spaces/{AGENT}/mcp", field(&ready, "gateway")?.trim_end_matches('/'));
+    Ok(Server { url, _process: Some(process) })
 }
 
 /// Writes the configuration with which Remit lets everything through to `upstream`: what fails then is no policy.
@@ -116,27 +103,11 @@ tool_policies:
     fs::write(config.join("remit.yaml"), text)
 }
 
-/// Builds a binary of the workspace for release, and says where it is.
-fn build(package: &str) -> Result<PathBuf, Box<dyn Error>> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--release", "--package", package])
-        .current_dir(root());
-    let status = command.status()?;
-    if !status.success() {
-        return Err(format!("can't build `{package}`: {status}").into());
-    }
-    Ok(target().join("release").join(package))
-}
-
 /// Starts a server and waits for the line of JSON that says it is ready.
 fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("can't start `{program}`: {error}"))?;
+    let mut child = command.spawn().map_err(|error| format!("can't start `{program}`: {error}"))?;
     let stdout = child.stdout.take();
     let process = Process(child);
     let stdout = stdout.ok_or("a child without standard output")?;
@@ -148,18 +119,13 @@ fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
             let _ = sender.send(line);
         }
     });
-    let line = receiver
-        .recv_timeout(READY_WITHIN)
-        .map_err(|error| format!("`{program}` did not say that it is ready: {error}"))?;
-    let ready = serde_json::from_str(&line)
-        .map_err(|error| format!("`{program}` said `{line}`: {error}"))?;
+    let line =
+        receiver.recv_timeout(READY_WITHIN).map_err(|error| format!("`{program}` did not say that it is ready: {error}"))?;
+    let ready = serde_json::from_str(&line).map_err(|error| format!("`{program}` said `{line}`: {error}"))?;
     Ok((process, ready))
 }
 
 /// A field of the line that a server is ready with.
 fn field<'a>(ready: &'a Value, name: &str) -> Result<&'a str, String> {
-    ready
-        .get(name)
-        .and_then(Value::as_str)
-        .ok_or_else(|| format!("no `{name}` in the ready line {ready}"))
+    ready.get(name).and_then(Value::as_str).ok_or_else(|| format!("no `{name}` in the ready line {ready}"))
 }

@@ -44,27 +44,17 @@ impl Suite {
     pub(crate) fn install() -> Result<Self, Box<dyn Error>> {
         let home = target().join("conformance");
         let modules = home.join("node_modules");
-        if ![SUITE, NODE]
-            .into_iter()
-            .all(|package| is_installed(&modules, package))
-        {
+        if ![SUITE, NODE].into_iter().all(|package| is_installed(&modules, package)) {
             fs::create_dir_all(&home)?;
             let (suite, node) = (SUITE, NODE);
-            let manifest =
-                json!({ "private": true, "dependencies": { suite.0: suite.1, node.0: node.1 } });
+            let manifest = json!({ "private": true, "dependencies": { suite.0: suite.1, node.0: node.1 } });
             fs::write(home.join("package.json"), manifest.to_string())?;
             let mut npm = Command::new("npm");
-            npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"])
-                .current_dir(&home);
+            npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&home);
             // Standard output belongs to the report.
-            let status = npm
-                .stdout(Stdio::null())
-                .status()
-                .map_err(|error| format!("can't run `npm`: {error}"))?;
+            let status = npm.stdout(Stdio::null()).status().map_err(|error| format!("can't run `npm`: {error}"))?;
             if !status.success() {
-                return Err(
-                    format!("`npm install` in `{}` failed: {status}", home.display()).into(),
-                );
+                return Err(format!("`npm install` in `{}` failed: {status}", home.display()).into());
             }
         }
         Ok(Self {
@@ -75,49 +65,28 @@ impl Suite {
     }
 
     /// Runs a revision's scenarios against the server at `url`.
-    pub(crate) fn run(
-        &self,
-        leg: Leg,
-        revision: Revision,
-        url: &str,
-    ) -> Result<Run, Box<dyn Error>> {
+    pub(crate) fn run(&self, leg: Leg, revision: Revision, url: &str) -> Result<Run, Box<dyn Error>> {
         let scenarios = self.scenarios(revision)?;
-        let results = self
-            .results
-            .join(format!("{}-{}", leg.name(), revision.name()));
+        let results = self.results.join(format!("{}-{}", leg.name(), revision.name()));
         match fs::remove_dir_all(&results) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs::create_dir_all(&results)?,
         }
         let log = File::create(results.join("log.txt"))?;
         let mut command = self.command();
-        command
-            .args(["server", "--url", url, "--output-dir"])
-            .arg(&results);
+        command.args(["server", "--url", url, "--output-dir"]).arg(&results);
         match revision {
             Revision::Required(name) => command.args(["--requirements", name]),
             Revision::Applicable(name) => command.args(["--suite", "all", "--spec-version", name]),
         };
         // The status says no more than the results do, which are read below: a scenario without one has failed.
-        command
-            .stdin(Stdio::null())
-            .stderr(log.try_clone()?)
-            .stdout(log)
-            .status()?;
+        command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log).status()?;
         let read = |names: Vec<String>, scored| -> Result<Vec<Scenario>, Box<dyn Error>> {
-            names
-                .into_iter()
-                .map(|name| scenario_read(&results, name, scored))
-                .collect()
+            names.into_iter().map(|name| scenario_read(&results, name, scored)).collect()
         };
         let mut scenarios_run = read(scenarios.scored, true)?;
         scenarios_run.extend(read(scenarios.unscored, false)?);
-        Ok(Run {
-            leg: leg.name(),
-            revision: revision.name(),
-            scenarios: scenarios_run,
-            results,
-        })
+        Ok(Run { leg: leg.name(), revision: revision.name(), scenarios: scenarios_run, results })
     }
 
     fn command(&self) -> Command {
@@ -132,19 +101,13 @@ impl Suite {
         let mut command = self.command();
         match revision {
             Revision::Required(name) => command.args(["list", "--requirements", name]),
-            Revision::Applicable(name) => {
-                command.args(["list", "--server", "--spec-version", name])
-            }
+            Revision::Applicable(name) => command.args(["list", "--server", "--spec-version", name]),
         };
         let output = command.output()?;
         let scenarios = Scenarios::parse(&String::from_utf8_lossy(&output.stdout));
         if scenarios.scored.is_empty() {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            return Err(format!(
-                "the suite lists no scenario for `{}`: {stderr}",
-                revision.name()
-            )
-            .into());
+            return Err(format!("the suite lists no scenario for `{}`: {stderr}", revision.name()).into());
         }
         Ok(scenarios)
     }
@@ -177,11 +140,7 @@ impl Scenarios {
 fn is_installed(modules: &Path, (name, version): (&str, &str)) -> bool {
     let manifest = fs::read(modules.join(name).join("package.json")).ok();
     let manifest = manifest.and_then(|manifest| serde_json::from_slice::<Value>(&manifest).ok());
-    manifest.is_some_and(|manifest| {
-        manifest
-            .get("version")
-            .is_some_and(|found| found == version)
-    })
+    manifest.is_some_and(|manifest| manifest.get("version").is_some_and(|found| found == version))
 }
 
 /// Reads what the suite found for one scenario, in a folder `server-<scenario>-<time>`.
@@ -191,22 +150,14 @@ fn scenario_read(results: &Path, name: String, scored: bool) -> Result<Scenario,
     for entry in fs::read_dir(results)? {
         let entry = entry?;
         let folder = entry.file_name();
-        let stamp = folder
-            .to_str()
-            .and_then(|folder| folder.strip_prefix(&prefix));
+        let stamp = folder.to_str().and_then(|folder| folder.strip_prefix(&prefix));
         let file = entry.path().join("checks.json");
         if stamp.is_some_and(|stamp| stamp.len() == STAMP_LENGTH) && file.exists() {
             let list: Value = serde_json::from_slice(&fs::read(&file)?)?;
-            checks = list
-                .as_array()
-                .map(|list| list.iter().map(Check::from_json).collect());
+            checks = list.as_array().map(|list| list.iter().map(Check::from_json).collect());
         }
     }
-    Ok(Scenario {
-        name,
-        scored,
-        checks,
-    })
+    Ok(Scenario { name, scored, checks })
 }
 
 #[cfg(test)]
@@ -226,9 +177,7 @@ mod tests {
 
     #[test]
     fn list_of_a_revision() {
-        let scenarios = Scenarios::parse(
-            "Server scenarios (test against a server):\n  - ping [2025-06-18,2025-11-25]\n",
-        );
+        let scenarios = Scenarios::parse("Server scenarios (test against a server):\n  - ping [2025-06-18,2025-11-25]\n");
         assert_eq!(scenarios.scored, ["ping"]);
         assert!(scenarios.unscored.is_empty());
     }

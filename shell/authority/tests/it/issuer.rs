@@ -1,5 +1,5 @@
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use remit_authority::Authenticator;
 use remit_identity::jwk::SigningKey;
@@ -25,7 +25,9 @@ async fn issuer(switches: &Arc<Switches>) -> Server {
             }
             let name = if switches.lies.load(Ordering::SeqCst) { "https://evil.example" } else { &url };
             match path {
-                "/.well-known/openid-configuration" => (200, json!({ "issuer": name, "jwks_uri": format!("{url}/jwks") }).to_string()),
+                "/.well-known/openid-configuration" => {
+                    (200, json!({ "issuer": name, "jwks_uri": format!("{url}/jwks") }).to_string())
+                }
                 "/jwks" => {
                     let key = SigningKey::from_seed(&[switches.seed.load(Ordering::SeqCst); 32]).unwrap();
                     (200, json!({ "keys": [key.public_jwk()] }).to_string())
@@ -125,7 +127,8 @@ async fn what_an_external_token_must_say() {
     assert_eq!(found.audiences, ["api://remit", "x", SPACE]);
     // Somebody else's signature under the known key's id.
     let good = signed(0, &wide);
-    let (_, signature) = signed(0, &claims(&server.url, NOW)).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, signature) =
+        signed(0, &claims(&server.url, NOW)).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let forged = format!("Bearer {}.{signature}", good.rsplit_once('.').unwrap().0);
     assert_eq!(rejection(authenticator.authenticate(Some(&forged), NOW).await), "the token's signature is wrong");
     // The cache doesn't outlive the configuration.

@@ -1,11 +1,6 @@
 //! Tests of the authority over real sockets: an issuer of our own on loopback, and npm's `oidc-provider`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail as its assertions do"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod issuer;
 mod oidc;
@@ -26,8 +21,8 @@ use remit_identity::jwt;
 use remit_identity::secret::SecretDigest;
 use remit_kernel::{Fact, Identity, Principal};
 use remit_model::{
-    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Network, Organization, Quotas, Region, Space, SpaceId,
-    ToolClass,
+    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Network, Organization, Quotas, Region, Space,
+    SpaceId, ToolClass,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -127,7 +122,7 @@ pub(crate) async fn ask(authority: &Authority, form: &str, now_secs: u64) -> (u1
 
 pub(crate) fn principal(fact: Fact<Identity>) -> Principal {
     match fact {
-        Fact::Known(Identity::Authenticated(principal)) => principal,
+        Fact::Known(Identity::Authenticated(principal)) => (*principal).clone(),
         other => panic!("{other:?}"),
     }
 }

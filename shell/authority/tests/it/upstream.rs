@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use remit_authority::{CredentialError, PortError, SecretStore, UpstreamCredentials};
 use remit_model::{
-    AccountId, Credential, Network, OAuthClient, ProtocolChoice, SecretRef, Server as Registered, ServerKey, ServerLimits, ServerName,
-    Transport,
+    AccountId, Credential, Network, OAuthClient, ProtocolChoice, SecretRef, Server as Registered, ServerKey, ServerLimits,
+    ServerName, Transport,
 };
 use serde_json::json;
 use zeroize::Zeroizing;

@@ -4,9 +4,9 @@
 //! - [`link`]: a session with a server of the session era.
 
 pub(crate) mod credential;
-pub(crate) mod streamable;
 pub(crate) mod link;
 pub(crate) mod stdio;
+pub(crate) mod streamable;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -223,9 +223,10 @@ impl Upstream {
                     .map_err(|error| error.to_string())?;
                 (KindOf::Http(upstream), *protocol)
             }
-            Transport::Stdio { command, env, protocol } => {
-                (KindOf::Stdio(stdio::StdioUpstream::new(&key, command.clone(), env.clone(), server.limits.clone(), ctx)), *protocol)
-            }
+            Transport::Stdio { command, env, protocol } => (
+                KindOf::Stdio(stdio::StdioUpstream::new(&key, command.clone(), env.clone(), server.limits.clone(), ctx)),
+                *protocol,
+            ),
         };
         let eras = match protocol {
             ProtocolChoice::Auto => None,
@@ -319,16 +320,24 @@ impl Upstream {
         }
         let eras = match self.discover().await {
             Ok(about) => {
-                let legacy = Version::ALL.iter().any(|version| version.era() == Era::Legacy && about.contains(&quote(version.as_str())));
+                let legacy =
+                    Version::ALL.iter().any(|version| version.era() == Era::Legacy && about.contains(&quote(version.as_str())));
                 Eras { modern: true, legacy }
             }
-            Err(UpstreamError::Unreachable(why)) if !matches!(self.kind, KindOf::Stdio(_)) => return Err(UpstreamError::Unreachable(why)),
+            Err(UpstreamError::Unreachable(why)) if !matches!(self.kind, KindOf::Stdio(_)) => {
+                return Err(UpstreamError::Unreachable(why));
+            }
             Err(error @ (UpstreamError::Egress(_) | UpstreamError::Credential(_) | UpstreamError::Busy)) => return Err(error),
             // Whatever else a server of the session era says to a request that it can't know.
             Err(_) => Eras::LEGACY,
         };
         *self.eras.lock().unwrap_or_else(PoisonError::into_inner) = Some(eras);
         Ok(eras.for_client(client))
+    }
+
+    /// The same, if it has been asked already.
+    pub(crate) fn era_known(&self, client: Era) -> Option<Era> {
+        self.eras.lock().unwrap_or_else(PoisonError::into_inner).map(|eras| eras.for_client(client))
     }
 
     /// Whether the server is known to speak this era.

@@ -155,7 +155,8 @@ impl StdioUpstream {
     }
 
     fn start(&self) -> Result<Arc<Child>, UpstreamError> {
-        let (program, arguments) = self.command.split_first().ok_or_else(|| UpstreamError::Unreachable("no command".to_owned()))?;
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| UpstreamError::Unreachable("no command".to_owned()))?;
         let mut command = match program.as_str() {
             "remit" => Command::new(&*self.ctx.program),
             other => Command::new(other),
@@ -165,7 +166,8 @@ impl StdioUpstream {
         for (name, reference) in &self.env {
             command.env(name, self.ctx.credentials.secret(reference)?.as_str());
         }
-        let mut process = command.spawn().map_err(|error| UpstreamError::Unreachable(format!("`{program}` could not be started: {error}")))?;
+        let mut process =
+            command.spawn().map_err(|error| UpstreamError::Unreachable(format!("`{program}` could not be started: {error}")))?;
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(UpstreamError::Unreachable("the process has no pipes".to_owned()));
         };
@@ -384,7 +386,9 @@ async fn take(child: &Arc<Child>, line: Bytes) {
         }
         None => {
             if let Some(id) = unanswerable {
-                let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"nobody is there to answer\"}}}}");
+                let text = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"nobody is there to answer\"}}}}"
+                );
                 let _ = child.write(text.as_bytes()).await;
             }
         }

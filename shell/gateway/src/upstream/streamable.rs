@@ -74,7 +74,9 @@ impl HttpUpstream {
         let status = fetched.response.status();
         let kind = content_kind(fetched.response.headers());
         match (status, kind) {
-            (StatusCode::NOT_FOUND, ContentKind::Other | ContentKind::Json) if sending.link.is_some() => Err(UpstreamError::SessionGone),
+            (StatusCode::NOT_FOUND, ContentKind::Other | ContentKind::Json) if sending.link.is_some() => {
+                Err(UpstreamError::SessionGone)
+            }
             (_, ContentKind::Json) => {
                 let bytes = self.whole(fetched).await?;
                 match Message::parse(bytes, Limits::default()) {
@@ -84,11 +86,18 @@ impl HttpUpstream {
                 }
             }
             (status, ContentKind::Events) if status.is_success() => {
-                let resume = sending.link.map(|link| Resume { link: Arc::clone(link), last: None, retry: Duration::from_secs(1), left: RESUMES_MAX });
+                let resume = sending.link.map(|link| Resume {
+                    link: Arc::clone(link),
+                    last: None,
+                    retry: Duration::from_secs(1),
+                    left: RESUMES_MAX,
+                });
                 let stream = EventStream::new(self, fetched, resume);
                 Ok(Reply::Stream(Incoming::new(Source::Http(Box::new(stream)), self.silence_max)))
             }
-            (status, _) if status.is_success() => Err(UpstreamError::Protocol("the answer is neither JSON nor an event stream".to_owned())),
+            (status, _) if status.is_success() => {
+                Err(UpstreamError::Protocol("the answer is neither JSON nor an event stream".to_owned()))
+            }
             (status, _) => Err(UpstreamError::Status(status.as_u16())),
         }
     }
@@ -133,14 +142,21 @@ impl HttpUpstream {
         whole(fetched, self.result_bytes_max).await
     }
 
-    async fn send(&self, method: Method, body: Bytes, sending: &Sending<'_>, last_event: Option<&str>) -> Result<Fetched, UpstreamError> {
+    async fn send(
+        &self,
+        method: Method,
+        body: Bytes,
+        sending: &Sending<'_>,
+        last_event: Option<&str>,
+    ) -> Result<Fetched, UpstreamError> {
         let fetched = self.send_once(&method, body.clone(), sending, last_event, None).await?;
         let status = fetched.response.status();
         let refreshable = matches!(self.credential, Credential::OAuth(_));
         if !(refreshable && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
             return Ok(fetched);
         }
-        let challenge = fetched.response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let challenge =
+            fetched.response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         self.send_once(&method, body, sending, last_event, Some(&challenge)).await
     }
 
@@ -314,10 +330,12 @@ impl EventStream {
                         resume.retry = Duration::from_millis(retry).min(RETRY_MAX);
                     }
                 }
-                if event.data.iter().all(u8::is_ascii_whitespace) || event.event.as_deref().is_some_and(|kind| kind != "message") {
+                if event.data.iter().all(u8::is_ascii_whitespace) || event.event.as_deref().is_some_and(|kind| kind != "message")
+                {
                     continue;
                 }
-                let message = Message::parse(event.data, Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+                let message =
+                    Message::parse(event.data, Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
                 return Ok(Some(message));
             }
             if !self.fill().await? && !self.take_up().await? {
@@ -384,7 +402,11 @@ pub(crate) fn session_id(response: &Response<hyper::body::Incoming>) -> Option<H
 }
 
 /// Opens a session: `initialize` with its headers. Answers the response and the session's id.
-pub(crate) async fn initialize(upstream: &HttpUpstream, body: Bytes, pending: &Arc<Link>) -> Result<(Message, Option<HeaderValue>), UpstreamError> {
+pub(crate) async fn initialize(
+    upstream: &HttpUpstream,
+    body: Bytes,
+    pending: &Arc<Link>,
+) -> Result<(Message, Option<HeaderValue>), UpstreamError> {
     let sending = Sending { method: "initialize", link: Some(pending), ..Sending::default() };
     let fetched = upstream.send(Method::POST, body, &sending, None).await?;
     let status = fetched.response.status();

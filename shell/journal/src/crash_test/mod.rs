@@ -21,11 +21,7 @@ use crate::writer::Log;
 const DIR: &str = "/journal";
 
 fn options() -> Options {
-    Options {
-        segment_bytes: 6 * 1024,
-        reserve_bytes: 1024,
-        ..Options::new(DIR, "sim.example/log")
-    }
+    Options { segment_bytes: 6 * 1024, reserve_bytes: 1024, ..Options::new(DIR, "sim.example/log") }
 }
 
 /// A disk with the history it must have.
@@ -42,13 +38,7 @@ struct Case {
 impl Case {
     fn new(seed: u64) -> Self {
         let (sim, random) = (Sim::new(), Random::new(seed + 1));
-        Self {
-            sim,
-            random,
-            durable: Vec::new(),
-            in_flight: Vec::new(),
-            made: 0,
-        }
+        Self { sim, random, durable: Vec::new(), in_flight: Vec::new(), made: 0 }
     }
 
     /// Opens the journal; `None` if the world ends meanwhile. Damage is a failure of the test.
@@ -66,12 +56,7 @@ impl Case {
             Err(error) => panic!("a crash was taken for damage: {error}"),
         };
         let whole = [self.durable.as_slice(), &self.in_flight].concat();
-        assert!(
-            replayed == self.durable || replayed == whole,
-            "{} of {}",
-            replayed.len(),
-            self.durable.len()
-        );
+        assert!(replayed == self.durable || replayed == whole, "{} of {}", replayed.len(), self.durable.len());
         self.durable = replayed;
         self.in_flight.clear();
         Some((log, recovery))
@@ -222,10 +207,7 @@ fn after_a_failed_flush_nothing_is_acknowledged_or_flushed_again() {
     let flush = sim.world().operations + 2;
     sim.world().fault = Some((flush, Fault::Error(ErrorKind::Other)));
     let error = journal.append(b"two".to_vec()).wait().unwrap_err();
-    assert!(
-        matches!(&error, AppendError::Stopped(reason) if reason.starts_with("cannot flush a batch")),
-        "{error}"
-    );
+    assert!(matches!(&error, AppendError::Stopped(reason) if reason.starts_with("cannot flush a batch")), "{error}");
     let syncs = sim.world().segment_syncs;
     assert_eq!(journal.append(b"three".to_vec()).wait(), Err(error.clone()));
     assert_eq!(journal.append_many(vec![b"four".to_vec()]).wait(), Err(error));
@@ -255,10 +237,7 @@ fn a_flipped_bit_is_never_taken_for_a_crash_once_the_mark_covers_it() {
         case.sim.flip(&path, usize::try_from(random.below(2048)).unwrap());
         let key = SigningKey::from_seed(&[3; 32]);
         let opened = open_log(Arc::new(case.sim.clone()), &options(), &key, false, &mut |_, _| {});
-        assert!(matches!(
-            opened,
-            Err(OpenError::Damaged { .. } | OpenError::RolledBack { .. })
-        ));
+        assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::RolledBack { .. })));
     }
 }
 
@@ -272,10 +251,7 @@ fn anything_in_a_segment_is_read_without_a_panic() {
         drop(log);
         let path = segment_path(Path::new(DIR), 1);
         let file = case.sim.open(&path, true).unwrap();
-        let (start, length) = (
-            random.below(4096),
-            1 + random.below(if round % 2 == 0 { 4 } else { 2048 }),
-        );
+        let (start, length) = (random.below(4096), 1 + random.below(if round % 2 == 0 { 4 } else { 2048 }));
         let garbage: Vec<u8> = (0..length).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
         file.write_at(&garbage, start).unwrap();
         let mut reader = Reader::open_with(Box::new(case.sim.clone()), Path::new(DIR), 0).unwrap();

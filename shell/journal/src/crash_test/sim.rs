@@ -127,11 +127,7 @@ impl Sim {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.world()
-            .names
-            .keys()
-            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-            .collect()
+        self.world().names.keys().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
     }
 
     /// Changes a byte of a file behind everyone's back.
@@ -177,9 +173,7 @@ impl World {
         }
         inode.cached[offset..offset + bytes.len()].copy_from_slice(bytes);
         if !bytes.is_empty() {
-            inode
-                .dirty
-                .extend(offset / SECTOR..=(offset + bytes.len() - 1) / SECTOR);
+            inode.dirty.extend(offset / SECTOR..=(offset + bytes.len() - 1) / SECTOR);
         }
     }
 
@@ -226,11 +220,7 @@ impl Files for Sim {
     fn open(&self, path: &Path, _: bool) -> io::Result<Box<dyn Handle>> {
         let inode = self.world().find(path)?;
         let segment = path.extension().is_some_and(|extension| extension == "segment");
-        Ok(Box::new(SimFile {
-            sim: self.clone(),
-            inode,
-            segment,
-        }))
+        Ok(Box::new(SimFile { sim: self.clone(), inode, segment }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
@@ -240,11 +230,7 @@ impl Files for Sim {
         world.inodes.push(Inode::default());
         world.names.insert(path.to_owned(), inode);
         world.renamed();
-        Ok(Box::new(SimFile {
-            sim: self.clone(),
-            inode,
-            segment: false,
-        }))
+        Ok(Box::new(SimFile { sim: self.clone(), inode, segment: false }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -267,10 +253,7 @@ impl Files for Sim {
     }
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
-        self.world().find(path).map(|inode| Identity {
-            device: 1,
-            inode: inode as u64,
-        })
+        self.world().find(path).map(|inode| Identity { device: 1, inode: inode as u64 })
     }
 
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Any + Send>> {
@@ -301,11 +284,7 @@ impl Handle for SimFile {
         }
         world.space -= growth;
         if let Err(error) = world.operation() {
-            let done = if world.dead && world.operations.is_multiple_of(2) {
-                bytes.len()
-            } else {
-                bytes.len() / 2
-            };
+            let done = if world.dead && world.operations.is_multiple_of(2) { bytes.len() } else { bytes.len() / 2 };
             world.write(self.inode, &bytes[..done], offset);
             return Err(error);
         }
@@ -338,9 +317,6 @@ impl Handle for SimFile {
     }
 
     fn identity(&self) -> io::Result<Identity> {
-        Ok(Identity {
-            device: 1,
-            inode: self.inode as u64,
-        })
+        Ok(Identity { device: 1, inode: self.inode as u64 })
     }
 }

@@ -52,9 +52,7 @@ fn verifying_beside_a_busy_writer_finds_nothing() {
 fn another_key_is_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     write(&open(dir.path()).unwrap().0, 0..2);
-    let other = remit_journal::SigningKey::from_seed(&[1; 32])
-        .verifier_key("test.example/log")
-        .unwrap();
+    let other = remit_journal::SigningKey::from_seed(&[1; 32]).verifier_key("test.example/log").unwrap();
     let report = verify(dir.path(), &other, |_, _| {}, |_, _| {}).unwrap();
     assert!(whats(&report).contains(&"the checkpoint's signature does not verify"));
     assert!(verify(dir.path(), "nonsense", |_, _| {}, |_, _| {}).is_err());
@@ -67,20 +65,12 @@ fn a_cut_log_is_a_finding() {
     write(&journal, 0..9);
     let saved = journal.checkpoint().note;
     journal.close();
-    assert_eq!(
-        verify_against(dir.path(), &vkey(), std::slice::from_ref(&saved), |_, _| {}, |_, _| {})
-            .unwrap()
-            .findings,
-        vec![]
-    );
+    assert_eq!(verify_against(dir.path(), &vkey(), std::slice::from_ref(&saved), |_, _| {}, |_, _| {}).unwrap().findings, vec![]);
     change(&segments(dir.path())[0], |bytes| {
         let last = find(bytes, &entry(8)) - 24;
         bytes[last..].fill(0);
     });
-    assert_eq!(
-        whats(&check(dir.path())),
-        ["9 entries were durable, but 8 can be followed"]
-    );
+    assert_eq!(whats(&check(dir.path())), ["9 entries were durable, but 8 can be followed"]);
     // Who also forges the mark is betrayed by a checkpoint kept elsewhere.
     std::fs::remove_file(dir.path().join("durable")).unwrap();
     assert_eq!(check(dir.path()).findings, vec![]);
@@ -108,10 +98,7 @@ fn a_rewritten_history_is_a_finding_even_with_the_key() {
 fn swapped_entries_are_a_finding_even_with_good_checksums() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path()).unwrap();
-    journal
-        .append_many(vec![b"first entry of all".to_vec(), b"other entry of all".to_vec()])
-        .wait()
-        .unwrap();
+    journal.append_many(vec![b"first entry of all".to_vec(), b"other entry of all".to_vec()]).wait().unwrap();
     journal.close();
     change(&segments(dir.path())[0], |bytes| {
         let (one, two) = (find(bytes, b"first entry"), find(bytes, b"other entry"));
@@ -123,10 +110,7 @@ fn swapped_entries_are_a_finding_even_with_good_checksums() {
             bytes[frame.start..frame.start + 4].copy_from_slice(&crc);
         }
     });
-    assert_eq!(
-        whats(&check(dir.path())),
-        ["the checkpoint's root is not the root of the entries"]
-    );
+    assert_eq!(whats(&check(dir.path())), ["the checkpoint's root is not the root of the entries"]);
     assert!(open(dir.path()).is_err());
 }
 
@@ -140,10 +124,7 @@ fn receipts_verify_against_the_signed_root() {
         let proof = inclusion_proof(dir.path(), index, 75).unwrap();
         verify_inclusion(&leaf_hash(&entry(index)), index, 75, &proof, &checkpoint.root).unwrap();
     }
-    assert!(matches!(
-        inclusion_proof(dir.path(), 0, 76),
-        Err(ProofError::Size { size: 76, found: 75 })
-    ));
+    assert!(matches!(inclusion_proof(dir.path(), 0, 76), Err(ProofError::Size { size: 76, found: 75 })));
     assert!(matches!(inclusion_proof(dir.path(), 75, 75), Err(ProofError::Proof(_))));
     assert_eq!(inclusion_proof(dir.path(), 0, 1).unwrap(), vec![]);
 }

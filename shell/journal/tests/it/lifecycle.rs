@@ -14,10 +14,7 @@ fn entries_survive_reopening_and_rotation() {
     for round in 1..=4 {
         let (journal, recovery, replayed) = open(dir.path()).unwrap();
         assert_eq!(replayed, (0..written).map(entry).collect::<Vec<_>>());
-        assert_eq!(
-            (recovery.entries, recovery.torn_bytes, recovery.stopped),
-            (written, 0, None)
-        );
+        assert_eq!((recovery.entries, recovery.torn_bytes, recovery.stopped), (written, 0, None));
         assert_eq!(journal.verifier_key(), vkey());
         write(&journal, written..written + 60);
         written += 60;
@@ -32,21 +29,14 @@ fn a_new_log_begins_with_a_signed_empty_tree() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path()).unwrap();
     assert_eq!(journal.checkpoint().size, 0);
-    assert!(
-        journal
-            .checkpoint()
-            .note
-            .starts_with("test.example/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n")
-    );
+    assert!(journal.checkpoint().note.starts_with("test.example/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n"));
 }
 
 #[test]
 fn entries_of_one_call_are_contiguous() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path()).unwrap();
-    let calls: Vec<_> = (0..50)
-        .map(|call| journal.append_many((0..3).map(|at| entry(call * 3 + at)).collect()))
-        .collect();
+    let calls: Vec<_> = (0..50).map(|call| journal.append_many((0..3).map(|at| entry(call * 3 + at)).collect())).collect();
     let firsts: Vec<u64> = calls.into_iter().map(|call| call.wait().unwrap().index).collect();
     assert_eq!(firsts, (0..50).map(|call| call * 3).collect::<Vec<_>>());
     journal.close();
@@ -57,26 +47,13 @@ fn entries_of_one_call_are_contiguous() {
 #[test]
 fn what_is_too_much_is_refused_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
-        segment_bytes: 1 << 20,
-        queue_max: 4,
-        ..options(dir.path())
-    };
+    let options = Options { segment_bytes: 1 << 20, queue_max: 4, ..options(dir.path()) };
     let (journal, _) = Journal::open(options, key(), |_, _| {}).unwrap();
-    let too_large = AppendError::TooLarge {
-        bytes: ENTRY_BYTES_MAX + 1,
-        max: ENTRY_BYTES_MAX,
-    };
+    let too_large = AppendError::TooLarge { bytes: ENTRY_BYTES_MAX + 1, max: ENTRY_BYTES_MAX };
     assert_eq!(journal.append(vec![0; ENTRY_BYTES_MAX + 1]).wait(), Err(too_large));
-    assert_eq!(
-        journal.append_many(vec![entry(0); 5]).wait(),
-        Err(AppendError::QueueFull)
-    );
+    assert_eq!(journal.append_many(vec![entry(0); 5]).wait(), Err(AppendError::QueueFull));
     assert_eq!(journal.append_many(Vec::new()).wait(), Err(AppendError::Empty));
-    assert!(matches!(
-        journal.append_many(vec![vec![0; 60_000]; 20]).wait(),
-        Err(AppendError::TooLarge { .. })
-    ));
+    assert!(matches!(journal.append_many(vec![vec![0; 60_000]; 20]).wait(), Err(AppendError::TooLarge { .. })));
     assert_eq!(journal.append(vec![0; ENTRY_BYTES_MAX]).wait().unwrap().index, 0);
     assert_eq!(journal.append(Vec::new()).wait().unwrap().index, 1);
     let clone = journal.clone();
@@ -101,17 +78,10 @@ fn many_producers_get_each_index_once() {
     let mut indexes: Vec<u64> = std::thread::scope(|scope| {
         let producers: Vec<_> = (0..16)
             .map(|_| {
-                scope.spawn(|| {
-                    (0..50)
-                        .map(|number| journal.append(entry(number)).wait().unwrap().index)
-                        .collect::<Vec<_>>()
-                })
+                scope.spawn(|| (0..50).map(|number| journal.append(entry(number)).wait().unwrap().index).collect::<Vec<_>>())
             })
             .collect();
-        producers
-            .into_iter()
-            .flat_map(|producer| producer.join().unwrap())
-            .collect()
+        producers.into_iter().flat_map(|producer| producer.join().unwrap()).collect()
     });
     indexes.sort_unstable();
     assert_eq!(indexes, (0..800).collect::<Vec<_>>());
@@ -132,23 +102,9 @@ fn another_key_or_origin_is_refused() {
     write(&open(dir.path()).unwrap().0, 0..3);
     let other = Journal::open(options(dir.path()), SigningKey::generate().unwrap(), |_, _| {});
     assert!(matches!(other, Err(OpenError::WrongKey { .. })));
-    let other = Journal::open(
-        Options {
-            origin: "other".to_owned(),
-            ..options(dir.path())
-        },
-        key(),
-        |_, _| {},
-    );
+    let other = Journal::open(Options { origin: "other".to_owned(), ..options(dir.path()) }, key(), |_, _| {});
     assert!(matches!(other, Err(OpenError::WrongKey { .. })));
-    let bad = Journal::open(
-        Options {
-            origin: "a b".to_owned(),
-            ..options(dir.path())
-        },
-        key(),
-        |_, _| {},
-    );
+    let bad = Journal::open(Options { origin: "a b".to_owned(), ..options(dir.path()) }, key(), |_, _| {});
     assert!(matches!(bad, Err(OpenError::Origin(_))));
     assert_eq!(format!("{:?}", key()), "SigningKey(redacted)");
 }
@@ -191,10 +147,7 @@ fn a_damaged_middle_is_refused_and_left_alone() {
         std::fs::write(path, before).unwrap();
     }
     std::fs::remove_file(&paths[1]).unwrap();
-    assert!(matches!(
-        open(dir.path()),
-        Err(OpenError::Damaged { generation: 2, .. })
-    ));
+    assert!(matches!(open(dir.path()), Err(OpenError::Damaged { generation: 2, .. })));
 }
 
 #[test]
@@ -206,10 +159,7 @@ fn a_log_that_was_cut_is_refused() {
         let last = find(bytes, &entry(8)) - 24;
         bytes[last..].fill(0);
     });
-    assert!(matches!(
-        open(dir.path()),
-        Err(OpenError::RolledBack { durable: 9, found: 8 })
-    ));
+    assert!(matches!(open(dir.path()), Err(OpenError::RolledBack { durable: 9, found: 8 })));
 }
 
 #[test]

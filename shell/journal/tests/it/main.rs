@@ -1,10 +1,6 @@
 //! The journal through its public face, on real files.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail as its assertions do"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod audit;
 mod kill;
@@ -26,11 +22,7 @@ fn vkey() -> String {
 
 /// Small segments, so that a test rotates.
 fn options(dir: &Path) -> Options {
-    Options {
-        segment_bytes: 16 * 1024,
-        reserve_bytes: 4096,
-        ..Options::new(dir, "test.example/log")
-    }
+    Options { segment_bytes: 16 * 1024, reserve_bytes: 4096, ..Options::new(dir, "test.example/log") }
 }
 
 /// Opens the journal and gives what was replayed.
@@ -44,11 +36,7 @@ fn open(dir: &Path) -> Result<(Journal, Recovery, Vec<Vec<u8>>), OpenError> {
 }
 
 fn entry(number: u64) -> Vec<u8> {
-    format!(
-        "{{\"entry\":{number},\"text\":\"{}\"}}",
-        "x".repeat(usize::try_from(number % 300).unwrap())
-    )
-    .into_bytes()
+    format!("{{\"entry\":{number},\"text\":\"{}\"}}", "x".repeat(usize::try_from(number % 300).unwrap())).into_bytes()
 }
 
 /// Writes the entries of `numbers`, one batch each.
@@ -61,10 +49,7 @@ fn write(journal: &Journal, numbers: std::ops::Range<u64>) {
 
 /// The segments of a closed journal that are in use, in order.
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
     paths.retain(|path| std::fs::read(path).unwrap().iter().any(|byte| *byte != 0));
     paths.sort();

@@ -1,0 +1,64 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+
+use std::process::{Command, Stdio};
+
+use crate::{Outcome, conformance, say, succeeds};
+
+/// The options, as the usage shows them.
+pub(crate) const OPTIONS: &str = "[--no-conformance]";
+
+/// What the tests need of the system: a program and the Debian package that brings it.
+const NEEDED: [(&str, &str); 4] = [("cc", "gcc"), ("node", "nodejs"), ("npm", "npm"), ("openssl", "openssl")];
+
+/// Installs what is missing and runs every test of the workspace, then the conformance suite through Remit.
+pub(crate) fn run(options: &[String]) -> Outcome {
+    install()?;
+    let tested = succeeds("cargo", &["test", "--workspace", "--no-fail-fast"])?;
+    if options.iter().any(|option| option == "--no-conformance") {
+        return Ok(tested);
+    }
+    say("\nThe MCP conformance suite, through Remit in front of the fixture:");
+    // The suite asks for answers, not for speed: the binaries that the tests were built for will do.
+    let conforms = conformance::run(&["--only", "through", "--debug"].map(str::to_owned))?;
+    Ok(tested && conforms)
+}
+
+/// Format, lints, the rules of the tree, and the tests.
+pub(crate) fn ci(_options: &[String]) -> Outcome {
+    let mut well = true;
+    for arguments in
+        [&["fmt", "--all", "--check"][..], &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"][..]]
+    {
+        say(&format!("cargo {}", arguments.join(" ")));
+        well &= succeeds("cargo", arguments)?;
+    }
+    say("cargo xtask tidy");
+    well &= crate::tidy::run(&[])?;
+    say("cargo xtask test");
+    Ok(run(&[])? && well)
+}
+
+/// Installs the system's packages that the tests need, where something is missing and the system is Debian's kind.
+fn install() -> Result<(), Box<dyn std::error::Error>> {
+    let missing: Vec<&str> = NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    let venv =
+        Command::new("python3").args(["-c", "import venv, ensurepip"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let mut packages = missing;
+    if !venv.is_ok_and(|status| status.success()) {
+        packages.extend(["python3", "python3-venv"]);
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    say(&format!("installing {}", packages.join(", ")));
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(packages.iter().copied());
+    if !(succeeds("apt-get", &["update"])? && succeeds("apt-get", &arguments)?) {
+        return Err(format!("the tests need {}: install them and run this again", packages.join(", ")).into());
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}

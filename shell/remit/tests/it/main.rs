@@ -1,0 +1,24 @@
+//! The whole of Remit as its users meet it: the binary, real sockets, servers of every era and temper, real clients.
+//!
+//! [`gateway`] starts Remit, [`client`] speaks to it, [`upstream`] and [`child`] are the servers behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::print_stderr,
+    reason = "a test that can't go on fails"
+)]
+
+mod child;
+mod client;
+mod gateway;
+mod upstream;
+
+mod bridging;
+mod faults;
+mod hostile;
+mod operations;
+mod real;
+mod smuggling;
