@@ -17,16 +17,14 @@ async def main(mode: str, url: str, token: str, tool: str, arguments: str) -> No
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             said = {"tools": [tool.name for tool in (await client.list_tools()).tools]}
             said["call"] = (await client.call_tool(tool, json.loads(arguments))).model_dump(mode="json")
-            offers = client.server_capabilities
-            if offers.resources:
-                resources = (await client.list_resources()).resources
-                if resources:
-                    said["resource"] = (await client.read_resource(str(resources[0].uri))).model_dump(mode="json")
-            if offers.prompts:
-                prompts = (await client.list_prompts()).prompts
-                plain = [p for p in prompts if not any(a.required for a in p.arguments or [])]
-                if plain:
-                    said["prompt"] = (await client.get_prompt(plain[0].name)).model_dump(mode="json")
+            # A client that pins its revision never asks what the server offers, so neither do we: an empty list says enough.
+            resources = (await client.list_resources()).resources
+            if resources:
+                said["resource"] = (await client.read_resource(str(resources[0].uri))).model_dump(mode="json")
+            prompts = (await client.list_prompts()).prompts
+            plain = [prompt for prompt in prompts if not any(a.required for a in prompt.arguments or [])]
+            if plain:
+                said["prompt"] = (await client.get_prompt(plain[0].name)).model_dump(mode="json")
     print(json.dumps(said))
 
 

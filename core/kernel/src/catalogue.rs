@@ -187,10 +187,10 @@ impl Catalogue {
             finding("*", format!("the server lists {} tools; only the first {TOOLS_MAX} are looked at", live.tools.len()));
         }
         for pinned in self.pins.iter().filter(|(pin, _)| pin.server == key) {
-            if !tools.iter().any(|tool| tool.definition.name == pinned.0.tool) {
-                if let Ok(definition) = ToolDefinition::read(&pinned.1.definition) {
-                    tools.push(Pinned { definition, state: PinState::Gone });
-                }
+            if !tools.iter().any(|tool| tool.definition.name == pinned.0.tool)
+                && let Ok(definition) = ToolDefinition::read(&pinned.1.definition)
+            {
+                tools.push(Pinned { definition, state: PinState::Gone });
             }
         }
         (tools, findings)

@@ -60,10 +60,11 @@ impl Message {
             return Err(MessageError::Shape("`jsonrpc` must be \"2.0\""));
         }
         let id = get("id");
-        if let Some(span) = &id {
-            if !matches!(body.get(span.start), Some(b'"' | b'-' | b'0'..=b'9')) && get("error").is_none() {
-                return Err(MessageError::Shape("`id` must be a string or a number"));
-            }
+        if let Some(span) = &id
+            && !matches!(body.get(span.start), Some(b'"' | b'-' | b'0'..=b'9'))
+            && get("error").is_none()
+        {
+            return Err(MessageError::Shape("`id` must be a string or a number"));
         }
         let method = match get("method") {
             Some(span) => Some(text(&span).ok_or(MessageError::Shape("`method` must be a string"))?.into_owned()),
@@ -82,12 +83,11 @@ impl Message {
             Kind::Response => result,
             Kind::Error => error,
         };
-        if matches!(kind, Kind::Request | Kind::Notification) {
-            if let Some(span) = &params {
-                if body.get(span.start) != Some(&b'{') {
-                    return Err(MessageError::Shape("`params` must be an object"));
-                }
-            }
+        if matches!(kind, Kind::Request | Kind::Notification)
+            && let Some(span) = &params
+            && body.get(span.start) != Some(&b'{')
+        {
+            return Err(MessageError::Shape("`params` must be an object"));
         }
         Ok(Self { body, spans, kind, id, method, params })
     }

@@ -49,17 +49,16 @@ async fn pass(request: Request<Incoming>, idle: &Idle, address: &str) -> Respons
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return failed() };
     let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut sender = match pooled {
-        Some(sender) => sender,
-        None => {
-            let Ok(stream) = TcpStream::connect(address).await else { return failed() };
-            let _ = stream.set_nodelay(true);
-            let Ok((sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
-                return failed();
-            };
-            tokio::spawn(connection);
-            sender
-        }
+    let mut sender = if let Some(sender) = pooled {
+        sender
+    } else {
+        let Ok(stream) = TcpStream::connect(address).await else { return failed() };
+        let _ = stream.set_nodelay(true);
+        let Ok((sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
+            return failed();
+        };
+        tokio::spawn(connection);
+        sender
     };
     if sender.ready().await.is_err() {
         return failed();

@@ -36,7 +36,7 @@ pub trait Plane: Send + Sync {
     /// Accepts what a server shows now: `{server, tool?}` in, the tools out.
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Reads the configuration again.
-    fn reload<'a>(&'a self) -> Boxed<'a, Result<Value, Value>>;
+    fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
 }
 
 /// The interface.

@@ -19,12 +19,12 @@ enum Place {
 
 /// Whether a server that is registered for `network` may be reached at `address`.
 pub fn permits(network: Network, address: IpAddr) -> bool {
-    match (network, place(address)) {
+    matches!(
+        (network, place(address)),
         (Network::Public, Place::Global)
-        | (Network::Private, Place::Global | Place::Private)
-        | (Network::Loopback, Place::Loopback) => true,
-        _ => false,
-    }
+            | (Network::Private, Place::Global | Place::Private)
+            | (Network::Loopback, Place::Loopback)
+    )
 }
 
 fn place(address: IpAddr) -> Place {

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use remit_kernel::{Arguments, Call, Decision, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
+use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
 use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
 
 use crate::Inner;
 use crate::body::Body;
-use crate::call::{json_status, read, unavailable};
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
+use crate::reply::{json_status, read, unavailable};
 
 /// What a caller may say.
 #[derive(Debug, serde::Deserialize)]
@@ -101,10 +101,10 @@ async fn decided(
         Fact::Known(Identity::Authenticated(principal)) => Some(principal.agent.as_str().to_owned()),
         _ => None,
     };
-    if let (Some(said), Some(agent)) = (&question.agent_id, &agent) {
-        if said != agent {
-            facts.identity = Fact::Known(Identity::Rejected("`agent_id` is not the agent that the token names".to_owned()));
-        }
+    if let (Some(said), Some(agent)) = (&question.agent_id, &agent)
+        && said != agent
+    {
+        facts.identity = Fact::Known(Identity::Rejected("`agent_id` is not the agent that the token names".to_owned()));
     }
     let place = agent.as_ref().and_then(|agent| {
         let (fact, place) = gateway.quotas.take(&space, agent, &question.tool_id, at_ms);
@@ -121,24 +121,16 @@ async fn decided(
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
     let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
     let entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version);
-    let stranger = agent.is_none();
-    let recorded = match stranger {
-        true => gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await,
-        false => gateway.recorder.decision(&decision_id, &trace, at_ms, entry).await.map(Some),
+    let recorded = if agent.is_none() {
+        gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await
+    } else {
+        gateway.recorder.decision(&decision_id, &trace, at_ms, entry).await.map(Some)
     };
     let index = match recorded {
         Ok(index) => index,
         Err(error) => return unavailable("null", &error.to_string()),
     };
-    let names = Names {
-        agent: agent.as_deref().and_then(|agent| AgentId::new(agent).ok()),
-        space: space.as_str().into(),
-        tool: clip(&question.tool_id).into(),
-        server: decision.server.as_ref().map(|server| server.name.clone()),
-        method: "authorize".into(),
-        protocol: "",
-        session: None,
-    };
+    let names = names(agent.as_deref(), &space, question, &decision);
     let fields = shared(&decision, &decision_id, index);
     match decision.verdict {
         Verdict::Allow(permit) => {
@@ -151,27 +143,44 @@ async fn decided(
         }
         Verdict::Deny(denial) => {
             gateway.recorder.refused(&names, &trace, started, denial.reason.as_str());
-            let (status, detail) = match denial.reason {
-                Reason::Unauthenticated if mismatched => (StatusCode::FORBIDDEN, Reason::UnknownAgent.sentence()),
-                Reason::Unauthenticated | Reason::Audience => (StatusCode::UNAUTHORIZED, denial.reason.sentence()),
-                Reason::CouldNotDecide => (StatusCode::SERVICE_UNAVAILABLE, denial.reason.sentence()),
-                // The seed knows one word for both.
-                Reason::ToolNotListed => (StatusCode::FORBIDDEN, Reason::ToolNotPermitted.sentence()),
-                reason => (StatusCode::FORBIDDEN, reason.sentence()),
-            };
-            let body = format!(
-                "{{\"approved\":false,\"detail\":{},\"reason\":{},\"statement\":{},{fields}}}",
-                quote(detail),
-                quote(denial.reason.as_str()),
-                quote(&denial.statement)
-            );
-            let mut response = json_status(status, body);
-            if status == StatusCode::UNAUTHORIZED {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-            }
-            response
+            refused(&denial, mismatched, &fields)
         }
     }
+}
+
+fn names(agent: Option<&str>, space: &str, question: &Question<'_>, decision: &Decision) -> Names {
+    Names {
+        agent: agent.and_then(|agent| AgentId::new(agent).ok()),
+        space: space.into(),
+        tool: clip(&question.tool_id).into(),
+        server: decision.server.as_ref().map(|server| server.name.clone()),
+        method: "authorize".into(),
+        protocol: "",
+        session: None,
+    }
+}
+
+/// The answer to a question that is denied; `fields` is what every answer carries.
+fn refused(denial: &Denial, mismatched: bool, fields: &str) -> Response<Body> {
+    let (status, detail) = match denial.reason {
+        Reason::Unauthenticated if mismatched => (StatusCode::FORBIDDEN, Reason::UnknownAgent.sentence()),
+        Reason::Unauthenticated | Reason::Audience => (StatusCode::UNAUTHORIZED, denial.reason.sentence()),
+        Reason::CouldNotDecide => (StatusCode::SERVICE_UNAVAILABLE, denial.reason.sentence()),
+        // The seed knows one word for both.
+        Reason::ToolNotListed => (StatusCode::FORBIDDEN, Reason::ToolNotPermitted.sentence()),
+        reason => (StatusCode::FORBIDDEN, reason.sentence()),
+    };
+    let body = format!(
+        "{{\"approved\":false,\"detail\":{},\"reason\":{},\"statement\":{},{fields}}}",
+        quote(detail),
+        quote(denial.reason.as_str()),
+        quote(&denial.statement)
+    );
+    let mut response = json_status(status, body);
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+    }
+    response
 }
 
 fn entry<'a>(

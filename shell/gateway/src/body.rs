@@ -281,7 +281,7 @@ mod tests {
     async fn nobody_listening_never_blocks_and_never_grows() {
         let log = EventLog::new(Some("s".into()));
         for _ in 0..100 {
-            log.send(None, &[b'x'; 100_000]).await;
+            log.send(None, &vec![b'x'; 100_000]).await;
         }
         assert!(log.lock().kept_bytes <= UNSENT_BYTES_MAX + 200_000);
     }
@@ -292,7 +292,7 @@ mod tests {
         let body = Body::Events(log.follow(None));
         let flood = async {
             for _ in 0..100 {
-                log.send(None, &[b'x'; 100_000]).await;
+                log.send(None, &vec![b'x'; 100_000]).await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_millis(50), flood).await;

@@ -12,22 +12,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use remit_kernel::verdict::{Layer, LayerLine};
+use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
-    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Principal, QuotaUse, Reason, SpaceView, Target, Verdict, decide,
-    enter,
+    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Permit, Principal, QuotaUse, Reason, SpaceView, Target, Verdict,
+    decide, enter,
 };
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version, header};
 
-use crate::body::{Body, EventLog};
+use crate::body::Body;
+use crate::detach::detached;
+use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
 use crate::relay::{Held, Relay};
+use crate::reply::{answer_rpc, denial_error, empty, events, json_status, last_message, read, refusal, unavailable, unreadable};
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
 use crate::{Inner, State, list, listen};
@@ -97,10 +99,6 @@ impl Caller {
             Client::Legacy(session) => &session.capabilities,
             Client::Modern(modern) => &modern.capabilities,
         }
-    }
-
-    pub(crate) fn now_secs(&self) -> u64 {
-        crate::clock::now_ms() / 1000
     }
 }
 
@@ -597,10 +595,10 @@ impl Arrival {
         // Decide.
         let call = Call { space: &self.space_id, target: asked.target(&message), risk_requested: None, explain: false };
         let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
-        if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows()) {
-            if let Err(error) = self.checked_params(tool, &message) {
-                return answer_rpc(era, &id, &error);
-            }
+        if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows())
+            && let Err(error) = self.checked_params(tool, &message)
+        {
+            return answer_rpc(era, &id, &error);
         }
         // Record.
         let names = caller_names(&caller, &asked, &decision, message.method());
@@ -618,40 +616,8 @@ impl Arrival {
                 self.challenge(denial.reason, &scopes, refused)
             }
             Verdict::Allow(permit) => {
-                let dispatch = permit.redeem();
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started);
-                let Some(upstream) = caller.state.upstreams.get(&dispatch.server).cloned() else {
-                    let error = RpcError::new(ErrorCode::Internal, format!("server `{}` is not there", dispatch.server.name));
-                    return match pending.finish("unreachable", None).await {
-                        Ok(()) => answer_rpc(era, &id, &error),
-                        Err(error) => unavailable(&id, &error.to_string()),
-                    };
-                };
-                let session = match &caller.client {
-                    Client::Legacy(session) => Some(Arc::clone(session)),
-                    Client::Modern(_) => None,
-                };
-                if matches!(message.method(), "resources/subscribe" | "resources/unsubscribe") {
-                    return Box::pin(listen::client_subscribes(caller, message, pending, upstream)).await;
-                }
-                let cancel = match &session {
-                    None => None,
-                    Some(session) => match session.call(&id) {
-                        Some(cancel) => Some(cancel),
-                        None => {
-                            let _ = pending.finish("error", None).await;
-                            return answer_rpc(
-                                era,
-                                &id,
-                                &RpcError::new(ErrorCode::InvalidRequest, "a request with this id is under way in the session"),
-                            );
-                        }
-                    },
-                };
-                let relay =
-                    Relay { caller, message, dispatch, pending, held: Held { quota: place, slot: None }, cancel, upstream };
-                // A session outlives its connections, and so do its calls.
-                if session.is_some() { crate::detach::detached(relay.run()).await } else { Box::pin(relay.run()).await }
+                enforce(caller, message, permit, pending, place).await
             }
         }
     }
@@ -709,6 +675,35 @@ impl Arrival {
         };
         caller.gateway.recorder.decision(decision_id, trace, at_ms, entry).await
     }
+}
+
+/// Sends a permitted call to its server.
+async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pending, place: Option<Place>) -> Response<Body> {
+    let (era, id) = (caller.era(), message.id().unwrap_or("null").to_owned());
+    let dispatch = permit.redeem();
+    let Some(upstream) = caller.state.upstreams.get(&dispatch.server).cloned() else {
+        let error = RpcError::new(ErrorCode::Internal, format!("server `{}` is not there", dispatch.server.name));
+        return match pending.finish("unreachable", None).await {
+            Ok(()) => answer_rpc(era, &id, &error),
+            Err(error) => unavailable(&id, &error.to_string()),
+        };
+    };
+    if matches!(message.method(), "resources/subscribe" | "resources/unsubscribe") {
+        return Box::pin(listen::client_subscribes(caller, message, pending, upstream)).await;
+    }
+    let held = Held { quota: place, slot: None };
+    let Client::Legacy(session) = caller.client.clone() else {
+        return Box::pin(Relay { caller, message, dispatch, pending, held, cancel: None, upstream }.run()).await;
+    };
+    let Some(cancel) = session.call(&id) else {
+        let error = RpcError::new(ErrorCode::InvalidRequest, "a request with this id is under way in the session");
+        return match pending.finish("error", None).await {
+            Ok(()) => answer_rpc(era, &id, &error),
+            Err(error) => unavailable(&id, &error.to_string()),
+        };
+    };
+    // A session outlives its connections, and so do its calls.
+    detached(Relay { caller, message, dispatch, pending, held, cancel: Some(cancel), upstream }.run()).await
 }
 
 /// What a request with a target asks for.
@@ -844,130 +839,4 @@ fn caller_names(caller: &Caller, asked: &Asked, decision: &Decision, method: &st
             Client::Modern(_) => None,
         },
     }
-}
-
-/// A denial as the error that the caller sees: why, which layer, and the entry that proves it.
-pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &str, index: Option<u64>) -> RpcError {
-    let code = if denial.reason == Reason::ToolNotListed { ErrorCode::InvalidParams } else { ErrorCode::Denied };
-    let layers = serde_json::to_string(layers).unwrap_or_else(|_| "[]".to_owned());
-    let index = index.map(|index| format!(",\"journal_index\":{index}")).unwrap_or_default();
-    let data = format!(
-        "{{\"reason\":{},\"layer\":{},\"decision_id\":{}{index},\"layers\":{layers}}}",
-        quote(denial.reason.as_str()),
-        quote(denial.layer.as_str()),
-        quote(decision_id)
-    );
-    RpcError::new(code, format!("{}: {}", denial.reason.sentence(), denial.statement)).data(data)
-}
-
-/// What a denied caller gets. Broken arguments are for the model to mend, since 2025-11-25 (SEP-1303): a result that says so.
-fn refusal(
-    caller: &Caller,
-    message: &Message,
-    denial: &Denial,
-    layers: &[LayerLine],
-    decision_id: &str,
-    index: u64,
-) -> Response<Body> {
-    let id = message.id().unwrap_or("null");
-    let mut error = denial_error(denial, layers, decision_id, Some(index));
-    if denial.layer == Layer::ArgumentSchema && denial.reason == Reason::ArgumentsInvalid {
-        if caller.version() >= Version::V20251125 {
-            let result_type = if caller.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
-            let data = error.data.unwrap_or_default();
-            let text = quote(&error.message);
-            let result = format!(
-                "{{{result_type}\"isError\":true,\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"_meta\":{{\"remit/denial\":{data}}}}}"
-            );
-            return json_status(StatusCode::OK, remit_mcp::error::result_answer(id, &result));
-        }
-        error.code = ErrorCode::InvalidParams;
-    }
-    if denial.reason == Reason::ToolNotListed && message.method() == "resources/read" {
-        let uri = message.param("uri").unwrap_or("null");
-        error = RpcError::new(
-            if caller.era() == Era::Modern { ErrorCode::InvalidParams } else { ErrorCode::ResourceNotFound },
-            "no such resource",
-        )
-        .data(format!("{{\"uri\":{uri}}}"));
-    }
-    answer_rpc(caller.era(), id, &error)
-}
-
-/// Reads a body within its limits.
-pub(crate) async fn read(body: Incoming, bytes_max: usize, timeout: std::time::Duration) -> Result<Bytes, Response<Body>> {
-    let refused = |status, what: String| json_status(status, RpcError::new(ErrorCode::InvalidRequest, what).answer("null"));
-    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {bytes_max} bytes")))
-        }
-        Ok(Err(_)) => Err(refused(StatusCode::BAD_REQUEST, "the body broke off".to_owned())),
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
-    }
-}
-
-fn unreadable(error: &MessageError) -> Response<Body> {
-    let code = match error {
-        MessageError::Json(_) => ErrorCode::Parse,
-        MessageError::Shape(_) => ErrorCode::InvalidRequest,
-    };
-    json_status(StatusCode::BAD_REQUEST, RpcError::new(code, error.to_string()).answer("null"))
-}
-
-/// Nothing is done that can't be recorded.
-pub(crate) fn unavailable(id: &str, why: &str) -> Response<Body> {
-    json_status(StatusCode::SERVICE_UNAVAILABLE, RpcError::new(ErrorCode::Internal, format!("refused: {why}")).answer(id))
-}
-
-/// An error under the status that its era gives it.
-pub(crate) fn answer_rpc(era: Era, id: &str, error: &RpcError) -> Response<Body> {
-    let status = match (era, error.code) {
-        (_, ErrorCode::Parse | ErrorCode::InvalidRequest) => StatusCode::BAD_REQUEST,
-        (Era::Modern, ErrorCode::MethodNotFound) => StatusCode::NOT_FOUND,
-        (
-            Era::Modern,
-            ErrorCode::InvalidParams
-            | ErrorCode::HeaderMismatch
-            | ErrorCode::MissingClientCapability
-            | ErrorCode::UnsupportedVersion,
-        ) => StatusCode::BAD_REQUEST,
-        _ => StatusCode::OK,
-    };
-    json_status(status, error.answer(id))
-}
-
-/// A JSON body under a status.
-pub(crate) fn json_status(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::Full(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// A stream of events.
-pub(crate) fn events(log: &Arc<EventLog>, last: Option<u64>) -> Response<Body> {
-    let mut response = Response::new(Body::Events(log.follow(last)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// A status alone.
-pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::Full(Bytes::new()));
-    *response.status_mut() = status;
-    response
-}
-
-/// The response in what was answered to a member of a batch: the body, or the last event of the stream.
-async fn last_message(response: Response<Body>) -> Option<Bytes> {
-    let events = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let body = response.into_body().collect().await.ok()?.to_bytes();
-    if !events {
-        return Some(body);
-    }
-    let mut parsed = Vec::new();
-    remit_mcp::sse::Parser::new(body.len() + 1).feed(&body, &mut parsed).ok()?;
-    parsed.into_iter().rev().map(|event| event.data).find(|data| !data.is_empty())
 }

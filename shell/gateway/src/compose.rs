@@ -115,7 +115,7 @@ fn bridged_params(message: &Message, changes: &Changes<'_>, bridge: Bridge<'_>) 
 fn bridged_meta(message: &Message, changes: &Changes<'_>, bridge: Bridge<'_>) -> String {
     let kept = |field: &Field| {
         let key = message.key(field);
-        !key.starts_with(MODERN_META) && !(key == "traceparent" && changes.traceparent.is_some())
+        !key.starts_with(MODERN_META) && (key != "traceparent" || changes.traceparent.is_none())
     };
     let mut fields: Vec<String> = message
         .inner_fields("_meta")
@@ -164,10 +164,10 @@ pub(crate) fn retry(sent: &Message, id: &str, input_responses: &str, request_sta
 /// A response for the client: under the client's id, with what its era demands of a result, and every other byte as it came.
 pub(crate) fn response(message: &Message, id: &str, client: Era, server: Era, cacheable: bool) -> Bytes {
     let mut splice = Splice::new();
-    if message.id() != Some(id) {
-        if let Some(span) = message.id_span() {
-            splice.replace(span, id.as_bytes().to_vec());
-        }
+    if message.id() != Some(id)
+        && let Some(span) = message.id_span()
+    {
+        splice.replace(span, id.as_bytes().to_vec());
     }
     if let (Era::Modern, Era::Legacy, remit_mcp::Kind::Response, Some(span)) =
         (client, server, message.kind(), message.params_span())

@@ -18,7 +18,7 @@ use crate::{Inner, ServerState};
 /// The shortest time between two attempts.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 /// The most pages of one list.
 const PAGES_MAX: usize = 100;
 /// The most entries of one list.

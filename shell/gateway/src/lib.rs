@@ -17,6 +17,7 @@ mod observe;
 mod quota;
 mod record;
 mod relay;
+mod reply;
 mod seal;
 mod session;
 mod tasks;
@@ -58,10 +59,13 @@ pub trait Authenticate: Send + Sync {
 /// A boxed future.
 pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Every pin that is kept, and every server that was ever registered.
+pub type KeptPins = (Vec<(PinKey, Pin)>, Vec<ServerKey>);
+
 /// Keeps accepted tool definitions.
 pub trait Pins: Send + Sync {
     /// Every pin, and every server that was ever registered.
-    fn load(&self) -> Result<(Vec<(PinKey, Pin)>, Vec<ServerKey>), String>;
+    fn load(&self) -> Result<KeptPins, String>;
     /// Keeps pins durably, all or none.
     fn save(&self, pins: &[(PinKey, Pin)]) -> Result<(), String>;
     /// Remembers that a server has been registered: what it offers later is new.
@@ -87,7 +91,7 @@ impl Default for Limits {
             body_bytes_max: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             sessions_max: 10_000,
-            poll: Duration::from_secs(60),
+            poll: Duration::from_mins(1),
         }
     }
 }
@@ -291,14 +295,14 @@ impl Gateway {
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if let Some(status) = self.inner.edge.refuses(request.uri(), request.headers()) {
             let refused = RpcError::new(ErrorCode::InvalidRequest, "this host or origin is not let in");
-            return call::json_status(status, refused.answer("null"));
+            return reply::json_status(status, refused.answer("null"));
         }
         match space_of(request.uri().path()).map(str::to_owned) {
             Some(space) => call::serve(&self.inner, &space, request).await,
             None if request.method() == http::Method::POST && request.uri().path() == "/authorize" => {
                 authorize::authorize(&self.inner, request).await
             }
-            None => call::empty(StatusCode::NOT_FOUND),
+            None => reply::empty(StatusCode::NOT_FOUND),
         }
     }
 
@@ -336,13 +340,7 @@ impl Gateway {
         let settled = async {
             loop {
                 let changed = self.inner.server_changed.notified();
-                let registry = lock(&self.inner.registry);
-                let waiting = registry
-                    .organization
-                    .servers
-                    .keys()
-                    .any(|key| matches!(registry.states.get(key), Some(ServerState::Connecting)));
-                drop(registry);
+                let waiting = self.inner.has_unheard();
                 if !waiting {
                     return;
                 }
@@ -581,6 +579,12 @@ impl Inner {
         all.sort();
         all.dedup();
         all
+    }
+
+    /// Whether some server has neither answered nor failed yet.
+    fn has_unheard(&self) -> bool {
+        let registry = lock(&self.registry);
+        registry.organization.servers.keys().any(|key| matches!(registry.states.get(key), Some(ServerState::Connecting)))
     }
 
     /// Notes how a server stands.

@@ -14,8 +14,9 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError};
 use remit_model::ServerKey;
 
 use crate::body::{Body, EventLog};
-use crate::call::{Caller, Client, answer_rpc, events, json_status};
+use crate::call::{Caller, Client};
 use crate::record::{DecisionEntry, Pending, Trace, clip, fresh_id};
+use crate::reply::{answer_rpc, events, json_status};
 use crate::session::{SUBSCRIPTIONS_MAX, Session, answer_for, lock, may_ask};
 use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError, legacy_request, modern_request};
 use crate::{Inner, State};
@@ -491,7 +492,7 @@ pub(crate) async fn client_subscribes(
     };
     match pending.finish(outcome, None).await {
         Ok(()) => json_status(http::StatusCode::OK, answer),
-        Err(error) => crate::call::unavailable(&id, &error.to_string()),
+        Err(error) => crate::reply::unavailable(&id, &error.to_string()),
     }
 }
 

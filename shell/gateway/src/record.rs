@@ -162,7 +162,7 @@ pub(crate) fn method_name(method: &str) -> Cow<'static, str> {
     }
 }
 
-#[allow(clippy::ref_option, reason = "serde gives a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn as_text<S: serde::Serializer>(server: &Option<&ServerKey>, serializer: S) -> Result<S::Ok, S::Error> {
     match server {
         Some(server) => serializer.collect_str(server),
@@ -194,16 +194,17 @@ impl Trace {
         };
         // The end of a fresh id is random, its start is time.
         let span_id = fallback.get(16..32).unwrap_or_default().to_owned();
-        if let Some(mut parts) = traceparent.map(|text| text.split('-')) {
-            if let (Some(version), Some(trace), Some(parent), Some(flags)) =
+        if let Some(mut parts) = traceparent.map(|text| text.split('-'))
+            && let (Some(version), Some(trace), Some(parent), Some(flags)) =
                 (parts.next(), parts.next(), parts.next(), parts.next())
-            {
-                if version.len() == 2 && version != "ff" && hexadecimal(trace, 32) && hexadecimal(parent, 16) && flags.len() == 2
-                {
-                    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-                    return Self { trace_id: trace.to_owned(), parent_id: Some(parent.to_owned()), span_id, sampled };
-                }
-            }
+            && version.len() == 2
+            && version != "ff"
+            && hexadecimal(trace, 32)
+            && hexadecimal(parent, 16)
+            && flags.len() == 2
+        {
+            let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+            return Self { trace_id: trace.to_owned(), parent_id: Some(parent.to_owned()), span_id, sampled };
         }
         Self { trace_id: fallback.to_owned(), parent_id: None, span_id, sampled: true }
     }

@@ -18,10 +18,11 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError, header};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::{Body, EventLog};
-use crate::call::{Caller, Client, answer_rpc, events, json_status};
+use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
 use crate::quota::Place;
 use crate::record::Pending;
+use crate::reply::{answer_rpc, events, json_status};
 use crate::seal::{Bound, STATE_TTL_SECS, State};
 use crate::session::{Cancel, answer_for, bridged, lock, may_ask};
 use crate::tasks::announced;
@@ -148,7 +149,7 @@ impl Relay {
         let text = self.message.param_str("requestState").ok_or_else(refused)?;
         let what = what(&self.message);
         let bound = Bound { who: &self.caller.who, what: &what };
-        match self.caller.gateway.seal.open(&text, bound, self.caller.now_secs()).map_err(|_| refused())? {
+        match self.caller.gateway.seal.open(&text, bound, now_secs()).map_err(|_| refused())? {
             State::Upstream(state) => Ok(Start::Fresh(Some(quote(&state)))),
             State::Parked(number) => {
                 let parked = self.caller.gateway.parked.take(number).ok_or_else(refused)?;
@@ -464,7 +465,7 @@ impl Relay {
     /// Parks an exchange and asks a client of 2026-07-28 for what the server needs.
     async fn park(self, sent: Sent, incoming: Incoming, request: &Message, log: &Arc<EventLog>) {
         let caller = &self.caller;
-        let now_secs = caller.now_secs();
+        let now_secs = now_secs();
         let key = "input";
         let asked = HashMap::from([(key.to_owned(), request.id().unwrap_or("null").to_owned())]);
         let until_secs = now_secs + STATE_TTL_SECS;
@@ -548,7 +549,7 @@ impl Relay {
         let Some(state) = upstream_state else { return Ok((bytes, outcome)) };
         let what = what(&self.message);
         let bound = Bound { who: &self.caller.who, what: &what };
-        let sealed = self.caller.gateway.seal.seal(State::Upstream(state.into_owned()), bound, self.caller.now_secs());
+        let sealed = self.caller.gateway.seal.seal(State::Upstream(state.into_owned()), bound, now_secs());
         let sealed = sealed.ok_or_else(|| UpstreamError::Protocol("its state could not be sealed".to_owned()))?;
         let answer = Message::parse(bytes, remit_mcp::json::Limits::default())
             .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
@@ -618,6 +619,10 @@ impl Drop for Unanswered {
 
 fn cancellation(id: &str) -> Bytes {
     Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}"))
+}
+
+fn now_secs() -> u64 {
+    crate::clock::now_ms() / 1000
 }
 
 /// What a client's state is bound to: the digest of method, name and arguments.

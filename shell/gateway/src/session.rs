@@ -22,7 +22,7 @@ const STREAMS_MAX: usize = 16;
 /// How many requests of servers a session holds open.
 const ASKS_MAX: usize = 32;
 /// How long a client has to answer a request of a server: a person may have to think.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(600);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_mins(10);
 /// How many resources a session may be subscribed to.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 256;
 
@@ -142,7 +142,7 @@ impl Session {
     pub(crate) fn find_stream(&self, event_id: &str) -> Option<(Arc<EventLog>, u64)> {
         let streams = lock(&self.streams);
         let all = streams.iter().chain(std::iter::once(&self.outbound));
-        all.filter_map(|stream| Some((Arc::clone(stream), stream.number(event_id)?))).next()
+        all.into_iter().find_map(|stream| Some((Arc::clone(stream), stream.number(event_id)?)))
     }
 
     /// Sends the client a request of a server and waits for its answer. The message that comes back is the client's own.

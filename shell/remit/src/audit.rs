@@ -91,7 +91,7 @@ pub(crate) fn log(
     from: u64,
     last: Option<usize>,
     follow: bool,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<(), Failure> {
     let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
     let mut reader = Reader::open(home.journal(), from).map_err(fault)?;
@@ -114,12 +114,14 @@ pub(crate) fn log(
     for (index, value) in kept {
         print(index, &value, printer)?;
     }
-    while follow {
-        let wait = || {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            true
-        };
-        let Some(entry) = reader.follow(wait).map_err(fault)? else { return Ok(()) };
+    if !follow {
+        return Ok(());
+    }
+    let wait = || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        true
+    };
+    while let Some(entry) = reader.follow(wait).map_err(fault)? {
         let value: Value = serde_json::from_slice(&entry.bytes).unwrap_or(Value::Null);
         if filter.shows(&value) {
             print(entry.index, &value, printer)?;
@@ -128,7 +130,7 @@ pub(crate) fn log(
     Ok(())
 }
 
-fn print(index: u64, entry: &Value, printer: &Printer) -> Result<(), Failure> {
+fn print(index: u64, entry: &Value, printer: Printer) -> Result<(), Failure> {
     if printer.json {
         return printer.line(&serde_json::json!({"index": index, "entry": entry}).to_string());
     }
@@ -214,7 +216,7 @@ pub(crate) fn verify(
     let mut open: HashMap<String, Left> = HashMap::new();
     let (mut decisions, mut allowed, mut outcomes) = (0, 0, 0);
     let mut findings = Vec::new();
-    let report = remit_journal::verify_against(&home.journal(), vkey.trim(), &notes, progress, |index, bytes| {
+    let report = remit_journal::verify_against(home.journal(), vkey.trim(), &notes, progress, |index, bytes| {
         let Ok(entry) = serde_json::from_slice::<Value>(bytes) else {
             findings.push(format!("entry {index} is not JSON"));
             return;

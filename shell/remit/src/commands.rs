@@ -153,7 +153,7 @@ pub(crate) fn log(options: Log) -> Result<(), Failure> {
     ];
     let fields = fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let filter = audit::Filter { fields, decision: options.decision };
-    audit::log(&home, &filter, options.from, options.last, options.follow, &Printer::new(options.common.json))
+    audit::log(&home, &filter, options.from, options.last, options.follow, Printer::new(options.common.json))
 }
 
 /// `remit verify`.

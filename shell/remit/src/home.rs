@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_gateway::Pins;
+use remit_gateway::{KeptPins, Pins};
 use remit_journal::SigningKey;
 use remit_kernel::{Pin, PinKey};
 use remit_mcp::canonical::hex;
@@ -227,7 +227,7 @@ impl StoredPins {
 }
 
 impl Pins for StoredPins {
-    fn load(&self) -> Result<(Vec<(PinKey, Pin)>, Vec<ServerKey>), String> {
+    fn load(&self) -> Result<KeptPins, String> {
         let mut pins = Vec::new();
         let mut servers = Vec::new();
         for record in self.0.list(PIN_KIND).map_err(|error| error.to_string())? {

@@ -50,6 +50,7 @@ impl Printer {
     }
 
     /// Prints a line. Whoever stopped reading has heard enough: that ends the command.
+    #[allow(clippy::unused_self, reason = "beside its kind")]
     pub(crate) fn line(self, text: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {

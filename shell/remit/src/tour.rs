@@ -91,12 +91,12 @@ pub(crate) async fn tour(options: &Common) -> Result<(), Failure> {
         let shown = if stop.forged { forged(&token) } else { token.to_string() };
         let answer = call(&url, &shown, number, &stop).await?;
         let found = Found::read(&home, answer)?;
-        let surprised = found.reason.as_deref() != stop.expected;
-        surprises += usize::from(surprised);
+        let unexpected = found.reason.as_deref() != stop.expected;
+        surprises += usize::from(unexpected);
         if printer.json {
             printer.line(&json!({"stop": stop.title, "tool": stop.tool, "reason": found.reason, "expected": stop.expected, "answer": found.answer, "journal": found.entries}).to_string())?;
         } else {
-            show(printer, number, &stop, &found, surprised)?;
+            show(printer, number, &stop, &found, unexpected)?;
         }
     }
     printer.say("\nNothing above can be unwritten: `remit verify` proves the whole journal, `remit log --last 10` shows it.")?;

@@ -390,20 +390,15 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
         Some(Some(risk)) => Some(risk),
         Some(None) => return Err("`risk` must be `low`, `medium`, `high` or `critical`".to_owned()),
     };
-    let space = match text("space") {
-        Some(space) => space.to_owned(),
-        None => {
-            let own: Vec<&str> = organization
-                .spaces
-                .values()
-                .filter(|space| space.agents.contains(&agent))
-                .map(|space| space.id.as_str())
-                .collect();
-            match own.as_slice() {
-                [only] => (*only).to_owned(),
-                [] => return Err(format!("agent `{agent}` is in no space")),
-                several => return Err(format!("agent `{agent}` is in several spaces: name one of {}", several.join(", "))),
-            }
+    let space = if let Some(space) = text("space") {
+        space.to_owned()
+    } else {
+        let own: Vec<&str> =
+            organization.spaces.values().filter(|space| space.agents.contains(&agent)).map(|space| space.id.as_str()).collect();
+        match own.as_slice() {
+            [only] => (*only).to_owned(),
+            [] => return Err(format!("agent `{agent}` is in no space")),
+            several => return Err(format!("agent `{agent}` is in several spaces: name one of {}", several.join(", "))),
         }
     };
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);

@@ -65,12 +65,11 @@ impl Metrics {
         let tool = if known { call.tool() } else { "other" };
         let (space, agent) = if call.agent().is_empty() { ("other", "") } else { (call.space(), call.agent()) };
         let method = if known { call.method() } else { "other" };
-        match call.reason {
-            Some(reason) => self.denials.with_label_values(&[space, agent, tool, reason]).inc(),
-            None => {
-                self.calls.with_label_values(&[space, agent, tool, call.outcome]).inc();
-                self.upstream.with_label_values(&[method, call.server()]).observe(call.upstream.as_secs_f64());
-            }
+        if let Some(reason) = call.reason {
+            self.denials.with_label_values(&[space, agent, tool, reason]).inc();
+        } else {
+            self.calls.with_label_values(&[space, agent, tool, call.outcome]).inc();
+            self.upstream.with_label_values(&[method, call.server()]).observe(call.upstream.as_secs_f64());
         }
         self.duration.with_label_values(&[method, space, call.outcome]).observe(call.total.as_secs_f64());
     }

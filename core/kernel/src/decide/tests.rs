@@ -86,8 +86,8 @@ impl World {
             ],
             ..ServerCatalogue::default()
         };
-        let mut catalogue = Catalogue::default();
-        catalogue.pins = Catalogue::first_pins(&server_key(), &live, 0).into_iter().collect();
+        let pins = Catalogue::first_pins(&server_key(), &live, 0).into_iter().collect();
+        let mut catalogue = Catalogue { pins, ..Catalogue::default() };
         catalogue.servers.insert(server_key(), Arc::new(live));
         Self { organization, catalogue }
     }

@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs, io,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,

@@ -190,10 +190,11 @@ impl HttpUpstream {
         if self.credential == Credential::None {
             return Ok(None);
         }
-        if challenge.is_none() && !matches!(self.credential, Credential::OAuth(_)) {
-            if let Some(header) = self.header.load_full() {
-                return Ok(Some(header));
-            }
+        if challenge.is_none()
+            && !matches!(self.credential, Credential::OAuth(_))
+            && let Some(header) = self.header.load_full()
+        {
+            return Ok(Some(header));
         }
         let header = self.credentials.0.header(&self.key, self.client.url(), &self.credential, challenge).await?.map(Arc::new);
         self.header.store(header.clone());
@@ -203,27 +204,24 @@ impl HttpUpstream {
 
 fn mcp_headers(headers: &mut HeaderMap, sending: &Sending<'_>, last_event: Option<&str>) {
     let text = |text: &str| HeaderValue::from_str(&header::encode(text)).ok();
-    match sending.link {
-        Some(link) => {
-            if let Some(version) = link.version() {
-                headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
-            }
-            if let Some(id) = link.session_id() {
-                headers.insert(SESSION_ID, id.clone());
-            }
+    if let Some(link) = sending.link {
+        if let Some(version) = link.version() {
+            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
         }
-        None => {
-            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::V20260728.as_str()));
-            if let Some(method) = text(sending.method) {
-                headers.insert(MCP_METHOD, method);
-            }
-            if let Some(name) = sending.name.and_then(text) {
-                headers.insert(MCP_NAME, name);
-            }
-            for (name, value) in &sending.params {
-                if let (Ok(name), Some(value)) = (HeaderName::try_from(format!("mcp-param-{name}")), text(value)) {
-                    headers.insert(name, value);
-                }
+        if let Some(id) = link.session_id() {
+            headers.insert(SESSION_ID, id.clone());
+        }
+    } else {
+        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::V20260728.as_str()));
+        if let Some(method) = text(sending.method) {
+            headers.insert(MCP_METHOD, method);
+        }
+        if let Some(name) = sending.name.and_then(text) {
+            headers.insert(MCP_NAME, name);
+        }
+        for (name, value) in &sending.params {
+            if let (Ok(name), Some(value)) = (HeaderName::try_from(format!("mcp-param-{name}")), text(value)) {
+                headers.insert(name, value);
             }
         }
     }

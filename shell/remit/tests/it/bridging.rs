@@ -5,9 +5,10 @@ use std::sync::mpsc;
 
 use serde_json::{Value, json};
 
+use crate::child::Script;
 use crate::client::{Answer, Client, Session};
 use crate::faults::verdict;
-use crate::gateway::{Remit, config};
+use crate::gateway::{Place, Remit, config};
 use crate::upstream::{Era, Upstream, tool};
 
 const CALL: &str = r#"{"name":"a___echo","arguments":{"n":12345678901234567890123}}"#;
@@ -336,7 +337,7 @@ fn a_session_cancels_with_a_notification_and_not_by_leaving() {
         let session = remit.client("agent-1", "a").session("2025-11-25");
         let (at, other) = (session.clone(), remit.client("agent-2", "a").session("2025-11-25"));
         let call = std::thread::spawn(move || {
-            drop(at.request("\"c\"", "tools/call", r#"{"name":"a___echo","arguments":{},"_meta":{"progressToken":1}}"#))
+            drop(at.request("\"c\"", "tools/call", r#"{"name":"a___echo","arguments":{},"_meta":{"progressToken":1}}"#));
         });
         a.wait("the call", |seen| seen.calls("echo"));
         if streams {
@@ -500,4 +501,77 @@ fn tasks_are_their_principals_alone() {
     assert_eq!(mine.request("1", "tasks/list", "{}").message()["result"]["tasks"].as_array().unwrap().len(), 1);
     assert_eq!(mine.request("1", "tasks/get", r#"{"taskId":"t-9"}"#).message()["result"]["status"], "completed");
     remit.stop();
+}
+
+#[test]
+fn a_child_hears_that_nobody_waits() {
+    let place = Place::new();
+    let script = Script::write(place.root());
+    place.write(&config(&[script.server("sh")]));
+    let gate = place.root().join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let remit = Remit::up_at(place, &[]);
+    let client = remit.client("agent-1", "sh");
+    let session = client.session("2025-11-25");
+    let params = format!("{{\"name\":\"sh___wait\",\"arguments\":{{\"wait\":{}}}}}", json!(gate));
+    for (cancelled, modern) in [(1, true), (2, false)] {
+        let stream = if modern { client.modern("tools/call", &params) } else { session.request("\"c\"", "tools/call", &params) };
+        // The script reads nothing else while it reads from this.
+        let mut open = std::fs::OpenOptions::new().write(true).open(&gate).unwrap();
+        if modern {
+            drop(stream);
+        } else {
+            assert_eq!(session.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"c"}}"#), 202);
+        }
+        std::io::Write::write_all(&mut open, b"go on\n").unwrap();
+        crate::gateway::until("the cancellation", || script.cancelled() == cancelled);
+        assert_eq!(verdict(&client.call("sh___environment", "{}")), "ok");
+    }
+    remit.stop();
+}
+
+#[test]
+fn a_server_that_takes_too_long_is_told() {
+    for streams in [true, false] {
+        let (a, gone) = silent(Era::Legacy, streams);
+        let mut server = a.server("a");
+        server["limits"] = json!({"call_timeout_ms": 1000});
+        let remit = Remit::up(&config(&[server]));
+        let answer = remit.client("agent-1", "a").call("a___echo", "{}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("did not answer in time"), "{answer}");
+        sees_the_end(&a, Era::Legacy, &gone);
+        remit.stop();
+    }
+}
+
+#[test]
+fn a_completion_names_the_servers_own_prompt() {
+    for era in [Era::Legacy, Era::Modern] {
+        let a = Upstream::start(era);
+        a.on(move |seen, reply| {
+            if seen.method() != "completion/complete" {
+                return false;
+            }
+            let complete = if era == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
+            reply.json(&seen.result(&format!("{{{complete}\"completion\":{{\"values\":[{}]}}}}", seen.params()["ref"]["name"])));
+            true
+        });
+        let remit = Remit::up(&config(&[a.server("a")]));
+        let client = remit.client("agent-1", "a");
+        let params = |name: &str| {
+            format!("{{\"ref\":{{\"type\":\"ref/prompt\",\"name\":\"{name}\"}},\"argument\":{{\"name\":\"x\",\"value\":\"y\"}}}}")
+        };
+        let session = client.session("2025-11-25");
+        for ask in [
+            |client: &Client, _: &Session, params: &str| client.modern("completion/complete", params),
+            |_: &Client, session: &Session, params: &str| session.request("1", "completion/complete", params),
+        ] {
+            assert_eq!(
+                ask(&client, &session, &params("a___greet")).message()["result"]["completion"]["values"],
+                json!(["greet"])
+            );
+            assert_eq!(verdict(&ask(&client, &session, &params("greet")).message()), "tool_not_listed");
+        }
+        remit.stop();
+    }
 }

@@ -15,6 +15,7 @@ while IFS= read -r line; do
     *'"name":"die"'*) exit 1 ;;
     *'"name":"wait"'*) gate=${line#*\"wait\":\"}; read -r _ < "${gate%%\"*}"; reply '{"content":[]}' ;;
     *'"method":"tools/call"'*) text=$(tr '\0"\\' '|__' < /proc/$$/environ); reply '{"content":[{"type":"text","text":"'"$text"'"}]}' ;;
+    *'"method":"notifications/cancelled"'*) echo "$line" >> "$PIDS.cancelled" ;;
     *'"method":"notifications/'*) ;;
     *) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"unknown"}}\n' "$id" ;;
   esac
@@ -37,6 +38,11 @@ impl Script {
     /// The registration of this server.
     pub(crate) fn server(&self, name: &str) -> Value {
         json!({"name": name, "command": ["/bin/sh", self.path], "env": {"PIDS": self.pids, "MODE": "plain"}})
+    }
+
+    /// The cancellations that came.
+    pub(crate) fn cancelled(&self) -> usize {
+        std::fs::read_to_string(self.pids.with_extension("cancelled")).unwrap_or_default().lines().count()
     }
 
     /// The processes that were started, in order.

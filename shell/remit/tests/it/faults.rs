@@ -328,3 +328,63 @@ fn a_child_inherits_nothing() {
     assert!(!text.contains("of-the-gateway"));
     remit.stop();
 }
+
+#[test]
+fn two_agents_never_share_a_session_of_the_server() {
+    let a = Upstream::start(Era::Legacy);
+    let remit = Remit::up(&config(&[a.server("a")]));
+    let mut used = Vec::new();
+    for agent in ["agent-1", "agent-2"] {
+        let client = remit.client(agent, "a");
+        let sessions = [client.session("2025-11-25"), client.session("2025-06-18")];
+        a.forget();
+        assert_eq!(verdict(&client.call("a___echo", "{}")), "ok");
+        assert_eq!(verdict(&client.call("a___echo", "{}")), "ok");
+        for session in &sessions {
+            assert_eq!(verdict(&session.call("a___echo", "{}")), "ok");
+        }
+        let calls = a.seen().into_iter().filter(|seen| seen.method() == "tools/call");
+        let mut own: Vec<String> = calls.map(|seen| seen.header("mcp-session-id").unwrap().to_owned()).collect();
+        own.dedup();
+        assert_eq!(own.len(), 3, "one for each session, and one for what has none");
+        used.extend(own);
+    }
+    used.sort();
+    used.dedup();
+    assert_eq!(used.len(), 6);
+    remit.stop();
+}
+
+#[test]
+fn a_reload_ends_the_streams_of_those_who_are_out() {
+    for (key, value) in [("/agents/0/suspended", json!(true)), ("/spaces/0/agents", json!(["agent-2"]))] {
+        let a = Upstream::start(Era::Legacy);
+        let mut config = config(&[a.server("a")]);
+        config["agents"][0]["suspended"] = json!(false);
+        let remit = Remit::up(&config);
+        let wanted = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["test://one"]}}"#;
+        let [mut out, mut stays] = ["agent-1", "agent-2"].map(|agent| {
+            let client = remit.client(agent, "a");
+            let session = client.session("2025-11-25");
+            let stream = session.listen(None);
+            let mut listener = client.modern("subscriptions/listen", wanted);
+            assert_eq!(listener.next()["method"], "notifications/subscriptions/acknowledged");
+            [stream, listener]
+        });
+        *config.pointer_mut(key).unwrap() = value;
+        remit.configure(&config);
+        // Two who subscribed, the session of each, and the gateway itself.
+        a.push("notifications/resources/updated", r#"{"uri":"test://one"}"#);
+        for stream in &mut out {
+            while let Some(event) = stream.event() {
+                assert!(event.data.is_empty() || event.data.contains("\"resultType\":\"complete\""), "{key}: {event:?}");
+            }
+        }
+        a.set_tools(vec![tool("echo")]);
+        a.push("notifications/tools/list_changed", "{}");
+        for stream in &mut stays {
+            while stream.next()["method"] != "notifications/tools/list_changed" {}
+        }
+        remit.stop();
+    }
+}

@@ -59,7 +59,8 @@ pub(crate) fn remit(args: &[&str], input: Option<&str>) -> Said {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     if let Some(input) = input {
-        stdin.write_all(input.as_bytes()).unwrap();
+        // What is refused is refused before anything is read.
+        let _ = stdin.write_all(input.as_bytes());
     }
     drop(stdin);
     let done = child.wait_with_output().unwrap();

@@ -144,7 +144,7 @@ fn it_floods() {
 #[test]
 fn it_answers_too_much() {
     fails_alone(Era::Modern, "result_too_large", |seen, reply| {
-        reply.json(&seen.result(&format!("{{\"x\":\"{}\"}}", "x".repeat(70_000))))
+        reply.json(&seen.result(&format!("{{\"x\":\"{}\"}}", "x".repeat(70_000))));
     });
     fails_alone(Era::Legacy, "result_too_large", |seen, reply| {
         reply.stream();

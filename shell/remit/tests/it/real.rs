@@ -120,25 +120,26 @@ impl World {
             // The filesystem server wants paths from its root.
             let arguments = arguments.replace("hello.txt", self.remit.place().root().join("files/hello.txt").to_str().unwrap());
             let said = run(&mut client(&self.remit.url(space), &self.remit.token("agent-1", space), tool, &arguments));
-            let said: Value = json(said.lines().last().unwrap());
+            let said: Value = json(said.lines().last().unwrap_or_else(|| panic!("{what} said nothing in {space}")));
             assert!(said["tools"].as_array().unwrap().iter().any(|name| name == tool), "{what}: {said}");
             assert!(said["call"]["content"].to_string().contains(part), "{what}: {said}");
             if space == "everything" {
                 assert!(said["tools"].as_array().unwrap().len() >= 10, "{what}: {said}");
-                assert!(!said["resource"]["contents"].as_array().unwrap().is_empty(), "{what}: {said}");
-                assert!(!said["prompt"]["messages"].as_array().unwrap().is_empty(), "{what}: {said}");
+                assert!(said["resource"]["contents"][0]["uri"].is_string(), "{what}: {said}");
+                assert!(said["prompt"]["messages"][0]["role"].is_string(), "{what}: {said}");
             }
         }
     }
 
-    /// Stops; the journal has a decision for every call of a tool.
+    /// Stops; the journal has an outcome for every call of a tool.
     fn stop(mut self, calls: usize) {
         let _ = self.everything.kill();
         let _ = self.everything.wait();
         let place = self.remit.stop();
-        let decided =
-            place.log_of("decision").into_iter().filter(|entry| entry["method"] == "tools/call" && entry["verdict"] == "ALLOW");
-        assert_eq!(decided.count(), calls);
+        // The filesystem server may ask for roots in the middle of a call: what is answered then is another round of the same call.
+        let ended = |entry: &Value| entry["outcome"] == "ok" && CALLS.iter().any(|(_, tool, ..)| entry["tool"] == *tool);
+        let ended: Vec<Value> = place.log_of("outcome").into_iter().filter(ended).collect();
+        assert_eq!(ended.len(), calls, "{ended:#?}");
     }
 }
 
