@@ -52,7 +52,8 @@ mod tests {
             let _ = gone.await;
             let _ = sender.send(7);
         });
-        assert!(futures_util::poll!(&mut work).is_pending());
+        let pending = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut work).poll(cx).is_pending())).await;
+        assert!(pending);
         drop(work);
         go.send(()).unwrap();
         assert_eq!(receiver.await, Ok(7));
