@@ -4,6 +4,7 @@
 //! verified, decision, durable journal), and alternates rounds between them. Every answer is checked. CPU is what the kernel counted for
 //! the process; memory is its resident set.
 
+mod layers;
 mod load;
 mod proxy;
 mod report;
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
                     .map_or_else(|| vec![1, 32, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect()),
                 json: arguments.iter().any(|argument| argument == "--json"),
             }),
-            _ => Err("usage: remit-bench gateway [--remit PATH] [--rounds N] [--seconds S] [--connections 1,32,256] [--json]"
+            Some("layers") => layers::layers(),
+        _ => Err("usage: remit-bench gateway [--remit PATH] [--rounds N] [--seconds S] [--connections 1,32,256] [--json], or remit-bench layers"
                 .to_owned()),
         };
     match ended {

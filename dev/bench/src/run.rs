@@ -155,7 +155,7 @@ fn cost(round: &mut Round, cpu: f64, rss_mib: f64) -> Cost {
     }
 }
 
-fn configuration(upstream: &str) -> String {
+pub(crate) fn configuration(upstream: &str) -> String {
     format!(
         "organization: {{ id: o-bench, name: Bench, partition: aws }}
 accounts:
@@ -198,7 +198,7 @@ fn text(value: &Value, key: &str) -> Result<String, String> {
 
 /// User and system time of a process so far, in microseconds; the kernel counts in hundredths of a second.
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn cpu_us(process: u32) -> f64 {
+pub(crate) fn cpu_us(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
     let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// The tool's definition.
-fn tool() -> Value {
+pub(crate) fn tool() -> Value {
     json!({
         "name": "echo", "description": "Answers what it was given",
         "inputSchema": {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]},

@@ -178,7 +178,7 @@ impl EventLog {
             let unsent = inner.unsent;
             inner.unsent_bytes = inner.events.iter().filter(|(number, _)| *number >= unsent).map(|(_, bytes)| bytes.len()).sum();
         }
-        Follower { log: Arc::clone(self), me: inner.follower, keep_alive: None }
+        Follower { log: Arc::clone(self), me: inner.follower, keep_alive: None, until: None }
     }
 
     /// Waits until nobody follows.
@@ -204,10 +204,20 @@ pub struct Follower {
     log: Arc<EventLog>,
     me: u64,
     keep_alive: Option<Pin<Box<Sleep>>>,
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Follower {
+    /// The same, ending after this time: a stream that nothing ends by itself lives no longer than the credential that opened it.
+    pub(crate) fn until(mut self, end: Duration) -> Self {
+        self.until = Some(Box::pin(tokio::time::sleep(end)));
+        self
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(None);
+        }
         {
             let mut inner = self.log.lock();
             if inner.follower != self.me {
@@ -275,6 +285,17 @@ mod tests {
         assert_eq!(next(&mut second).await.unwrap(), "id: s-2\ndata: c\n\n");
         assert_eq!(next(&mut second).await, None);
         assert!(log.finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_the_credential_that_opened_it() {
+        let log = EventLog::new(None);
+        log.send(None, b"a").await;
+        let mut body = Body::Events(log.follow(None).until(Duration::from_secs(5)));
+        assert_eq!(next(&mut body).await.unwrap(), "data: a\n\n");
+        assert_eq!(next(&mut body).await, None);
+        drop(body);
+        log.gone().await;
     }
 
     #[tokio::test]

@@ -29,7 +29,9 @@ use crate::detach::detached;
 use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
 use crate::relay::{Held, Relay};
-use crate::reply::{answer_rpc, denial_error, empty, events, json_status, last_message, read, refusal, unavailable, unreadable};
+use crate::reply::{
+    answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, unavailable, unreadable,
+};
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
 use crate::{Inner, State, list, listen};
@@ -398,7 +400,7 @@ impl Arrival {
             };
         }
         listen::session_listens(&caller.gateway, &caller.state, session);
-        events(&session.outbound, None)
+        events_while(&caller.principal, &session.outbound)
     }
 
     async fn delete(self) -> Response<Body> {

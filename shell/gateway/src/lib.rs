@@ -273,6 +273,7 @@ impl Gateway {
             registry.replace(organization, &self.inner.context)
         };
         let version = self.inner.rebuild();
+        self.evict();
         for upstream in stopped {
             upstream.stop();
         }
@@ -284,6 +285,19 @@ impl Gateway {
             }
         }
         Ok(version)
+    }
+
+    /// Ends the sessions and streams of agents that may no longer enter their space.
+    fn evict(&self) {
+        let snapshot = self.snapshot();
+        let agents = snapshot.organization.agents.values().filter(|agent| !agent.suspended);
+        let active: HashSet<&str> = agents.map(|agent| agent.id.as_str()).collect();
+        let is_out = |space: &str, agent: &str| {
+            let members = snapshot.spaces.get(space).map(|view| &view.space.agents);
+            !active.contains(agent) || !members.is_some_and(|members| members.iter().any(|member| member.as_str() == agent))
+        };
+        self.inner.sessions.evict(|session| is_out(&session.space, &session.agent));
+        listen::end_where(&self.inner, is_out);
     }
 
     /// Whether a path is of the data plane.
@@ -416,7 +430,7 @@ impl Gateway {
 
     /// Ends the streams that would never end by themselves, so that connections can close once their calls have finished.
     pub fn close_streams(&self) {
-        listen::end_all(&self.inner);
+        listen::end_where(&self.inner, |_, _| true);
         for session in self.inner.sessions.all() {
             session.outbound.close();
         }

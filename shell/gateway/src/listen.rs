@@ -16,7 +16,7 @@ use remit_model::ServerKey;
 use crate::body::{Body, EventLog};
 use crate::call::{Caller, Client};
 use crate::record::{DecisionEntry, Pending, Trace, clip, fresh_id};
-use crate::reply::{answer_rpc, events, json_status};
+use crate::reply::{answer_rpc, events_while, json_status};
 use crate::session::{SUBSCRIPTIONS_MAX, Session, answer_for, lock, may_ask};
 use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError, legacy_request, modern_request};
 use crate::{Inner, State};
@@ -64,6 +64,7 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 struct Listener {
     space: String,
+    agent: String,
     log: Arc<EventLog>,
     /// The id of the request: JSON text.
     id: String,
@@ -139,7 +140,7 @@ pub(crate) fn subscribe(caller: &Caller, message: &Message) -> Response<Body> {
         return answer_rpc(Era::Modern, &id, &RpcError::new(ErrorCode::Internal, "too many streams are open"));
     }
     let log = EventLog::new(None);
-    let response = events(&log, None);
+    let response = events_while(&caller.principal, &log);
     let caller = caller.clone();
     tokio::spawn(async move {
         let mut allowed = Vec::new();
@@ -158,6 +159,7 @@ pub(crate) fn subscribe(caller: &Caller, message: &Message) -> Response<Body> {
         let number = gateway.listeners.next.fetch_add(1, Ordering::Relaxed);
         let listener = Listener {
             space: caller.space.space.id.as_str().to_owned(),
+            agent: caller.principal.agent.as_str().to_owned(),
             log: Arc::clone(&log),
             id: id.clone(),
             wants: wants.clone(),
@@ -332,9 +334,13 @@ pub(crate) fn list_changed(gateway: &Inner, server: &ServerKey, kind: ListKind) 
     }
 }
 
-/// Ends every stream in good order: the subscription's own response is the last thing on it.
-pub(crate) fn end_all(gateway: &Inner) {
-    for (_, listener) in lock(&gateway.listeners.all).drain() {
+/// Ends streams in good order, by their space and agent: the subscription's own response is the last thing on each.
+pub(crate) fn end_where(gateway: &Inner, ends: impl Fn(&str, &str) -> bool) {
+    let mut all = lock(&gateway.listeners.all);
+    let numbers: Vec<u64> = all.iter().filter(|(_, listener)| ends(&listener.space, &listener.agent)).map(|(number, _)| *number).collect();
+    let ended: Vec<Listener> = numbers.iter().filter_map(|number| all.remove(number)).collect();
+    drop(all);
+    for listener in ended {
         let result = format!("{{\"resultType\":\"complete\",{}}}", subscription_meta(&listener.id));
         listener.log.try_send(&remit_mcp::error::result_answer(&listener.id, &result));
         listener.log.close();

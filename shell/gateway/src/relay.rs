@@ -311,6 +311,10 @@ impl Relay {
                 None => self.until_response(&sent, &mut incoming, &log).await,
             };
             match response {
+                Err(error @ UpstreamError::Timeout) => {
+                    self.tell_cancelled(&sent).await;
+                    return self.fail_on(&log, &error).await;
+                }
                 Err(error) => return self.fail_on(&log, &error).await,
                 Ok(Step::Cancelled) => return self.cancelled(&sent, &log).await,
                 Ok(Step::Asked(request)) => {
@@ -501,12 +505,17 @@ impl Relay {
 
     /// The client has gone or cancelled: the server is told, and the record says so.
     async fn cancelled(self, sent: &Sent, log: &Arc<EventLog>) {
+        self.tell_cancelled(sent).await;
+        let _ = self.pending.finish("cancelled", None).await;
+        log.close();
+    }
+
+    /// Tells a server of the session era that nobody waits any more. A child learns of it from its own exchange.
+    async fn tell_cancelled(&self, sent: &Sent) {
         if let Some(link) = sent.link.as_ref().filter(|link| link.child.is_none()) {
             let sending = Sending { link: Some(link), ..Sending::default() };
             let _ = self.upstream.tell(cancellation(&sent.id), &sending).await;
         }
-        let _ = self.pending.finish("cancelled", None).await;
-        log.close();
     }
 
     /// Makes the client's response of the server's, records the outcome, and only then lets it go.

@@ -1,6 +1,7 @@
 //! What is answered: bodies, statuses, challenges' bodies, and the shape of a refusal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -8,12 +9,15 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use remit_kernel::verdict::{Layer, LayerLine};
-use remit_kernel::{Denial, Reason};
+use remit_kernel::{Denial, Principal, Reason};
 use remit_mcp::json::quote;
 use remit_mcp::{Era, ErrorCode, Message, MessageError, RpcError, Version};
 
-use crate::body::{Body, EventLog};
+use crate::body::{Body, EventLog, Follower};
 use crate::call::Caller;
+
+/// The longest life of a stream, in seconds.
+const STREAM_SECS_MAX: u64 = 24 * 60 * 60;
 
 /// A denial as the error that the caller sees: why, which layer, and the entry that proves it.
 pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &str, index: Option<u64>) -> RpcError {
@@ -114,9 +118,20 @@ pub(crate) fn json_status(status: StatusCode, body: impl Into<Bytes>) -> Respons
     response
 }
 
-/// A stream of events.
+/// The events of a request: they end with its response.
 pub(crate) fn events(log: &Arc<EventLog>, last: Option<u64>) -> Response<Body> {
-    let mut response = Response::new(Body::Events(log.follow(last)));
+    streamed(log.follow(last))
+}
+
+/// Events that nothing ends but the credential's own end.
+pub(crate) fn events_while(principal: &Principal, log: &Arc<EventLog>) -> Response<Body> {
+    let left = principal.expires_at_secs.saturating_sub(crate::clock::now_ms() / 1000);
+    // A timer can't hold the end of time, which is when an anonymous test agent's credential ends.
+    streamed(log.follow(None).until(Duration::from_secs(left.min(STREAM_SECS_MAX))))
+}
+
+fn streamed(follower: Follower) -> Response<Body> {
+    let mut response = Response::new(Body::Events(follower));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

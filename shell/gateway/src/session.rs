@@ -195,19 +195,24 @@ impl Session {
         tasks.push(task);
     }
 
-    fn end(&self) {
+    /// Ends what would go on by itself. Calls under way finish.
+    fn hush(&self) {
         for task in lock(&self.tasks).drain(..) {
             task.abort();
         }
         for (_, task) in lock(&self.subscriptions).drain() {
             task.abort();
         }
+        self.outbound.close();
+    }
+
+    fn end(&self) {
+        self.hush();
         for call in lock(&self.calls).values() {
             call.notify_one();
         }
         lock(&self.links).clear();
         lock(&self.asks).clear();
-        self.outbound.close();
     }
 
     fn touch(&self) {
@@ -306,6 +311,15 @@ impl Sessions {
         drop(all);
         ended.iter().for_each(|session| session.end());
         left
+    }
+
+    /// Forgets the sessions of those who may no longer use them. Their calls under way finish.
+    pub(crate) fn evict(&self, is_out: impl Fn(&Session) -> bool) {
+        let mut all = lock(&self.all);
+        let ids: Vec<String> = all.iter().filter(|(_, session)| is_out(session)).map(|(id, _)| id.clone()).collect();
+        let out: Vec<Arc<Session>> = ids.iter().filter_map(|id| all.remove(id)).collect();
+        drop(all);
+        out.iter().for_each(|session| session.hush());
     }
 
     /// Every session.

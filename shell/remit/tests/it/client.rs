@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -152,7 +152,10 @@ impl Answer {
 
     /// The next event that has an id or data; `None` at the end of the stream.
     pub(crate) fn event(&mut self) -> Option<Event> {
+        let started = Instant::now();
         loop {
+            // Comments keep a connection alive: only this says that nothing comes.
+            assert!(started.elapsed() < DEADLINE, "nothing came on the stream");
             if let Some((text, rest)) = self.events.split_once("\n\n") {
                 let (text, rest) = (text.to_owned(), rest.to_owned());
                 self.events = rest;
