@@ -275,7 +275,10 @@ impl Gateway {
         let version = self.inner.rebuild();
         self.evict();
         for upstream in stopped {
-            upstream.stop();
+            tokio::spawn(async move {
+                upstream.drain().await;
+                upstream.stop();
+            });
         }
         for upstream in started {
             let key = upstream.key.clone();

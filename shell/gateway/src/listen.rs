@@ -337,7 +337,8 @@ pub(crate) fn list_changed(gateway: &Inner, server: &ServerKey, kind: ListKind) 
 /// Ends streams in good order, by their space and agent: the subscription's own response is the last thing on each.
 pub(crate) fn end_where(gateway: &Inner, ends: impl Fn(&str, &str) -> bool) {
     let mut all = lock(&gateway.listeners.all);
-    let numbers: Vec<u64> = all.iter().filter(|(_, listener)| ends(&listener.space, &listener.agent)).map(|(number, _)| *number).collect();
+    let numbers: Vec<u64> =
+        all.iter().filter(|(_, listener)| ends(&listener.space, &listener.agent)).map(|(number, _)| *number).collect();
     let ended: Vec<Listener> = numbers.iter().filter_map(|number| all.remove(number)).collect();
     drop(all);
     for listener in ended {

@@ -568,20 +568,35 @@ fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer
         .find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str())))
         .unwrap_or(("SPACE", "AGENT"));
     let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
+    let remit = invoked(&world.program);
+    printer.line("\nNext, in another terminal:")?;
+    for (command, about) in [
+        ("try".to_owned(), "a tour: five calls, each decision with its proof"),
+        (format!("token --agent {agent} --space {space}"), "a token for an agent, good for 15 minutes"),
+        ("status".to_owned(), "spaces, servers, tools"),
+        ("log --follow".to_owned(), "every decision and outcome, as they come"),
+        ("verify".to_owned(), "the whole journal, proved"),
+    ] {
+        printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
+    }
     printer.line(&format!(
         "
-Next, in another terminal:
-  remit try{flag}                                   a tour: five calls, each decision with its proof
-  remit token --agent {agent} --space {space}{flag}   a token for an agent (good for 15 minutes)
-  remit status{flag}  ·  remit explain --agent … --tool …  ·  remit log --follow  ·  remit verify
-
 An MCP client needs the address of a space and that token; one that speaks OAuth finds {} by itself.
-Metrics {}/metrics · health {}/readyz · journal {} · Ctrl-C stops",
+Metrics {}/metrics · readiness {}/readyz · journal {} · Ctrl-C stops",
         running.token_endpoint,
         running.control,
         running.control,
         world.home.journal().display()
     ))
+}
+
+/// How the program is called from here.
+fn invoked(program: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    match program.strip_prefix(&here) {
+        Ok(below) => format!("./{}", below.display()),
+        Err(_) => "remit".to_owned(),
+    }
 }
 
 fn document(value: &Value) -> Response<Body> {

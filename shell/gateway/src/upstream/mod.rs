@@ -269,6 +269,12 @@ impl Upstream {
         Arc::clone(&self.calls).try_acquire_owned().map_err(|_| UpstreamError::Busy)
     }
 
+    /// Waits until no call is under way, but not for longer than one may be silent.
+    pub(crate) async fn drain(&self) {
+        let all = u32::try_from(self.server.limits.calls_max).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(self.silence_max(), self.calls.acquire_many(all)).await;
+    }
+
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn request(&self, body: Bytes, sending: &Sending<'_>) -> Result<Reply, UpstreamError> {
         let reply = async {

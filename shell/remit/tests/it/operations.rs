@@ -402,8 +402,8 @@ fn authorize_answers_as_the_first_seed_asks() {
     remit.stop();
 }
 
-#[test]
-fn a_stop_lets_a_child_finish() {
+/// Remit in front of a script, with a call of its tool that waits until the test writes to the file.
+fn child_under_way() -> (Remit, Client, JoinHandle<Value>, std::fs::File) {
     let place = Place::new();
     let script = Script::write(place.root());
     place.write(&config(&[script.server("sh")]));
@@ -411,13 +411,29 @@ fn a_stop_lets_a_child_finish() {
     assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
     let remit = Remit::up_at(place, &[]);
     let client = remit.client("agent-1", "sh");
+    let (at, arguments) = (client.clone(), json!({"wait": gate}).to_string());
+    let call = std::thread::spawn(move || at.call("sh___wait", &arguments));
+    // Opening it for writing waits until the script reads from it.
+    let open = std::fs::OpenOptions::new().write(true).open(&gate).unwrap();
+    (remit, client, call, open)
+}
+
+#[test]
+fn a_reload_lets_a_child_finish() {
+    let (remit, client, call, mut open) = child_under_way();
+    let b = Upstream::start(Era::Modern);
+    remit.configure(&config(&[b.server("b")]));
+    assert_eq!(client.modern("tools/list", "{}").status, 403, "the space is gone");
+    std::io::Write::write_all(&mut open, b"go on\n").unwrap();
+    assert_eq!(verdict(&call.join().unwrap()), "ok");
+    remit.stop();
+}
+
+#[test]
+fn a_stop_lets_a_child_finish() {
+    let (remit, client, call, mut open) = child_under_way();
     let mut listener = client.modern("subscriptions/listen", r#"{"notifications":{"toolsListChanged":true}}"#);
     listener.next();
-    let arguments = json!({"wait": gate}).to_string();
-    let (at, call) = (client.clone(), arguments.clone());
-    let call = std::thread::spawn(move || at.call("sh___wait", &call));
-    // Opening it for writing waits until the script reads from it.
-    let mut open = std::fs::OpenOptions::new().write(true).open(&gate).unwrap();
     signal("TERM", remit.pid());
     assert_eq!(listener.next()["result"]["resultType"], "complete");
     std::io::Write::write_all(&mut open, b"go on\n").unwrap();
