@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use serde_json::{Value, json};
 
 use crate::child::Script;
-use crate::client::{Answer, Client, Session};
+use crate::client::{Answer, Client, Session, modern_headers};
 use crate::faults::verdict;
 use crate::gateway::{Place, Remit, config};
 use crate::upstream::{Era, Upstream, tool};
@@ -366,7 +366,7 @@ fn a_modern_client_cancels_by_leaving() {
         let body = client.modern_body("tools/call", CALL);
         let token = format!("Bearer {}", client.token);
         let host = remit.addr.to_string();
-        let own = client.modern_headers("tools/call", CALL);
+        let own = modern_headers("tools/call", CALL);
         let mut headers = vec![("host", host.as_str()), ("authorization", &token), ("content-type", "application/json")];
         headers.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         std::io::Write::write_all(
@@ -523,6 +523,9 @@ fn a_child_hears_that_nobody_waits() {
         } else {
             assert_eq!(session.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"c"}}"#), 202);
         }
+        // Only what is still under way can be cancelled.
+        let ended = || remit.place().log_of("outcome").iter().filter(|entry| entry["outcome"] == "cancelled").count();
+        crate::gateway::until("the outcome", || ended() == cancelled);
         std::io::Write::write_all(&mut open, b"go on\n").unwrap();
         crate::gateway::until("the cancellation", || script.cancelled() == cancelled);
         assert_eq!(verdict(&client.call("sh___environment", "{}")), "ok");

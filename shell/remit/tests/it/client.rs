@@ -219,6 +219,23 @@ pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// The headers that 2026-07-28 demands of a request.
+pub(crate) fn modern_headers(method: &str, params: &str) -> Vec<(String, String)> {
+    let mut headers =
+        vec![("mcp-protocol-version".to_owned(), "2026-07-28".to_owned()), ("mcp-method".to_owned(), method.to_owned())];
+    let fields: std::collections::HashMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(params).unwrap();
+    let key = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        method if method.starts_with("tasks/") => "taskId",
+        _ => return headers,
+    };
+    if let Some(name) = fields.get(key) {
+        headers.push(("mcp-name".to_owned(), serde_json::from_str(name.get()).unwrap()));
+    }
+    headers
+}
+
 /// An agent with a token, and how it presents itself.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -239,7 +256,7 @@ impl Client {
     /// Sends a request of 2026-07-28; `params` is JSON text of an object.
     pub(crate) fn modern(&self, method: &str, params: &str) -> Answer {
         let body = self.modern_body(method, params);
-        let headers = self.modern_headers(method, params);
+        let headers = modern_headers(method, params);
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.post(&headers, body.as_bytes())
     }
@@ -252,22 +269,6 @@ impl Client {
             self.capabilities, self.meta
         );
         format!("{{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"{method}\",\"params\":{{\"_meta\":{meta}{comma}{inner}}}")
-    }
-
-    pub(crate) fn modern_headers(&self, method: &str, params: &str) -> Vec<(String, String)> {
-        let mut headers =
-            vec![("mcp-protocol-version".to_owned(), "2026-07-28".to_owned()), ("mcp-method".to_owned(), method.to_owned())];
-        let fields: std::collections::HashMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(params).unwrap();
-        let key = match method {
-            "tools/call" | "prompts/get" => "name",
-            "resources/read" => "uri",
-            method if method.starts_with("tasks/") => "taskId",
-            _ => return headers,
-        };
-        if let Some(name) = fields.get(key) {
-            headers.push(("mcp-name".to_owned(), serde_json::from_str(name.get()).unwrap()));
-        }
-        headers
     }
 
     /// Posts a body with the agent's token.

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use serde_json::{Value, json};
 
 use crate::child::Script;
-use crate::client::{Answer, Client, connect, request_text, send, send_raw};
+use crate::client::{Answer, Client, connect, modern_headers, request_text, send, send_raw};
 use crate::faults::verdict;
 use crate::gateway::{Place, Remit, config, remit, signal, until};
 use crate::upstream::{Era, Upstream};
@@ -238,7 +238,7 @@ fn certificates_are_taken_when_they_change() {
     let call = || {
         let params = r#"{"name":"a___echo","arguments":{}}"#;
         let bearer = format!("Bearer {}", client.token);
-        let own = client.modern_headers("tools/call", params);
+        let own = modern_headers("tools/call", params);
         let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
         headers.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         ask("POST /spaces/a/mcp", &headers, client.modern_body("tools/call", params).as_bytes()).message()

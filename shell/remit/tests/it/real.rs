@@ -68,11 +68,21 @@ impl Peers {
     }
 }
 
+/// A process that ends with the test, whatever becomes of it.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Remit in front of three real servers, each in its space.
 struct World {
     peers: Peers,
     remit: Remit,
-    everything: Child,
+    everything: Kept,
 }
 
 /// A space, a tool, its arguments, and what is in the answer.
@@ -95,6 +105,7 @@ impl World {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let everything = Kept(everything);
         until("server-everything listens", || TcpStream::connect(addr).is_ok());
         let place = Place::new();
         let files = place.root().join("files");
@@ -132,9 +143,8 @@ impl World {
     }
 
     /// Stops; the journal has an outcome for every call of a tool.
-    fn stop(mut self, calls: usize) {
-        let _ = self.everything.kill();
-        let _ = self.everything.wait();
+    fn stop(self, calls: usize) {
+        drop(self.everything);
         let place = self.remit.stop();
         // The filesystem server may ask for roots in the middle of a call: what is answered then is another round of the same call.
         let ended = |entry: &Value| entry["outcome"] == "ok" && CALLS.iter().any(|(_, tool, ..)| entry["tool"] == *tool);

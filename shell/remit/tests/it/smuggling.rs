@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{connect, request_text, send, send_raw};
+use crate::client::{connect, modern_headers, request_text, send, send_raw};
 use crate::faults::verdict;
 use crate::gateway::{Place, Remit, config};
 use crate::upstream::{Era, Upstream, tool};
@@ -36,7 +36,7 @@ fn a_key_stands_once() {
     ];
     for body in twice {
         assert_ne!(body, whole);
-        let said = client.post(&pairs(&client.modern_headers("tools/call", CALL)), body.as_bytes()).is(400);
+        let said = client.post(&pairs(&modern_headers("tools/call", CALL)), body.as_bytes()).is(400);
         assert!(said.contains("-32700") || said.contains("-32600"), "{said}");
         session.post(&body).is(400);
     }
@@ -52,7 +52,7 @@ fn headers_agree_with_the_body() {
     let remit = Remit::up(&config(&[a.server("a")]));
     let client = remit.client("agent-1", "a");
     let with = |params: &str, change: &[(&str, Option<&str>)]| {
-        let mut headers = client.modern_headers("tools/call", params);
+        let mut headers = modern_headers("tools/call", params);
         for (name, value) in change {
             headers.retain(|(given, _)| given != name);
             headers.extend(value.map(|value| ((*name).to_owned(), value.to_owned())));
@@ -103,7 +103,7 @@ fn hosts_and_origins_are_ours() {
     );
     let client = remit.client("agent-1", "a");
     let body = client.modern_body("tools/call", CALL);
-    let own = client.modern_headers("tools/call", CALL);
+    let own = modern_headers("tools/call", CALL);
     let with = |change: &[(&str, &str)]| {
         let mut headers = pairs(&own);
         headers.extend_from_slice(change);
@@ -145,7 +145,7 @@ fn bodies_keep_their_limits() {
     let a = Upstream::start(Era::Modern);
     let remit = Remit::up(&config(&[a.server("a")]));
     let client = remit.client("agent-1", "a");
-    let headers = client.modern_headers("tools/call", CALL);
+    let headers = modern_headers("tools/call", CALL);
     let sized =
         |bytes: usize| client.modern_body("tools/call", &CALL.replace("{}", &format!("{{\"x\":\"{}\"}}", "x".repeat(bytes))));
     let deep = |depth: usize| {
