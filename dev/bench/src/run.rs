@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(crate) fn gateway(plan: &Plan) -> Result<(), String> {
     ended
 }
 
-fn compare(plan: &Plan, home: &PathBuf) -> Result<(), String> {
+fn compare(plan: &Plan, home: &Path) -> Result<(), String> {
     let myself = std::env::current_exe().map_err(|error| error.to_string())?;
     let (upstream, ready) = start(Command::new(&myself).arg("upstream"))?;
     let upstream_url = text(&ready, "url")?;

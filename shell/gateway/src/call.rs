@@ -22,7 +22,7 @@ use remit_kernel::{
 };
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
-use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version, header};
+use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 
 use crate::body::Body;
 use crate::detach::detached;
@@ -34,7 +34,7 @@ use crate::reply::{
 };
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
-use crate::{Inner, State, list, listen};
+use crate::{Inner, State, agree, list, listen};
 
 /// How many messages one batch of 2025-03-26 may hold.
 const BATCH_MAX: usize = 32;
@@ -45,8 +45,6 @@ const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -501,7 +499,7 @@ impl Arrival {
                 return json_status(StatusCode::BAD_REQUEST, error.answer("null"));
             }
         }
-        if let Some(refused) = checked_meta(&message, header, said) {
+        if let Some(refused) = agree::meta_of(&message, header, said) {
             return refused;
         }
         if !list::MODERN_METHODS.contains(&message.method()) {
@@ -511,8 +509,8 @@ impl Arrival {
                 &RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(message.method()))),
             );
         }
-        if let Err(error) = self.checked_headers(&message) {
-            return answer_rpc(Era::Modern, &id, &error);
+        if let Err(error) = agree::headers(&self.headers, &message) {
+            return self.contradicted(&principal, &message, &error).await;
         }
         let client = ModernClient {
             capabilities: message.meta(meta::CLIENT_CAPABILITIES).unwrap_or("{}").to_owned(),
@@ -532,48 +530,19 @@ impl Arrival {
         }
     }
 
-    /// The headers that repeat the body: checked before any policy looks at the call.
-    fn checked_headers(&self, message: &Message) -> Result<(), RpcError> {
-        let mismatch = |what: String| RpcError::new(ErrorCode::HeaderMismatch, what);
-        match self.header(&MCP_METHOD).map(str::trim) {
-            Some(method) if method == message.method() => {}
-            Some(_) => return Err(mismatch("`Mcp-Method` contradicts the body's `method`".to_owned())),
-            None => return Err(mismatch("`Mcp-Method` is missing".to_owned())),
+    /// Refuses a request whose headers say something else than its body. Whoever sends one may be trying to be seen as another call:
+    /// the record says so.
+    async fn contradicted(&self, principal: &Principal, message: &Message, error: &RpcError) -> Response<Body> {
+        let id = message.id().unwrap_or("null");
+        let tool = message.param_str("name").or_else(|| message.param_str("uri")).unwrap_or_default();
+        let event = serde_json::json!({
+            "agent": principal.agent, "user": principal.user, "space": self.space_id, "method": clip(message.method()),
+            "tool": clip(&tool), "verdict": "DENY", "reason": "header_mismatch", "statement": error.message,
+        });
+        match self.gateway.recorder.event("request_refused", event).await {
+            Ok(_) => answer_rpc(Era::Modern, id, error),
+            Err(unrecorded) => unavailable(id, &unrecorded.to_string()),
         }
-        let Some(name) = header::name(message) else { return Ok(()) };
-        let shown = self.header(&MCP_NAME).ok_or_else(|| mismatch("`Mcp-Name` is missing".to_owned()))?;
-        match header::decode(shown) {
-            Some(shown) if shown == name => Ok(()),
-            Some(_) => Err(mismatch("`Mcp-Name` contradicts the body".to_owned())),
-            None => Err(mismatch("`Mcp-Name` can't be decoded".to_owned())),
-        }
-    }
-
-    /// `Mcp-Param-*` against the arguments, for a tool whose schema marks some.
-    fn checked_params(&self, tool: &remit_kernel::ToolView, message: &Message) -> Result<(), RpcError> {
-        let mismatch = |what: String| RpcError::new(ErrorCode::HeaderMismatch, what);
-        if tool.param_headers.is_empty() {
-            return Ok(());
-        }
-        let arguments: serde_json::Value =
-            message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        for mark in &tool.param_headers {
-            let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
-            let value = arguments.pointer(&pointer).filter(|value| !value.is_null()).map(ToString::to_string);
-            let name = format!("Mcp-Param-{}", mark.header);
-            match (self.headers.get(&name), value) {
-                (None, None) => {}
-                (None, Some(_)) => return Err(mismatch(format!("`{name}` is missing"))),
-                (Some(_), None) => return Err(mismatch(format!("`{name}` names an argument that the body doesn't have"))),
-                (Some(shown), Some(value)) => {
-                    let decoded = shown.to_str().ok().and_then(header::decode);
-                    if !decoded.is_some_and(|shown| header::param_agrees(&shown, &value)) {
-                        return Err(mismatch(format!("`{name}` contradicts the body or can't be decoded")));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The whole road: gather, decide, record, enforce.
@@ -598,9 +567,9 @@ impl Arrival {
         let call = Call { space: &self.space_id, target: asked.target(&message), risk_requested: None, explain: false };
         let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
         if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows())
-            && let Err(error) = self.checked_params(tool, &message)
+            && let Err(error) = agree::params(&self.headers, tool, &message)
         {
-            return answer_rpc(era, &id, &error);
+            return self.contradicted(&caller.principal, &message, &error).await;
         }
         // Record.
         let names = caller_names(&caller, &asked, &decision, message.method());
@@ -780,31 +749,7 @@ fn declares_tasks(capabilities: &str) -> bool {
     all.get("extensions").and_then(|extensions| extensions.get(TASKS_EXTENSION)).is_some()
 }
 
-/// What 2026-07-28 demands of `_meta`, in the order in which it is to be reported.
-fn checked_meta(message: &Message, header: Option<&str>, said: Option<&str>) -> Option<Response<Body>> {
-    let id = message.id().unwrap_or("null");
-    let Some(said) = said else {
-        let error = RpcError::new(ErrorCode::InvalidParams, format!("`params._meta` must hold `{}`", meta::PROTOCOL_VERSION));
-        return Some(answer_rpc(Era::Modern, id, &error));
-    };
-    if header != Some(said) {
-        let error = RpcError::new(ErrorCode::HeaderMismatch, "`MCP-Protocol-Version` contradicts the body, or is missing");
-        return Some(answer_rpc(Era::Modern, id, &error));
-    }
-    if Version::parse(said).is_none_or(|version| version.era() == Era::Legacy) {
-        return Some(unsupported_version(id, said));
-    }
-    if !message.meta(meta::CLIENT_CAPABILITIES).is_some_and(|text| text.starts_with('{')) {
-        let error = RpcError::new(
-            ErrorCode::InvalidParams,
-            format!("`params._meta` must hold `{}`, an object", meta::CLIENT_CAPABILITIES),
-        );
-        return Some(answer_rpc(Era::Modern, id, &error));
-    }
-    None
-}
-
-fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
+pub(crate) fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
     let all: Vec<String> = Version::ALL.iter().rev().map(|version| quote(version.as_str())).collect();
     let data = format!("{{\"requested\":{},\"supported\":[{}]}}", quote(clip(requested)), all.join(","));
     answer_rpc(

@@ -3,6 +3,7 @@
 //! [`call`] is the life of a request in one file; [`relay`] carries a permitted call out, across eras; [`upstream`] is how servers are
 //! reached; [`discovery`] keeps true what is known of them. State is one immutable snapshot that is swapped whole.
 
+mod agree;
 mod authorize;
 mod body;
 mod call;

@@ -1,6 +1,7 @@
 //! Commands that ask a running gateway, read its data directory, or look at a configuration.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +12,12 @@ use remit_control::DirectoryError;
 use remit_model::Network;
 use remit_sample::{Access, HttpServer};
 use remit_store::Store as _;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::{AgentSecret, Check, Common, Explain, Log, Pins, SampleServer, Secret, Token, Verify};
-use crate::home::Home;
+use crate::home::{Home, Running};
 use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
 use crate::{audit, now_secs};
 
@@ -26,6 +28,7 @@ const RESERVED: &str = "remit.";
 
 /// One request to a gateway on this machine.
 pub(crate) async fn ask(
+    running: &Running,
     url: &str,
     method: Method,
     authorization: Option<&str>,
@@ -37,10 +40,21 @@ pub(crate) async fn ask(
         request = request.header(AUTHORIZATION, authorization);
     }
     let request = request.body(Full::new(body.into())).map_err(|error| Failure::new(error.to_string()))?;
-    let tls = remit_egress::tls_config();
-    let response = remit_egress::fetch(url, Network::Loopback, &tls, ANSWER_MAX, request).await;
+    let (tls, network) = reach(running, url)?;
+    let response = remit_egress::fetch(url, network, &tls, ANSWER_MAX, request).await;
     let response = response.map_err(|error| Failure::new(format!("{error}: is the gateway up?")))?;
     Ok((response.status(), response.into_body()))
+}
+
+/// How a running gateway is reached from here: what its certificate is known by, and where it is.
+pub(crate) fn reach(running: &Running, url: &str) -> Result<(Arc<ClientConfig>, Network), Failure> {
+    let tls = match &running.ca {
+        None => remit_egress::tls_config(),
+        Some(path) => crate::up::trusting(path)?,
+    };
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let here = ["127.", "localhost", "[::1]"].iter().any(|name| host.starts_with(name));
+    Ok((tls, if here { Network::Loopback } else { Network::Private }))
 }
 
 /// One request to the operator's interface.
@@ -50,7 +64,7 @@ async fn operator(home: &Home, method: Method, path: &str, body: Option<&Value>)
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
     let body = body.map(ToString::to_string).unwrap_or_default();
     let (status, answer) =
-        ask(&format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
+        ask(&running, &format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     if status.is_success() {
         return Ok(value);
@@ -216,7 +230,8 @@ pub(crate) async fn agent_token(
     }
     let body = Zeroizing::new(remit_identity::form::write(form));
     let (status, answer) =
-        ask(&running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec()).await?;
+        ask(&running, &running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec())
+            .await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match value.get("access_token").and_then(Value::as_str) {
         Some(token) if status.is_success() => Ok(Zeroizing::new(token.to_owned())),
@@ -392,6 +407,13 @@ pub(crate) fn secret(command: Secret) -> Result<(), Failure> {
 pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
     let agent = remit_model::AgentId::new(&options.agent).map_err(|error| Failure::invalid(error.to_string()))?;
     let home = Home::create(&options.common.data)?;
+    if home.running().is_ok() {
+        let status = operator(&home, Method::GET, "/v1/status", None).await?;
+        let known = status.get("agents").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == agent.as_str()));
+        if !known {
+            return Err(Failure::invalid(format!("no agent `{agent}` is registered with the gateway that is up")));
+        }
+    }
     let store = home.store()?;
     let path = crate::shared::agent_secret_new(&store, &home, agent.as_str())?;
     if home.running().is_ok() {

@@ -36,6 +36,9 @@ pub(crate) struct Running {
     pub(crate) control: String,
     pub(crate) token_endpoint: String,
     pub(crate) pid: u32,
+    /// A certificate authority, or the very certificate, that the gateway's own is to be known by.
+    #[serde(default)]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Home {
@@ -131,7 +134,14 @@ impl Home {
         let path = self.run_file();
         let text = fs::read_to_string(&path)
             .map_err(|_| Failure::new(format!("no gateway is up on `{}`: start one with `remit up`", self.root.display())))?;
-        serde_json::from_str(&text).map_err(|error| Failure::new(format!("`{}`: {error}", path.display())))
+        let running: Running =
+            serde_json::from_str(&text).map_err(|error| Failure::new(format!("`{}`: {error}", path.display())))?;
+        // A gateway that was killed left its file behind.
+        let gone = Path::new("/proc/self").exists() && !Path::new("/proc").join(running.pid.to_string()).exists();
+        if gone {
+            return Err(Failure::new(format!("the gateway on `{}` has ended: start it with `remit up`", self.root.display())));
+        }
+        Ok(running)
     }
 
     /// Keeps an agent's new secret for the command line of this machine.

@@ -5,8 +5,8 @@ use remit_journal::Reader;
 use serde_json::{Value, json};
 
 use crate::cli::Common;
-use crate::commands::{agent_token, layers};
-use crate::home::Home;
+use crate::commands::{agent_token, layers, reach};
+use crate::home::{Home, Running};
 use crate::output::{FAILURE, Failure, Printer};
 
 /// Who calls.
@@ -89,7 +89,7 @@ pub(crate) async fn tour(options: &Common) -> Result<(), Failure> {
     let mut surprises = 0;
     for (number, stop) in stops().into_iter().enumerate() {
         let shown = if stop.forged { forged(&token) } else { token.to_string() };
-        let answer = call(&url, &shown, number, &stop).await?;
+        let answer = call(&running, &url, &shown, number, &stop).await?;
         let found = Found::read(&home, answer)?;
         let unexpected = found.reason.as_deref() != stop.expected;
         surprises += usize::from(unexpected);
@@ -146,7 +146,7 @@ impl Found {
     }
 }
 
-async fn call(url: &str, token: &str, number: usize, stop: &Stop) -> Result<(u16, Value), Failure> {
+async fn call(running: &Running, url: &str, token: &str, number: usize, stop: &Stop) -> Result<(u16, Value), Failure> {
     let body = json!({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {
         "name": stop.tool, "arguments": stop.arguments,
         "_meta": {
@@ -156,14 +156,20 @@ async fn call(url: &str, token: &str, number: usize, stop: &Stop) -> Result<(u16
         }
     }});
     let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", stop.tool)];
-    let (status, answer) = ask_mcp(url, token, &headers, body.to_string()).await?;
+    let (status, answer) = ask_mcp(running, url, token, &headers, body.to_string()).await?;
     let text = String::from_utf8_lossy(&answer);
     // A server may answer as a stream: the response is its last event.
     let json = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap_or(&text);
     Ok((status, serde_json::from_str(json).unwrap_or_default()))
 }
 
-async fn ask_mcp(url: &str, token: &str, headers: &[(&str, &str)], body: String) -> Result<(u16, bytes::Bytes), Failure> {
+async fn ask_mcp(
+    running: &Running,
+    url: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Result<(u16, bytes::Bytes), Failure> {
     let mut request = http::Request::builder()
         .method(Method::POST)
         .header("content-type", "application/json")
@@ -175,7 +181,8 @@ async fn ask_mcp(url: &str, token: &str, headers: &[(&str, &str)], body: String)
     let request =
         request.body(http_body_util::Full::new(bytes::Bytes::from(body))).map_err(|error| Failure::new(error.to_string()))?;
     let timeout = std::time::Duration::from_secs(30);
-    let response = remit_egress::fetch(url, remit_model::Network::Loopback, &remit_egress::tls_config(), timeout, request).await;
+    let (tls, network) = reach(running, url)?;
+    let response = remit_egress::fetch(url, network, &tls, timeout, request).await;
     let response = response.map_err(|error| Failure::new(error.to_string()))?;
     Ok((response.status().as_u16(), response.into_body()))
 }

@@ -17,6 +17,7 @@ use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
 use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
@@ -75,7 +76,15 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
-    let public = options.address.clone().unwrap_or_else(|| format!("{scheme}://{address}")).trim_end_matches('/').to_owned();
+    let public = options.address.clone().unwrap_or_else(|| {
+        let mut named = address;
+        if named.ip().is_unspecified() {
+            warn("clients on other machines need to know the gateway by a name: give it with --address; until then only this one can call");
+            named.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        format!("{scheme}://{named}")
+    });
+    let public = public.trim_end_matches('/').to_owned();
     let (world, recovered) = assemble(&options, &home, &public, printer)?;
     let world = Arc::new(world);
     world.apply(source).await.map_err(|fault| Failure::new(fault.to_string()))?;
@@ -87,6 +96,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         control: format!("http://{control_address}"),
         token_endpoint: format!("{public}{TOKEN_PATH}"),
         pid: std::process::id(),
+        ca: options.ca.as_ref().or(options.tls_cert.as_ref()).and_then(|path| path.canonicalize().ok()),
     };
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
@@ -115,6 +125,14 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     Ok(())
 }
 
+/// TLS that trusts the authorities in a PEM file as well.
+pub(crate) fn trusting(path: &Path) -> Result<Arc<ClientConfig>, Failure> {
+    let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| Failure::invalid(format!("`{}`: {error}", path.display())))?;
+    Ok(remit_egress::tls_config_with_ca(&authorities))
+}
+
 async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Failure> {
     TcpListener::bind(SocketAddr::new(host, port)).await.map_err(|error| {
         let mend = if error.kind() == std::io::ErrorKind::AddrInUse {
@@ -130,12 +148,7 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let tls = match &options.ca {
         None => remit_egress::tls_config(),
-        Some(path) => {
-            let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect)
-                .map_err(|error| Failure::invalid(format!("`{}`: {error}", path.display())))?;
-            remit_egress::tls_config_with_ca(&authorities)
-        }
+        Some(path) => trusting(path)?,
     };
     let spans = match &options.otlp {
         None => None,
@@ -177,7 +190,11 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,
-        edge: Edge { hosts: vec![host], origins: options.origin.clone(), loopback: options.host.is_loopback() },
+        edge: Edge {
+            hosts: vec![host],
+            origins: options.origin.clone(),
+            loopback: options.host.is_loopback() || options.host.is_unspecified(),
+        },
         anonymous_agent,
     })
     .map_err(Failure::new)?;
@@ -327,8 +344,9 @@ impl Plane for World {
         let mut spaces: Vec<Value> = snapshot.spaces.values().map(|space| self.space_status(space)).collect();
         spaces.sort_by_key(|space| space.get("space").map(ToString::to_string));
         let findings = &snapshot.findings;
+        let agents: Vec<&str> = snapshot.organization.agents.keys().map(AgentId::as_str).collect();
         let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "spaces": spaces, "servers": self.gateway.servers(), "findings": findings, "last_reload": last})
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "findings": findings, "last_reload": last})
     }
 
     fn explain(&self, question: &Value) -> Result<Value, String> {
