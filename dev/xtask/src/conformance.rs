@@ -2,6 +2,7 @@
 //!
 //! The two legs belong together. What fails alone is the server's fault; what fails only through Remit is Remit's.
 
+pub(crate) mod client;
 mod report;
 mod servers;
 mod suite;

@@ -53,6 +53,12 @@ const COMMANDS: &[Command] = &[
         options: conformance::OPTIONS,
         run: conformance::run,
     },
+    Command {
+        name: "conformance-client",
+        about: "run the suite's scenarios of machine-to-machine authorization with Remit as the client",
+        options: conformance::client::OPTIONS,
+        run: conformance::client::run,
+    },
 ];
 
 fn main() -> ExitCode {

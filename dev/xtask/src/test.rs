@@ -20,7 +20,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     say("\nThe MCP conformance suite, through Remit in front of the fixture:");
     // The suite asks for answers, not for speed: the binaries that the tests were built for will do.
     let conforms = conformance::run(&["--only", "through", "--debug"].map(str::to_owned))?;
-    Ok(tested && conforms)
+    say("\nThe same suite's authorization scenarios, with Remit as the client:");
+    let authorizes = conformance::client::run(&["--debug".to_owned()])?;
+    Ok(tested && conforms && authorizes)
 }
 
 /// Format, lints, the rules of the tree, and the tests.

@@ -103,6 +103,11 @@ tool_policies:
     fs::write(config.join("remit.yaml"), text)
 }
 
+/// Starts a server, waits until it is ready, and stops it.
+pub(crate) fn started(command: Command) -> Result<(), Box<dyn Error>> {
+    start(command).map(|_| ())
+}
+
 /// Starts a server and waits for the line of JSON that says it is ready.
 fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
     let program = command.get_program().to_string_lossy().into_owned();

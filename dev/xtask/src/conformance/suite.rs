@@ -89,7 +89,8 @@ impl Suite {
         Ok(Run { leg: leg.name(), revision: revision.name(), scenarios: scenarios_run, results })
     }
 
-    fn command(&self) -> Command {
+    /// The suite, to be given its arguments.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.node);
         command.arg(&self.script);
         command

@@ -74,7 +74,7 @@ impl HttpUpstream {
         let status = fetched.response.status();
         let kind = content_kind(fetched.response.headers());
         match (status, kind) {
-            (StatusCode::NOT_FOUND, ContentKind::Other | ContentKind::Json) if sending.link.is_some() => {
+            (StatusCode::NOT_FOUND, ContentKind::Other | ContentKind::Json) if in_session(sending) => {
                 Err(UpstreamError::SessionGone)
             }
             (_, ContentKind::Json) => {
@@ -106,7 +106,7 @@ impl HttpUpstream {
     pub(crate) async fn tell(&self, body: Bytes, sending: &Sending<'_>) -> Result<(), UpstreamError> {
         let fetched = self.send(Method::POST, body, sending, None).await?;
         let status = fetched.response.status();
-        if status == StatusCode::NOT_FOUND && sending.link.is_some() {
+        if status == StatusCode::NOT_FOUND && in_session(sending) {
             return Err(UpstreamError::SessionGone);
         }
         // An event stream may follow a notification too; nothing in it belongs to anybody.
@@ -125,7 +125,7 @@ impl HttpUpstream {
                 let stream = EventStream::new(self, fetched, None);
                 Ok(Some(Incoming::new(Source::Http(Box::new(stream)), self.silence_max)))
             }
-            (StatusCode::NOT_FOUND, _) => Err(UpstreamError::SessionGone),
+            // A server without such a stream may not even know the method: that says nothing of the session.
             _ => Ok(None),
         }
     }
@@ -200,6 +200,11 @@ impl HttpUpstream {
         self.header.store(header.clone());
         Ok(header)
     }
+}
+
+/// Whether what is sent names a session: only then does 404 say that it is gone.
+fn in_session(sending: &Sending<'_>) -> bool {
+    sending.link.is_some_and(|link| link.session_id().is_some())
 }
 
 fn mcp_headers(headers: &mut HeaderMap, sending: &Sending<'_>, last_event: Option<&str>) {
