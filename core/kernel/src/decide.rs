@@ -152,6 +152,8 @@ impl<'a> Subject<'a> {
                 id: prompt.id.clone(),
                 name: prompt.name.clone(),
             }),
+            // What a server would read as another URI than the one that rows are compared with is no resource.
+            Target::Resource(uri) if !remit_mcp::uri::is_plain(uri) => None,
             Target::Resource(uri) => space.resource_server(uri).map(|server| Self::Listed {
                 server,
                 id: format!("{}{TOOL_SEPARATOR}resources/{uri}", server.name),

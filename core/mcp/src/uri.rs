@@ -15,6 +15,19 @@ pub fn template_matches(template: &str, uri: &str) -> bool {
     matches(&parts, uri, &mut 10_000)
 }
 
+/// Whether a URI is written in the one way that everybody reads alike: a lower-case scheme, no segment `.` or `..` however it is
+/// escaped, no backslash. So a prefix of it names a place that it can't leave (RFC 3986, section 6.2.2).
+pub fn is_plain(uri: &str) -> bool {
+    let low = uri.to_ascii_lowercase();
+    if low.contains("%25") || low.contains('\\') || low.contains("%5c") || low.bytes().any(|byte| byte.is_ascii_control()) {
+        return false;
+    }
+    let low = low.replace("%2e", ".").replace("%2f", "/");
+    let dots = low.split(['/', '?', '#', ':']).any(|segment| matches!(segment, "." | ".."));
+    let scheme = uri.split(':').next().unwrap_or_default();
+    !dots && !scheme.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 enum Part<'a> {
     Literal(&'a str),
     Expression { any: bool },
@@ -43,6 +56,24 @@ fn matches(parts: &[Part<'_>], uri: &str, budget: &mut u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_way_to_write_a_uri() {
+        for plain in ["file:///public/a.txt", "kb://articles/reset-password", "test://x/1?q=a.b", "file:///a...b/..c"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for other in [
+            "file:///public/../secret",
+            "file:///public/%2e%2E/secret",
+            "FILE:///secret",
+            "file:///a/%2e./b",
+            "file:///a\\..\\b",
+            "file:///a/.%252e/b",
+            "file:///a/./b",
+        ] {
+            assert!(!is_plain(other), "{other}");
+        }
+    }
 
     #[test]
     fn templates() {

@@ -202,7 +202,7 @@ impl UpstreamCredentials {
         let challenge = challenge.and_then(|header| challenge::parse(header).ok());
         let found = match &client.token_endpoint {
             Some(endpoint) => Found { endpoint: endpoint.clone(), server: None, resource: None },
-            None => self.discover(network, url, challenge.as_ref()).await?,
+            None => self.discover(network, url, challenge.as_ref(), client.private_key_alg.is_none()).await?,
         };
         let scope = choose_scope(&client.scopes, challenge.as_ref(), found.resource.as_ref());
         let resource = found.resource.as_ref().map_or(url, |resource| resource.resource.as_str());
@@ -231,12 +231,25 @@ impl UpstreamCredentials {
     }
 
     /// Finds the authorization server: the resource's metadata, then the server's (MCP 2025-11-25, "Authorization").
-    async fn discover(&self, network: Network, url: &str, challenge: Option<&Challenge>) -> Result<Found, CredentialError> {
+    async fn discover(
+        &self,
+        network: Network,
+        url: &str,
+        challenge: Option<&Challenge>,
+        shared_secret: bool,
+    ) -> Result<Found, CredentialError> {
         let body = self.first(network, resource_metadata_urls(url, challenge), "protected resource metadata").await?;
         let resource = ResourceMetadata::parse(&body, url)?;
         let issuer = resource.authorization_servers.first().cloned().unwrap_or_default();
         let body = self.first(network, server_metadata_urls(&issuer), "authorization server metadata").await?;
         let server = ServerMetadata::parse(&body, &issuer)?;
+        // The server itself says who its authorization server is. A secret that anybody can replay goes no further than the
+        // server's own host on its word; a signed assertion is bound to its audience and may.
+        let host = |url: &str| url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+        if shared_secret && (host(&server.token_endpoint) != host(url) || host(url).is_none()) {
+            let what = format!("the server names an authorization server elsewhere (`{issuer}`): register its `token_endpoint`");
+            return Err(CredentialError::Refused(what));
+        }
         Ok(Found { endpoint: server.token_endpoint.clone(), server: Some(server), resource: Some(resource) })
     }
 

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::Inner;
 use crate::body::Body;
+use crate::call::STRANGER_BYTES_MAX;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
 use crate::reply::{json_status, read, unavailable};
 
@@ -35,7 +36,11 @@ struct Question<'a> {
 pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) -> Response<Body> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let body = match read(body, gateway.limits.body_bytes_max, gateway.limits.body_timeout).await {
+    let authorization = parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    let identity = gateway.authenticate(authorization, "").await;
+    let known = matches!(identity, Fact::Known(Identity::Authenticated(_)));
+    let bytes_max = if known { gateway.limits.body_bytes_max } else { STRANGER_BYTES_MAX };
+    let body = match read(body, bytes_max, gateway.limits.body_timeout).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -48,8 +53,6 @@ pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) 
         Some(Some(risk)) => Some(risk),
         Some(None) => return invalid("`requested_risk` must be `low`, `medium`, `high` or `critical`"),
     };
-    let authorization = parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
-    let identity = gateway.authenticate(authorization, "").await;
     let space = match space(gateway, &identity, question.space.as_deref()) {
         Ok(space) => space,
         Err(fault) => return invalid(&fault),
@@ -106,7 +109,9 @@ async fn decided(
     {
         facts.identity = Fact::Known(Identity::Rejected("`agent_id` is not the agent that the token names".to_owned()));
     }
-    let place = agent.as_ref().and_then(|agent| {
+    // Only what the space knows is counted: a count is kept by name.
+    let known = state.snapshot.spaces.get(&space).is_some_and(|space| space.tools.contains_key(&question.tool_id));
+    let place = agent.as_ref().filter(|_| known).and_then(|agent| {
         let (fact, place) = gateway.quotas.take(&space, agent, &question.tool_id, at_ms);
         facts.quota = fact;
         place
@@ -151,7 +156,7 @@ async fn decided(
 fn names(agent: Option<&str>, space: &str, question: &Question<'_>, decision: &Decision) -> Names {
     Names {
         agent: agent.and_then(|agent| AgentId::new(agent).ok()),
-        space: space.into(),
+        space: clip(space).into(),
         tool: clip(&question.tool_id).into(),
         server: decision.server.as_ref().map(|server| server.name.clone()),
         method: "authorize".into(),

@@ -174,7 +174,7 @@ impl EventLog {
             waker.wake();
         }
         if let Some(last) = last {
-            inner.unsent = (last + 1).min(inner.next);
+            inner.unsent = last.saturating_add(1).min(inner.next);
             let unsent = inner.unsent;
             inner.unsent_bytes = inner.events.iter().filter(|(number, _)| *number >= unsent).map(|(_, bytes)| bytes.len()).sum();
         }

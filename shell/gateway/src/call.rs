@@ -36,10 +36,14 @@ use crate::session::{Opening, Session};
 use crate::tasks::Task;
 use crate::{Inner, State, agree, list, listen};
 
+/// How much a client may say of itself, in bytes: a session keeps it.
+const CLIENT_BYTES_MAX: usize = 16 * 1024;
+/// How many sessions an agent may hold in a space that doesn't say.
+const SESSIONS_OF_AGENT_MAX: u32 = 1_000;
 /// How many messages one batch of 2025-03-26 may hold.
 const BATCH_MAX: usize = 32;
 /// The largest body of a caller that nobody knows, in bytes: enough for a record of what was tried.
-const STRANGER_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// The extension that tasks are, since 2026-07-28 (SEP-2663).
 const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
@@ -429,6 +433,11 @@ impl Arrival {
         let Some(space) = self.state.snapshot.spaces.get(&self.space_id) else { return empty(StatusCode::NOT_FOUND) };
         let version = Version::negotiate(&requested);
         let object = |text: Option<&str>| text.filter(|text| text.starts_with('{')).unwrap_or("{}").to_owned();
+        let said = message.param("capabilities").map_or(0, str::len) + message.param("clientInfo").map_or(0, str::len);
+        if said > CLIENT_BYTES_MAX {
+            let what = format!("`capabilities` and `clientInfo` are larger than {CLIENT_BYTES_MAX} bytes");
+            return answer_rpc(Era::Legacy, id, &RpcError::new(ErrorCode::InvalidParams, what));
+        }
         let opening = Opening {
             space: self.space_id.as_str().into(),
             who: who(&principal),
@@ -437,7 +446,7 @@ impl Arrival {
             capabilities: object(message.param("capabilities")),
             client_info: object(message.param("clientInfo")),
         };
-        let session = match self.gateway.sessions.open(opening, space.space.quotas.sessions_max) {
+        let session = match self.gateway.sessions.open(opening, space.space.quotas.sessions_max.or(Some(SESSIONS_OF_AGENT_MAX))) {
             Ok(session) => session,
             Err(why) => {
                 let error = RpcError::new(ErrorCode::Internal, format!("no session could be opened: {why:?}"));
@@ -514,7 +523,10 @@ impl Arrival {
         }
         let client = ModernClient {
             capabilities: message.meta(meta::CLIENT_CAPABILITIES).unwrap_or("{}").to_owned(),
-            log_level: message.inner_str("_meta", meta::LOG_LEVEL).map(std::borrow::Cow::into_owned),
+            log_level: message
+                .inner_str("_meta", meta::LOG_LEVEL)
+                .filter(|level| listen::LEVELS.contains(&&**level))
+                .map(std::borrow::Cow::into_owned),
         };
         let caller = match self.caller(principal, Client::Modern(Arc::new(client))) {
             Ok(caller) => caller,
@@ -595,6 +607,15 @@ impl Arrival {
 
     fn take_place(&self, caller: &Caller, asked: &Asked, facts: &mut Facts) -> Option<crate::quota::Place> {
         let quotas = &caller.space.space.quotas;
+        // Only what the space knows is counted: a count is kept by name.
+        let known = match asked.kind {
+            AskedKind::Call | AskedKind::Tool => caller.space.tools.contains_key(&asked.name),
+            AskedKind::Prompt => caller.space.prompt(&asked.name).is_some(),
+            AskedKind::Resource => asked.name.len() <= 2048,
+        };
+        if !known {
+            return None;
+        }
         if quotas.calls_concurrent_max.is_none() && quotas.calls_per_minute_max.is_none() {
             return None;
         }

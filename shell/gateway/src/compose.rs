@@ -96,7 +96,8 @@ fn bridged_params(message: &Message, changes: &Changes<'_>, bridge: Bridge<'_>) 
         let value = message.text(&field.value);
         let value = match (&*key, bridge) {
             ("_meta", _) => continue,
-            (modern, Bridge::ToLegacy) if MODERN_PARAMS.contains(&modern) => continue,
+            // A client of the session era has no such thing to say, and another's server doesn't know it.
+            (modern, _) if MODERN_PARAMS.contains(&modern) => continue,
             // A server of 2026-07-28 decides itself what becomes a task (SEP-2663).
             ("task", Bridge::ToModern { .. }) => continue,
             ("name", _) => changes.name.map_or_else(|| value.to_owned(), quote),

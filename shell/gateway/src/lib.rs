@@ -428,6 +428,7 @@ impl Gateway {
 
     /// Ends what has been idle for too long. To be called every now and then.
     pub fn sweep(&self) {
+        self.inner.parked.sweep(clock::now_ms() / 1000);
         let sessions = self.inner.sessions.sweep();
         self.inner.recorder.observer().gauge(Gauge::Sessions(sessions));
     }

@@ -209,7 +209,11 @@ pub(crate) async fn tasks(caller: &Caller, message: &Message) -> Result<String, 
     };
     let mut list = Vec::new();
     for (key, _) in &caller.space.servers {
-        let own = caller.gateway.tasks.ids(caller.space.space.id.as_str(), &caller.who, key);
+        // What may no longer be called has no tasks to show either.
+        let shown = |tool: &str| {
+            visible(&caller.state.snapshot, &caller.space, &caller.principal, Target::Tool { name: tool, arguments: None })
+        };
+        let own = caller.gateway.tasks.ids(caller.space.space.id.as_str(), &caller.who, key, shown);
         let (false, Some(upstream)) = (own.is_empty(), caller.state.upstreams.get(key)) else { continue };
         let Ok(link) = caller.gateway.session_link(session, upstream).await else { continue };
         let sending = Sending { method: "tasks/list", link: Some(&link), ..Sending::default() };

@@ -14,7 +14,7 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError};
 use remit_model::ServerKey;
 
 use crate::body::{Body, EventLog};
-use crate::call::{Caller, Client};
+use crate::call::{Caller, Client, ModernClient};
 use crate::record::{DecisionEntry, Pending, Trace, clip, fresh_id};
 use crate::reply::{answer_rpc, events_while, json_status};
 use crate::session::{SUBSCRIPTIONS_MAX, Session, answer_for, lock, may_ask};
@@ -24,7 +24,7 @@ use crate::{Inner, State};
 /// The most streams that clients of 2026-07-28 hold open.
 const LISTENERS_MAX: usize = 10_000;
 /// The levels of RFC 5424 that MCP knows.
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+pub(crate) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// A list that can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +242,9 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
 async fn watch(caller: Caller, upstream: Arc<Upstream>, uris: Vec<String>, log: Arc<EventLog>, subscription: Option<String>) {
     let Ok(Some(mut incoming)) = watch_opened(&caller, &upstream, &uris).await else { return };
     while let Ok(Some(message)) = incoming.next_patiently().await {
-        let about = message.param_str("uri").is_some_and(|uri| uris.iter().any(|own| uri.starts_with(own.as_str())));
+        let about = message.param_str("uri").is_some_and(|uri| {
+            uris.iter().any(|own| uri.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        });
         if message.kind() == Kind::Notification && message.method() == "notifications/resources/updated" && about {
             let sent = match &subscription {
                 Some(id) => tagged(&message, id),
@@ -465,7 +467,8 @@ pub(crate) async fn client_notifies(caller: &Caller, session: &Arc<Session>, mes
             for (key, link) in session.links() {
                 if let Some(upstream) = caller.state.upstreams.get(&key) {
                     let sending = Sending { link: Some(&link), ..Sending::default() };
-                    let _ = upstream.tell(message.body().clone(), &sending).await;
+                    let plain = br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+                    let _ = upstream.tell(Bytes::from_static(plain), &sending).await;
                 }
             }
         }
@@ -533,7 +536,10 @@ fn subscribe_session(
         if subscriptions.len() >= SUBSCRIPTIONS_MAX {
             return Err(UpstreamError::Busy);
         }
-        let watch = watch(caller.clone(), Arc::clone(upstream), vec![uri.to_owned()], Arc::clone(&session.outbound), None);
+        // The watch must not hold the session that holds it.
+        let client = Client::Modern(Arc::new(ModernClient { capabilities: "{}".to_owned(), log_level: None }));
+        let caller = Caller { client, ..caller.clone() };
+        let watch = watch(caller, Arc::clone(upstream), vec![uri.to_owned()], Arc::clone(&session.outbound), None);
         subscriptions.insert(uri.to_owned(), tokio::spawn(watch).abort_handle());
     }
     Ok(remit_mcp::error::result_answer(message.id().unwrap_or("null"), "{}").into())

@@ -32,6 +32,8 @@ use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError};
 const ROUNDS_MAX: usize = 16;
 /// How many exchanges wait for their client's next round.
 const PARKED_MAX: usize = 10_000;
+/// How many of them may be one principal's.
+const PARKED_OWN_MAX: usize = 64;
 
 /// A permitted call on its way.
 #[derive(Debug)]
@@ -75,29 +77,43 @@ pub(crate) struct Parked {
     asked: HashMap<String, String>,
     upstream: Arc<Upstream>,
     until_secs: u64,
+    /// Whose it is, and for which request: nobody else's state opens it.
+    who: String,
+    what: [u8; 32],
+    /// What the call holds goes on being held.
+    #[allow(dead_code, reason = "held, not read")]
+    held: Held,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct ParkingLot {
-    all: Mutex<(u64, HashMap<u64, Parked>)>,
+    all: Mutex<HashMap<u64, Parked>>,
 }
 
 impl ParkingLot {
     fn park(&self, parked: Parked, now_secs: u64) -> Option<u64> {
+        // Random, so that a state of another life of this process names nobody's exchange.
+        let number = u64::from_be_bytes(crate::clock::random::<8>()?);
+        self.sweep(now_secs);
         let mut all = lock(&self.all);
-        all.1.retain(|_, waits| waits.until_secs > now_secs);
-        if all.1.len() >= PARKED_MAX {
+        let own = all.values().filter(|waits| waits.who == parked.who).count();
+        if all.len() >= PARKED_MAX || own >= PARKED_OWN_MAX || all.contains_key(&number) {
             return None;
         }
-        all.0 += 1;
-        let number = all.0;
-        all.1.insert(number, parked);
+        all.insert(number, parked);
         Some(number)
     }
 
-    fn take(&self, number: u64) -> Option<Parked> {
-        lock(&self.all).1.remove(&number)
+    fn take(&self, number: u64, who: &str, what: &[u8; 32]) -> Option<Parked> {
+        let mut all = lock(&self.all);
+        all.get(&number).filter(|waits| waits.who == who && waits.what == *what)?;
+        all.remove(&number)
+    }
+
+    /// Ends exchanges whose client didn't come back.
+    pub(crate) fn sweep(&self, now_secs: u64) {
+        lock(&self.all).retain(|_, waits| waits.until_secs > now_secs);
     }
 }
 
@@ -148,11 +164,12 @@ impl Relay {
         }
         let text = self.message.param_str("requestState").ok_or_else(refused)?;
         let what = what(&self.message);
-        let bound = Bound { who: &self.caller.who, what: &what };
+        let who = self.owner();
+        let bound = Bound { who: &who, what: &what };
         match self.caller.gateway.seal.open(&text, bound, now_secs()).map_err(|_| refused())? {
             State::Upstream(state) => Ok(Start::Fresh(Some(quote(&state)))),
             State::Parked(number) => {
-                let parked = self.caller.gateway.parked.take(number).ok_or_else(refused)?;
+                let parked = self.caller.gateway.parked.take(number, &who, &what).ok_or_else(refused)?;
                 if parked.upstream.key != self.upstream.key {
                     return Err(refused());
                 }
@@ -365,7 +382,11 @@ impl Relay {
                 Kind::Response | Kind::Error => return Ok(Step::Response(message)),
                 Kind::Notification => {
                     if self.wanted(&message) {
-                        log.send(None, message.body()).await;
+                        // A client that doesn't read holds its own call up, and not for ever.
+                        let passed = tokio::time::timeout(self.upstream.silence_max(), log.send(None, message.body()));
+                        if passed.await.is_err() {
+                            return Ok(Step::Cancelled);
+                        }
                     }
                 }
                 Kind::Request => {
@@ -467,15 +488,17 @@ impl Relay {
     }
 
     /// Parks an exchange and asks a client of 2026-07-28 for what the server needs.
-    async fn park(self, sent: Sent, incoming: Incoming, request: &Message, log: &Arc<EventLog>) {
+    async fn park(mut self, sent: Sent, incoming: Incoming, request: &Message, log: &Arc<EventLog>) {
+        let (what, who) = (what(&self.message), self.owner());
+        let held = std::mem::take(&mut self.held);
         let caller = &self.caller;
         let now_secs = now_secs();
         let key = "input";
         let asked = HashMap::from([(key.to_owned(), request.id().unwrap_or("null").to_owned())]);
         let until_secs = now_secs + STATE_TTL_SECS;
-        let parked = Parked { sent, incoming, asked, upstream: Arc::clone(&self.upstream), until_secs };
-        let what = what(&self.message);
-        let bound = Bound { who: &caller.who, what: &what };
+        let upstream = Arc::clone(&self.upstream);
+        let parked = Parked { sent, incoming, asked, upstream, until_secs, who: who.clone(), what, held };
+        let bound = Bound { who: &who, what: &what };
         let state = caller
             .gateway
             .parked
@@ -557,7 +580,8 @@ impl Relay {
             (outcome == "input_required" && sent.server_era == Era::Modern).then(|| message.param_str("requestState")).flatten();
         let Some(state) = upstream_state else { return Ok((bytes, outcome)) };
         let what = what(&self.message);
-        let bound = Bound { who: &self.caller.who, what: &what };
+        let who = self.owner();
+        let bound = Bound { who: &who, what: &what };
         let sealed = self.caller.gateway.seal.seal(State::Upstream(state.into_owned()), bound, now_secs());
         let sealed = sealed.ok_or_else(|| UpstreamError::Protocol("its state could not be sealed".to_owned()))?;
         let answer = Message::parse(bytes, remit_mcp::json::Limits::default())
@@ -628,6 +652,13 @@ impl Drop for Unanswered {
 
 fn cancellation(id: &str) -> Bytes {
     Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}"))
+}
+
+impl Relay {
+    /// Whose a state is: the principal, in this space, towards this server.
+    fn owner(&self) -> String {
+        format!("{}\n{}\n{}", self.caller.space.space.id, self.upstream.key, self.caller.who)
+    }
 }
 
 fn now_secs() -> u64 {

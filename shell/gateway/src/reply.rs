@@ -16,6 +16,8 @@ use remit_mcp::{Era, ErrorCode, Message, MessageError, RpcError, Version};
 use crate::body::{Body, EventLog, Follower};
 use crate::call::Caller;
 
+/// The largest answer to a member of a batch, in bytes.
+const BATCH_MEMBER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest life of a stream, in seconds.
 const STREAM_SECS_MAX: u64 = 24 * 60 * 60;
 
@@ -147,11 +149,16 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
 /// The response in what was answered to a member of a batch: the body, or the last event of the stream.
 pub(crate) async fn last_message(response: Response<Body>) -> Option<Bytes> {
     let events = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let body = response.into_body().collect().await.ok()?.to_bytes();
+    let mut body = response.into_body();
     if !events {
-        return Some(body);
+        return Some(body.collect().await.ok()?.to_bytes());
     }
-    let mut parsed = Vec::new();
-    remit_mcp::sse::Parser::new(body.len() + 1).feed(&body, &mut parsed).ok()?;
-    parsed.into_iter().rev().map(|event| event.data).find(|data| !data.is_empty())
+    // Event by event: only the last is kept.
+    let (mut parser, mut last) = (remit_mcp::sse::Parser::new(BATCH_MEMBER_BYTES_MAX), None);
+    while let Some(Ok(frame)) = body.frame().await {
+        let mut parsed = Vec::new();
+        parser.feed(frame.data_ref()?, &mut parsed).ok()?;
+        last = parsed.into_iter().rev().map(|event| event.data).find(|data| !data.is_empty()).or(last);
+    }
+    last
 }

@@ -19,6 +19,8 @@ const USED_MAX: usize = 100_000;
 /// Seals and opens.
 pub(crate) struct Seal {
     key: RandomizedNonceKey,
+    /// Random in each life of the process: what was used in another one is remembered by nobody, so it opens nothing.
+    life: [u8; 16],
     used: Mutex<HashMap<[u8; 16], u64>>,
 }
 
@@ -31,7 +33,7 @@ impl std::fmt::Debug for Seal {
 /// What a state is bound to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound<'a> {
-    /// Who: agent, user and space.
+    /// Who: agent, user, space and server.
     pub(crate) who: &'a str,
     /// What: method, name and arguments.
     pub(crate) what: &'a [u8; 32],
@@ -62,12 +64,15 @@ impl Seal {
     /// Seals under this key.
     pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
-        Some(Self { key, used: Mutex::default() })
+        let mut life = [0; 16];
+        aws_lc_rs::rand::fill(&mut life).ok()?;
+        Some(Self { key, life, used: Mutex::default() })
     }
 
-    fn aad(bound: Bound<'_>) -> Vec<u8> {
+    fn aad(&self, bound: Bound<'_>) -> Vec<u8> {
         let mut aad = sha256(bound.who.as_bytes()).to_vec();
         aad.extend_from_slice(bound.what);
+        aad.extend_from_slice(&self.life);
         aad
     }
 
@@ -77,7 +82,7 @@ impl Seal {
         aws_lc_rs::rand::fill(&mut once).ok()?;
         let sealed = Sealed { until: now_secs + STATE_TTL_SECS, once, state };
         let mut text = serde_json::to_vec(&sealed).ok()?;
-        let nonce = self.key.seal_in_place_append_tag(Aad::from(Self::aad(bound)), &mut text).ok()?;
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(self.aad(bound)), &mut text).ok()?;
         let mut whole = nonce.as_ref().to_vec();
         whole.append(&mut text);
         Some(URL_SAFE_NO_PAD.encode(whole))
@@ -89,7 +94,7 @@ impl Seal {
         let (nonce, sealed) = whole.split_at_checked(NONCE_LEN).ok_or(Refused)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Refused)?;
         let mut sealed = sealed.to_vec();
-        let text = self.key.open_in_place(nonce, Aad::from(Self::aad(bound)), &mut sealed).map_err(|_| Refused)?;
+        let text = self.key.open_in_place(nonce, Aad::from(self.aad(bound)), &mut sealed).map_err(|_| Refused)?;
         let Sealed { until, once, state } = serde_json::from_slice(text).map_err(|_| Refused)?;
         if until <= now_secs {
             return Err(Refused);

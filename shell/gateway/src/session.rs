@@ -336,12 +336,22 @@ impl Sessions {
 
 /// Of a client's capabilities those that a server may make use of through Remit: JSON text.
 pub(crate) fn bridged(capabilities: &str) -> String {
-    const BRIDGED: [&str; 3] = ["sampling", "elicitation", "roots"];
+    // Known flags only: what a client adds of its own would make every one of its requests a session of another kind.
+    const BRIDGED: [(&str, &[&str]); 3] =
+        [("sampling", &["tools", "context"]), ("elicitation", &["form", "url"]), ("roots", &["listChanged"])];
     let Ok(all) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(capabilities) else {
         return "{}".to_owned();
     };
-    let kept: serde_json::Map<_, _> = all.into_iter().filter(|(key, _)| BRIDGED.contains(&key.as_str())).collect();
-    serde_json::Value::Object(kept).to_string()
+    let flags = |value: &serde_json::Value, known: &[&str]| {
+        let flag = |name: &&str| {
+            let value = value.get(name)?;
+            let flag = if value.is_object() { serde_json::json!({}) } else { serde_json::json!(value.as_bool()?) };
+            Some(((*name).to_owned(), flag))
+        };
+        known.iter().filter_map(flag).collect::<serde_json::Map<_, _>>()
+    };
+    let kept = BRIDGED.iter().filter_map(|(name, known)| Some(((*name).to_owned(), flags(all.get(*name)?, known).into())));
+    serde_json::Value::Object(kept.collect()).to_string()
 }
 
 /// Whether the capabilities let a server ask for this method.

@@ -13,6 +13,8 @@ use crate::session::lock;
 const TASK_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many tasks are remembered.
 const TASKS_MAX: usize = 100_000;
+/// How many of them may be one principal's.
+const TASKS_OWN_MAX: usize = 1_000;
 /// The longest task id.
 const TASK_ID_MAX: usize = 256;
 
@@ -43,7 +45,11 @@ impl Tasks {
         if all.len() >= TASKS_MAX || id.len() > TASK_ID_MAX {
             return false;
         }
+        let own = all.values().filter(|task| task.who == who).count();
         let key = (space.to_owned(), id.to_owned());
+        if own >= TASKS_OWN_MAX && !all.contains_key(&key) {
+            return false;
+        }
         let task = Task { who: who.to_owned(), server: server.clone(), tool: tool.to_owned(), used_ms: now };
         match all.get(&key) {
             Some(taken) if taken.who != task.who || taken.server != task.server => false,
@@ -66,10 +72,12 @@ impl Tasks {
         Some(task.clone())
     }
 
-    /// The ids of a principal's tasks on one server.
-    pub(crate) fn ids(&self, space: &str, who: &str, server: &ServerKey) -> Vec<String> {
+    /// The ids of a principal's tasks on one server, of the tools that are shown.
+    pub(crate) fn ids(&self, space: &str, who: &str, server: &ServerKey, shown: impl Fn(&str) -> bool) -> Vec<String> {
         let all = lock(&self.all);
-        let own = all.iter().filter(|((in_space, _), task)| in_space == space && task.who == who && &task.server == server);
+        let own = all
+            .iter()
+            .filter(|((in_space, _), task)| in_space == space && task.who == who && &task.server == server && shown(&task.tool));
         own.map(|((_, id), _)| id.clone()).collect()
     }
 }
@@ -97,6 +105,6 @@ mod tests {
         assert!(tasks.get("space", "t", "a").is_some());
         assert!(tasks.get("space", "t", "b").is_none());
         assert!(tasks.get("other", "t", "a").is_none());
-        assert_eq!(tasks.ids("space", "a", &server), ["t"]);
+        assert_eq!(tasks.ids("space", "a", &server, |_| true), ["t"]);
     }
 }

@@ -38,6 +38,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const SERVERS_MAX: Duration = Duration::from_secs(5);
 /// How often what has been idle is ended, keys are looked at, and certificates.
 const TICK: Duration = Duration::from_secs(10);
+/// How long a form may take to come.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest form of the token endpoint, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -55,6 +57,8 @@ struct World {
     launched: tokio::sync::Mutex<Launched>,
     /// What the last attempt to read the configuration came to.
     last_reload: Mutex<Value>,
+    /// One reading at a time: the later one is the one in effect.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -210,6 +214,7 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
         program,
         launched: tokio::sync::Mutex::default(),
         last_reload: Mutex::new(Value::Null),
+        reloading: tokio::sync::Mutex::default(),
     };
     Ok((world, recovered))
 }
@@ -256,6 +261,7 @@ impl World {
 
     /// Reads the configuration again. A bad one replaces nothing, and is recorded.
     async fn reload_now(&self) -> Result<Value, Value> {
+        let _one = self.reloading.lock().await;
         let read = match &self.config {
             Some(directory) => remit_control::read(directory),
             None => sample::acme(),
@@ -290,8 +296,11 @@ impl World {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         if request.method() == Method::POST && path == TOKEN_PATH {
             let (parts, body) = request.into_parts();
-            let Ok(body) = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect().await else {
-                return status(StatusCode::PAYLOAD_TOO_LARGE);
+            let read = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect();
+            let body = match tokio::time::timeout(FORM_TIMEOUT, read).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(_)) => return status(StatusCode::PAYLOAD_TOO_LARGE),
+                Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
             };
             let response = self.authority.token(&parts.headers, &body.to_bytes(), now_secs()).await;
             return response.map(Body::Full);

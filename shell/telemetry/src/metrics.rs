@@ -63,7 +63,11 @@ impl Metrics {
         // A server is only named where the space knows the tool: so what a stranger types never becomes a label.
         let known = !call.server().is_empty();
         let tool = if known { call.tool() } else { "other" };
-        let (space, agent) = if call.agent().is_empty() { ("other", "") } else { (call.space(), call.agent()) };
+        let (space, agent) = match (known, call.agent()) {
+            (_, "") => ("other", ""),
+            (true, agent) => (call.space(), agent),
+            (false, agent) => ("other", agent),
+        };
         let method = if known { call.method() } else { "other" };
         if let Some(reason) = call.reason {
             self.denials.with_label_values(&[space, agent, tool, reason]).inc();

@@ -8,6 +8,7 @@ pub(crate) mod link;
 pub(crate) mod stdio;
 pub(crate) mod streamable;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -440,10 +441,14 @@ pub(crate) fn modern_meta(capabilities: &str, client_info: &str, log_level: Opti
 }
 
 /// A request of Remit's own in 2026-07-28. `fields` are further fields of `params`, with a leading comma.
+///
+/// Its id is no other's: on one pipe, ids say whose an answer is.
 pub(crate) fn modern_request(method: &str, capabilities: &str, fields: &str) -> Bytes {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let meta = modern_meta(capabilities, IMPLEMENTATION, None);
     Bytes::from(format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":\"remit-{method}\",\"method\":{},\"params\":{{\"_meta\":{{{meta}}}{fields}}}}}",
+        "{{\"jsonrpc\":\"2.0\",\"id\":\"remit-{number}\",\"method\":{},\"params\":{{\"_meta\":{{{meta}}}{fields}}}}}",
         quote(method)
     ))
 }

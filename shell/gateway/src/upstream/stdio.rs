@@ -46,6 +46,8 @@ impl std::fmt::Debug for StdioUpstream {
 /// A running child.
 #[derive(Debug)]
 pub(crate) struct Child {
+    /// Whether several principals use it: then what names no exchange is nobody's.
+    shared: bool,
     stdin: tokio::sync::Mutex<ChildStdin>,
     routes: Mutex<Routes>,
     next_id: AtomicU64,
@@ -139,7 +141,7 @@ impl StdioUpstream {
         if own.len() >= CHILDREN_MAX {
             return Err(UpstreamError::Busy);
         }
-        let child = self.start()?;
+        let child = self.start(false)?;
         own.push(Arc::downgrade(&child));
         Ok(child)
     }
@@ -149,12 +151,12 @@ impl StdioUpstream {
         if let Some(child) = shared.as_ref().filter(|child| !child.dead.load(Ordering::Acquire)) {
             return Ok(Arc::clone(child));
         }
-        let child = self.start()?;
+        let child = self.start(true)?;
         *shared = Some(Arc::clone(&child));
         Ok(child)
     }
 
-    fn start(&self) -> Result<Arc<Child>, UpstreamError> {
+    fn start(&self, shared: bool) -> Result<Arc<Child>, UpstreamError> {
         let (program, arguments) =
             self.command.split_first().ok_or_else(|| UpstreamError::Unreachable("no command".to_owned()))?;
         let mut command = match program.as_str() {
@@ -172,6 +174,7 @@ impl StdioUpstream {
             return Err(UpstreamError::Unreachable("the process has no pipes".to_owned()));
         };
         let child = Arc::new(Child {
+            shared,
             stdin: tokio::sync::Mutex::new(stdin),
             routes: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -205,7 +208,14 @@ impl StdioUpstream {
     pub(crate) fn listen(&self, link: &Arc<Link>) -> Option<Incoming> {
         let child = Arc::clone(link.child.as_ref()?);
         let (sender, messages) = mpsc::channel(WAITING_MAX);
-        child.routes().strays = Some(sender);
+        {
+            let mut routes = child.routes();
+            // Of a shared child only one listens, the gateway's own watch: it begins before anybody else can.
+            if child.shared && routes.strays.as_ref().is_some_and(|strays| !strays.is_closed()) {
+                return None;
+            }
+            routes.strays = Some(sender);
+        }
         let exchange = Exchange { child: None, id: String::new(), token: None, messages, done: true };
         Some(Incoming::new(Source::Stdio(exchange), Duration::from_millis(self.limits.call_timeout_ms)))
     }
@@ -333,6 +343,12 @@ impl Child {
                 let sender = routes.exchanges.get(message.meta(meta::SUBSCRIPTION_ID)?)?.clone();
                 Some((sender, message))
             }
+            Kind::Notification | Kind::Request if self.shared => {
+                // It may hold what one principal asked for: it reaches nobody, unless it says no more than that a list changed.
+                let changed = message.kind() == Kind::Notification && message.method().ends_with("/list_changed");
+                let sender = routes.strays.clone().filter(|_| changed)?;
+                Some((sender, message))
+            }
             Kind::Notification | Kind::Request => {
                 let only = if routes.exchanges.len() == 1 { routes.exchanges.values().next().cloned() } else { None };
                 Some((only.or_else(|| routes.strays.clone())?, message))
@@ -382,7 +398,11 @@ async fn take(child: &Arc<Child>, line: Bytes) {
     }
     match child.route(message) {
         Some((sender, message)) => {
-            let _ = sender.send(message).await;
+            // Nobody's slowness is another's: who doesn't take its messages loses the exchange.
+            let id = message.id().map(str::to_owned);
+            if sender.try_send(message).is_err() {
+                child.routes().exchanges.retain(|key, route| Some(key) != id.as_ref() && !route.same_channel(&sender));
+            }
         }
         None => {
             if let Some(id) = unanswerable {
