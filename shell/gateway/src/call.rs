@@ -30,7 +30,8 @@ use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
 use crate::relay::{Held, Relay};
 use crate::reply::{
-    answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, unavailable, unreadable,
+    answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, scopes, unavailable,
+    unreadable,
 };
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
@@ -38,8 +39,6 @@ use crate::{Inner, State, agree, list, listen};
 
 /// How much a client may say of itself, in bytes: a session keeps it.
 const CLIENT_BYTES_MAX: usize = 16 * 1024;
-/// How many sessions an agent may hold in a space that doesn't say.
-const SESSIONS_OF_AGENT_MAX: u32 = 1_000;
 /// How many messages one batch of 2025-03-26 may hold.
 const BATCH_MAX: usize = 32;
 /// The largest body of a caller that nobody knows, in bytes: enough for a record of what was tried.
@@ -446,7 +445,7 @@ impl Arrival {
             capabilities: object(message.param("capabilities")),
             client_info: object(message.param("clientInfo")),
         };
-        let session = match self.gateway.sessions.open(opening, space.space.quotas.sessions_max.or(Some(SESSIONS_OF_AGENT_MAX))) {
+        let session = match self.gateway.sessions.open(opening, space.space.quotas.sessions_max) {
             Ok(session) => session,
             Err(why) => {
                 let error = RpcError::new(ErrorCode::Internal, format!("no session could be opened: {why:?}"));
@@ -778,15 +777,6 @@ pub(crate) fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
         id,
         &RpcError::new(ErrorCode::UnsupportedVersion, "this protocol version is not spoken here").data(data),
     )
-}
-
-/// The scopes that a tool of this class needs, all at once.
-fn scopes(class: remit_model::ToolClass) -> Vec<&'static str> {
-    match class {
-        remit_model::ToolClass::ReadOnly => vec!["mcp:read"],
-        remit_model::ToolClass::Mutative => vec!["mcp:read", "mcp:write"],
-        remit_model::ToolClass::Destructive => vec!["mcp:read", "mcp:write", "mcp:destroy"],
-    }
 }
 
 /// Agent and user in one text.

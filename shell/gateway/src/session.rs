@@ -17,6 +17,8 @@ use crate::upstream::{Link, Upstream, UpstreamError};
 
 /// How long a session lives without being used, in milliseconds.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1000;
+/// How many sessions an agent holds in a space that doesn't say.
+const SESSIONS_OF_AGENT_MAX: usize = 1_000;
 /// How many streams a session keeps for a client that comes back.
 const STREAMS_MAX: usize = 16;
 /// How many requests of servers a session holds open.
@@ -271,11 +273,19 @@ impl Sessions {
         if all.len() >= self.sessions_max {
             return Err(NoSession::Full);
         }
-        if let Some(max) = per_agent_max {
-            let held = all.values().filter(|session| session.agent == opening.agent && session.space == opening.space).count();
-            if held >= usize::try_from(max).unwrap_or(usize::MAX) {
-                return Err(NoSession::Quota);
+        let own = |session: &&Arc<Session>| session.agent == opening.agent && session.space == opening.space;
+        let held = all.values().filter(own).count();
+        match per_agent_max {
+            Some(max) if held >= usize::try_from(max).unwrap_or(usize::MAX) => return Err(NoSession::Quota),
+            // Clients that never end their sessions leave them behind: the one that was unused for longest makes room.
+            None if held >= SESSIONS_OF_AGENT_MAX => {
+                let unused = all.values().filter(own).filter(|session| Arc::strong_count(session) == 1);
+                let oldest =
+                    unused.min_by_key(|session| session.used_ms.load(Ordering::Relaxed)).map(|session| session.id.clone());
+                let ended = all.remove(&oldest.ok_or(NoSession::Full)?);
+                ended.iter().for_each(|session| session.end());
             }
+            _ => {}
         }
         let session = Arc::new(Session::new(id.clone(), opening));
         all.insert(id, Arc::clone(&session));
