@@ -77,6 +77,13 @@ pub struct ParamHeader {
     pub path: Vec<String>,
 }
 
+impl ParamHeader {
+    /// The value in these arguments; `None` where there is none.
+    pub fn value<'a>(&self, arguments: &'a serde_json::Value) -> Option<&'a serde_json::Value> {
+        self.path.iter().try_fold(arguments, |value, key| value.as_object()?.get(key))
+    }
+}
+
 /// The parameters that an input schema marks with `x-mcp-header`. An unfit mark makes the whole tool unfit (SEP-2243), and the
 /// error says why.
 pub fn param_headers(schema: &serde_json::Value) -> Result<Vec<ParamHeader>, String> {

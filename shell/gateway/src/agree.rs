@@ -42,8 +42,7 @@ pub(crate) fn params(shown_headers: &HeaderMap, tool: &ToolView, message: &Messa
     let arguments: serde_json::Value =
         message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     for mark in &tool.param_headers {
-        let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
-        let value = arguments.pointer(&pointer).filter(|value| !value.is_null()).map(ToString::to_string);
+        let value = mark.value(&arguments).filter(|value| !value.is_null()).map(ToString::to_string);
         let name = format!("Mcp-Param-{}", mark.header);
         match (shown_headers.get(&name), value) {
             (None, None) => {}

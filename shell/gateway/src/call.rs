@@ -15,6 +15,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use remit_identity::access::class_scopes;
+use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
     Arguments, Call, Decision, Denial, Fact, Facts, Identity, Permit, Principal, QuotaUse, Reason, SpaceView, Target, Verdict,
@@ -30,8 +32,7 @@ use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
 use crate::relay::{Held, Relay};
 use crate::reply::{
-    answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, scopes, unavailable,
-    unreadable,
+    answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, unavailable, unreadable,
 };
 use crate::session::{Opening, Session};
 use crate::tasks::Task;
@@ -353,16 +354,15 @@ impl Arrival {
 
     /// Gives a refusal the status and the challenge that its reason demands (RFC 6750, RFC 9728).
     fn challenge(&self, reason: Reason, scopes: &[&str], mut response: Response<Body>) -> Response<Body> {
-        let metadata = quote(&self.gateway.resource_metadata_address(&self.space_id));
+        let metadata = self.gateway.resource_metadata_address(&self.space_id);
         let text = match reason {
             Reason::Unauthenticated | Reason::Audience => {
                 *response.status_mut() = StatusCode::UNAUTHORIZED;
-                let error = if self.token_shown { ", error=\"invalid_token\"" } else { "" };
-                format!("Bearer resource_metadata={metadata}{error}")
+                challenge::unauthorized(&metadata, self.token_shown)
             }
             Reason::InsufficientScope => {
                 *response.status_mut() = StatusCode::FORBIDDEN;
-                format!("Bearer error=\"insufficient_scope\", scope={}, resource_metadata={metadata}", quote(&scopes.join(" ")))
+                challenge::insufficient_scope(&metadata, scopes)
             }
             Reason::CouldNotDecide => {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -593,9 +593,9 @@ impl Arrival {
         match decision.verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
-                let scopes = decision.tool.as_ref().map(|tool| scopes(tool.class)).unwrap_or_default();
+                let scopes = decision.tool.as_ref().map(|tool| class_scopes(tool.class)).unwrap_or_default();
                 let refused = refusal(&caller, &message, &denial, &decision.layers, &decision_id, index);
-                self.challenge(denial.reason, &scopes, refused)
+                self.challenge(denial.reason, scopes, refused)
             }
             Verdict::Allow(permit) => {
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started);

@@ -68,8 +68,6 @@ impl Observed<'_> {
 pub enum Gauge {
     /// Client sessions that are open.
     Sessions(usize),
-    /// Streams that are open.
-    Streams(usize),
     /// The version of the snapshot in effect.
     Snapshot(u64),
     /// Tools that are quarantined.

@@ -413,7 +413,7 @@ impl Relay {
         let sending = Sending { link: sent.link.as_ref(), ..Sending::default() };
         let id = message.id().unwrap_or("null").to_owned();
         if message.method() == "ping" {
-            let pong = Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}"));
+            let pong = Bytes::from(remit_mcp::error::result_answer(&id, "{}"));
             self.upstream.tell(pong, &sending).await?;
             return Ok(None);
         }
@@ -726,8 +726,7 @@ fn param_headers(message: &Message, marked: &[header::ParamHeader]) -> Vec<(Stri
     let arguments: serde_json::Value =
         message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let value = |mark: &header::ParamHeader| {
-        let pointer: String = mark.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
-        let value = arguments.pointer(&pointer)?;
+        let value = mark.value(&arguments)?;
         Some((mark.header.clone(), header::param_text(&value.to_string())?.into_owned()))
     };
     marked.iter().filter_map(value).collect()

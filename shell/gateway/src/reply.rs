@@ -162,12 +162,3 @@ pub(crate) async fn last_message(response: Response<Body>) -> Option<Bytes> {
     }
     last
 }
-
-/// The scopes that a tool of this class needs, all at once.
-pub(crate) fn scopes(class: remit_model::ToolClass) -> Vec<&'static str> {
-    match class {
-        remit_model::ToolClass::ReadOnly => vec!["mcp:read"],
-        remit_model::ToolClass::Mutative => vec!["mcp:read", "mcp:write"],
-        remit_model::ToolClass::Destructive => vec!["mcp:read", "mcp:write", "mcp:destroy"],
-    }
-}

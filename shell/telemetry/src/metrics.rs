@@ -15,7 +15,6 @@ pub(crate) struct Metrics {
     duration: HistogramVec,
     upstream: HistogramVec,
     sessions: IntGauge,
-    streams: IntGauge,
     snapshot: IntGauge,
     quarantined: IntGauge,
 }
@@ -45,7 +44,6 @@ impl Metrics {
                 &["mcp_method_name", "server"],
             )?,
             sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
-            streams: IntGauge::new("remit_streams", "Streams that are open")?,
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
             quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
         };
@@ -53,7 +51,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream.clone()))?;
-        for gauge in [&metrics.sessions, &metrics.streams, &metrics.snapshot, &metrics.quarantined] {
+        for gauge in [&metrics.sessions, &metrics.snapshot, &metrics.quarantined] {
             metrics.registry.register(Box::new(gauge.clone()))?;
         }
         Ok(metrics)
@@ -82,7 +80,6 @@ impl Metrics {
         let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         match gauge {
             Gauge::Sessions(number) => self.sessions.set(whole(number)),
-            Gauge::Streams(number) => self.streams.set(whole(number)),
             Gauge::Snapshot(version) => self.snapshot.set(i64::try_from(version).unwrap_or(i64::MAX)),
             Gauge::Quarantined(number) => self.quarantined.set(whole(number)),
         }

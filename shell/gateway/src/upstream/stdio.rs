@@ -392,8 +392,8 @@ async fn take(child: &Arc<Child>, line: Bytes) {
     let Ok(message) = Message::parse(line, Limits::default()) else { return };
     let unanswerable = (message.kind() == Kind::Request).then(|| message.id().unwrap_or("null").to_owned());
     if message.method() == "ping" {
-        let pong = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{}}}}", unanswerable.as_deref().unwrap_or("null"));
-        let _ = child.write(pong.as_bytes()).await;
+        let pong = remit_mcp::error::result_answer(unanswerable.as_deref().unwrap_or("null"), "{}");
+        let _ = child.write(&pong).await;
         return;
     }
     match child.route(message) {
