@@ -151,11 +151,32 @@ fn credential() -> Value {
 
 fn oauth() -> Value {
     let properties = json!({
-        "client_id": text("The client id."), "client_secret": refer("secret"), "private_key": refer("secret"),
+        "grant": { "enum": ["client_credentials", "authorization_code"], "default": "client_credentials", "description": "authorization_code takes a person's consent, once: `remit connect ACCOUNT/NAME`." },
+        "client_id": text("The client id. With authorization_code it may be left out: Remit registers itself."),
+        "client_secret": refer("secret"), "private_key": refer("secret"),
         "algorithm": { "enum": ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "EdDSA"], "default": "ES256", "description": "What the private key signs with." },
-        "token_endpoint": text("Found by discovery when it is left out."), "scopes": texts("The scopes to ask for."),
+        "token_endpoint": text("For client_credentials; found by discovery when it is left out."),
+        "issuer": text("For authorization_code: the only authorization server that may be used."),
+        "client_metadata_url": { "type": "string", "pattern": "^https://", "description": "For authorization_code: where Remit's client metadata document is published." },
+        "scopes": texts("The scopes to ask for."),
     });
-    one_of(object("OAuth 2.1 with client credentials.", &["client_id"], &properties), &["client_secret", "private_key"])
+    let mut oauth = object("OAuth 2.1, with Remit as the client.", &[], &properties);
+    let by_code = json!({ "properties": { "grant": { "const": "authorization_code" } }, "required": ["grant"] });
+    let with_code = json!({
+        "properties": { "token_endpoint": false },
+        "not": { "required": ["client_secret", "private_key"] },
+        "dependentRequired": { "client_secret": ["client_id"], "private_key": ["client_id"] },
+        "dependentSchemas": { "client_id": { "properties": { "client_metadata_url": false } } },
+    });
+    let without = json!({
+        "required": ["client_id"],
+        "properties": { "issuer": false, "client_metadata_url": false },
+        "oneOf": [{ "required": ["client_secret"] }, { "required": ["private_key"] }],
+    });
+    if let Some(map) = oauth.as_object_mut() {
+        map.extend([("if".to_owned(), by_code), ("then".to_owned(), with_code), ("else".to_owned(), without)]);
+    }
+    oauth
 }
 
 fn space() -> Value {

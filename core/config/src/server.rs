@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use remit_model::{
-    AccountId, Credential, Network, OAuthClient, ProtocolChoice, Risk, Server, ServerLimits, ServerName, ToolClass, ToolName,
-    ToolOverride, Transport,
+    AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef,
+    Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
 };
 
 use crate::item::{Item, Object, shown};
@@ -165,40 +165,116 @@ fn api_key(item: &Item<'_>) -> Option<Credential> {
     Some(Credential::ApiKey { header: lower, value: value? })
 }
 
+/// The words for a grant: whether a person consents.
+const GRANTS: [(&str, bool); 2] = [("client_credentials", false), ("authorization_code", true)];
+
 fn oauth(item: &Item<'_>, network: Network) -> Option<Credential> {
-    let keys = &["client_id", "client_secret", "private_key", "algorithm", "token_endpoint", "scopes"];
+    let keys = &[
+        "grant",
+        "client_id",
+        "client_secret",
+        "private_key",
+        "algorithm",
+        "token_endpoint",
+        "issuer",
+        "client_metadata_url",
+        "scopes",
+    ];
     let object = item.object("an OAuth client", keys)?;
-    let client_id = object.need("client_id").and_then(|id| id.text().map(str::to_owned));
-    let rules = Rules { network, query: false };
-    let token_endpoint = object.get("token_endpoint").and_then(|endpoint| url(&endpoint, rules));
+    let scopes = scopes(&object);
+    let by_person = match object.get("grant") {
+        Some(grant) => grant.choice(&GRANTS)?,
+        None => false,
+    };
+    if by_person { authorization_code(&object, network, scopes) } else { client_credentials(&object, network, scopes) }
+}
+
+fn scopes(object: &Object<'_>) -> Vec<String> {
     let scopes = object.get("scopes").map(|scopes| scopes.texts("scopes")).unwrap_or_default();
     for (scope, item) in &scopes {
         if scope.contains(char::is_whitespace) || scope.contains(['"', '\\']) {
             item.error(format!("{} is no scope", shown(scope)), "write each scope as a member of its own");
         }
     }
+    scopes.into_iter().map(|(scope, _)| scope.to_owned()).collect()
+}
+
+/// What a client proves itself with: a secret, or a key and its algorithm.
+fn proof(object: &Object<'_>) -> Option<(SecretRef, Option<String>)> {
     let algorithm = object.get("algorithm").and_then(|algorithm| algorithm.choice(&ALGORITHMS));
-    let present = object.present(&["client_secret", "private_key"]);
-    let (secret, private_key_alg) = match present.as_slice() {
+    match object.present(&["client_secret", "private_key"]).as_slice() {
         ["client_secret"] => {
             if let Some(item) = object.get("algorithm") {
                 item.error("`algorithm` is for a `private_key`", "leave it out");
             }
-            (object.get("client_secret").and_then(|item| secret(&item)), None)
+            Some((object.get("client_secret").and_then(|item| secret(&item))?, None))
         }
         ["private_key"] => {
-            (object.get("private_key").and_then(|item| secret(&item)), Some(algorithm.unwrap_or("ES256").to_owned()))
+            let key = object.get("private_key").and_then(|item| secret(&item))?;
+            Some((key, Some(algorithm.unwrap_or("ES256").to_owned())))
         }
         _ => {
-            item.error(
+            object.item.error(
                 "an OAuth client has exactly one of `client_secret` and `private_key`",
                 "say where it is kept: `client_secret: { secret: name }`",
             );
-            return None;
+            None
+        }
+    }
+}
+
+fn client_credentials(object: &Object<'_>, network: Network, scopes: Vec<String>) -> Option<Credential> {
+    for key in object.present(&["issuer", "client_metadata_url"]) {
+        if let Some(item) = object.get(key) {
+            item.error(format!("`{key}` is for `grant: authorization_code`"), "leave it out");
+        }
+    }
+    let client_id = object.need("client_id").and_then(|id| id.text().map(str::to_owned));
+    let token_endpoint = object.get("token_endpoint").and_then(|endpoint| url(&endpoint, Rules { network, query: false }));
+    let (secret, private_key_alg) = proof(object)?;
+    Some(Credential::OAuth(OAuthClient { client_id: client_id?, secret, private_key_alg, token_endpoint, scopes }))
+}
+
+fn authorization_code(object: &Object<'_>, network: Network, scopes: Vec<String>) -> Option<Credential> {
+    if let Some(item) = object.get("token_endpoint") {
+        item.error("`token_endpoint` is for `grant: client_credentials`", "leave it out; `issuer` may stand here");
+    }
+    let issuer = object.get("issuer").and_then(|issuer| url(&issuer, Rules { network, query: false }));
+    let document = object.get("client_metadata_url");
+    let client_metadata_url = document.as_ref().and_then(|item| url(item, Rules { network: Network::Public, query: false }));
+    if let (Some(item), Some(address)) = (&document, &client_metadata_url)
+        && address.split_once("://").is_none_or(|(scheme, rest)| scheme != "https" || !rest.contains('/'))
+    {
+        // draft-ietf-oauth-client-id-metadata-document section 3: `https`, and a path.
+        item.error("a client metadata document is at an `https` address with a path", "write `https://host/path`");
+    }
+    let proofs = object.present(&["client_secret", "private_key"]);
+    let registered = match object.get("client_id") {
+        None => {
+            for key in proofs.iter().copied().chain(object.present(&["algorithm"])) {
+                if let Some(item) = object.get(key) {
+                    item.error(format!("`{key}` belongs to a `client_id`"), "write the `client_id`, or leave both out");
+                }
+            }
+            None
+        }
+        Some(id) => {
+            if let Some(item) = &document {
+                item.error("`client_metadata_url` stands in for a `client_id`", "leave one of them out");
+            }
+            let (secret, private_key_alg) = match proofs.as_slice() {
+                [] => {
+                    if let Some(item) = object.get("algorithm") {
+                        item.error("`algorithm` is for a `private_key`", "leave it out");
+                    }
+                    (None, None)
+                }
+                _ => proof(object).map(|(secret, algorithm)| (Some(secret), algorithm))?,
+            };
+            Some(RegisteredClient { client_id: id.text()?.to_owned(), secret, private_key_alg })
         }
     };
-    let scopes = scopes.into_iter().map(|(scope, _)| scope.to_owned()).collect();
-    Some(Credential::OAuth(OAuthClient { client_id: client_id?, secret: secret?, private_key_alg, token_endpoint, scopes }))
+    Some(Credential::AuthorizationCode(AuthorizationCodeClient { registered, issuer, client_metadata_url, scopes }))
 }
 
 fn limits(item: &Item<'_>) -> ServerLimits {

@@ -15,10 +15,16 @@ use crate::metadata::{WELL_KNOWN_AUTHORIZATION_SERVER, WELL_KNOWN_OPENID, WELL_K
 use crate::token::ASSERTION_TYPE;
 use crate::{base64url_encode, form, jwt};
 
+mod connection;
+
+pub use connection::{AuthMethod, authorization_base, choose_issuer, refresh, scope_covers, scope_union};
+
 /// How long a client assertion of ours lives, in seconds.
 const ASSERTION_SECS: u64 = 60;
-/// The longest access token that is taken, in bytes.
+/// The longest token that is taken, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The longest client id, client secret or scope that is taken, in bytes.
+const NAME_BYTES_MAX: usize = 4 * 1024;
 
 /// Why what an authorization server says isn't accepted. Holds no credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +54,11 @@ pub enum ClientError {
 
 fn cut(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~')).take(200).collect()
+}
+
+/// RFC 6749 appendix A: VSCHAR, at least one of it.
+fn visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn document(body: &[u8], what: &'static str) -> Result<Value, ClientError> {
@@ -97,7 +108,8 @@ impl ResourceMetadata {
     pub fn parse(body: &[u8], server_url: &str) -> Result<Self, ClientError> {
         let value = document(body, "protected resource metadata")?;
         let resource = text(&value, "resource").ok_or(ClientError::Document("protected resource metadata"))?;
-        if !covers(&resource, server_url) {
+        // RFC 9728 section 1.2: an identifier has no fragment.
+        if resource.contains('#') || !covers(&resource, server_url) {
             return Err(ClientError::Resource(cut(&resource)));
         }
         let servers = texts(&value, "authorization_servers").filter(|servers| !servers.is_empty());
@@ -312,12 +324,16 @@ impl TokenResponse {
             (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
         };
         match token {
-            Some(access_token) if bearer && fit(&access_token) => Ok(Self {
-                access_token,
-                expires_in_secs: value.get("expires_in").and_then(Value::as_u64),
-                scope: text(&value, "scope"),
-                refresh_token: text(&value, "refresh_token").map(Zeroizing::new),
-            }),
+            Some(access_token) if bearer && fit(&access_token) => {
+                let refresh_token = text(&value, "refresh_token").map(Zeroizing::new);
+                let scope = text(&value, "scope").filter(|scope| !scope.trim().is_empty());
+                if refresh_token.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES_MAX || !visible(token))
+                    || scope.as_ref().is_some_and(|scope| scope.len() > NAME_BYTES_MAX || !visible(scope))
+                {
+                    return Err(ClientError::Document(WHAT));
+                }
+                Ok(Self { access_token, expires_in_secs: value.get("expires_in").and_then(Value::as_u64), scope, refresh_token })
+            }
             _ => Err(ClientError::Document(WHAT)),
         }
     }
@@ -353,9 +369,7 @@ pub struct AuthorizationRequest<'a> {
 impl AuthorizationRequest<'_> {
     /// The address to which the user is sent. Without S256 there is none: MCP forbids to go on.
     pub fn url(&self, server: &ServerMetadata) -> Result<String, ClientError> {
-        if !server.code_challenge_methods.iter().any(|method| method == "S256") {
-            return Err(ClientError::Unsupported("PKCE with S256"));
-        }
+        server.require_s256()?;
         let endpoint = server.authorization_endpoint.as_deref().ok_or(ClientError::Unsupported("an authorization endpoint"))?;
         let mut pairs = vec![
             ("response_type", "code"),
@@ -389,8 +403,10 @@ pub fn authorization_code(query: &str, state: &str, server: &ServerMetadata) -> 
         None if server.iss_in_responses => return Err(ClientError::Response("no `iss`")),
         _ => {}
     }
-    if query.contains_key("error") {
-        return Err(ClientError::Response("the user or the server said no"));
+    match query.get("error").map(String::as_str) {
+        Some("access_denied") => return Err(ClientError::Response("access was denied")),
+        Some(_) => return Err(ClientError::Response("the authorization server said no")),
+        None => {}
     }
     query.remove("code").map(Zeroizing::new).ok_or(ClientError::Response("no code"))
 }
@@ -436,13 +452,15 @@ pub fn registration(server: &ServerMetadata, document_url: Option<&str>) -> Resu
 
 /// Remit as a client: the body of a registration (RFC 7591 section 2), and with a `client_id` its metadata document.
 pub fn client_metadata(client_id: Option<&str>, redirect_uri: &str, auth_method: &str, scope: Option<&str>) -> Value {
+    // OpenID Connect Dynamic Client Registration section 2: a web client redirects to `https` and never to loopback.
+    let application_type = if redirect_uri.starts_with("https://") { "web" } else { "native" };
     let mut value = json!({
         "client_name": "Remit",
         "redirect_uris": [redirect_uri],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": auth_method,
-        "application_type": "web",
+        "application_type": application_type,
     });
     if let Some(object) = value.as_object_mut() {
         object.extend(client_id.map(|id| ("client_id".to_owned(), id.into())));
@@ -457,8 +475,10 @@ pub struct Registered {
     pub client_id: String,
     /// Its secret, unless it is public.
     pub client_secret: Option<Zeroizing<String>>,
-    /// How it authenticates.
-    pub auth_method: String,
+    /// How it authenticates, if the server said so.
+    pub auth_method: Option<String>,
+    /// When the secret ends, in seconds since the epoch; `None` if it doesn't.
+    pub secret_ends_secs: Option<u64>,
 }
 
 impl std::fmt::Debug for Registered {
@@ -475,12 +495,17 @@ impl Registered {
             return Err(ClientError::Refused(format!("status {status}")));
         }
         let value = document(body, WHAT)?;
-        let client_secret = text(&value, "client_secret").map(Zeroizing::new);
-        let usual = if client_secret.is_some() { "client_secret_basic" } else { "none" };
+        let fit = |text: &String| text.len() <= NAME_BYTES_MAX && visible(text);
+        let client_id = text(&value, "client_id").filter(fit).ok_or(ClientError::Document(WHAT))?;
+        let client_secret = match text(&value, "client_secret") {
+            Some(secret) if !fit(&secret) => return Err(ClientError::Document(WHAT)),
+            secret => secret.map(Zeroizing::new),
+        };
         Ok(Self {
-            client_id: text(&value, "client_id").ok_or(ClientError::Document(WHAT))?,
-            auth_method: text(&value, "token_endpoint_auth_method").unwrap_or_else(|| usual.to_owned()),
+            client_id,
             client_secret,
+            auth_method: text(&value, "token_endpoint_auth_method"),
+            secret_ends_secs: value.get("client_secret_expires_at").and_then(Value::as_u64).filter(|end| *end != 0),
         })
     }
 }

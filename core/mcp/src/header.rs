@@ -106,7 +106,7 @@ fn collect(schema: &serde_json::Value, path: &mut Vec<String>, found: &mut Vec<P
                 return Err(format!("`x-mcp-header` of `{key}` is no header name"));
             }
             let kind = property.get("type").and_then(serde_json::Value::as_str);
-            if !matches!(kind, Some("string" | "integer" | "boolean" | "number")) {
+            if !matches!(kind, Some("string" | "integer" | "boolean")) {
                 return Err(format!("`x-mcp-header` of `{key}` stands on a type that no header can carry"));
             }
             if found.iter().any(|other| other.header.eq_ignore_ascii_case(name)) {

@@ -10,5 +10,6 @@ pub use access::{Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, Quotas, S
 pub use id::{AccountId, AgentId, IdError, Region, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR, ToolName};
 pub use organization::{Account, Organization, ServerKey};
 pub use server::{
-    Credential, Network, OAuthClient, ProtocolChoice, Risk, SecretRef, Server, ServerLimits, ToolClass, ToolOverride, Transport,
+    AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
+    ServerLimits, ToolClass, ToolOverride, Transport,
 };

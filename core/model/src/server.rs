@@ -179,6 +179,15 @@ pub enum Credential {
     },
     /// OAuth 2.1, by discovery from the server's protected-resource metadata unless a token endpoint is given.
     OAuth(OAuthClient),
+    /// OAuth 2.1 with a person's consent, given once: the authorization code grant.
+    AuthorizationCode(AuthorizationCodeClient),
+}
+
+impl Credential {
+    /// Whether it is a token of an authorization server, which a challenge of the server may call into question.
+    pub fn is_oauth(&self) -> bool {
+        matches!(self, Self::OAuth(_) | Self::AuthorizationCode(_))
+    }
 }
 
 /// Remit as an OAuth client of an upstream, with the client credentials grant (RFC 6749 section 4.4).
@@ -194,6 +203,31 @@ pub struct OAuthClient {
     pub token_endpoint: Option<String>,
     /// The scopes to ask for.
     pub scopes: Vec<String>,
+}
+
+/// Remit as an OAuth client of an upstream, with the authorization code grant (RFC 6749 section 4.1) and PKCE.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AuthorizationCodeClient {
+    /// The client that an operator registered; without it Remit shows its metadata document or registers itself.
+    pub registered: Option<RegisteredClient>,
+    /// The issuer of the authorization server; without it the server's metadata says which.
+    pub issuer: Option<String>,
+    /// Where Remit's client metadata document is published, an `https` URL
+    /// (draft-ietf-oauth-client-id-metadata-document).
+    pub client_metadata_url: Option<String>,
+    /// The scopes to ask for.
+    pub scopes: Vec<String>,
+}
+
+/// A client that an operator registered with an authorization server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegisteredClient {
+    /// The client id.
+    pub client_id: String,
+    /// The client's secret, or its private key (PEM); a public client has neither.
+    pub secret: Option<SecretRef>,
+    /// Whether `secret` is a key for `private_key_jwt` (RFC 7523), and which algorithm it signs with.
+    pub private_key_alg: Option<String>,
 }
 
 /// Where a secret is kept. Its value is never part of a configuration.

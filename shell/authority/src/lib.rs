@@ -4,7 +4,7 @@
 //! - [`Authenticator`]: who calls: tokens of ours and of external issuers become a [`remit_kernel::Principal`];
 //! - [`UpstreamCredentials`]: what Remit shows an upstream of itself: secrets, headers, OAuth tokens.
 //!
-//! What it needs of the rest of Remit stands in three tiny ports: [`KeyStore`], [`Directory`], [`SecretStore`].
+//! What it needs of the rest of Remit stands in tiny ports: [`KeyStore`], [`Directory`], [`SecretStore`], [`ConnectionStore`].
 
 mod authenticator;
 mod authority;
@@ -19,8 +19,11 @@ pub use authenticator::Authenticator;
 pub use authority::{Authority, JWKS_PATH, TOKEN_PATH};
 pub use issuers::{IssuerKeys, KeysError};
 pub use keyring::{KEY_ROTATION_SECS, KeyringError};
-pub use port::{Directory, KeyStore, PortError, SecretStore, client_secret_new};
-pub use upstream::{CredentialError, Header, UpstreamCredentials};
+pub use port::{ConnectionStore, Directory, KeyStore, PortError, SecretStore, client_secret_new};
+pub use upstream::{
+    ATTEMPT_SECS, Begun, ConnectionState, ConnectionStatus, Consent, CredentialError, Header, Progress, RedirectError,
+    UpstreamCredentials,
+};
 
 /// The system's clock, in seconds since the epoch: the one that callers without one of their own pass on.
 pub fn system_now_secs() -> u64 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_identity::secret::{SecretDigest, client_secret};
-use remit_model::{AgentId, Organization, SpaceId};
+use remit_model::{AgentId, Organization, ServerKey, SpaceId};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random;
@@ -44,6 +44,17 @@ pub trait Directory: Send + Sync {
 pub trait SecretStore: Send + Sync {
     /// The secret of this name; `None` if there is none. Errors don't hold it.
     fn get(&self, name: &str) -> Result<Option<Zeroizing<String>>, PortError>;
+}
+
+/// Where connections to servers are kept: one value of opaque bytes a server, of a few kilobytes and at most 64 KiB, which is secret
+/// and is to be sealed. What `save` stored, durably, is what every later `load` answers. They may block for some milliseconds, and are
+/// called when a connection is made, renewed or used for the first time.
+pub trait ConnectionStore: Send + Sync {
+    /// What is stored for a server.
+    fn load(&self, server: &ServerKey) -> Result<Option<Zeroizing<Vec<u8>>>, PortError>;
+
+    /// Replaces what is stored for a server.
+    fn save(&self, server: &ServerKey, value: Zeroizing<Vec<u8>>) -> Result<(), PortError>;
 }
 
 /// Makes a client secret: the secret, to be shown once, and the digest to be kept.

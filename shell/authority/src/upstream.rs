@@ -1,24 +1,28 @@
 //! What Remit shows an upstream of itself: secrets, header values, and tokens of the upstream's authorization server.
 
+mod connect;
+mod connection;
+mod exchange;
+mod kept;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::Full;
-use remit_identity::challenge::{self, Challenge};
+use http::{HeaderName, HeaderValue, header};
+use remit_identity::challenge;
 use remit_identity::client::{
-    ClientAuth, ClientError, ResourceMetadata, SecretMethod, ServerMetadata, TokenCall, TokenResponse, choose_scope,
-    client_credentials, resource_metadata_urls, server_metadata_urls, token_call,
+    AuthMethod, ClientError, SecretMethod, ServerMetadata, TokenResponse, choose_scope, client_credentials,
 };
-use remit_identity::jwk::{Algorithm, SigningKey};
 use remit_model::{Credential, Network, OAuthClient, SecretRef, ServerKey, Transport};
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use crate::fetch::{FETCH_TIMEOUT, FetchError, document};
-use crate::port::{Directory, SecretStore};
-use crate::random;
+use crate::port::{ConnectionStore, Directory, SecretStore};
+use connection::Connections;
+use exchange::{Identity, Proof};
+
+pub use connect::{ATTEMPT_SECS, Begun, Consent, Progress, RedirectError};
+pub use connection::{ConnectionState, ConnectionStatus};
 
 /// A header that authenticates Remit to a server. Its value is marked sensitive.
 pub type Header = (HeaderName, HeaderValue);
@@ -72,6 +76,7 @@ pub struct UpstreamCredentials {
     tls: Arc<ClientConfig>,
     now_secs: Arc<dyn Fn() -> u64 + Send + Sync>,
     slots: Mutex<HashMap<ServerKey, Arc<Slot>>>,
+    connections: Connections,
 }
 
 impl std::fmt::Debug for UpstreamCredentials {
@@ -81,15 +86,19 @@ impl std::fmt::Debug for UpstreamCredentials {
 }
 
 impl UpstreamCredentials {
-    /// Credentials with this store and clock. The directory says which network a server's authorization server may be on: the
-    /// server's own.
+    /// Credentials with these stores and this clock. The directory says which network a server's authorization server may be on: the
+    /// server's own. `redirect_uri` is where a person's browser brings the answer to a request for consent:
+    /// [`UpstreamCredentials::redirected`].
     pub fn new(
         secrets: Arc<dyn SecretStore>,
+        connections: Arc<dyn ConnectionStore>,
         directory: Arc<dyn Directory>,
         tls: Arc<ClientConfig>,
         now_secs: Arc<dyn Fn() -> u64 + Send + Sync>,
+        redirect_uri: &str,
     ) -> Self {
-        Self { secrets, directory, tls, now_secs, slots: Mutex::default() }
+        let connections = Connections::new(connections, redirect_uri);
+        Self { secrets, directory, tls, now_secs, slots: Mutex::default(), connections }
     }
 
     /// The value of a secret. Errors name the reference, never the value. One line break at the end of a file is not part of it.
@@ -132,6 +141,10 @@ impl UpstreamCredentials {
             }
             Credential::OAuth(client) => {
                 let value = self.oauth(server, url, client, challenge).await?;
+                Ok(Some((header::AUTHORIZATION, value)))
+            }
+            Credential::AuthorizationCode(client) => {
+                let value = self.connected(server, url, client, challenge).await?;
                 Ok(Some((header::AUTHORIZATION, value)))
             }
         }
@@ -200,96 +213,46 @@ impl UpstreamCredentials {
     ) -> Result<TokenResponse, CredentialError> {
         // A challenge of another kind, or a broken one, says nothing: discovery goes on without.
         let challenge = challenge.and_then(|header| challenge::parse(header).ok());
-        let found = match &client.token_endpoint {
-            Some(endpoint) => Found { endpoint: endpoint.clone(), server: None, resource: None },
-            None => self.discover(network, url, challenge.as_ref(), client.private_key_alg.is_none()).await?,
-        };
-        let scope = choose_scope(&client.scopes, challenge.as_ref(), found.resource.as_ref());
-        let resource = found.resource.as_ref().map_or(url, |resource| resource.resource.as_str());
-        let parameters = client_credentials(scope.as_deref(), resource);
-        let call = self.call(client, &found, &parameters)?;
-        self.send(network, call).await
-    }
-
-    fn call(&self, client: &OAuthClient, found: &Found, parameters: &[(&str, &str)]) -> Result<TokenCall, CredentialError> {
-        let secret = self.secret(&client.secret)?;
-        let refused = |what: &dyn std::fmt::Display| CredentialError::Refused(what.to_string());
-        let Some(name) = &client.private_key_alg else {
-            let method = found.server.as_ref().map_or(SecretMethod::Basic, ServerMetadata::secret_method);
-            let auth = ClientAuth::Secret(method, &secret);
-            return token_call(&found.endpoint, &client.client_id, auth, parameters).map_err(|error| refused(&error));
-        };
-        let algorithm = Algorithm::parse(name).ok_or_else(|| refused(&format!("the algorithm `{name}` is not known")))?;
-        let key = SigningKey::from_pem(&secret, algorithm, None).map_err(|error| refused(&error))?;
-        let auth = ClientAuth::PrivateKey {
-            key: &key,
-            audience: found.server.as_ref().map_or(&found.endpoint, |server| &server.issuer),
-            now_secs: (self.now_secs)(),
-            random: random().ok_or_else(|| refused(&"the system has no randomness to give"))?,
-        };
-        token_call(&found.endpoint, &client.client_id, auth, parameters).map_err(|error| refused(&error))
-    }
-
-    /// Finds the authorization server: the resource's metadata, then the server's (MCP 2025-11-25, "Authorization").
-    async fn discover(
-        &self,
-        network: Network,
-        url: &str,
-        challenge: Option<&Challenge>,
-        shared_secret: bool,
-    ) -> Result<Found, CredentialError> {
-        let body = self.first(network, resource_metadata_urls(url, challenge), "protected resource metadata").await?;
-        let resource = ResourceMetadata::parse(&body, url)?;
-        let issuer = resource.authorization_servers.first().cloned().unwrap_or_default();
-        let body = self.first(network, server_metadata_urls(&issuer), "authorization server metadata").await?;
-        let server = ServerMetadata::parse(&body, &issuer)?;
-        // The server itself says who its authorization server is. A secret that anybody can replay goes no further than the
-        // server's own host on its word; a signed assertion is bound to its audience and may.
-        let host = |url: &str| url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-        if shared_secret && (host(&server.token_endpoint) != host(url) || host(url).is_none()) {
-            let what = format!("the server names an authorization server elsewhere (`{issuer}`): register its `token_endpoint`");
-            return Err(CredentialError::Refused(what));
-        }
-        Ok(Found { endpoint: server.token_endpoint.clone(), server: Some(server), resource: Some(resource) })
-    }
-
-    /// The first document that is there. One that is there and unfit is an error of its reader, not a reason to ask elsewhere.
-    async fn first(&self, network: Network, urls: Vec<String>, what: &str) -> Result<Bytes, CredentialError> {
-        let mut fault = format!("there is no place for {what}");
-        for url in urls {
-            match document(&url, network, &self.tls).await {
-                Ok(body) => return Ok(body),
-                Err(error @ FetchError::Status { status, .. }) if status.is_client_error() => {
-                    fault = format!("no {what}: {error}");
-                }
-                Err(error) => return Err(CredentialError::Refused(format!("no {what}: {error}"))),
+        let (endpoint, server, resource) = if let Some(endpoint) = &client.token_endpoint {
+            (endpoint.clone(), None, None)
+        } else {
+            let resource = self.resource(network, url, challenge.as_ref()).await?;
+            let resource = resource.ok_or_else(|| refused("the server publishes no protected resource metadata"))?;
+            let issuer = resource.authorization_servers.first().cloned().unwrap_or_default();
+            let server = self.issuer(network, &issuer).await?;
+            // The server itself says who its authorization server is. A secret that anybody can replay goes no further than the
+            // server's own host on its word; a signed assertion is bound to its audience and may.
+            if client.private_key_alg.is_none() && !same_host(&server.token_endpoint, url) {
+                let what = "the server names an authorization server elsewhere";
+                return Err(refused(format!("{what} (`{issuer}`): register its `token_endpoint`")));
             }
-        }
-        Err(CredentialError::Refused(fault))
-    }
-
-    async fn send(&self, network: Network, call: TokenCall) -> Result<TokenResponse, CredentialError> {
-        let mut request = Request::new(Full::new(Bytes::copy_from_slice(call.body.as_bytes())));
-        *request.method_mut() = http::Method::POST;
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(authorization) = &call.authorization {
-            headers.insert(header::AUTHORIZATION, sensitive(authorization)?);
-        }
-        let response = remit_egress::fetch(&call.url, network, &self.tls, FETCH_TIMEOUT, request)
-            .await
-            .map_err(|error| CredentialError::Refused(error.to_string()))?;
-        let status = if response.status() == StatusCode::OK { 200 } else { response.status().as_u16() };
-        Ok(TokenResponse::parse(status, response.body())?)
+            (server.token_endpoint.clone(), Some(server), Some(resource))
+        };
+        let scope = choose_scope(&client.scopes, challenge.as_ref(), resource.as_ref());
+        let name = resource.as_ref().map_or(url, |resource| resource.resource.as_str());
+        let parameters = client_credentials(scope.as_deref(), name);
+        let method = match client.private_key_alg {
+            Some(_) => AuthMethod::PrivateKey,
+            None => AuthMethod::Secret(server.as_ref().map_or(SecretMethod::Basic, ServerMetadata::secret_method)),
+        };
+        let identity = Identity {
+            client_id: &client.client_id,
+            method,
+            proof: Proof::Configured(&client.secret, client.private_key_alg.as_deref()),
+            audience: server.as_ref().map_or(&endpoint, |server| &server.issuer),
+        };
+        self.ask(network, &endpoint, &identity, &parameters).await
     }
 }
 
-/// What discovery found.
-struct Found {
-    endpoint: String,
-    server: Option<ServerMetadata>,
-    resource: Option<ResourceMetadata>,
+/// Whether two addresses are on the same host.
+fn same_host(one: &str, other: &str) -> bool {
+    let host = |url: &str| url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    host(one).is_some() && host(one) == host(other)
+}
+
+fn refused(what: impl Into<String>) -> CredentialError {
+    CredentialError::Refused(what.into())
 }
 
 fn file_secret(path: &str) -> Result<Zeroizing<String>, String> {

@@ -9,4 +9,4 @@ pub mod directory;
 pub mod operator;
 
 pub use directory::{DirectoryError, Source, read};
-pub use operator::{Operator, Plane};
+pub use operator::{CALLBACK_PATH, Operator, Plane};

@@ -1,5 +1,5 @@
-//! The operator's HTTP interface: health and metrics for machines; servers, pins and explanations for whoever holds the operator's
-//! token.
+//! The operator's HTTP interface: health and metrics for machines; servers, pins, connections and explanations for whoever holds the
+//! operator's token; and the place to which an authorization server sends a person's browser back.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -19,6 +22,9 @@ use serde_json::{Value, json};
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a request may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where an authorization server sends a person's browser back: the path of Remit's redirect URI.
+pub const CALLBACK_PATH: &str = "/oauth/callback";
 
 /// A boxed future.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,6 +43,16 @@ pub trait Plane: Send + Sync {
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
+    /// Begins to connect a server: `{server, by}` in, the attempt and the address for the person's browser out. The status says whose
+    /// fault it is that there is none: the question's or somebody else's.
+    fn connect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// Forgets a connection: `{server, by}` in, the server and whether there was one out.
+    fn disconnect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// How an attempt goes, as soon as it has come to something, or after some seconds; `None` if there is no such attempt.
+    fn attempt<'a>(&'a self, id: &'a str) -> Boxed<'a, Option<Value>>;
+    /// Takes the query of a redirect. Answers the server that is connected, or a sentence for the person; nothing of the query is in
+    /// either.
+    fn redirected(&self, query: String) -> Boxed<'_, Result<String, String>>;
 }
 
 /// The interface.
@@ -76,6 +92,13 @@ impl Operator {
                     Err(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, &why),
                 };
             }
+            // A browser comes here, which has no token: what it may do stands in the `state` that it brings.
+            (Method::GET, CALLBACK_PATH) => {
+                return match self.plane.redirected(parts.uri.query().unwrap_or_default().to_owned()).await {
+                    Ok(server) => page(StatusCode::OK, "Connected", &format!("Remit is connected to {server}.")),
+                    Err(why) => page(StatusCode::BAD_REQUEST, "Not connected", &why),
+                };
+            }
             _ => {}
         }
         if !self.authorized(parts.headers.get(AUTHORIZATION)) {
@@ -112,6 +135,27 @@ impl Operator {
                 Ok(applied) => answer(StatusCode::OK, &applied),
                 Err(faults) => answer(StatusCode::UNPROCESSABLE_ENTITY, &faults),
             },
+            (&Method::POST, "/v1/connections" | "/v1/connections/forget") => {
+                let question = match question() {
+                    Ok(question) => question,
+                    Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+                };
+                let done = if path == "/v1/connections" {
+                    self.plane.connect(&question).await.map(|begun| (StatusCode::CREATED, begun))
+                } else {
+                    self.plane.disconnect(&question).await.map(|forgotten| (StatusCode::OK, forgotten))
+                };
+                match done {
+                    Ok((status, said)) => answer(status, &said),
+                    Err((status, why)) => problem(status, &why),
+                }
+            }
+            (&Method::GET, path) if path.starts_with("/v1/connections/") => {
+                match self.plane.attempt(path.trim_start_matches("/v1/connections/")).await {
+                    Some(attempt) => answer(StatusCode::OK, &attempt),
+                    None => problem(StatusCode::NOT_FOUND, "no such attempt"),
+                }
+            }
             _ => problem(StatusCode::NOT_FOUND, "no such endpoint"),
         }
     }
@@ -131,6 +175,23 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Respo
 
 fn answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     text(status, "application/json", body.to_string())
+}
+
+/// A page for a person: text and nothing else, that is neither kept nor framed and takes the code out of no further address.
+fn page(status: StatusCode, title: &str, sentence: &str) -> Response<Full<Bytes>> {
+    let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let (title, sentence) = (plain(title), plain(sentence));
+    let mut response = text(
+        status,
+        "text/html; charset=utf-8",
+        format!("<!doctype html><title>{title}</title><h1>{title}</h1><p>{sentence}</p><p>You can close this window.</p>\n"),
+    );
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// An error as RFC 9457 writes it.

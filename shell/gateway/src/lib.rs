@@ -353,6 +353,17 @@ impl Gateway {
             .collect()
     }
 
+    /// Asks a server anew what it offers, now: its credential changed.
+    pub fn ask_again(&self, server: &ServerKey) {
+        let Some(upstream) = lock(&self.inner.registry).upstreams.get(server).cloned() else { return };
+        upstream.forget();
+        self.inner.server_state(server, ServerState::Connecting);
+        let task = tokio::spawn(discovery::run(Arc::clone(&self.inner), upstream));
+        if let Some(old) = lock(&self.inner.registry).tasks.insert(server.clone(), task.abort_handle()) {
+            old.abort();
+        }
+    }
+
     /// Waits until every server has answered or failed once, but not for longer than this.
     pub async fn settled(&self, timeout: Duration) {
         let settled = async {

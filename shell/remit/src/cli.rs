@@ -35,6 +35,8 @@ pub(crate) enum Command {
     /// Look at tools whose definition changed, and accept what changed.
     #[command(subcommand)]
     Pins(Pins),
+    /// Let a person consent to what a server's authorization server asks: for servers with `grant: authorization_code`.
+    Connect(Connect),
     /// Keep secrets that servers need, sealed under the master key.
     #[command(subcommand)]
     Secret(Secret),
@@ -212,6 +214,20 @@ pub(crate) enum Pins {
         #[arg(long, env = "USER")]
         by: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The server: ACCOUNT/NAME.
+    pub(crate) server: String,
+    /// Who connects it, for the record.
+    #[arg(long, env = "USER")]
+    pub(crate) by: String,
+    /// Forget its connection, and Remit's registration for it, instead.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 #[derive(Debug, Subcommand)]

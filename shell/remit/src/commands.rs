@@ -19,12 +19,11 @@ use zeroize::Zeroizing;
 use crate::cli::{AgentSecret, Check, Common, Explain, Log, Pins, SampleServer, Secret, Token, Verify};
 use crate::home::{Home, Running};
 use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
+use crate::shared::RESERVED;
 use crate::{audit, now_secs};
 
 /// How long a running gateway may take to answer a command.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// What a stored secret's name may not begin with: Remit's own.
-const RESERVED: &str = "remit.";
 
 /// One request to a gateway on this machine.
 pub(crate) async fn ask(
@@ -58,7 +57,7 @@ pub(crate) fn reach(running: &Running, url: &str) -> Result<(Arc<ClientConfig>, 
 }
 
 /// One request to the operator's interface.
-async fn operator(home: &Home, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+pub(crate) async fn operator(home: &Home, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
     let running = home.running()?;
     let token = home.operator_token()?;
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
@@ -282,6 +281,9 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
             text(&server, "status"),
             text(&server, "detail")
         ))?;
+    }
+    for connection in list(&status, "connections").iter().filter(|one| text(one, "state") == "scope_needed") {
+        printer.line(&format!("  ! {}", text(connection, "detail")))?;
     }
     for space in list(&status, "spaces") {
         printer.line(&format!("\n{}  mandate {}\n{}", text(&space, "space"), text(&space, "mandate"), text(&space, "arn")))?;

@@ -3,6 +3,7 @@
 mod audit;
 mod cli;
 mod commands;
+mod connect;
 mod home;
 mod launch;
 mod output;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),
         Command::Status(options) => runtime()?.block_on(commands::status(&options)),
         Command::Pins(options) => runtime()?.block_on(commands::pins(options)),
+        Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::Schema => commands::schema(),

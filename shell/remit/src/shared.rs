@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use remit_authority::{Authenticator, Directory, KeyStore, PortError, SecretStore, UpstreamCredentials, client_secret_new};
+use remit_authority::{
+    Authenticator, ConnectionStore, Directory, KeyStore, PortError, SecretStore, UpstreamCredentials, client_secret_new,
+};
 use remit_gateway::{Authenticate, Boxed, CredentialError, Credentials, Header};
 use remit_identity::secret::SecretDigest;
 use remit_kernel::{Fact, Identity};
 use remit_model::{AgentCredential, AgentId, Credential, Organization, SecretRef, ServerKey, SpaceId, Transport};
 use remit_store::{Note, SqliteStore, Store};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::home::Home;
@@ -21,6 +24,10 @@ use crate::output::Failure;
 const AGENT_SECRET_KIND: &str = "agent_secret";
 /// The secret under which the issuer's signing keys are sealed.
 const ISSUER_KEYS: &str = "remit.issuer-keys";
+/// What a stored secret's name begins with when it is Remit's own.
+pub(crate) const RESERVED: &str = "remit.";
+/// The secrets under which connections to servers are sealed: `remit.cx.ACCOUNT.NAME`, which a name of 64 bytes has room for.
+const CONNECTION: &str = "remit.cx.";
 
 /// What is in effect.
 pub(crate) struct Shared {
@@ -141,12 +148,12 @@ impl KeyStore for IssuerKeys {
 }
 
 /// Secrets of servers, from the store.
-pub(crate) struct StoredSecrets(pub(crate) Arc<SqliteStore>);
+struct StoredSecrets(Arc<SqliteStore>);
 
 impl SecretStore for StoredSecrets {
     fn get(&self, name: &str) -> Result<Option<Zeroizing<String>>, PortError> {
         // What Remit keeps for itself is no server's secret.
-        if name == ISSUER_KEYS {
+        if name.starts_with(RESERVED) {
             return Ok(None);
         }
         let fault = |error: &dyn std::fmt::Display| PortError(error.to_string());
@@ -154,6 +161,35 @@ impl SecretStore for StoredSecrets {
         let text = std::str::from_utf8(&bytes).map_err(|_| PortError(format!("the secret `{name}` is not text")))?;
         Ok(Some(Zeroizing::new(text.to_owned())))
     }
+}
+
+/// Connections to servers, sealed in the store.
+struct StoredConnections(Arc<SqliteStore>);
+
+fn connection_name(server: &ServerKey) -> String {
+    format!("{CONNECTION}{}.{}", server.account, server.name)
+}
+
+impl ConnectionStore for StoredConnections {
+    fn load(&self, server: &ServerKey) -> Result<Option<Zeroizing<Vec<u8>>>, PortError> {
+        self.0.secret_get(&connection_name(server)).map_err(|error| PortError(error.to_string()))
+    }
+
+    fn save(&self, server: &ServerKey, value: Zeroizing<Vec<u8>>) -> Result<(), PortError> {
+        self.0.secret_put(&connection_name(server), &value, now_secs()).map_err(|error| PortError(error.to_string()))
+    }
+}
+
+/// Upstream credentials over the store. `redirect_uri` is where a person's browser comes back to.
+pub(crate) fn upstream_credentials(
+    store: &Arc<SqliteStore>,
+    directory: Arc<Shared>,
+    tls: Arc<ClientConfig>,
+    redirect_uri: &str,
+) -> Arc<UpstreamCredentials> {
+    let secrets = Arc::new(StoredSecrets(Arc::clone(store)));
+    let connections = Arc::new(StoredConnections(Arc::clone(store)));
+    Arc::new(UpstreamCredentials::new(secrets, connections, directory, tls, Arc::new(now_secs), redirect_uri))
 }
 
 /// The authenticator behind the data plane's port.
@@ -166,7 +202,7 @@ impl Authenticate for Identities {
 }
 
 /// Upstream credentials behind the data plane's port.
-pub(crate) struct ServerCredentials(pub(crate) UpstreamCredentials);
+pub(crate) struct ServerCredentials(pub(crate) Arc<UpstreamCredentials>);
 
 fn credential_error(error: remit_authority::CredentialError) -> CredentialError {
     match error {

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, TOKEN_PATH, UpstreamCredentials};
-use remit_control::{DirectoryError, Operator, Plane, Source};
+use remit_control::{CALLBACK_PATH, DirectoryError, Operator, Plane, Source};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
 use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
@@ -29,8 +29,8 @@ use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, INVALID, Printer, warn};
 use crate::serve::{Certificate, serve};
-use crate::shared::{Identities, IssuerKeys, ServerCredentials, Shared, StoredSecrets, sample_secrets};
-use crate::{audit, now_secs, sample};
+use crate::shared::{Identities, IssuerKeys, ServerCredentials, Shared, sample_secrets, upstream_credentials};
+use crate::{audit, connect, now_secs, sample};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -49,6 +49,7 @@ struct World {
     authority: Arc<Authority>,
     authenticator: Arc<Authenticator>,
     shared: Arc<Shared>,
+    credentials: Arc<UpstreamCredentials>,
     journal: Journal,
     telemetry: Arc<Telemetry>,
     home: Home,
@@ -89,7 +90,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         format!("{scheme}://{named}")
     });
     let public = public.trim_end_matches('/').to_owned();
-    let (world, recovered) = assemble(&options, &home, &public, printer)?;
+    let (world, recovered) = assemble(&options, &home, &public, control_address, printer)?;
     let world = Arc::new(world);
     world.apply(source).await.map_err(|fault| Failure::new(fault.to_string()))?;
 
@@ -122,6 +123,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let _ = served.await;
     world.gateway.stop();
     let _ = operated.await;
+    connect::record_ended(&world.credentials, &world.gateway).await;
     world.record("stopped", json!({})).await?;
     world.telemetry.flush();
     world.journal.clone().close();
@@ -148,7 +150,13 @@ async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Failure> {
     })
 }
 
-fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result<(World, audit::Recovered), Failure> {
+fn assemble(
+    options: &Up,
+    home: &Home,
+    public: &str,
+    control: SocketAddr,
+    printer: Printer,
+) -> Result<(World, audit::Recovered), Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let tls = match &options.ca {
         None => remit_egress::tls_config(),
@@ -177,8 +185,8 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
         Authority::new(public, keys, Arc::clone(&shared) as _, Arc::clone(&tls), now_secs()).map_err(|error| fault(&error))?;
     let authority = Arc::new(authority);
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&authority)));
-    let secrets = Arc::new(StoredSecrets(Arc::clone(&store)));
-    let credentials = UpstreamCredentials::new(secrets, Arc::clone(&shared) as _, Arc::clone(&tls), Arc::new(now_secs));
+    let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
+    let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent =
         options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
@@ -189,7 +197,7 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
         journal: journal.clone(),
         observer: Arc::clone(&telemetry) as _,
         authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
-        credentials: Arc::new(ServerCredentials(credentials)),
+        credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
         seal_key: home.seal_key()?,
         program: program.clone(),
@@ -207,6 +215,7 @@ fn assemble(options: &Up, home: &Home, public: &str, printer: Printer) -> Result
         authority,
         authenticator,
         shared,
+        credentials,
         journal,
         telemetry,
         home: home.clone(),
@@ -355,7 +364,7 @@ impl Plane for World {
         let findings = &snapshot.findings;
         let agents: Vec<&str> = snapshot.organization.agents.keys().map(AgentId::as_str).collect();
         let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "findings": findings, "last_reload": last})
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "last_reload": last})
     }
 
     fn explain(&self, question: &Value) -> Result<Value, String> {
@@ -374,6 +383,22 @@ impl Plane for World {
 
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
         Box::pin(self.reload_now())
+    }
+
+    fn connect<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(connect::begin(&self.credentials, &self.gateway, request))
+    }
+
+    fn disconnect<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(connect::forget(&self.credentials, &self.gateway, request))
+    }
+
+    fn attempt<'a>(&'a self, id: &'a str) -> remit_control::operator::Boxed<'a, Option<Value>> {
+        Box::pin(connect::attempt(&self.credentials, id))
+    }
+
+    fn redirected(&self, query: String) -> remit_control::operator::Boxed<'_, Result<String, String>> {
+        Box::pin(connect::redirected(Arc::clone(&self.credentials), self.gateway.clone(), query))
     }
 }
 
@@ -400,7 +425,7 @@ impl World {
     }
 }
 
-fn parse_server(text: &str) -> Result<ServerKey, String> {
+pub(crate) fn parse_server(text: &str) -> Result<ServerKey, String> {
     let (account, name) = text.split_once('/').ok_or("`server` is written ACCOUNT/NAME")?;
     let account = remit_model::AccountId::new(account).map_err(|error| error.to_string())?;
     let name = remit_model::ServerName::new(name).map_err(|error| error.to_string())?;
@@ -515,6 +540,7 @@ async fn keep(
             }
             _ = tick.tick() => {
                 world.gateway.sweep();
+                connect::record_ended(&world.credentials, &world.gateway).await;
                 if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
                     world.authenticator.invalidate();
                 }

@@ -1,7 +1,8 @@
 use remit_identity::challenge::{self, Challenge, ChallengeError, insufficient_scope, unauthorized};
 use remit_identity::client::{
-    AuthorizationRequest, ClientAuth, ClientError, Registration, ResourceMetadata, SecretMethod, ServerMetadata, TokenResponse,
-    authorization_code, choose_scope, client_credentials, pkce_challenge, registration, resource_metadata_urls,
+    AuthMethod, AuthorizationRequest, ClientAuth, ClientError, Registered, Registration, ResourceMetadata, SecretMethod,
+    ServerMetadata, TokenResponse, authorization_base, authorization_code, choose_issuer, choose_scope, client_credentials,
+    client_metadata, pkce_challenge, refresh, registration, resource_metadata_urls, scope_covers, scope_union,
     server_metadata_urls, token_call, with_offline_access,
 };
 use remit_identity::metadata::{WELL_KNOWN_RESOURCE, authorization_server, well_known};
@@ -79,6 +80,7 @@ fn metadata_must_be_about_what_was_asked() {
         "https://mcp.example/a/bc",
         "https://mcp.example:8443/a/b",
         "https://mcp.example/a/b/c",
+        "https://mcp.example/a/b#c",
         "x",
     ] {
         assert_eq!(resource(other), Err(ClientError::Resource(other.into())));
@@ -160,7 +162,7 @@ fn authorization_code_with_pkce_and_iss() {
     assert_eq!(code("code=x&state=other", &server), refused("another `state`"));
     assert_eq!(code("code=x&state=st&iss=https%3A%2F%2Fa.example%2F", &server), refused("another `iss`"));
     assert_eq!(code("error=access_denied&state=st&iss=https%3A%2F%2Fevil.example", &server), refused("another `iss`"));
-    assert_eq!(code("error=access_denied&state=st", &server), refused("the user or the server said no"));
+    assert_eq!(code("error=access_denied&state=st", &server), refused("access was denied"));
     server.iss_in_responses = true;
     assert_eq!(code("code=x&state=st", &server), refused("no `iss`"));
     assert_eq!(code("code=x&state=st&iss=https%3A%2F%2Fa.example", &server), Ok("x".into()));
@@ -172,4 +174,86 @@ fn authorization_code_with_pkce_and_iss() {
     server.client_id_documents = true;
     let url = "https://remit.example/client.json";
     assert_eq!(registration(&server, Some(url)), Ok(Registration::Document(url.into())));
+}
+
+#[test]
+fn issuers_are_chosen_among_those_that_are_named() {
+    let resource = ResourceMetadata {
+        resource: "https://mcp.example".into(),
+        authorization_servers: vec!["https://a.example".into(), "https://b.example".into()],
+        scopes_supported: None,
+    };
+    let choose = |required, before| choose_issuer(&resource, required, before).map_err(|error| error.to_string());
+    assert_eq!(choose(None, None), Ok("https://a.example"));
+    assert_eq!(choose(None, Some("https://b.example")), Ok("https://b.example"));
+    assert_eq!(choose(None, Some("https://gone.example")), Ok("https://a.example"));
+    assert_eq!(choose(Some("https://b.example"), Some("https://a.example")), Ok("https://b.example"));
+    // Character by character: one with a slash is another.
+    let other = "the authorization server metadata is of issuer `https://a.example`";
+    assert_eq!(choose(Some("https://b.example/"), None), Err(other.into()));
+    assert_eq!(authorization_base("https://Mcp.example:443/a/mcp?x=1").as_deref(), Some("https://mcp.example"));
+    assert_eq!(authorization_base("file:///mcp"), None);
+}
+
+#[test]
+fn scopes_are_joined_and_compared_as_sets() {
+    assert_eq!(scope_union(Some("a b"), Some("b  c")).as_deref(), Some("a b c"));
+    assert_eq!(scope_union(None, Some(" ")), None);
+    let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    assert_eq!(scope_union(None, Some(&many.join(" "))).unwrap().split(' ').count(), 256);
+    assert!(scope_covers(Some("b a"), "a b") && scope_covers(None, ""));
+    assert!(!scope_covers(Some("ab"), "a") && !scope_covers(None, "a"));
+}
+
+#[test]
+fn clients_register_and_renew() {
+    let offers = |methods: &[&str]| ServerMetadata {
+        auth_methods: Some(methods.iter().map(|method| (*method).to_owned()).collect()),
+        ..ServerMetadata::default()
+    };
+    for (methods, expected) in [
+        (&["none", "client_secret_post", "client_secret_basic"][..], Some("client_secret_basic")),
+        (&["none", "client_secret_post"], Some("client_secret_post")),
+        (&["none", "private_key_jwt"], Some("none")),
+        (&["tls_client_auth"], None),
+        (&[], None),
+    ] {
+        assert_eq!(offers(methods).method_to_register().ok().map(AuthMethod::as_str), expected);
+    }
+    assert_eq!(ServerMetadata::default().method_to_register().unwrap(), AuthMethod::Secret(SecretMethod::Basic));
+    for name in ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"] {
+        assert_eq!(AuthMethod::parse(name).unwrap().as_str(), name);
+    }
+    let kind = |redirect: &str| client_metadata(None, redirect, "none", None)["application_type"].clone();
+    assert_eq!((kind("http://127.0.0.1:1/cb"), kind("https://remit.example/cb")), (json!("native"), json!("web")));
+    let renewal = refresh("rt", "https://mcp.example");
+    assert_eq!(renewal, [("grant_type", "refresh_token"), ("refresh_token", "rt"), ("resource", "https://mcp.example")]);
+    let read = |status, body: &str| Registered::parse(status, body.as_bytes());
+    let known = read(201, r#"{"client_id":"c","client_secret":"s3cret","client_secret_expires_at":0}"#).unwrap();
+    assert_eq!((known.client_id.as_str(), known.secret_ends_secs, known.auth_method.as_deref()), ("c", None, None));
+    assert!(!format!("{known:?}").contains("s3cret"));
+    assert_eq!(read(200, r#"{"client_id":"c","client_secret_expires_at":9}"#).unwrap().secret_ends_secs, Some(9));
+    for (status, body) in [
+        (400, r#"{"error":"invalid_redirect_uri"}"#),
+        (201, "{}"),
+        (201, r#"{"client_id":""}"#),
+        (201, r#"{"client_id":"a\u0000"}"#),
+        (201, r#"{"client_id":"a","client_secret":"\r\n"}"#),
+        (201, r#"{"client_id":"a","client_id":"b"}"#),
+    ] {
+        assert!(read(status, body).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn a_refresh_token_or_scope_that_is_unfit_spoils_the_answer() {
+    let read =
+        |more: &str| TokenResponse::parse(200, format!(r#"{{"access_token":"a","token_type":"Bearer"{more}}}"#).as_bytes());
+    assert!(read("").unwrap().refresh_token.is_none());
+    assert_eq!(read(r#","refresh_token":"r t","scope":"a b""#).unwrap().refresh_token.unwrap().as_str(), "r t");
+    assert_eq!(read(r#","scope":" ""#).unwrap().scope, None);
+    for more in [r#","refresh_token":"""#, r#","refresh_token":"a\nb""#, r#","scope":"a\u00e9""#] {
+        assert!(read(more).is_err(), "{more}");
+    }
+    assert!(read(&format!(r#","refresh_token":"{}""#, "r".repeat(17_000))).is_err());
 }

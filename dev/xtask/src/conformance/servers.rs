@@ -41,7 +41,7 @@ impl Server {
 }
 
 /// A child process that doesn't outlive this value.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -103,13 +103,8 @@ tool_policies:
     fs::write(config.join("remit.yaml"), text)
 }
 
-/// Starts a server, waits until it is ready, and stops it.
-pub(crate) fn started(command: Command) -> Result<(), Box<dyn Error>> {
-    start(command).map(|_| ())
-}
-
 /// Starts a server and waits for the line of JSON that says it is ready.
-fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
+pub(crate) fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("can't start `{program}`: {error}"))?;
@@ -131,6 +126,6 @@ fn start(mut command: Command) -> Result<(Process, Value), Box<dyn Error>> {
 }
 
 /// A field of the line that a server is ready with.
-fn field<'a>(ready: &'a Value, name: &str) -> Result<&'a str, String> {
+pub(crate) fn field<'a>(ready: &'a Value, name: &str) -> Result<&'a str, String> {
     ready.get(name).and_then(Value::as_str).ok_or_else(|| format!("no `{name}` in the ready line {ready}"))
 }

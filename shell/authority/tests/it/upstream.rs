@@ -9,6 +9,7 @@ use remit_model::{
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::connection::MemoryConnections;
 use crate::{NOW, Server, directory};
 
 struct Secrets;
@@ -49,9 +50,11 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
     let clock = Arc::clone(now);
     UpstreamCredentials::new(
         Arc::new(Secrets),
+        Arc::new(MemoryConnections::default()),
         directory,
         remit_egress::tls_config(),
         Arc::new(move || clock.load(Ordering::SeqCst)),
+        "http://127.0.0.1:1/oauth/callback",
     )
 }
 

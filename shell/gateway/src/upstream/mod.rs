@@ -354,10 +354,19 @@ impl Upstream {
 
     /// `server/discover` (2026-07-28): the result as JSON text.
     pub(crate) async fn discover(&self) -> Result<String, UpstreamError> {
-        let body = modern_request("server/discover", "{}", "");
         let sending = Sending { method: "server/discover", ..Sending::default() };
-        let answered = tokio::time::timeout(Duration::from_secs(10), self.response(body, &sending)).await;
-        let message = answered.map_err(|_| UpstreamError::Timeout)??;
+        let ask = async || {
+            let body = modern_request("server/discover", "{}", "");
+            let answered = tokio::time::timeout(Duration::from_secs(10), self.response(body, &sending)).await;
+            answered.map_err(|_| UpstreamError::Timeout)?
+        };
+        let mut message = ask().await?;
+        // 2026-07-28, "Protocol Version Header": a client goes on with a revision that the refusal names as supported, and there is one
+        // that we speak of this era.
+        let unsupported = message.kind() == Kind::Error && message.param("code") == Some("-32022");
+        if unsupported && message.inner("data", "supported").is_some_and(|all| all.contains(&quote(Version::V20260728.as_str()))) {
+            message = ask().await?;
+        }
         match message.kind() {
             Kind::Response if message.param("supportedVersions").is_some_and(|all| all.contains(Version::V20260728.as_str())) => {
                 Ok(message.params().unwrap_or("{}").to_owned())

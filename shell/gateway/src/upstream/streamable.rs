@@ -150,13 +150,11 @@ impl HttpUpstream {
         last_event: Option<&str>,
     ) -> Result<Fetched, UpstreamError> {
         let fetched = self.send_once(&method, body.clone(), sending, last_event, None).await?;
-        let status = fetched.response.status();
-        let refreshable = matches!(self.credential, Credential::OAuth(_));
-        if !(refreshable && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-            return Ok(fetched);
-        }
-        let challenge =
-            fetched.response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let challenge = match challenge(&fetched.response) {
+            Some(challenge) if self.credential.is_oauth() => challenge,
+            _ => return Ok(fetched),
+        };
+        drop(fetched);
         self.send_once(&method, body, sending, last_event, Some(&challenge)).await
     }
 
@@ -191,7 +189,7 @@ impl HttpUpstream {
             return Ok(None);
         }
         if challenge.is_none()
-            && !matches!(self.credential, Credential::OAuth(_))
+            && !self.credential.is_oauth()
             && let Some(header) = self.header.load_full()
         {
             return Ok(Some(header));
@@ -199,6 +197,23 @@ impl HttpUpstream {
         let header = self.credentials.0.header(&self.key, self.client.url(), &self.credential, challenge).await?.map(Arc::new);
         self.header.store(header.clone());
         Ok(header)
+    }
+}
+
+/// What calls the token into question: a 401, with its challenge if it has one, and a 403 that says that the scope is too narrow. Any
+/// other 403 is a denial, which another token changes nothing about (RFC 6750 section 3.1).
+fn challenge(response: &Response<hyper::body::Incoming>) -> Option<String> {
+    // RFC 9110 section 5.3: several fields of a name are one list.
+    let fields: Vec<&str> = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let header = fields.join(", ");
+    let narrow = || {
+        let parsed = remit_identity::challenge::parse(&header).ok();
+        parsed.is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"))
+    };
+    match response.status() {
+        StatusCode::UNAUTHORIZED => Some(header),
+        StatusCode::FORBIDDEN if narrow() => Some(header),
+        _ => None,
     }
 }
 

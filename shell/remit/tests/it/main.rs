@@ -17,6 +17,7 @@ mod gateway;
 mod upstream;
 
 mod bridging;
+mod connect;
 mod faults;
 mod hostile;
 mod operations;
