@@ -4,6 +4,7 @@
 
 mod bench;
 mod conformance;
+mod iam_diff;
 mod test;
 mod tidy;
 
@@ -55,9 +56,15 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "conformance-client",
-        about: "run the suite's scenarios of machine-to-machine authorization with Remit as the client",
+        about: "run the suite's client leg with Remit as the client",
         options: conformance::client::OPTIONS,
         run: conformance::client::run,
+    },
+    Command {
+        name: "iam-diff",
+        about: "compare the IAM engine with another one",
+        options: iam_diff::OPTIONS,
+        run: iam_diff::run,
     },
 ];
 

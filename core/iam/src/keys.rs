@@ -1,0 +1,142 @@
+//! Context keys as dense slots, and the facts of one request bound to them.
+
+use std::collections::HashMap;
+
+/// The number of a context key, dense from 0. It means something only together with the [`Keys`] that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// From 0.
+    pub fn index(self) -> usize {
+        // A u32 fits wherever this runs; if it didn't, no slot would be found, and what isn't found is unknown.
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// The context keys that the policies of one snapshot name, each with its slot.
+///
+/// Names of keys don't depend on case ([Condition]); they are kept in lower case.
+///
+/// [Condition]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    slots: HashMap<Box<str>, Slot>,
+    names: Vec<Box<str>>,
+}
+
+impl Keys {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The slot of a key, which is added if it isn't there.
+    pub(crate) fn intern(&mut self, name: &str) -> Slot {
+        let name = name.to_lowercase();
+        if let Some(slot) = self.slots.get(name.as_str()) {
+            return *slot;
+        }
+        let slot = Slot(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        self.names.push(name.clone().into());
+        self.slots.insert(name.into(), slot);
+        slot
+    }
+
+    /// The slot of a key that some policy names, whatever its case.
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.slots.get(name.to_lowercase().as_str()).copied()
+    }
+
+    /// Every key that some policy names, in lower case: what there is to bind.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &str)> {
+        self.names.iter().enumerate().map(|(index, name)| (Slot(u32::try_from(index).unwrap_or(u32::MAX)), name.as_ref()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether no policy names any.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// What a context key holds in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Value<'a> {
+    /// The request has no such key.
+    #[default]
+    Absent,
+    /// One text. Numbers, truth values, dates (ISO 8601, or seconds since the epoch), addresses and ARNs arrive as texts,
+    /// binary values in base 64. An IPv4 address must not be written as one of IPv6: see `IpAddr::to_canonical`.
+    One(&'a str),
+    /// A key of several values, possibly none. Only operators with `ForAllValues:` or `ForAnyValue:` can test it.
+    Many(&'a [&'a str]),
+    /// The request may have it, but it could not be found out: what depends on it doesn't allow, and denies.
+    Unknown,
+}
+
+/// How many keys are bound without asking for memory.
+const INLINE: usize = 32;
+
+/// The facts of one request, by slot.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    inline: [Value<'a>; INLINE],
+    /// The slots from `INLINE` on.
+    rest: Vec<Value<'a>>,
+    len: usize,
+}
+
+impl<'a> Context<'a> {
+    /// A context in which every key is absent.
+    pub fn new(keys: &Keys) -> Self {
+        let len = keys.len();
+        Self { inline: [Value::Absent; INLINE], rest: vec![Value::Absent; len.saturating_sub(INLINE)], len }
+    }
+
+    /// Binds a key. A slot of other [`Keys`] is ignored.
+    pub fn set(&mut self, slot: Slot, value: Value<'a>) {
+        let index = slot.index();
+        if index >= self.len {
+            return;
+        }
+        let place = match index.checked_sub(INLINE) {
+            None => self.inline.get_mut(index),
+            Some(index) => self.rest.get_mut(index),
+        };
+        if let Some(place) = place {
+            *place = value;
+        }
+    }
+
+    /// What a key holds; unknown for a slot of other [`Keys`].
+    pub fn get(&self, slot: Slot) -> Value<'a> {
+        let index = slot.index();
+        if index >= self.len {
+            return Value::Unknown;
+        }
+        let value = match index.checked_sub(INLINE) {
+            None => self.inline.get(index),
+            Some(index) => self.rest.get(index),
+        };
+        value.copied().unwrap_or(Value::Unknown)
+    }
+
+    /// What a variable stands for: the one text of its key, or its default if the request hasn't got the key.
+    ///
+    /// `None` if it has no value. Only keys of one value can be variables, and an empty text counts as no value
+    /// ([variables], "Policy variables with no value").
+    ///
+    /// [variables]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    pub(crate) fn variable<'b>(&'b self, slot: Slot, default: Option<&'b str>) -> Option<&'b str> {
+        match self.get(slot) {
+            Value::One("") | Value::Many(_) | Value::Unknown => None,
+            Value::One(text) => Some(text),
+            Value::Absent => default,
+        }
+    }
+}
