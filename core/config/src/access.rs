@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use remit_model::{
-    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Quotas, Region, Risk, ServerName, Space, SpaceId,
-    SpaceServer, ToolAdmission, ToolClass, ToolPolicy,
+    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Quotas, Region, Risk, RoleKey, RoleName, ServerName, Space,
+    SpaceId, SpaceServer, ToolAdmission, ToolClass, ToolPolicy,
 };
 
 use crate::item::{Item, Object, shown};
@@ -21,6 +21,9 @@ pub(crate) struct SpaceDraft<'a> {
     pub(crate) agents: Vec<Item<'a>>,
     /// As `space.servers`.
     pub(crate) servers: Vec<EntryDraft<'a>>,
+    /// Where the roles are named.
+    pub(crate) role: Option<Item<'a>>,
+    pub(crate) operator_role: Option<Item<'a>>,
 }
 
 /// Where a server of a space stands.
@@ -30,6 +33,8 @@ pub(crate) struct EntryDraft<'a> {
     pub(crate) name: Item<'a>,
     /// As the listed tools.
     pub(crate) tools: Vec<Item<'a>>,
+    /// Where the role is named.
+    pub(crate) role: Option<Item<'a>>,
 }
 
 /// An agent and where its parts stand.
@@ -39,6 +44,8 @@ pub(crate) struct AgentDraft<'a> {
     pub(crate) item: Item<'a>,
     /// Where issuers are named.
     pub(crate) issuers: Vec<(String, Item<'a>)>,
+    /// Where roles are named.
+    pub(crate) roles: Vec<(RoleKey, Item<'a>)>,
 }
 
 /// A row of the registry and where its parts stand.
@@ -52,7 +59,7 @@ pub(crate) struct PolicyDraft<'a> {
 
 /// Reads one space.
 pub(crate) fn space<'a>(item: &Item<'a>, account: impl Fn(&Object<'_>) -> Option<AccountId>) -> Option<SpaceDraft<'a>> {
-    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas"];
+    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role"];
     let object = item.object("a space", keys)?;
     let id = object.need("id").and_then(|id| id.id(SpaceId::new));
     let account = account(&object);
@@ -79,19 +86,59 @@ pub(crate) fn space<'a>(item: &Item<'a>, account: impl Fn(&Object<'_>) -> Option
         }
     }
     let quotas = object.get("quotas").map(|quotas| self::quotas(&quotas)).unwrap_or_default();
-    let space = Space { id: id?, account: account?, region: region?, agents, servers, class_max, quotas };
-    Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries })
+    let named = (object.get("role"), object.get("operator_role"));
+    let key = |item: &Option<Item<'_>>| item.as_ref().and_then(|item| role_key(item, account.as_ref()));
+    let (role, operator_role) = (key(&named.0), key(&named.1));
+    let space =
+        Space { id: id?, account: account?, region: region?, agents, servers, class_max, quotas, role, operator_role };
+    let (role, operator_role) = named;
+    Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries, role, operator_role })
+}
+
+/// A role by its name in `account`, or by its ARN.
+fn role_key(item: &Item<'_>, account: Option<&AccountId>) -> Option<RoleKey> {
+    let text = item.text()?;
+    if text.starts_with("arn:") {
+        let key = RoleKey::of_arn(text);
+        if key.is_none() {
+            item.error(format!("{} is no role's ARN", shown(text)), "write `arn:aws:iam::<account>:role/<name>`, or the name alone");
+        }
+        return key;
+    }
+    Some(RoleKey { account: account?.clone(), name: item.id(RoleName::new)? })
 }
 
 fn space_server<'a>(item: &Item<'a>) -> Option<(SpaceServer, EntryDraft<'a>)> {
-    let object = item.object("a server of a space", &["server", "tools", "prompts", "resources", "prefix"])?;
+    let keys = &["server", "tools", "prompts", "resources", "prefix", "account", "role", "external_id"];
+    let object = item.object("a server of a space", keys)?;
     let name = object.need("server")?;
     let server = name.id(ServerName::new)?;
     let (tools, places) = object.need("tools").map_or((ToolAdmission::Listed(Vec::new()), Vec::new()), |tools| admission(&tools));
     let flag = |key: &str, default: bool| object.get(key).and_then(|item| item.flag()).unwrap_or(default);
     let (prompts, resources, prefix) = (flag("prompts", false), flag("resources", false), flag("prefix", true));
-    let server = SpaceServer { server, tools, prompts, resources, prefix };
-    Some((server, EntryDraft { item: item.clone(), name, tools: places }))
+    let account = object.get("account").and_then(|account| account.id(AccountId::new));
+    let named = object.get("role");
+    let role = named.as_ref().and_then(|item| {
+        if account.is_none() && item.as_text().is_some_and(|text| !text.starts_with("arn:")) {
+            item.error("this role has no account", "add `account: …`, or write the role's ARN");
+        }
+        role_key(item, account.as_ref())
+    });
+    let account = account.or_else(|| role.as_ref().map(|role| role.account.clone()));
+    let external_id = object.get("external_id").and_then(|item| external_id(&item));
+    let server = SpaceServer { server, account, role, external_id, tools, prompts, resources, prefix };
+    Some((server, EntryDraft { item: item.clone(), name, tools: places, role: named }))
+}
+
+/// An external id as STS takes it (AssumeRole): 2 to 1,224 of `[\w+=,.@:/-]`.
+fn external_id(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let fits = (2..=1224).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte));
+    if !fits {
+        item.error("this is no external id", "2 to 1224 of letters, digits and `_+=,.@:/-`");
+    }
+    fits.then(|| text.to_owned())
 }
 
 fn admission<'a>(item: &Item<'a>) -> (ToolAdmission, Vec<Item<'a>>) {
@@ -126,32 +173,34 @@ pub(crate) fn agent<'a>(
     account: impl Fn(&Object<'_>) -> Option<AccountId>,
     files: &BTreeMap<&str, &str>,
 ) -> Option<AgentDraft<'a>> {
-    let object = item.object("an agent", &["id", "account", "owner", "suspended", "credentials"])?;
+    let object = item.object("an agent", &["id", "account", "owner", "suspended", "credentials", "tags"])?;
     let id = object.need("id").and_then(|id| id.id(AgentId::new));
     let account = account(&object);
     let owner = object.need("owner").and_then(|owner| owner.text()).unwrap_or_default().to_owned();
     let suspended = object.get("suspended").and_then(|flag| flag.flag()).unwrap_or(false);
-    let mut issuers = Vec::new();
+    let (mut issuers, mut roles) = (Vec::new(), Vec::new());
     let mut credentials = Vec::new();
     for item in object.get("credentials").map(|list| list.list("credentials")).unwrap_or_default() {
-        if let Some(credential) = credential(&item, files, &mut issuers) {
+        if let Some(credential) = credential(&item, files, &mut issuers, &mut roles) {
             if credentials.contains(&credential) {
                 item.error("this credential stands twice", "keep one");
             }
             credentials.push(credential);
         }
     }
-    let agent = Agent { id: id?, account: account?, owner, credentials, suspended };
-    Some(AgentDraft { agent, item: item.clone(), issuers })
+    let tags = crate::iam::tags(&object);
+    let agent = Agent { id: id?, account: account?, owner, credentials, suspended, tags };
+    Some(AgentDraft { agent, item: item.clone(), issuers, roles })
 }
 
 fn credential<'a>(
     item: &Item<'a>,
     files: &BTreeMap<&str, &str>,
     issuers: &mut Vec<(String, Item<'a>)>,
+    roles: &mut Vec<(RoleKey, Item<'a>)>,
 ) -> Option<AgentCredential> {
     const SHAPES: &str =
-        "write `client_secret`, `{ jwks_file: path }`, `{ jwks: { keys: […] } }` or `{ external: { issuer: …, rules: […] } }`";
+        "write `client_secret`, `{ jwks_file: path }`, `{ jwks: { keys: […] } }`, `{ external: { issuer: …, rules: […] } }` or `{ role: { arn: … } }`";
     if let Some(text) = item.as_text() {
         if text == "client_secret" {
             return Some(AgentCredential::ClientSecret);
@@ -159,16 +208,17 @@ fn credential<'a>(
         item.error(format!("{} is no credential", shown(text)), SHAPES);
         return None;
     }
-    let object = item.object("a credential of an agent", &["jwks_file", "jwks", "external"])?;
-    let present = object.present(&["jwks_file", "jwks", "external"]);
+    let object = item.object("a credential of an agent", &["jwks_file", "jwks", "external", "role"])?;
+    let present = object.present(&["jwks_file", "jwks", "external", "role"]);
     let [kind] = present.as_slice() else {
-        item.error("a credential has exactly one of `jwks_file`, `jwks` and `external`", SHAPES);
+        item.error("a credential has exactly one of `jwks_file`, `jwks`, `external` and `role`", SHAPES);
         return None;
     };
     let value = object.get(kind)?;
     match *kind {
         "jwks" => jwks::inline(&value).map(AgentCredential::Jwks),
         "jwks_file" => jwks_file(&value, files).map(AgentCredential::Jwks),
+        "role" => role(&value, roles),
         _ => external(&value, issuers),
     }
 }
@@ -186,6 +236,27 @@ fn jwks_file(item: &Item<'_>, files: &BTreeMap<&str, &str>) -> Option<String> {
         item.error(format!("there is no file `{path}`"), "put the agent's public keys there, or correct the path");
         None
     }
+}
+
+/// A role whose signed requests are the agent's.
+fn role<'a>(item: &Item<'a>, roles: &mut Vec<(RoleKey, Item<'a>)>) -> Option<AgentCredential> {
+    let object = item.object("a role as a credential", &["arn", "session_name"])?;
+    let arn = object.need("arn")?;
+    let Some(role) = RoleKey::of_arn(arn.text()?) else {
+        arn.error("this is no role's ARN", "write `arn:aws:iam::<account>:role/<name>`");
+        return None;
+    };
+    let session_name = object.get("session_name").and_then(|name| {
+        let text = name.text()?;
+        let fits = (2..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
+        if !fits {
+            name.error(format!("{} is no session name", shown(text)), "2 to 64 of letters, digits and `_+=,.@-`");
+        }
+        fits.then(|| text.to_owned())
+    });
+    roles.push((role.clone(), arn));
+    Some(AgentCredential::Role { role, session_name })
 }
 
 fn external<'a>(item: &Item<'a>, issuers: &mut Vec<(String, Item<'a>)>) -> Option<AgentCredential> {

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remit_model::{AgentCredential, AgentId, ServerKey, TOOL_SEPARATOR, ToolAdmission, ToolName};
+use remit_model::{AgentCredential, AgentId, Organization, ServerKey, TOOL_SEPARATOR, ToolAdmission, ToolName};
 
 use crate::access::{PolicyDraft, SpaceDraft};
 use crate::draft::Draft;
 use crate::item::{Item, shown};
 use crate::suggest::did_you_mean;
+use crate::tree;
 
 /// The most spaces of one account in one region (AWS DevOps Agent).
 const SPACES_MAX: usize = 100;
@@ -23,6 +24,7 @@ pub(crate) fn check(draft: &Draft<'_>) {
     }
     agents_checked(draft);
     policies_checked(draft);
+    tree::check(draft);
     if draft.complete {
         unused(draft);
     }
@@ -50,7 +52,7 @@ fn space_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
     let mut exposed: BTreeMap<String, String> = BTreeMap::new();
     let mut tools = 0;
     for (entry, place) in space.space.servers.iter().zip(&space.servers) {
-        let key = ServerKey { account: space.space.account.clone(), name: entry.server.clone() };
+        let key = Organization::server_key(&space.space, entry);
         server_known(draft, &key, &place.name);
         if !servers.insert(&entry.server) {
             place.item.error(format!("server `{}` stands twice in this space", entry.server), "merge the two entries");
@@ -211,7 +213,7 @@ fn reachable(draft: &Draft<'_>, row: &PolicyDraft<'_>) -> bool {
     let may_begin = |begin: &str| tool.starts_with(begin) || pattern.is_some_and(|prefix| begin.starts_with(prefix));
     let spaces = draft.spaces.values().filter(|space| space.space.agents.contains(&row.policy.agent));
     spaces.flat_map(|space| space.space.servers.iter().map(move |entry| (space, entry))).any(|(space, entry)| {
-        let key = ServerKey { account: space.space.account.clone(), name: entry.server.clone() };
+        let key = Organization::server_key(&space.space, entry);
         if !may_begin(&format!("{}{TOOL_SEPARATOR}", entry.server)) {
             return false;
         }
@@ -238,8 +240,8 @@ fn unused(draft: &Draft<'_>) {
         }
     }
     for (key, (_, item)) in &draft.servers {
-        let here = draft.spaces.values().filter(|space| space.space.account == key.account);
-        if !here.flat_map(|space| &space.space.servers).any(|entry| entry.server == key.name) {
+        let entries = draft.spaces.values().flat_map(|space| space.space.servers.iter().map(move |entry| (&space.space, entry)));
+        if !entries.into_iter().any(|(space, entry)| Organization::server_key(space, entry) == *key) {
             item.warn(format!("no space uses server `{}`", key.name), "add it to the `servers` of a space, or remove it");
         }
     }

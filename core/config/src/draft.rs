@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remit_model::{Account, AccountId, AgentId, Issuer, Organization, Server, ServerKey, SpaceId};
+use remit_model::{
+    Account, AccountId, AgentId, Issuer, Organization, OuId, RoleKey, Server, ServerKey, SpaceId, UserKey,
+};
 
 use crate::access::{self, AgentDraft, PolicyDraft, SpaceDraft};
+use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
@@ -14,12 +17,29 @@ use crate::{Fault, Loaded, SourceFile, check, path, server};
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The keys of a document. `$schema` is for editors.
-const TOP: &[&str] = &["$schema", "organization", "accounts", "servers", "spaces", "agents", "issuers", "tool_policies"];
+const TOP: &[&str] = &[
+    "$schema",
+    "organization",
+    "organizational_units",
+    "accounts",
+    "policies",
+    "roles",
+    "users",
+    "servers",
+    "spaces",
+    "agents",
+    "issuers",
+    "tool_policies",
+];
 
 /// What was read, with the place of each part.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
     pub(crate) organization: Organization,
+    pub(crate) accounts: BTreeMap<AccountId, Item<'a>>,
+    pub(crate) units: BTreeMap<OuId, UnitDraft<'a>>,
+    pub(crate) roles: BTreeMap<RoleKey, RoleDraft<'a>>,
+    pub(crate) users: BTreeMap<UserKey, UserDraft<'a>>,
     pub(crate) servers: BTreeMap<ServerKey, (Server, Item<'a>)>,
     pub(crate) spaces: BTreeMap<SpaceId, SpaceDraft<'a>>,
     pub(crate) agents: BTreeMap<AgentId, AgentDraft<'a>>,
@@ -64,7 +84,8 @@ pub fn read(files: &[SourceFile]) -> Result<Loaded, Vec<Fault>> {
     Ok(Loaded { organization, warnings: faults })
 }
 
-/// All documents of all configuration files, without the files that are named as key sets, and whether all were read fully.
+/// All documents of all configuration files, without the files that others name as key sets or policy documents, and whether all
+/// were read fully.
 fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
     let mut read = Vec::new();
     let mut sets: BTreeSet<String> = BTreeSet::new();
@@ -77,7 +98,7 @@ fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>
         last = Some(&file.path);
         let own = Sink::default();
         let parsed = parse(&file.path, &file.text, &own);
-        parsed.documents.iter().for_each(|document| key_sets(&file.path, document, &mut sets));
+        parsed.documents.iter().for_each(|document| named_files(&file.path, document, &mut sets));
         read.push((file.path.as_str(), parsed, own));
     }
     let (mut documents, mut complete) = (Vec::new(), true);
@@ -92,13 +113,27 @@ fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>
     (documents, complete)
 }
 
-/// The files that a document names as key sets.
-fn key_sets(file: &str, document: &Node, sets: &mut BTreeSet<String>) {
-    let agents = document.get("agents").map(Node::nodes).unwrap_or_default();
-    for credential in agents.iter().filter_map(|agent| agent.get("credentials")).flat_map(Node::nodes) {
-        if let Some(Value::Text(named)) = credential.get("jwks_file").map(|node| &node.value) {
-            sets.extend(path::resolve(file, named));
+/// The files that a document names as key sets or policy documents.
+fn named_files(file: &str, document: &Node, files: &mut BTreeSet<String>) {
+    let list = |key: &str| document.get(key).map(Node::nodes).unwrap_or_default();
+    let mut add = |named: Option<&Node>| {
+        if let Some(Value::Text(named)) = named.map(|node| &node.value) {
+            files.extend(path::resolve(file, named));
         }
+    };
+    for credential in list("agents").iter().filter_map(|agent| agent.get("credentials")).flat_map(Node::nodes) {
+        add(credential.get("jwks_file"));
+    }
+    let documents = list("policies").iter().filter_map(|policy| policy.get("document"));
+    let trusts = list("roles").iter().filter_map(|role| role.get("trust_policy"));
+    let resources = list("servers").iter().filter_map(|server| server.get("resource_policy"));
+    let holders = list("roles").iter().chain(list("users"));
+    let inline = holders.filter_map(|holder| holder.get("inline_policies")).flat_map(|map| match &map.value {
+        Value::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
+        _ => Vec::new(),
+    });
+    for document in documents.chain(trusts).chain(resources).chain(inline) {
+        add(document.get("file"));
     }
 }
 
@@ -108,14 +143,36 @@ impl<'a> Draft<'a> {
             let lists = roots.iter().filter_map(move |root| root.get(key));
             lists.flat_map(move |list| list.list(of)).collect::<Vec<_>>()
         };
-        self.organization(roots);
+        self.organization.partition = partition(roots);
+        let mut shelf = Shelf::new(texts, &self.organization.partition, self.complete);
+        for item in all("policies", "policies") {
+            shelf.add(&item);
+        }
+        let shelf = shelf;
+        self.organization.policies = shelf.policies_managed();
+        self.organization(roots, &shelf);
+        for item in all("organizational_units", "organizational units") {
+            let Some(unit) = iam::unit(&item, &shelf) else { continue };
+            let what = format!("there is already an organizational unit `{}`", unit.unit.id);
+            once(&mut self.units, unit.unit.id.clone(), unit, &item, what);
+        }
         for item in all("accounts", "accounts") {
-            self.account(&item);
+            self.account(&item, &shelf);
         }
         let accounts = std::mem::take(&mut self.organization.accounts);
         let account = |object: &Object<'_>| account_of(object, &accounts, self.complete);
+        for item in all("roles", "roles") {
+            let Some(role) = iam::role(&item, &shelf, account) else { continue };
+            let what = format!("account {} already has a role `{}`", role.role.key.account, role.role.key.name);
+            once(&mut self.roles, role.role.key.clone(), role, &item, what);
+        }
+        for item in all("users", "users") {
+            let Some(user) = iam::user(&item, &shelf, account) else { continue };
+            let what = format!("account {} already has a user `{}`", user.user.key.account, user.user.key.name);
+            once(&mut self.users, user.user.key.clone(), user, &item, what);
+        }
         for item in all("servers", "servers") {
-            let Some(server) = server::server(&item, account) else { continue };
+            let Some(server) = server::server(&item, account, &shelf) else { continue };
             let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
             let what = format!("account {} already has a server `{}`", key.account, key.name);
             once(&mut self.servers, key, (server, item.clone()), &item, what);
@@ -139,18 +196,27 @@ impl<'a> Draft<'a> {
         self.organization.accounts = accounts;
     }
 
-    fn organization(&mut self, roots: &[Object<'a>]) {
+    fn organization(&mut self, roots: &[Object<'a>], shelf: &Shelf<'_>) {
         let found: Vec<Item<'a>> = roots.iter().filter_map(|root| root.get("organization")).collect();
         for more in found.iter().skip(1) {
             more.error("the organization is described twice", "keep one `organization`");
         }
-        let object = found.first().and_then(|item| item.object("an organization", &["id", "name", "partition"]));
+        let keys = &[
+            "id",
+            "name",
+            "partition",
+            "root",
+            "management_account",
+            "service_control_policies",
+            "resource_control_policies",
+        ];
+        let object = found.first().and_then(|item| item.object("an organization", keys));
         let text = |key: &str| object.as_ref().and_then(|object| object.get(key)).and_then(|item| Some((item.text()?, item)));
         let word = |text: &str| {
             (1..=64).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
-        for key in ["id", "partition"] {
+        for key in ["id", "partition", "root"] {
             if let Some((text, item)) = text(key).filter(|(text, _)| !word(text)) {
                 let what = format!("{} is no {key} of an organization", crate::item::shown(text));
                 item.error(what, "1 to 64 lower-case letters, digits and `-`");
@@ -159,19 +225,47 @@ impl<'a> Draft<'a> {
         let or = |key: &str, default: &str| text(key).map_or(default, |(text, _)| text).to_owned();
         self.organization.id = or("id", "o-local");
         self.organization.name = or("name", "Local");
-        self.organization.partition = or("partition", "aws");
+        self.organization.root = or("root", "r-root");
+        let management = object.as_ref().and_then(|object| object.get("management_account"));
+        self.organization.management_account = management.and_then(|item| item.id(AccountId::new));
+        self.organization.controls = object.as_ref().map(|object| shelf.controls(object)).unwrap_or_default();
     }
 
-    fn account(&mut self, item: &Item<'a>) {
-        let Some(object) = item.object("an account", &["id", "name"]) else { return };
+    fn account(&mut self, item: &Item<'a>, shelf: &Shelf<'_>) {
+        let keys = &[
+            "id",
+            "name",
+            "organizational_unit",
+            "service_control_policies",
+            "resource_control_policies",
+            "permissions_boundary",
+            "tags",
+        ];
+        let Some(object) = item.object("an account", keys) else { return };
         let name = object.need("name").and_then(|name| name.text()).unwrap_or_default().to_owned();
         let Some(id) = object.need("id").and_then(|id| id.id(AccountId::new)) else { return };
+        let unit = object.get("organizational_unit").and_then(|unit| unit.id(OuId::new));
+        let permissions_boundary = shelf.boundary(&object, &id);
+        let (controls, tags) = (shelf.controls(&object), iam::tags(&object));
         let what = format!("there is already an account {id}");
-        once(&mut self.organization.accounts, id.clone(), Account { id, name }, item, what);
+        self.accounts.entry(id.clone()).or_insert_with(|| item.clone());
+        let account = Account { id: id.clone(), name, unit, controls, permissions_boundary, tags };
+        once(&mut self.organization.accounts, id, account, item, what);
     }
 
     fn finish(self) -> Organization {
         let mut organization = self.organization;
+        organization.units = self.units.into_iter().map(|(id, draft)| (id, draft.unit)).collect();
+        organization.roles = self.roles.into_iter().map(|(key, draft)| (key, draft.role)).collect();
+        organization.users = self.users.into_iter().map(|(key, draft)| (key, draft.user)).collect();
+        // What an account's administrators can hand out at most holds for whoever names no boundary.
+        let boundary = |account: &AccountId| organization.accounts.get(account)?.permissions_boundary.clone();
+        for role in organization.roles.values_mut() {
+            role.permissions_boundary = role.permissions_boundary.take().or_else(|| boundary(&role.key.account));
+        }
+        for user in organization.users.values_mut() {
+            user.permissions_boundary = user.permissions_boundary.take().or_else(|| boundary(&user.key.account));
+        }
         organization.servers = self.servers.into_iter().map(|(key, (server, _))| (key, server)).collect();
         organization.spaces = self.spaces.into_iter().map(|(id, draft)| (id, draft.space)).collect();
         organization.agents = self.agents.into_iter().map(|(id, draft)| (id, draft.agent)).collect();
@@ -179,6 +273,15 @@ impl<'a> Draft<'a> {
         organization.tool_policies = self.policies.into_iter().map(|draft| draft.policy).collect();
         organization
     }
+}
+
+/// The partition that the organization says, before anything else is read: ARNs need it.
+fn partition(roots: &[Object<'_>]) -> String {
+    let said = roots.iter().filter_map(|root| root.get("organization")).find_map(|item| {
+        let Some(Value::Text(text)) = item.node.get("partition").map(|node| &node.value) else { return None };
+        Some(text.clone())
+    });
+    said.unwrap_or_else(|| "aws".to_owned())
 }
 
 /// Adds to a map; tells of a second value for one key and keeps the first.

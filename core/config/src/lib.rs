@@ -6,21 +6,24 @@
 //!
 //! - `yaml`: text to a tree in which every node knows its place;
 //! - `item`: typed reading of that tree;
-//! - `server`, `access`, `secret`, `url`, `jwks`: the nouns;
-//! - `check`: what holds between them;
+//! - `iam`, `managed`, `server`, `access`, `secret`, `url`, `jwks`: the nouns;
+//! - `check`, `tree`: what holds between them;
 //! - `schema`: the same shape for editors.
 
 mod access;
 mod check;
 mod draft;
 mod fault;
+mod iam;
 mod item;
 mod jwks;
+mod managed;
 mod path;
 mod schema;
 mod secret;
 mod server;
 mod suggest;
+mod tree;
 mod url;
 mod yaml;
 

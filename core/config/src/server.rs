@@ -7,6 +7,7 @@ use remit_model::{
     Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
 };
 
+use crate::iam::Shelf;
 use crate::item::{Item, Object, shown};
 use crate::secret::{secret, variable_value, word_checked};
 use crate::url::{Rules, url};
@@ -33,17 +34,35 @@ const ALGORITHMS: [(&str, &str); 7] = [
 ];
 
 const KEYS: &[&str] =
-    &["name", "account", "url", "command", "launch", "env", "network", "protocol", "credential", "limits", "tools"];
+    &["name", "account", "url", "command", "launch", "env", "network", "protocol", "credential", "limits", "tools", "tags", "resource_policy", "service_principal"];
 
 /// Reads one server. `account` finds the account of an object.
-pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<AccountId>) -> Option<Server> {
+pub(crate) fn server(
+    item: &Item<'_>,
+    account: impl Fn(&Object<'_>) -> Option<AccountId>,
+    shelf: &Shelf<'_>,
+) -> Option<Server> {
     let object = item.object("a server", KEYS)?;
     let name = object.need("name").and_then(|name| name.id(ServerName::new));
     let account = account(&object);
     let transport = transport(&object);
     let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
     let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
-    Some(Server { account: account?, name: name?, transport, limits, tools })
+    let tags = crate::iam::tags(&object);
+    let title = name.as_ref().map_or("resource policy", ServerName::as_str);
+    let resource_policy = object
+        .get("resource_policy")
+        .and_then(|policy| shelf.document(&policy, remit_iam::PolicyKind::Resource, title))
+        .map(|(policy, _)| policy);
+    let service_principal = object.get("service_principal").and_then(|item| {
+        let text = item.text()?;
+        let fits = text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        if !fits {
+            item.error(format!("{} is no service principal", shown(text)), "such as `eks-mcp.amazonaws.com`");
+        }
+        fits.then(|| text.to_owned())
+    });
+    Some(Server { account: account?, name: name?, transport, limits, tools, tags, resource_policy, service_principal })
 }
 
 fn transport(object: &Object<'_>) -> Transport {

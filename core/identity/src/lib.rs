@@ -4,6 +4,7 @@
 //! - [`access`]: Remit's own access tokens (RFC 9068) and their scopes; [`rule`]: claim rules, from an external token to an agent;
 //! - [`token`]: the token endpoint (OAuth 2.1, RFC 7523, RFC 8693, RFC 8707), with [`form`] and [`secret`];
 //! - [`challenge`]: `WWW-Authenticate`, built and parsed; [`metadata`]: RFC 8414 and RFC 9728 documents, built and checked;
+//! - [`sigv4`]: requests that are signed with key pairs of ours; [`sts`]: the Query protocol of STS and IAM;
 //! - [`client`]: Remit as a client of an upstream's authorization server.
 
 pub mod access;
@@ -15,6 +16,8 @@ pub mod jwt;
 pub mod metadata;
 pub mod rule;
 pub mod secret;
+pub mod sigv4;
+pub mod sts;
 pub mod token;
 
 /// How far two clocks may be apart, in seconds.

@@ -21,7 +21,7 @@ pub fn agent_of(organization: &Organization, issuer: &str, claims: &Map<String, 
             AgentCredential::External { issuer: name, rules } => {
                 name == issuer && !rules.is_empty() && rules.iter().all(|rule| holds(rule, claims))
             }
-            AgentCredential::ClientSecret | AgentCredential::Jwks(_) => false,
+            AgentCredential::ClientSecret | AgentCredential::Jwks(_) | AgentCredential::Role { .. } => false,
         })
     });
     let agent = fitting.next().ok_or(RuleError::Nobody)?;

@@ -361,7 +361,7 @@ fn assertion_client<'a>(client: Option<&str>, assertion: &str, world: &World<'a>
     let agent = world.organization.agents.get(subject.as_str());
     let sets = agent.into_iter().flat_map(|agent| &agent.credentials).filter_map(|credential| match credential {
         AgentCredential::Jwks(text) => JwkSet::parse(text.as_bytes()).ok(),
-        AgentCredential::ClientSecret | AgentCredential::External { .. } => None,
+        AgentCredential::ClientSecret | AgentCredential::External { .. } | AgentCredential::Role { .. } => None,
     });
     // A key of an agent is in one of its sets; one without any is like an agent that isn't there.
     let keys = sets.into_iter().find(|set| unverified.key_in(set)).ok_or_else(|| fault(JwtError::Key))?;

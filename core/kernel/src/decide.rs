@@ -5,9 +5,11 @@ use std::sync::Arc;
 use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
 use crate::catalogue::PinState;
-use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
+use crate::facts::{Call, Fact, Facts, Identity, Principal, SessionOf, Target};
+use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
-use crate::verdict::{Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
+use crate::tree::Judged;
+use crate::verdict::{ActedAs, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
 
 /// Decides one call.
 ///
@@ -17,11 +19,19 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     let space = snapshot.spaces.get(call.space).map(Arc::as_ref);
     let subject = space.and_then(|space| Subject::find(space, call.target));
     let risk = subject.as_ref().and_then(|subject| subject.risk(call.risk_requested));
-    let mut asked = Asked { layers: Vec::with_capacity(4), denial: None, explain: call.explain };
+    let mut asked = Asked { layers: Vec::with_capacity(8), denial: None, explain: call.explain };
 
-    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, subject.as_ref(), now_secs));
+    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, call.space, subject.as_ref(), now_secs));
     let principal = principal.map(Arc::as_ref);
     asked.ask(Layer::Space, || space_layer(facts, space, principal, subject.as_ref(), call.target));
+    let mut acted_as = None;
+    if let (Some(space), Some(principal), Some(subject)) = (space, principal, &subject)
+        && asked.goes_on()
+    {
+        let (judged, actor) = organization(snapshot, facts, space, principal, subject, risk, now_secs, call.explain);
+        asked.take(judged);
+        acted_as = actor;
+    }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
 
@@ -39,7 +49,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
             statement: "every layer agreed and there is nothing to call".to_owned(),
         }),
     };
-    Decision { verdict, layers: asked.layers, risk, tool, server }
+    Decision { verdict, layers: asked.layers, risk, tool, server, acted_as }
 }
 
 /// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
@@ -50,7 +60,7 @@ pub fn enter<'a>(
     now_secs: u64,
 ) -> Result<&'a Arc<Principal>, (Denial, Vec<LayerLine>)> {
     let mut asked = Asked { layers: Vec::with_capacity(2), denial: None, explain: false };
-    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, None, now_secs));
+    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, space, None, now_secs));
     asked.ask(Layer::Space, || match (snapshot.spaces.get(space), principal) {
         (Some(space), Some(principal)) => member(space, principal),
         _ => Finding::implicit(Reason::NotInSpace, "no such space"),
@@ -67,7 +77,14 @@ pub fn enter<'a>(
 
 /// Whether an agent would be shown this target: every layer that doesn't depend on arguments or on quotas agrees. One piece of
 /// code answers for the list and for the call.
-pub fn visible(snapshot: &Snapshot, space: &SpaceView, principal: &Principal, target: Target<'_>) -> bool {
+pub fn visible(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: &SpaceView,
+    principal: &Principal,
+    target: Target<'_>,
+    now_secs: u64,
+) -> bool {
     let Some(subject) = Subject::find(space, target) else { return false };
     let risk = subject.risk(None);
     let reached = match (&subject, principal.class_max) {
@@ -75,7 +92,44 @@ pub fn visible(snapshot: &Snapshot, space: &SpaceView, principal: &Principal, ta
         _ => true,
     };
     let admitted = reached && admitted(space, principal, &subject).effect.agrees();
-    admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees()
+    let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
+    permitted
+        && organization(snapshot, facts, space, principal, &subject, risk, now_secs, false)
+            .0
+            .iter()
+            .all(|line| line.effect.agrees())
+}
+
+/// What the organization's policies say.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the question")]
+fn organization(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: &SpaceView,
+    principal: &Principal,
+    subject: &Subject<'_>,
+    risk: Option<Risk>,
+    now_secs: u64,
+    explain: bool,
+) -> (Vec<Judged>, Option<ActedAs>) {
+    let arn;
+    let called = match subject {
+        Subject::Tool(tool) => Called {
+            action: "mcp:CallTool",
+            arn: &tool.arn,
+            server: &tool.server,
+            tool: Some(&tool.name),
+            class: Some(tool.class.as_str()),
+            risk: risk.map(Risk::as_str),
+            categories: &tool.categories,
+        },
+        Subject::Listed { server, kind, name, .. } => {
+            arn = snapshot.organization.offered_arn(&space.space, server, kind.word(), name);
+            let (server, tool, class, risk) = (*server, None, None, None);
+            Called { action: kind.action(), arn: &arn, server, tool, class, risk, categories: &[] }
+        }
+    };
+    role::judge(snapshot, facts, space, principal, &called, now_secs, explain)
 }
 
 /// What one layer found.
@@ -124,8 +178,22 @@ struct Asked {
 }
 
 impl Asked {
+    /// Whether another layer is to be asked.
+    fn goes_on(&self) -> bool {
+        self.denial.is_none() || self.explain
+    }
+
+    fn take(&mut self, judged: Vec<Judged>) {
+        for Judged { layer, effect, reason, statement, origin } in judged {
+            if !effect.agrees() && self.denial.is_none() {
+                self.denial = Some(Denial { reason, layer, statement: statement.as_str().to_owned() });
+            }
+            self.layers.push(LayerLine { layer, effect, statement, origin });
+        }
+    }
+
     fn ask<'a>(&mut self, layer: Layer, answer: impl FnOnce() -> Finding<'a>) -> Option<&'a Arc<Principal>> {
-        if self.denial.is_some() && !self.explain {
+        if !self.goes_on() {
             return None;
         }
         let found = answer();
@@ -140,7 +208,30 @@ impl Asked {
 /// What is asked for, as the space knows it.
 enum Subject<'a> {
     Tool(Arc<ToolView>),
-    Listed { server: &'a remit_model::ServerKey, id: String, name: String },
+    Listed { server: &'a remit_model::ServerKey, kind: ListedKind, id: String, name: String },
+}
+
+/// What is listed besides tools.
+#[derive(Debug, Clone, Copy)]
+enum ListedKind {
+    Prompt,
+    Resource,
+}
+
+impl ListedKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
+        }
+    }
+
+    fn action(self) -> &'static str {
+        match self {
+            Self::Prompt => "mcp:GetPrompt",
+            Self::Resource => "mcp:ReadResource",
+        }
+    }
 }
 
 impl<'a> Subject<'a> {
@@ -149,6 +240,7 @@ impl<'a> Subject<'a> {
             Target::Tool { name, .. } => space.tools.get(name).map(|tool| Self::Tool(Arc::clone(tool))),
             Target::Prompt(name) => space.prompt(name).map(|prompt: &ListedView| Self::Listed {
                 server: &prompt.server,
+                kind: ListedKind::Prompt,
                 id: prompt.id.clone(),
                 name: prompt.name.clone(),
             }),
@@ -156,6 +248,7 @@ impl<'a> Subject<'a> {
             Target::Resource(uri) if !remit_mcp::uri::is_plain(uri) => None,
             Target::Resource(uri) => space.resource_server(uri).map(|server| Self::Listed {
                 server,
+                kind: ListedKind::Resource,
                 id: format!("{}{TOOL_SEPARATOR}resources/{uri}", server.name),
                 name: uri.to_owned(),
             }),
@@ -185,7 +278,13 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, subject: Option<&Subject<'_>>, now_secs: u64) -> Finding<'a> {
+fn identity<'a>(
+    snapshot: &Snapshot,
+    facts: &'a Facts,
+    space: &str,
+    subject: Option<&Subject<'_>>,
+    now_secs: u64,
+) -> Finding<'a> {
     let principal = match &facts.identity {
         Fact::Unknown(why) => {
             return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}"));
@@ -198,6 +297,23 @@ fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, subject: Option<&Subject<
     }
     if !principal.audiences.iter().any(|audience| **audience == *facts.audience) {
         return Finding::implicit(Reason::Audience, "the credential is for another space");
+    }
+    let space = snapshot.spaces.get(space);
+    let role = match principal.session.as_ref().map(|session| &session.who) {
+        Some(SessionOf::Role(role)) => Some(role),
+        Some(SessionOf::User(_)) => None,
+        None => space.and_then(|space| space.space.role.as_ref()),
+    };
+    match &facts.revocations {
+        Fact::Unknown(why) => {
+            return Finding::implicit(Reason::CouldNotDecide, format!("revocations could not be looked up: {why}")).principal(principal);
+        }
+        Fact::Known(revocations) => {
+            let agent = Some(principal.agent.as_str());
+            if let Some(why) = revocations.find(&principal.credential_id, agent, role, principal.issued_at_secs) {
+                return Finding::explicit(Reason::Revoked, why);
+            }
+        }
     }
     match snapshot.organization.agents.get(&principal.agent) {
         None => {

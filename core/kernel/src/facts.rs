@@ -1,10 +1,13 @@
 //! What the shell gathered before a decision. A fact that could not be gathered is [`Fact::Unknown`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
-use remit_model::{AgentId, Risk, ToolClass};
+use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
+
+use crate::context::Origin;
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +19,7 @@ pub enum Fact<T> {
 }
 
 /// Who calls, proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Principal {
     /// The agent.
     pub agent: AgentId,
@@ -30,10 +33,88 @@ pub struct Principal {
     pub expires_at_secs: u64,
     /// The highest class of tool that the credential's scopes reach; `None` if it isn't narrowed.
     pub class_max: Option<ToolClass>,
+    /// When the credential was issued, in seconds since the epoch.
+    pub issued_at_secs: u64,
+    /// The session whose key pair signed the request; `None` for tokens, whose bearer acts in the space's role.
+    pub session: Option<Arc<Session>>,
+}
+
+/// A session of a role or of a user: short-lived credentials, and what was said when they were issued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// The id of its access key, by which it is revoked.
+    pub id: String,
+    /// Whose session it is.
+    pub who: SessionOf,
+    /// Its name (`RoleSessionName`); a user's session bears the user's name.
+    pub name: String,
+    /// When it began, in seconds since the epoch.
+    pub issued_at_secs: u64,
+    /// When it ends.
+    pub expires_at_secs: u64,
+    /// Whether it was assumed from another session: from here on an hour is the longest.
+    pub chained: bool,
+    /// Its tags.
+    pub tags: Vec<remit_identity::sts::Tag>,
+    /// Who is behind it, whatever roles are assumed on the way.
+    pub source_identity: Option<String>,
+    /// Its session policies: all of them together limit it as one.
+    pub policies: Vec<Arc<remit_iam::Policy>>,
+    /// The user whom an identity provider vouched for when the session was issued.
+    pub user: Option<String>,
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionOf {
+    /// A role's.
+    Role(RoleKey),
+    /// A user's: long-term keys, or what GetSessionToken gave for them.
+    User(UserKey),
+}
+
+/// What has been revoked. A credential that was issued at the very second of a revocation is revoked too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Revocations {
+    /// Single credentials, by the token's or the access key's id, with the time until which they must be remembered.
+    pub credentials: BTreeMap<String, u64>,
+    /// Agents: what was issued up to this time is revoked. Times are in seconds since the epoch.
+    pub agents: BTreeMap<String, u64>,
+    /// Roles, by account and name, likewise.
+    pub roles: BTreeMap<String, u64>,
+    /// Everything, likewise.
+    pub everything: Option<u64>,
+}
+
+impl Revocations {
+    /// Why a credential is revoked, or nothing. `role` is the role that is acted in.
+    pub fn find(&self, credential_id: &str, agent: Option<&str>, role: Option<&RoleKey>, issued_at_secs: u64) -> Option<&'static str> {
+        let up_to = |time: Option<&u64>| time.is_some_and(|time| issued_at_secs <= *time);
+        if self.credentials.contains_key(credential_id) {
+            return Some("the credential was revoked");
+        }
+        if up_to(self.everything.as_ref()) {
+            return Some("everything that was issued up to then was revoked");
+        }
+        if agent.is_some_and(|agent| up_to(self.agents.get(agent))) {
+            return Some("the agent's credentials were revoked");
+        }
+        if role.is_some_and(|role| !self.roles.is_empty() && up_to(self.roles.get(&role.to_string()))) {
+            return Some("the role's sessions were revoked");
+        }
+        None
+    }
+
+    /// Forgets credentials that are dead anyhow.
+    pub fn forget(&mut self, now_secs: u64) {
+        self.credentials.retain(|_, until| *until >= now_secs);
+    }
 }
 
 /// Whether the caller could be authenticated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Identity {
     /// It is this principal.
     Authenticated(Arc<Principal>),
@@ -59,6 +140,20 @@ pub struct Facts {
     pub audience: Arc<str>,
     /// What is used of the space's quotas.
     pub quota: Fact<QuotaUse>,
+    /// From where the request came.
+    pub origin: Origin,
+    /// What has been revoked.
+    pub revocations: Fact<Arc<Revocations>>,
+}
+
+impl Facts {
+    /// The caller's address, if it is known.
+    pub fn source_ip(&self) -> Option<std::net::IpAddr> {
+        match self.origin.source_ip {
+            Fact::Known(ip) => Some(ip),
+            Fact::Unknown(_) => None,
+        }
+    }
 }
 
 /// Arguments that are known to be strict JSON: no duplicate key anywhere, so that nobody behind us reads other arguments than these.

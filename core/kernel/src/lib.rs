@@ -6,15 +6,20 @@
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
+pub mod assume;
 pub mod catalogue;
+mod context;
 pub mod decide;
 pub mod facts;
+mod role;
 pub mod schema;
 pub mod snapshot;
+mod tree;
 pub mod verdict;
 
 pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
+pub use context::Origin;
 pub use decide::{decide, enter, visible};
-pub use facts::{Arguments, Call, Fact, Facts, Identity, Principal, QuotaUse, Target};
+pub use facts::{Arguments, Call, Fact, Facts, Identity, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
-pub use verdict::{Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
+pub use verdict::{ActedAs, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

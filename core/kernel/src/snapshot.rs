@@ -13,6 +13,7 @@ use remit_model::{
 
 use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
 use crate::schema::ArgumentSchema;
+use crate::tree::Tree;
 
 /// A configuration ready for decisions.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Snapshot {
     /// What operators should know of tools that can't be offered.
     pub findings: Vec<ToolFinding>,
     rows: HashMap<AgentId, AgentRows>,
+    pub(crate) tree: Tree,
 }
 
 /// One space with everything that its agents could see.
@@ -149,7 +151,8 @@ impl Snapshot {
         }
         findings.sort_by(|a, b| (&a.server, &a.tool, &a.fault).cmp(&(&b.server, &b.tool, &b.fault)));
         findings.dedup();
-        Self { version, organization, spaces, findings, rows }
+        let tree = Tree::compile(&organization);
+        Self { version, organization, spaces, findings, rows, tree }
     }
 
     /// What the registry says. A row that forbids stands above every other; else the most specific one decides, and of equals the
@@ -206,7 +209,7 @@ impl SpaceBuilder<'_> {
             servers: Vec::new(),
         };
         for entry in &self.space.servers {
-            let key = ServerKey { account: self.space.account.clone(), name: entry.server.clone() };
+            let key = Organization::server_key(self.space, entry);
             let Some(server) = self.organization.servers.get(&key) else { continue };
             for tool in pinned.get(&key).into_iter().flatten() {
                 self.tool(&mut view, server, &key, entry, tool);
@@ -272,7 +275,7 @@ impl SpaceBuilder<'_> {
             id: format!("{}{TOOL_SEPARATOR}{base}", entry.server).into(),
             server: key.clone(),
             name: own.clone(),
-            arn: self.organization.tool_arn(self.space, &entry.server, own),
+            arn: self.organization.offered_arn(self.space, key, "tool", own),
             class,
             risk: said.risk.unwrap_or_else(|| class.risk_default()),
             categories: said.categories,

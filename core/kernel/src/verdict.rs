@@ -13,6 +13,20 @@ pub enum Layer {
     Identity,
     /// Admitted by the space, pin intact, class within the mandate, quotas kept.
     Space,
+    /// The service control policies of every level above the account of whoever acts.
+    ServiceControlPolicy,
+    /// The resource control policies of every level above the server's account.
+    ResourceControlPolicy,
+    /// The trust policies of the roles that are acted in.
+    RoleTrust,
+    /// The server's resource policy.
+    Resource,
+    /// The identity policies of the role that is acted in.
+    Principal,
+    /// Its permissions boundary.
+    PermissionsBoundary,
+    /// The session's policies.
+    Session,
     /// A registry row names agent and tool, and its maximum risk isn't exceeded.
     ToolPolicy,
     /// The arguments are what the pinned schema allows.
@@ -25,9 +39,30 @@ impl Layer {
         match self {
             Self::Identity => "IDENTITY",
             Self::Space => "SPACE",
+            Self::ServiceControlPolicy => "SERVICE_CONTROL_POLICY",
+            Self::ResourceControlPolicy => "RESOURCE_CONTROL_POLICY",
+            Self::RoleTrust => "ROLE_TRUST",
+            Self::Resource => "RESOURCE",
+            Self::Principal => "PRINCIPAL",
+            Self::PermissionsBoundary => "PERMISSIONS_BOUNDARY",
+            Self::Session => "SESSION",
             Self::ToolPolicy => "TOOL_POLICY",
             Self::ArgumentSchema => "ARGUMENT_SCHEMA",
         }
+    }
+
+    /// Whether it is a layer of IAM policies: its statements are AWS's sentences, and callers may read them.
+    pub fn is_iam(self) -> bool {
+        matches!(
+            self,
+            Self::ServiceControlPolicy
+                | Self::ResourceControlPolicy
+                | Self::RoleTrust
+                | Self::Resource
+                | Self::Principal
+                | Self::PermissionsBoundary
+                | Self::Session
+        )
     }
 }
 
@@ -147,6 +182,22 @@ pub enum Reason {
     ClassExceedsMandate,
     /// A quota is used up.
     QuotaExceeded,
+    /// The credential, the agent or the role was revoked.
+    Revoked,
+    /// A service control policy denies, or none allows.
+    ServiceControlPolicy,
+    /// A resource control policy denies, or none allows.
+    ResourceControlPolicy,
+    /// A role's trust policy doesn't let it be assumed.
+    RoleTrust,
+    /// The server's resource policy denies, or doesn't allow.
+    ResourcePolicy,
+    /// No identity policy of the role allows, or one denies.
+    RolePolicy,
+    /// The role's permissions boundary denies, or doesn't allow.
+    PermissionsBoundary,
+    /// The session's policy denies, or doesn't allow.
+    SessionPolicy,
     /// No row allows this tool to this agent, or one forbids it.
     ToolNotPermitted,
     /// The tool's risk is above the row's maximum.
@@ -171,6 +222,14 @@ impl Reason {
             Self::ToolQuarantined => "tool_quarantined",
             Self::ClassExceedsMandate => "class_exceeds_mandate",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::Revoked => "revoked",
+            Self::ServiceControlPolicy => "service_control_policy",
+            Self::ResourceControlPolicy => "resource_control_policy",
+            Self::RoleTrust => "role_trust",
+            Self::ResourcePolicy => "resource_policy",
+            Self::RolePolicy => "role_policy",
+            Self::PermissionsBoundary => "permissions_boundary",
+            Self::SessionPolicy => "session_policy",
             Self::ToolNotPermitted => "tool_not_permitted",
             Self::RiskExceedsPolicy => "risk_exceeds_policy",
             Self::ArgumentsInvalid => "arguments_invalid",
@@ -191,6 +250,14 @@ impl Reason {
             Self::ToolQuarantined => "Tool quarantined: its definition is not the accepted one",
             Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
             Self::QuotaExceeded => "Quota exceeded",
+            Self::Revoked => "Credential revoked",
+            Self::ServiceControlPolicy => "Service control policy does not permit",
+            Self::ResourceControlPolicy => "Resource control policy does not permit",
+            Self::RoleTrust => "Role can't be assumed",
+            Self::ResourcePolicy => "Resource policy does not permit",
+            Self::RolePolicy => "Role does not permit",
+            Self::PermissionsBoundary => "Permissions boundary does not permit",
+            Self::SessionPolicy => "Session policy does not permit",
             Self::ToolNotPermitted => "Tool not permitted",
             Self::RiskExceedsPolicy => "Risk exceeds policy",
             Self::ArgumentsInvalid => "Arguments break the tool's schema",
@@ -208,6 +275,13 @@ pub struct Denial {
     pub layer: Layer,
     /// Its statement.
     pub statement: String,
+}
+
+impl Denial {
+    /// What a caller reads first: AWS's sentence where a policy of the organization refused, else the reason's own.
+    pub fn sentence(&self) -> &str {
+        if self.layer.is_iam() { &self.statement } else { self.reason.sentence() }
+    }
 }
 
 /// The right to send one call upstream. It can't be made, copied or kept outside this crate: the only way to one is a decision
@@ -261,6 +335,21 @@ pub struct Decision {
     pub tool: Option<Arc<ToolView>>,
     /// The server that would be asked, if the space knows the target.
     pub server: Option<ServerKey>,
+    /// As whom the agent acted, as far as that was found out.
+    pub acted_as: Option<ActedAs>,
+}
+
+/// As whom an agent acted in a call, for the record.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ActedAs {
+    /// The session's ARN.
+    pub principal_arn: String,
+    /// Who is behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
+    /// The session's tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub session_tags: Vec<(String, String)>,
 }
 
 impl Decision {

@@ -1,6 +1,6 @@
 //! Spaces, agents and the rows that say which agent may call which tool.
 
-use crate::{AccountId, AgentId, Region, Risk, ServerName, SpaceId, ToolClass};
+use crate::{AccountId, AgentId, Region, Risk, RoleKey, ServerName, SpaceId, Tags, ToolClass};
 
 /// An agent space: a logical security boundary inside an account, with one MCP endpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,13 +19,24 @@ pub struct Space {
     pub class_max: ToolClass,
     /// Its quotas.
     pub quotas: Quotas,
+    /// The role that its agents act in. Without one no identity policy limits them here, and service control policies see the
+    /// space itself as the principal.
+    pub role: Option<RoleKey>,
+    /// The role that people act in when they operate the space.
+    pub operator_role: Option<RoleKey>,
 }
 
 /// One server in a space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpaceServer {
-    /// The server, of the space's own account.
+    /// The server.
     pub server: ServerName,
+    /// The account that it is registered in; `None` is the space's own.
+    pub account: Option<AccountId>,
+    /// The role in that account in which the space's agents call it: the space's role assumes it, and it decides.
+    pub role: Option<RoleKey>,
+    /// The external id that goes with assuming it; the space's ARN if it is left out.
+    pub external_id: Option<String>,
     /// The tools that are admitted.
     pub tools: ToolAdmission,
     /// Whether its prompts are admitted.
@@ -69,6 +80,8 @@ pub struct Agent {
     pub credentials: Vec<AgentCredential>,
     /// Whether it has been suspended: it may do nothing then.
     pub suspended: bool,
+    /// Its tags: in a session they are session tags (`aws:PrincipalTag/…`).
+    pub tags: Tags,
 }
 
 /// One way in which an agent proves who it is.
@@ -84,6 +97,13 @@ pub enum AgentCredential {
         issuer: String,
         /// All of these must hold.
         rules: Vec<ClaimRule>,
+    },
+    /// Requests that are signed (SigV4) in a session of this role.
+    Role {
+        /// The role.
+        role: RoleKey,
+        /// The session's name; `None` admits every session of the role.
+        session_name: Option<String>,
     },
 }
 

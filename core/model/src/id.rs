@@ -143,6 +143,40 @@ id!(
     |text| of_bytes(text, TOOL_NAME_LEN_MAX, |b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 );
 
+/// IAM's alphabet of names: `[\w+=,.@-]`.
+fn iam_name(text: &str, len_max: usize) -> bool {
+    of_bytes(text, len_max, |b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+}
+
+id!(
+    /// An organizational unit.
+    OuId,
+    "an organizational unit's id",
+    "`ou-` and 1 to 65 lower-case letters, digits and inner hyphens",
+    |text| text.strip_prefix("ou-").is_some_and(|rest| slug(rest, 65))
+);
+id!(
+    /// A policy's name (IAM: at most 128 of `[\w+=,.@-]`).
+    PolicyName,
+    "a policy name",
+    "1 to 128 of letters, digits and `_+=,.@-`",
+    |text| iam_name(text, 128)
+);
+id!(
+    /// A role's name (IAM: at most 64 of `[\w+=,.@-]`).
+    RoleName,
+    "a role name",
+    "1 to 64 of letters, digits and `_+=,.@-`",
+    |text| iam_name(text, 64)
+);
+id!(
+    /// A user's name (IAM: at most 64 of `[\w+=,.@-]`).
+    UserName,
+    "a user name",
+    "1 to 64 of letters, digits and `_+=,.@-`",
+    |text| iam_name(text, 64)
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

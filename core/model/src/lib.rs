@@ -2,12 +2,17 @@
 //! records of an organization. Nothing here decides anything.
 
 mod access;
+mod iam;
 mod id;
 mod organization;
 mod server;
 
 pub use access::{Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, Quotas, Space, SpaceServer, ToolAdmission, ToolPolicy};
-pub use id::{AccountId, AgentId, IdError, Region, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR, ToolName};
+pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
+pub use id::{
+    AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
+    ToolName, UserName,
+};
 pub use organization::{Account, Organization, ServerKey};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,

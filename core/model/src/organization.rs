@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AccountId, Agent, AgentId, Issuer, Server, ServerName, Space, SpaceId, ToolPolicy};
+use crate::{
+    AccountId, Agent, AgentId, Attached, Controls, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server, ServerName, Space,
+    SpaceId, Tags, ToolPolicy, User, UserKey,
+};
 
 /// A server's place: its account and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -20,12 +23,20 @@ impl std::fmt::Display for ServerKey {
 }
 
 /// An account of the organization.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
     /// Its name, for people.
     pub name: String,
+    /// The unit that it is in; `None` puts it directly below the root.
+    pub unit: Option<OuId>,
+    /// What is attached to it.
+    pub controls: Controls,
+    /// The boundary of every role and user of the account that names none: what its administrators can hand out at most.
+    pub permissions_boundary: Option<Attached>,
+    /// Its tags.
+    pub tags: Tags,
 }
 
 /// One organization, checked: every name that is mentioned exists.
@@ -37,6 +48,20 @@ pub struct Organization {
     pub name: String,
     /// The partition of its ARNs, normally `aws`.
     pub partition: String,
+    /// The id of the root of its tree, such as `r-acme`.
+    pub root: String,
+    /// The management account: service control policies don't apply to it, as in AWS Organizations.
+    pub management_account: Option<AccountId>,
+    /// What is attached to the root.
+    pub controls: Controls,
+    /// The organizational units.
+    pub units: BTreeMap<OuId, OrganizationalUnit>,
+    /// Managed policies by name, with those that Remit ships: what a session may be limited to.
+    pub policies: BTreeMap<String, Attached>,
+    /// The roles of all accounts.
+    pub roles: BTreeMap<RoleKey, Role>,
+    /// The users of all accounts.
+    pub users: BTreeMap<UserKey, User>,
     /// Its accounts.
     pub accounts: BTreeMap<AccountId, Account>,
     /// The servers registered in them.
@@ -51,14 +76,52 @@ pub struct Organization {
     pub tool_policies: Vec<ToolPolicy>,
 }
 
+/// The most units between the root and an account (AWS Organizations: five levels below the root).
+const DEPTH_MAX: usize = 5;
+
 impl Organization {
+    /// The units above an account, the highest first. A parent that doesn't exist, a ring and a sixth level end it: those are
+    /// refused when a configuration is read.
+    pub fn units_above(&self, account: &AccountId) -> Vec<&OrganizationalUnit> {
+        let mut above = Vec::new();
+        let mut next = self.accounts.get(account).and_then(|account| account.unit.as_ref());
+        while let Some(unit) = next.and_then(|id| self.units.get(id)).filter(|_| above.len() < DEPTH_MAX) {
+            above.push(unit);
+            next = unit.parent.as_ref();
+        }
+        above.reverse();
+        above
+    }
+
+    /// An account's path as `aws:PrincipalOrgPaths` has it: `o-acme/r-acme/ou-a/ou-b/`.
+    pub fn path(&self, account: &AccountId) -> String {
+        let units = self.units_above(account).into_iter().map(|unit| format!("{}/", unit.id));
+        format!("{}/{}/{}", self.id, self.root, units.collect::<String>())
+    }
+
+    /// What is attached on the way from the root to an account, root first, each with the name of its node.
+    pub fn controls_above(&self, account: &AccountId) -> Vec<(String, &Controls)> {
+        let mut levels = vec![(format!("root {}", self.root), &self.controls)];
+        let units = self.units_above(account).into_iter();
+        levels.extend(units.map(|unit| (format!("organizational unit {}", unit.id), &unit.controls)));
+        levels.extend(self.accounts.get(account).map(|found| (format!("account {account}"), &found.controls)));
+        levels
+    }
+
+    /// The account of a server that a space uses: the space's own unless the entry names another.
+    pub fn server_key(space: &Space, entry: &crate::SpaceServer) -> ServerKey {
+        let account = entry.account.as_ref().unwrap_or(&space.account);
+        ServerKey { account: account.clone(), name: entry.server.clone() }
+    }
+
     /// The ARN of a space: `arn:aws:aidevops:<region>:<account>:agentspace/<id>`.
     pub fn space_arn(&self, space: &Space) -> String {
         format!("arn:{}:aidevops:{}:{}:agentspace/{}", self.partition, space.region, space.account, space.id)
     }
 
-    /// The ARN of a server's tool as a space sees it: `arn:aws:mcp:<region>:<account>:server/<server>/tool/<tool>`.
-    pub fn tool_arn(&self, space: &Space, server: &ServerName, tool: &str) -> String {
-        format!("arn:{}:mcp:{}:{}:server/{}/tool/{}", self.partition, space.region, space.account, server, tool)
+    /// The ARN of what a server offers as a space sees it: `arn:aws:mcp:<region>:<account>:server/<server>/<kind>/<name>` with the
+    /// kinds `tool`, `prompt` and `resource`.
+    pub fn offered_arn(&self, space: &Space, server: &ServerKey, kind: &str, name: &str) -> String {
+        format!("arn:{}:mcp:{}:{}:server/{}/{kind}/{name}", self.partition, space.region, server.account, server.name)
     }
 }

@@ -107,6 +107,12 @@ pub struct Server {
     pub limits: ServerLimits,
     /// The operator's word on its tools, by the server's own tool name: it stands above what the server says.
     pub tools: BTreeMap<String, ToolOverride>,
+    /// Its tags: `aws:ResourceTag/…` of everything that it offers.
+    pub tags: crate::Tags,
+    /// The resource policy of everything that it offers.
+    pub resource_policy: Option<std::sync::Arc<remit_iam::Policy>>,
+    /// What `aws:CalledViaAWSMCP` is in calls of its tools, such as `eks-mcp.amazonaws.com`; its name where none is given.
+    pub service_principal: Option<String>,
 }
 
 /// How a server is reached.

@@ -1,37 +1,31 @@
 //! Who calls.
 
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use remit_identity::access::AccessClaims;
 use remit_identity::base64url_encode;
 use remit_identity::jwt::{self, JwtError, Unverified};
 use remit_identity::rule::agent_of;
+use remit_identity::sigv4::{Claim, Request, SigError};
 use remit_identity::token::{issuer_of, narrowing, verify_external};
-use remit_kernel::{Fact, Identity, Principal};
-use remit_model::AgentId;
+use remit_kernel::{Fact, Identity, Principal, SessionOf};
+use remit_model::{Agent, AgentCredential, AgentId, Organization, RoleKey};
 
 use crate::authority::Authority;
 use crate::issuers::KeysError;
+use crate::keypair::KeyPairs;
 use crate::verified::{TokenDigest, Verified, token_digest};
-
-/// The most revocations that are remembered; what is revoked is also dead after its token's life.
-const REVOKED_MAX: usize = 100_000;
 
 /// Turns what a caller shows into a principal.
 #[derive(Debug)]
 pub struct Authenticator {
     authority: Arc<Authority>,
+    keys: Arc<KeyPairs>,
     verified: Verified,
-    revoked: RwLock<Revoked>,
 }
 
-#[derive(Debug, Default)]
-struct Revoked {
-    ids: HashMap<String, u64>,
-    /// Tokens of the agent that were issued before this time are dead.
-    agents: HashMap<AgentId, u64>,
-}
+/// The services for which a request to a space may be signed: as AWS's own MCP servers and AgentCore Gateway are.
+const SIGNED_SERVICES: [&str; 3] = ["mcp", "aws-mcp", "bedrock-agentcore"];
 
 /// Why a token was refused: known to be bad, or not to be judged.
 enum Refusal {
@@ -46,33 +40,13 @@ impl From<JwtError> for Refusal {
 }
 
 impl Authenticator {
-    /// Takes tokens of this issuer and of the external issuers in its directory.
-    pub fn new(authority: Arc<Authority>) -> Self {
-        Self { authority, verified: Verified::default(), revoked: RwLock::default() }
+    /// Takes tokens of this issuer and of the external issuers in its directory, and requests that are signed with these keys.
+    pub fn new(authority: Arc<Authority>, keys: Arc<KeyPairs>) -> Self {
+        Self { authority, keys, verified: Verified::default() }
     }
 
     /// Forgets what was verified: to be called whenever the organization changes.
     pub fn invalidate(&self) {
-        self.verified.clear();
-    }
-
-    /// Refuses one token from now on; its id is the principal's `credential_id`. Held in memory until the token is dead.
-    pub fn revoke_token(&self, credential_id: &str, expires_at_secs: u64, now_secs: u64) {
-        if let Ok(mut revoked) = self.revoked.write() {
-            if revoked.ids.len() >= REVOKED_MAX {
-                revoked.ids.retain(|_, until| *until + remit_identity::LEEWAY_SECS > now_secs);
-            }
-            revoked.ids.insert(credential_id.to_owned(), expires_at_secs);
-        }
-        self.verified.clear();
-    }
-
-    /// Refuses every token of an agent that was issued before a time.
-    pub fn revoke_agent(&self, agent: &AgentId, before_secs: u64) {
-        if let Ok(mut revoked) = self.revoked.write() {
-            let before = revoked.agents.entry(agent.clone()).or_default();
-            *before = before_secs.max(*before);
-        }
         self.verified.clear();
     }
 
@@ -106,20 +80,59 @@ impl Authenticator {
 
     async fn verify(&self, token: &str, digest: &TokenDigest, now_secs: u64) -> Result<Principal, Refusal> {
         let token = jwt::parse(token)?;
-        let (principal, issued_at_secs) = if token.issuer() == Some(self.authority.issuer()) {
-            self.own(token, now_secs)?
+        if token.issuer() == Some(self.authority.issuer()) {
+            self.own(token, now_secs)
         } else {
-            self.external(token, digest, now_secs).await?
-        };
-        let revoked = self.revoked.read().map_err(|_| Refusal::Unknown("the revocations are lost".into()))?;
-        let before = revoked.agents.get(&principal.agent);
-        if revoked.ids.contains_key(&principal.credential_id) || before.is_some_and(|before| issued_at_secs < *before) {
-            return Err(Refusal::Rejected("the token was revoked".into()));
+            self.external(token, digest, now_secs).await
         }
-        Ok(principal)
     }
 
-    fn own(&self, token: Unverified<'_>, now_secs: u64) -> Result<(Principal, u64), Refusal> {
+    /// Whether a signed request names a key that was issued here and is alive; nothing is verified.
+    pub fn has_key(&self, request: &Request<'_>, now_secs: u64) -> bool {
+        let claim = Claim::read(request).ok().flatten();
+        claim.is_some_and(|claim| claim.timely(now_secs).is_ok() && self.keys.session(&claim, now_secs).is_ok())
+    }
+
+    /// Who signed a request to the space at `audience`.
+    pub fn signed(&self, request: &Request<'_>, audience: &str, now_secs: u64) -> Fact<Identity> {
+        match self.signer(request, audience, now_secs) {
+            Ok(principal) => Fact::Known(Identity::Authenticated(Arc::new(principal))),
+            Err(what) => Fact::Known(Identity::Rejected(what)),
+        }
+    }
+
+    fn signer(&self, request: &Request<'_>, audience: &str, now_secs: u64) -> Result<Principal, String> {
+        let text = |error: SigError| format!("{}: {}", error.code, error.message);
+        let claim = Claim::read(request).map_err(text)?.ok_or("the request is not signed")?;
+        if !SIGNED_SERVICES.contains(&claim.service.as_str()) {
+            let services = SIGNED_SERVICES.join("`, `");
+            return Err(format!("the request is signed for another service than `{services}`"));
+        }
+        let spaces = self.authority.directory.space_addresses();
+        let organization = self.authority.directory.organization();
+        let space = spaces.iter().find(|(_, address)| *address == audience).and_then(|(id, _)| organization.spaces.get(id));
+        if space.is_none_or(|space| space.region.as_str() != claim.region) {
+            return Err("the request is signed for another region than the space's".to_owned());
+        }
+        // A call takes effect: what was signed for one is good for one.
+        let session = self.keys.verify(request, &claim, request.method == "POST", now_secs).map_err(text)?;
+        let SessionOf::Role(role) = &session.who else {
+            return Err("an agent acts in a role: assume one first".to_owned());
+        };
+        let agent = agent_in(&organization, role, &session.name)?;
+        Ok(Principal {
+            agent,
+            user: session.user.clone(),
+            credential_id: session.id.clone(),
+            audiences: vec![audience.to_owned()],
+            expires_at_secs: session.expires_at_secs,
+            class_max: None,
+            issued_at_secs: session.issued_at_secs,
+            session: Some(session),
+        })
+    }
+
+    fn own(&self, token: Unverified<'_>, now_secs: u64) -> Result<Principal, Refusal> {
         let keys = self.authority.keys_for(&token, now_secs).map_err(|error| Refusal::Unknown(error.to_string()))?;
         let claims = AccessClaims::verify(token, self.authority.issuer(), &keys.public, now_secs)?;
         let principal = Principal {
@@ -129,11 +142,13 @@ impl Authenticator {
             credential_id: claims.id,
             audiences: vec![claims.audience],
             expires_at_secs: claims.expires_at_secs,
+            issued_at_secs: claims.issued_at_secs,
+            session: None,
         };
-        Ok((principal, claims.issued_at_secs))
+        Ok(principal)
     }
 
-    async fn external(&self, token: Unverified<'_>, digest: &TokenDigest, now_secs: u64) -> Result<(Principal, u64), Refusal> {
+    async fn external(&self, token: Unverified<'_>, digest: &TokenDigest, now_secs: u64) -> Result<Principal, Refusal> {
         let organization = self.authority.directory.organization();
         let issuer = token.issuer().and_then(|url| issuer_of(&organization, url)).ok_or(JwtError::Issuer)?;
         let keys = self.authority.issuer_keys.keys_for(issuer, &token, now_secs).await.map_err(|error| match error {
@@ -160,8 +175,30 @@ impl Authenticator {
             audiences,
             expires_at_secs: times.expires_at_secs,
             class_max: narrowing(&token)?,
+            // Without `iat` a token may be older than any revocation.
+            issued_at_secs: times.issued_at_secs.unwrap_or_default(),
+            session: None,
         };
-        // Without `iat` a token may be older than any revocation.
-        Ok((principal, times.issued_at_secs.unwrap_or_default()))
+        Ok(principal)
     }
+}
+
+/// The agent that acts in a session of a role: the one that names this session, else the one that names the role.
+fn agent_in(organization: &Organization, role: &RoleKey, session_name: &str) -> Result<AgentId, String> {
+    let acts = |agent: &&Agent, named: bool| {
+        agent.credentials.iter().any(|credential| match credential {
+            AgentCredential::Role { role: own, session_name: Some(name) } => named && own == role && name == session_name,
+            AgentCredential::Role { role: own, session_name: None } => !named && own == role,
+            _ => false,
+        })
+    };
+    for named in [true, false] {
+        let mut agents = organization.agents.values().filter(|agent| acts(agent, named));
+        match (agents.next(), agents.next()) {
+            (Some(agent), None) => return Ok(agent.id.clone()),
+            (Some(_), Some(_)) => return Err(format!("several agents act in role {role}")),
+            (None, _) => {}
+        }
+    }
+    Err(format!("no agent acts in role {role}"))
 }

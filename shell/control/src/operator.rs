@@ -41,6 +41,12 @@ pub trait Plane: Send + Sync {
     fn explain(&self, question: &Value) -> Result<Value, String>;
     /// Accepts what a server shows now: `{server, tool?}` in, the tools out.
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// Issues a key pair: `{principal, session_name?, duration_secs?, by}` in, the pair in the form of `credential_process` out.
+    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// Revokes: `{credential | agent | role | everything, by, reason}` in, what is revoked now out.
+    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// The policies that reach a space, each with where it comes from: `{space}` in.
+    fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
     /// Begins to connect a server: `{server, by}` in, the attempt and the address for the person's browser out. The status says whose
@@ -121,6 +127,24 @@ impl Operator {
                 Ok(decision) => answer(StatusCode::OK, &decision),
                 Err(why) => problem(StatusCode::BAD_REQUEST, &why),
             },
+            (&Method::POST, "/v1/effective") => match question().and_then(|question| self.plane.effective(&question)) {
+                Ok(policies) => answer(StatusCode::OK, &policies),
+                Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+            },
+            (&Method::POST, "/v1/credentials" | "/v1/revoke") => {
+                let question = match question() {
+                    Ok(question) => question,
+                    Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+                };
+                let done = match path {
+                    "/v1/revoke" => self.plane.revoke(&question).await,
+                    _ => self.plane.credentials(&question).await,
+                };
+                match done {
+                    Ok(done) => answer(StatusCode::OK, &done),
+                    Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+                }
+            }
             (&Method::POST, "/v1/pins/accept") => {
                 let question = match question() {
                     Ok(question) => question,

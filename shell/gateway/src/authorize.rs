@@ -1,6 +1,7 @@
 //! `POST /authorize`: the same question for callers that enforce elsewhere. The first seed's shape, with its trust turned round: the
 //! agent comes from the token and the risk from the registry; what the body says of either can only make the answer stricter.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Facts, Identity, QuotaUse, Reason, Target, Verdict, decide};
+use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Identity, Origin, Reason, Target, Verdict, decide};
 use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
@@ -33,7 +34,7 @@ struct Question<'a> {
 }
 
 /// Answers one question.
-pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>, origin: Origin) -> Response<Body> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let authorization = parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
@@ -57,7 +58,8 @@ pub(crate) async fn authorize(gateway: &Arc<Inner>, request: Request<Incoming>) 
         Ok(space) => space,
         Err(fault) => return invalid(&fault),
     };
-    decided(gateway, &parts.headers, &question, identity, space, risk_requested, started).await
+    let asked = Asked { question: &question, identity, origin, space, risk_requested };
+    decided(gateway, &parts.headers, asked, started).await
 }
 
 fn question(body: &Bytes) -> Result<Question<'_>, String> {
@@ -81,25 +83,23 @@ fn space(gateway: &Inner, identity: &Fact<Identity>, said: Option<&str>) -> Resu
     }
 }
 
-async fn decided(
-    gateway: &Arc<Inner>,
-    headers: &HeaderMap,
-    question: &Question<'_>,
+/// A question that was read.
+struct Asked<'a> {
+    question: &'a Question<'a>,
     identity: Fact<Identity>,
+    origin: Origin,
     space: String,
     risk_requested: Option<Risk>,
-    started: Instant,
-) -> Response<Body> {
+}
+
+async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, started: Instant) -> Response<Body> {
+    let Asked { question, identity, origin, space, risk_requested } = asked;
     let (decision_id, at_ms) = match fresh_id() {
         Ok(fresh) => fresh,
         Err(error) => return unavailable("null", &error.to_string()),
     };
     let state = gateway.state.load_full();
-    let mut facts = Facts {
-        identity,
-        audience: gateway.space_address(&space),
-        quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }),
-    };
+    let mut facts = gateway.facts(identity, gateway.space_address(&space), origin);
     let agent = match &facts.identity {
         Fact::Known(Identity::Authenticated(principal)) => Some(principal.agent.as_str().to_owned()),
         _ => None,
@@ -125,7 +125,7 @@ async fn decided(
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
     let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
-    let entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version);
+    let entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version, facts.source_ip());
     let recorded = if agent.is_none() {
         gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await
     } else {
@@ -173,7 +173,7 @@ fn refused(denial: &Denial, mismatched: bool, fields: &str) -> Response<Body> {
         Reason::CouldNotDecide => (StatusCode::SERVICE_UNAVAILABLE, denial.reason.sentence()),
         // The seed knows one word for both.
         Reason::ToolNotListed => (StatusCode::FORBIDDEN, Reason::ToolNotPermitted.sentence()),
-        reason => (StatusCode::FORBIDDEN, reason.sentence()),
+        _ => (StatusCode::FORBIDDEN, denial.sentence()),
     };
     let body = format!(
         "{{\"approved\":false,\"detail\":{},\"reason\":{},\"statement\":{},{fields}}}",
@@ -194,6 +194,7 @@ fn entry<'a>(
     agent: Option<&'a str>,
     space: &'a str,
     snapshot: u64,
+    source_ip: Option<IpAddr>,
 ) -> DecisionEntry<'a> {
     let reason = match &decision.verdict {
         Verdict::Deny(denial) => Some(denial.reason.as_str()),
@@ -204,6 +205,8 @@ fn entry<'a>(
         user: None,
         credential_id: None,
         session: None,
+        acted_as: decision.acted_as.as_ref(),
+        source_ip,
         space: clip(space),
         server: decision.server.as_ref(),
         tool: Some(decision.tool.as_ref().map_or(clip(&question.tool_id), |tool| &tool.id)),

@@ -19,7 +19,7 @@ use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
-    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Permit, Principal, QuotaUse, Reason, SpaceView, Target, Verdict,
+    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict,
     decide, enter,
 };
 use remit_mcp::json::{Limits, quote};
@@ -27,6 +27,7 @@ use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 
 use crate::body::Body;
+pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
 use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
@@ -34,7 +35,8 @@ use crate::relay::{Held, Relay};
 use crate::reply::{
     answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, unavailable, unreadable,
 };
-use crate::session::{Opening, Session};
+use crate::session::Opening;
+use crate::signed::Signed;
 use crate::tasks::Task;
 use crate::{Inner, State, agree, list, listen};
 
@@ -52,60 +54,6 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-versi
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Who calls, from where, under which configuration: fixed for the life of one request.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub(crate) gateway: Arc<Inner>,
-    pub(crate) state: Arc<State>,
-    pub(crate) space: Arc<SpaceView>,
-    pub(crate) principal: Arc<Principal>,
-    /// Agent and user in one text: what sessions, tasks and states are bound to.
-    pub(crate) who: String,
-    pub(crate) client: Client,
-    /// The task that a request is about.
-    pub(crate) task_id: Option<String>,
-}
-
-/// The client, as its era has it.
-#[derive(Debug, Clone)]
-pub(crate) enum Client {
-    /// A session.
-    Legacy(Arc<Session>),
-    /// What the request itself says.
-    Modern(Arc<ModernClient>),
-}
-
-/// What a request of 2026-07-28 says of its client.
-#[derive(Debug)]
-pub(crate) struct ModernClient {
-    /// JSON text.
-    pub(crate) capabilities: String,
-    pub(crate) log_level: Option<String>,
-}
-
-impl Caller {
-    pub(crate) fn era(&self) -> Era {
-        match &self.client {
-            Client::Legacy(_) => Era::Legacy,
-            Client::Modern(_) => Era::Modern,
-        }
-    }
-
-    pub(crate) fn version(&self) -> Version {
-        match &self.client {
-            Client::Legacy(session) => session.version,
-            Client::Modern(_) => Version::V20260728,
-        }
-    }
-
-    pub(crate) fn capabilities(&self) -> &str {
-        match &self.client {
-            Client::Legacy(session) => &session.capabilities,
-            Client::Modern(modern) => &modern.capabilities,
-        }
-    }
-}
-
 /// A request that came in, before anybody looked at its body.
 struct Arrival {
     gateway: Arc<Inner>,
@@ -113,24 +61,32 @@ struct Arrival {
     space_id: String,
     facts: Facts,
     token_shown: bool,
+    /// What a signed request is verified with, once its body is there.
+    signed: Option<Signed>,
     headers: HeaderMap,
     started: Instant,
 }
 
 /// Answers one request to a space's endpoint.
-pub(crate) async fn serve(gateway: &Arc<Inner>, space_id: &str, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn serve(gateway: &Arc<Inner>, space_id: &str, request: Request<Incoming>, origin: Origin) -> Response<Body> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let state = gateway.state.load_full();
     let audience = gateway.space_address(space_id);
     let authorization = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
-    let identity = gateway.authenticate(authorization, &audience).await;
+    let signed = authorization.filter(|_| gateway.anonymous_agent.is_none()).and_then(|value| Signed::of(value, &parts, &audience));
+    let identity = match &signed {
+        // Verified as soon as the body is there; until then nobody's.
+        Some(signed) => signed.verify(gateway, &parts.headers, None),
+        None => gateway.authenticate(authorization, &audience).await,
+    };
     let arrival = Arrival {
         gateway: Arc::clone(gateway),
         state,
         space_id: space_id.to_owned(),
-        facts: Facts { identity, audience, quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }) },
+        facts: gateway.facts(identity, audience, origin),
         token_shown: authorization.is_some(),
+        signed,
         headers: parts.headers,
         started,
     };
@@ -158,17 +114,21 @@ impl Arrival {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    async fn post(self, body: Incoming) -> Response<Body> {
+    async fn post(mut self, body: Incoming) -> Response<Body> {
         let json = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !json.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             let error = RpcError::new(ErrorCode::InvalidRequest, "`Content-Type` must be application/json");
             return json_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.answer("null"));
         }
-        let bytes_max = if self.known() { self.gateway.limits.body_bytes_max } else { STRANGER_BYTES_MAX };
+        let has_key = self.signed.as_ref().is_some_and(|signed| signed.has_key(&self.gateway, &self.headers));
+        let bytes_max = if self.known() || has_key { self.gateway.limits.body_bytes_max } else { STRANGER_BYTES_MAX };
         let body = match read(body, bytes_max, self.gateway.limits.body_timeout).await {
             Ok(body) => body,
             Err(refused) => return refused,
         };
+        if let Some(signed) = &self.signed {
+            self.facts.identity = signed.verify(&self.gateway, &self.headers, Some(&body));
+        }
         if let Some(batch) = remit_mcp::message::batch(&body, BATCH_MAX, Limits::default()) {
             return Box::pin(self.batch(batch)).await;
         }
@@ -272,6 +232,7 @@ impl Arrival {
             principal,
             who,
             client,
+            origin: self.facts.origin.clone(),
             task_id: None,
         })
     }
@@ -310,6 +271,8 @@ impl Arrival {
                     user: None,
                     credential_id: None,
                     session: None,
+                    acted_as: None,
+                    source_ip: self.facts.source_ip(),
                     space: clip(&self.space_id),
                     server: None,
                     tool: tool.as_deref().map(clip),
@@ -441,6 +404,7 @@ impl Arrival {
             space: self.space_id.as_str().into(),
             who: who(&principal),
             agent: principal.agent.as_str().to_owned(),
+            principal: Arc::clone(&principal),
             version,
             capabilities: object(message.param("capabilities")),
             client_info: object(message.param("clientInfo")),
@@ -650,6 +614,8 @@ impl Arrival {
             user: caller.principal.user.as_deref(),
             credential_id: Some(&caller.principal.credential_id),
             session,
+            acted_as: decision.acted_as.as_ref(),
+            source_ip: self.facts.source_ip(),
             space: &self.space_id,
             server: decision.server.as_ref(),
             tool: Some(tool.map_or(clip(&asked.name), |tool| &tool.id)),
@@ -781,7 +747,12 @@ pub(crate) fn unsupported_version(id: &str, requested: &str) -> Response<Body> {
 
 /// Agent and user in one text.
 pub(crate) fn who(principal: &Principal) -> String {
-    format!("{}\u{1f}{}", principal.agent, principal.user.as_deref().unwrap_or_default())
+    let user = principal.user.as_deref().unwrap_or_default();
+    match &principal.session {
+        None => format!("{}\u{1f}{user}", principal.agent),
+        // Another role is another caller, though it be the same agent.
+        Some(session) => format!("{}\u{1f}{user}\u{1f}{:?}\u{1f}{}", principal.agent, session.who, session.name),
+    }
 }
 
 fn caller_names(caller: &Caller, asked: &Asked, decision: &Decision, method: &str) -> Names {

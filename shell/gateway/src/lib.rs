@@ -7,6 +7,7 @@ mod agree;
 mod authorize;
 mod body;
 mod call;
+mod caller;
 mod clock;
 mod compose;
 mod detach;
@@ -21,11 +22,13 @@ mod relay;
 mod reply;
 mod seal;
 mod session;
+mod signed;
 mod tasks;
 mod upstream;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,7 +38,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
-use remit_kernel::{
+use remit_kernel::{Origin, Revocations, SessionOf,
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
@@ -45,6 +48,7 @@ pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
 pub use observe::{Gauge, Observed, Observer};
+pub use signed::SignedRequest;
 pub use upstream::{CredentialError, Credentials, Header};
 
 use record::Recorder;
@@ -55,6 +59,10 @@ use upstream::{Context, Upstream};
 pub trait Authenticate: Send + Sync {
     /// Who shows this `Authorization` header. What can't be found out is [`Fact::Unknown`]; errors never hold the credential.
     fn authenticate<'a>(&'a self, authorization: Option<&'a str>, now_secs: u64) -> Boxed<'a, Fact<Identity>>;
+    /// Whether a signed request names a key that was issued and is alive; nothing is verified.
+    fn has_key(&self, request: &SignedRequest<'_>, now_secs: u64) -> bool;
+    /// Who signed this request. The signature covers host and path, so it is good for the space that it was sent to.
+    fn signed(&self, request: &SignedRequest<'_>, now_secs: u64) -> Fact<Identity>;
 }
 
 /// A boxed future.
@@ -123,6 +131,8 @@ pub struct Options {
     pub edge: Edge,
     /// For tests on loopback only: everybody is this agent.
     pub anonymous_agent: Option<AgentId>,
+    /// What has been revoked so far.
+    pub revocations: Revocations,
 }
 
 /// The data plane. Cheap to clone.
@@ -198,6 +208,7 @@ pub(crate) struct Inner {
     context: Context,
     edge: Edge,
     anonymous_agent: Option<AgentId>,
+    revocations: ArcSwap<Revocations>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -259,6 +270,7 @@ impl Gateway {
             context: Context { tls: options.tls, credentials: options.credentials, program: options.program.into() },
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
+            revocations: ArcSwap::from_pointee(options.revocations),
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -291,16 +303,40 @@ impl Gateway {
         Ok(version)
     }
 
+    /// What has been revoked.
+    pub fn revocations(&self) -> Arc<Revocations> {
+        self.inner.revocations.load_full()
+    }
+
+    /// Puts revocations into effect: from here on no call of theirs is let through, and what they hold open ends.
+    pub fn revoke(&self, revocations: Revocations) {
+        let revocations = Arc::new(revocations);
+        self.inner.revocations.store(Arc::clone(&revocations));
+        let snapshot = self.snapshot();
+        let is_out = |space: &str, principal: &Principal| {
+            let space = snapshot.spaces.get(space).and_then(|space| space.space.role.as_ref());
+            let role = principal.session.as_ref().map_or(space, |session| match &session.who {
+                SessionOf::Role(role) => Some(role),
+                SessionOf::User(_) => None,
+            });
+            let agent = Some(principal.agent.as_str());
+            revocations.find(&principal.credential_id, agent, role, principal.issued_at_secs).is_some()
+        };
+        self.inner.sessions.evict(|session| is_out(&session.space, &session.principal));
+        listen::end_where(&self.inner, is_out);
+    }
+
     /// Ends the sessions and streams of agents that may no longer enter their space.
     fn evict(&self) {
         let snapshot = self.snapshot();
         let agents = snapshot.organization.agents.values().filter(|agent| !agent.suspended);
         let active: HashSet<&str> = agents.map(|agent| agent.id.as_str()).collect();
-        let is_out = |space: &str, agent: &str| {
+        let is_out = |space: &str, principal: &Principal| {
+            let agent = principal.agent.as_str();
             let members = snapshot.spaces.get(space).map(|view| &view.space.agents);
             !active.contains(agent) || !members.is_some_and(|members| members.iter().any(|member| member.as_str() == agent))
         };
-        self.inner.sessions.evict(|session| is_out(&session.space, &session.agent));
+        self.inner.sessions.evict(|session| is_out(&session.space, &session.principal));
         listen::end_where(&self.inner, is_out);
     }
 
@@ -310,15 +346,19 @@ impl Gateway {
     }
 
     /// Answers a request to the data plane.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    ///
+    /// `peer` is the address that the request came from.
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
         if let Some(status) = self.inner.edge.refuses(request.uri(), request.headers()) {
             let refused = RpcError::new(ErrorCode::InvalidRequest, "this host or origin is not let in");
             return reply::json_status(status, refused.answer("null"));
         }
+        let origin =
+            Origin { source_ip: Fact::Known(peer.to_canonical()), secure_transport: self.inner.address.starts_with("https:") };
         match space_of(request.uri().path()).map(str::to_owned) {
-            Some(space) => call::serve(&self.inner, &space, request).await,
+            Some(space) => call::serve(&self.inner, &space, request, origin).await,
             None if request.method() == http::Method::POST && request.uri().path() == "/authorize" => {
-                authorize::authorize(&self.inner, request).await
+                authorize::authorize(&self.inner, request, origin).await
             }
             None => reply::empty(StatusCode::NOT_FOUND),
         }
@@ -427,12 +467,10 @@ impl Gateway {
             audiences: vec![audience.to_string()],
             expires_at_secs: u64::MAX,
             class_max: None,
+            issued_at_secs: u64::MAX,
+            session: None,
         });
-        let facts = Facts {
-            identity: Fact::Known(Identity::Authenticated(principal)),
-            audience,
-            quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
-        };
+        let facts = self.inner.facts(Fact::Known(Identity::Authenticated(principal)), audience, Origin::default());
         let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
         decide(&self.snapshot(), &facts, &call, clock::now_ms() / 1000)
     }
@@ -552,6 +590,12 @@ impl Inner {
         format!("{}/.well-known/oauth-protected-resource/spaces/{space}/mcp", self.address)
     }
 
+    /// The facts about a caller, before quotas are counted.
+    pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
+        let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
+        Facts { identity, audience, quota, origin, revocations: Fact::Known(self.revocations.load_full()) }
+    }
+
     /// Who calls.
     pub(crate) async fn authenticate(&self, authorization: Option<&str>, audience: &str) -> Fact<Identity> {
         if let Some(agent) = &self.anonymous_agent {
@@ -562,6 +606,8 @@ impl Inner {
                 audiences: vec![audience.to_owned()],
                 expires_at_secs: u64::MAX,
                 class_max: None,
+                issued_at_secs: u64::MAX,
+                session: None,
             })));
         }
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await

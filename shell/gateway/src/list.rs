@@ -39,7 +39,8 @@ const LIST_TTL_MS: u64 = 5_000;
 /// Answers a method that needs no server; `None` for one that does.
 pub(crate) fn answer(caller: &Caller, method: &str, message: &Message) -> Option<Result<String, RpcError>> {
     let space = &caller.space;
-    let shown = |target: Target<'_>| visible(&caller.state.snapshot, space, &caller.principal, target);
+    let (facts, now_secs) = (caller.facts(), crate::clock::now_ms() / 1000);
+    let shown = |target: Target<'_>| visible(&caller.state.snapshot, &facts, space, &caller.principal, target, now_secs);
     Some(match method {
         "server/discover" => Ok(discover(&caller.gateway, &caller.state, space)),
         "tools/list" => {
@@ -208,10 +209,12 @@ pub(crate) async fn tasks(caller: &Caller, message: &Message) -> Result<String, 
         return Err(RpcError::new(ErrorCode::MethodNotFound, "unknown method `tasks/list`"));
     };
     let mut list = Vec::new();
+    let (facts, now_secs) = (caller.facts(), crate::clock::now_ms() / 1000);
     for (key, _) in &caller.space.servers {
         // What may no longer be called has no tasks to show either.
         let shown = |tool: &str| {
-            visible(&caller.state.snapshot, &caller.space, &caller.principal, Target::Tool { name: tool, arguments: None })
+            let target = Target::Tool { name: tool, arguments: None };
+            visible(&caller.state.snapshot, &facts, &caller.space, &caller.principal, target, now_secs)
         };
         let own = caller.gateway.tasks.ids(caller.space.space.id.as_str(), &caller.who, key, shown);
         let (false, Some(upstream)) = (own.is_empty(), caller.state.upstreams.get(key)) else { continue };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Response;
-use remit_kernel::{Call, Fact, Facts, Identity, QuotaUse, Target, decide};
+use remit_kernel::{Call, Principal, Target, decide};
 use remit_mcp::json::quote;
 use remit_mcp::splice::Splice;
 use remit_mcp::version::meta;
@@ -64,7 +64,7 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 struct Listener {
     space: String,
-    agent: String,
+    principal: Arc<Principal>,
     log: Arc<EventLog>,
     /// The id of the request: JSON text.
     id: String,
@@ -159,7 +159,7 @@ pub(crate) fn subscribe(caller: &Caller, message: &Message) -> Response<Body> {
         let number = gateway.listeners.next.fetch_add(1, Ordering::Relaxed);
         let listener = Listener {
             space: caller.space.space.id.as_str().to_owned(),
-            agent: caller.principal.agent.as_str().to_owned(),
+            principal: Arc::clone(&caller.principal),
             log: Arc::clone(&log),
             id: id.clone(),
             wants: wants.clone(),
@@ -189,11 +189,7 @@ fn by_server(caller: &Caller, uris: &[String]) -> HashMap<ServerKey, Vec<String>
 
 /// Decides and records whether the caller may hear of a resource. The outcome of what only listens is that it was answered.
 async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
-    let facts = Facts {
-        identity: Fact::Known(Identity::Authenticated(Arc::clone(&caller.principal))),
-        audience: caller.gateway.space_address(caller.space.space.id.as_str()),
-        quota: Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 }),
-    };
+    let facts = caller.facts();
     let Ok((decision_id, at_ms)) = fresh_id() else { return false };
     let call =
         Call { space: caller.space.space.id.as_str(), target: Target::Resource(uri), risk_requested: None, explain: false };
@@ -208,6 +204,8 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         user: caller.principal.user.as_deref(),
         credential_id: Some(&caller.principal.credential_id),
         session: None,
+        acted_as: decision.acted_as.as_ref(),
+        source_ip: facts.source_ip(),
         space: caller.space.space.id.as_str(),
         server: decision.server.as_ref(),
         tool: Some(clip(uri)),
@@ -337,10 +335,10 @@ pub(crate) fn list_changed(gateway: &Inner, server: &ServerKey, kind: ListKind) 
 }
 
 /// Ends streams in good order, by their space and agent: the subscription's own response is the last thing on each.
-pub(crate) fn end_where(gateway: &Inner, ends: impl Fn(&str, &str) -> bool) {
+pub(crate) fn end_where(gateway: &Inner, ends: impl Fn(&str, &Principal) -> bool) {
     let mut all = lock(&gateway.listeners.all);
     let numbers: Vec<u64> =
-        all.iter().filter(|(_, listener)| ends(&listener.space, &listener.agent)).map(|(number, _)| *number).collect();
+        all.iter().filter(|(_, listener)| ends(&listener.space, &listener.principal)).map(|(number, _)| *number).collect();
     let ended: Vec<Listener> = numbers.iter().filter_map(|number| all.remove(number)).collect();
     drop(all);
     for listener in ended {

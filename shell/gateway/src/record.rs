@@ -1,12 +1,13 @@
 //! Records: a decision is durable before the call goes upstream, its outcome before the reply. What can't be recorded isn't done.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use remit_journal::{AppendError, Journal};
-use remit_kernel::LayerLine;
+use remit_kernel::{ActedAs, LayerLine};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{AgentId, ServerKey, ServerName};
 use serde::Serialize;
@@ -44,6 +45,11 @@ pub(crate) struct DecisionEntry<'a> {
     pub(crate) credential_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<&'a str>,
+    /// The role session, its source identity and its tags.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) acted_as: Option<&'a ActedAs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source_ip: Option<IpAddr>,
     pub(crate) space: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(serialize_with = "as_text")]

@@ -32,7 +32,11 @@ pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &
         quote(denial.layer.as_str()),
         quote(decision_id)
     );
-    RpcError::new(code, format!("{}: {}", denial.reason.sentence(), denial.statement)).data(data)
+    let message = match denial.layer.is_iam() {
+        true => denial.statement.clone(),
+        false => format!("{}: {}", denial.reason.sentence(), denial.statement),
+    };
+    RpcError::new(code, message).data(data)
 }
 
 /// What a denied caller gets. Broken arguments are for the model to mend, since 2025-11-25 (SEP-1303): a result that says so.

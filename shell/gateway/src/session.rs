@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use remit_kernel::Principal;
 use remit_mcp::json::quote;
 use remit_mcp::{Kind, Message, Version};
 use remit_model::ServerKey;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     /// Who opened it.
     pub(crate) who: String,
     pub(crate) agent: String,
+    /// The credential that opened it.
+    pub(crate) principal: Arc<Principal>,
     pub(crate) version: Version,
     /// What the client declared: JSON text.
     pub(crate) capabilities: String,
@@ -64,6 +67,7 @@ pub(crate) struct Opening {
     pub(crate) space: Arc<str>,
     pub(crate) who: String,
     pub(crate) agent: String,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) version: Version,
     pub(crate) capabilities: String,
     pub(crate) client_info: String,
@@ -79,6 +83,7 @@ impl Session {
             space: opening.space,
             who: opening.who,
             agent: opening.agent,
+            principal: opening.principal,
             version: opening.version,
             capabilities: opening.capabilities,
             client_info: opening.client_info,

@@ -1,6 +1,7 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
 mod audit;
+mod aws;
 mod cli;
 mod commands;
 mod connect;

@@ -8,8 +8,9 @@ use arc_swap::ArcSwap;
 use remit_authority::{
     Authenticator, ConnectionStore, Directory, KeyStore, PortError, SecretStore, UpstreamCredentials, client_secret_new,
 };
-use remit_gateway::{Authenticate, Boxed, CredentialError, Credentials, Header};
+use remit_gateway::{Authenticate, Boxed, CredentialError, Credentials, Header, SignedRequest};
 use remit_identity::secret::SecretDigest;
+use remit_identity::sigv4;
 use remit_kernel::{Fact, Identity};
 use remit_model::{AgentCredential, AgentId, Credential, Organization, SecretRef, ServerKey, SpaceId, Transport};
 use remit_store::{Note, SqliteStore, Store};
@@ -28,6 +29,8 @@ const ISSUER_KEYS: &str = "remit.issuer-keys";
 pub(crate) const RESERVED: &str = "remit.";
 /// The secrets under which connections to servers are sealed: `remit.cx.ACCOUNT.NAME`, which a name of 64 bytes has room for.
 const CONNECTION: &str = "remit.cx.";
+/// The secret under which the key of sessions is kept.
+const SESSION_KEYS: &str = "remit.session-keys";
 
 /// What is in effect.
 pub(crate) struct Shared {
@@ -130,20 +133,40 @@ impl Directory for Shared {
 /// The issuer's signing keys, sealed in the store.
 pub(crate) struct IssuerKeys(pub(crate) Arc<SqliteStore>);
 
-impl KeyStore for IssuerKeys {
+/// The key under which sessions are sealed, itself sealed in the store.
+pub(crate) struct SessionKeys(pub(crate) Arc<SqliteStore>);
+
+impl KeyStore for SessionKeys {
     fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, PortError> {
-        self.0.secret_get(ISSUER_KEYS).map_err(|error| PortError(error.to_string()))
+        kept(&self.0, SESSION_KEYS)
     }
 
-    /// The data directory has one writer, the gateway that holds its journal's lock: comparing and then writing is enough here.
     fn save(&self, old: Option<&[u8]>, new: &[u8]) -> Result<bool, PortError> {
-        let stored = self.load()?;
-        if stored.as_ref().map(|bytes| bytes.as_slice()) != old {
-            return Ok(false);
-        }
-        let new = Zeroizing::new(new.to_vec());
-        self.0.secret_put(ISSUER_KEYS, &new, now_secs()).map_err(|error| PortError(error.to_string()))?;
-        Ok(true)
+        keep(&self.0, SESSION_KEYS, old, new)
+    }
+}
+
+fn kept(store: &SqliteStore, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, PortError> {
+    store.secret_get(name).map_err(|error| PortError(error.to_string()))
+}
+
+/// The data directory has one writer, the gateway that holds its journal's lock: comparing and then writing is enough here.
+fn keep(store: &SqliteStore, name: &str, old: Option<&[u8]>, new: &[u8]) -> Result<bool, PortError> {
+    if kept(store, name)?.as_ref().map(|bytes| bytes.as_slice()) != old {
+        return Ok(false);
+    }
+    let new = Zeroizing::new(new.to_vec());
+    store.secret_put(name, &new, now_secs()).map_err(|error| PortError(error.to_string()))?;
+    Ok(true)
+}
+
+impl KeyStore for IssuerKeys {
+    fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, PortError> {
+        kept(&self.0, ISSUER_KEYS)
+    }
+
+    fn save(&self, old: Option<&[u8]>, new: &[u8]) -> Result<bool, PortError> {
+        keep(&self.0, ISSUER_KEYS, old, new)
     }
 }
 
@@ -199,6 +222,23 @@ impl Authenticate for Identities {
     fn authenticate<'a>(&'a self, authorization: Option<&'a str>, now_secs: u64) -> Boxed<'a, Fact<Identity>> {
         Box::pin(self.0.authenticate(authorization, now_secs))
     }
+
+    fn has_key(&self, request: &SignedRequest<'_>, now_secs: u64) -> bool {
+        with_headers(request, |request| self.0.has_key(request, now_secs)).unwrap_or(false)
+    }
+
+    fn signed(&self, request: &SignedRequest<'_>, now_secs: u64) -> Fact<Identity> {
+        let signed = with_headers(request, |signed| self.0.signed(signed, request.audience, now_secs));
+        signed.unwrap_or_else(|| Fact::Known(Identity::Rejected("a header is not text".to_owned())))
+    }
+}
+
+/// A signed request with its headers as texts; `None` if one is no text.
+fn with_headers<T>(request: &SignedRequest<'_>, then: impl FnOnce(&sigv4::Request<'_>) -> T) -> Option<T> {
+    let texts = request.headers.iter().map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?)));
+    let headers: Vec<(&str, &str)> = texts.collect::<Option<_>>()?;
+    let SignedRequest { method, path, query, body, .. } = *request;
+    Some(then(&sigv4::Request { method, path, query, headers: &headers, body }))
 }
 
 /// Upstream credentials behind the data plane's port.

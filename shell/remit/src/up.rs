@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, TOKEN_PATH, UpstreamCredentials};
+use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials};
 use remit_control::{CALLBACK_PATH, DirectoryError, Operator, Plane, Source};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
@@ -24,12 +24,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::cli::Up;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, INVALID, Printer, warn};
 use crate::serve::{Certificate, serve};
-use crate::shared::{Identities, IssuerKeys, ServerCredentials, Shared, sample_secrets, upstream_credentials};
+use crate::shared::{Identities, IssuerKeys, SessionKeys, ServerCredentials, Shared, sample_secrets, upstream_credentials};
 use crate::{audit, connect, now_secs, sample};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -46,6 +47,8 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 /// The gateway that runs.
 struct World {
     gateway: Gateway,
+    aws: Aws,
+    secure: bool,
     authority: Arc<Authority>,
     authenticator: Arc<Authenticator>,
     shared: Arc<Shared>,
@@ -184,7 +187,12 @@ fn assemble(
     let authority =
         Authority::new(public, keys, Arc::clone(&shared) as _, Arc::clone(&tls), now_secs()).map_err(|error| fault(&error))?;
     let authority = Arc::new(authority);
-    let authenticator = Arc::new(Authenticator::new(Arc::clone(&authority)));
+    let keys = KeyPairs::new(&SessionKeys(Arc::clone(&store)), Arc::new(StoredAccessKeys(Arc::clone(&store))));
+    let keys = Arc::new(keys.map_err(|error| fault(&error))?);
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&authority), Arc::clone(&keys)));
+    let now = Arc::new(Now::default());
+    let service = TokenService::new(Arc::clone(&authority), Arc::clone(&keys), Arc::clone(&now) as _);
+    let aws = Aws::new(service, keys, Arc::clone(&store));
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
@@ -208,10 +216,14 @@ fn assemble(
             loopback: options.host.is_loopback() || options.host.is_unspecified(),
         },
         anonymous_agent,
+        revocations: aws::revocations(&store)?,
     })
     .map_err(Failure::new)?;
+    now.set(gateway.clone());
     let world = World {
         gateway,
+        aws,
+        secure: public.starts_with("https://"),
         authority,
         authenticator,
         shared,
@@ -381,6 +393,19 @@ impl Plane for World {
         })
     }
 
+    fn credentials<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
+        Box::pin(self.aws.credentials(&self.gateway, request))
+    }
+
+    fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
+        Box::pin(self.aws.revoke(&self.gateway, request))
+    }
+
+    fn effective(&self, question: &Value) -> Result<Value, String> {
+        let space = question.get("space").and_then(Value::as_str).ok_or("`space` is missing")?;
+        aws::effective(&self.gateway.snapshot(), space)
+    }
+
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
         Box::pin(self.reload_now())
     }
@@ -474,12 +499,14 @@ async fn serve_public(
     world: Arc<World>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
-    let handle = move |request: Request<Incoming>, _| {
+    let handle = move |request: Request<Incoming>, peer: SocketAddr| {
         let world = Arc::clone(&world);
         // Boxed once: the future of a call is large, and every layer that holds it by value would copy it.
         Box::pin(async move {
             if world.gateway.serves(request.uri().path()) {
-                world.gateway.handle(request).await
+                world.gateway.handle(request, peer.ip()).await
+            } else if Aws::serves(&request) {
+                world.aws.answer(&world.gateway, request, peer, world.secure).await
             } else {
                 world.public(request).await
             }

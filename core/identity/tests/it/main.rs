@@ -5,6 +5,7 @@
 mod client;
 mod endpoint;
 mod property;
+mod sigv4;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ pub(crate) fn agent(id: &str, credentials: Vec<AgentCredential>) -> Agent {
         owner: "ops@example.com".into(),
         credentials,
         suspended: false,
+        tags: BTreeMap::new(),
     }
 }
 
@@ -91,6 +93,8 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
         servers: Vec::new(),
         class_max: ToolClass::Destructive,
         quotas: Quotas::default(),
+        role: None,
+        operator_role: None,
     };
     (id, space)
 }

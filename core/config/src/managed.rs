@@ -1,0 +1,92 @@
+//! Policies that are shipped with Remit, as AWS ships its managed policies: `arn:aws:iam::aws:policy/<name>`.
+
+use std::sync::Arc;
+
+use remit_iam::{Policy, PolicyKind};
+
+use crate::iam::{Managed, json};
+
+/// Name, kind and document of each.
+const SHIPPED: [(&str, PolicyKind, &str); 9] = [
+    (
+        "FullAWSAccess",
+        PolicyKind::ServiceControl,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+    ),
+    (
+        "RCPFullAWSAccess",
+        PolicyKind::ResourceControl,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#,
+    ),
+    (
+        "AdministratorAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+    ),
+    // Capabilities by the class of the tool: what reads, what plans, what applies.
+    (
+        "McpReadAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"ReadTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
+             "Condition":{"StringEquals":{"mcp:ToolClass":"READ_ONLY"}}},
+            {"Sid":"ReadContent","Effect":"Allow","Action":["mcp:GetPrompt","mcp:ReadResource"],"Resource":"*"}]}"#,
+    ),
+    (
+        "McpPlanAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"PlanTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
+             "Condition":{"StringEquals":{"mcp:ToolClass":["READ_ONLY","MUTATIVE"]},
+                          "ForAnyValue:StringEquals":{"mcp:ToolCategories":["plan"]}}}]}"#,
+    ),
+    (
+        "McpApplyAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"ApplyTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
+             "Condition":{"StringEquals":{"mcp:ToolClass":["READ_ONLY","MUTATIVE"]}}}]}"#,
+    ),
+    (
+        "McpFullAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"mcp:*","Resource":"*"}]}"#,
+    ),
+    // What the DevOps Agent security guide attaches to a space's role: the agent reads, and no more.
+    (
+        "AIDevOpsAgentAccessPolicy",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"ReadTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
+             "Condition":{"StringEquals":{"mcp:ToolClass":"READ_ONLY"}}},
+            {"Sid":"ReadContent","Effect":"Allow","Action":["mcp:GetPrompt","mcp:ReadResource"],"Resource":"*"}]}"#,
+    ),
+    // What it attaches to the role of the people who operate the space.
+    (
+        "AIDevOpsOperatorAppAccessPolicy",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"OperateSpaces","Effect":"Allow","Action":["aidevops:Get*","aidevops:List*","aidevops:Describe*"],"Resource":"*"},
+            {"Sid":"ReadTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
+             "Condition":{"StringEquals":{"mcp:ToolClass":"READ_ONLY"}}}]}"#,
+    ),
+];
+
+/// All of them. One that couldn't be read would be missing, and naming it an error; a test reads each.
+pub(crate) fn all(partition: &str) -> Vec<(&'static str, Managed)> {
+    let read = |(name, kind, text): &(&'static str, PolicyKind, &str)| {
+        let node = remit_iam::document::parse(text).ok()?;
+        let file = format!("arn:{partition}:iam::aws:policy/{name}");
+        let policy = Policy::read(*kind, name, &file, &node).ok()?;
+        Some((*name, Managed { kind: *kind, policy: Arc::new(policy), document: json(&node).into(), shipped: true }))
+    };
+    SHIPPED.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_shipped_policy_is_read() {
+        assert_eq!(super::all("aws").len(), super::SHIPPED.len());
+    }
+}

@@ -1,0 +1,140 @@
+//! What holds in the tree, and between roles and those who act in them.
+
+use std::collections::BTreeSet;
+
+use remit_model::{AccountId, OuId, RoleKey, ToolAdmission};
+
+use crate::access::SpaceDraft;
+use crate::draft::Draft;
+use crate::item::{Item, shown};
+use crate::server::CLASSES;
+use crate::suggest::did_you_mean;
+
+/// The most levels of organizational units (AWS Organizations).
+const DEPTH_MAX: usize = 5;
+
+/// Checks all of it.
+pub(crate) fn check(draft: &Draft<'_>) {
+    for unit in draft.units.values() {
+        if let (Some(parent), Some(item)) = (&unit.unit.parent, &unit.parent) {
+            unit_known(draft, parent, item);
+        }
+        depth_checked(draft, &unit.unit.id, &unit.item);
+    }
+    for (id, account) in &draft.organization.accounts {
+        let Some(item) = draft.accounts.get(id) else { continue };
+        if let Some(unit) = &account.unit {
+            unit_known(draft, unit, item);
+        }
+    }
+    boundaries_checked(draft);
+    if let Some(account) = draft.organization.management_account.as_ref().filter(|_| draft.complete)
+        && let Some(item) = draft.accounts.values().next()
+        && !draft.organization.accounts.contains_key(account)
+    {
+        item.error(format!("the management account {account} is none of the accounts"), "add it, or correct `management_account`");
+    }
+    for space in draft.spaces.values() {
+        space_checked(draft, space);
+    }
+    for agent in draft.agents.values() {
+        for (role, item) in &agent.roles {
+            role_known(draft, role, item);
+        }
+    }
+}
+
+fn unit_known(draft: &Draft<'_>, unit: &OuId, item: &Item<'_>) {
+    if draft.complete && !draft.units.contains_key(unit) {
+        let known = draft.units.keys().map(OuId::as_str);
+        let what = format!("there is no organizational unit {}{}", shown(unit.as_str()), did_you_mean(unit.as_str(), known));
+        item.error(what, "add it to `organizational_units`, or correct the id");
+    }
+}
+
+fn depth_checked(draft: &Draft<'_>, start: &OuId, item: &Item<'_>) {
+    let (mut seen, mut next) = (BTreeSet::new(), Some(start));
+    while let Some(id) = next {
+        if !seen.insert(id) {
+            item.error(format!("`{start}` is above itself"), "give one of the units of the ring another `parent`");
+            return;
+        }
+        next = draft.units.get(id).and_then(|unit| unit.unit.parent.as_ref());
+    }
+    if seen.len() > DEPTH_MAX {
+        item.error(format!("`{start}` is deeper than {DEPTH_MAX} levels below the root"), "hang it higher");
+    }
+}
+
+/// An account's boundary is what its administrators can hand out at most: no role or user of it names another.
+fn boundaries_checked(draft: &Draft<'_>) {
+    let roles = draft.roles.values().map(|draft| (&draft.role.key.account, &draft.role.permissions_boundary, &draft.item));
+    let users = draft.users.values().map(|draft| (&draft.user.key.account, &draft.user.permissions_boundary, &draft.item));
+    for (account, own, item) in roles.chain(users) {
+        let required = draft.organization.accounts.get(account).and_then(|account| account.permissions_boundary.as_ref());
+        if let (Some(own), Some(required)) = (own, required)
+            && own.name != required.name
+        {
+            let what = format!("account {account} requires the boundary `{}`, and this names `{}`", required.name, own.name);
+            item.error(what, "leave `permissions_boundary` out, or narrow with policies");
+        }
+    }
+}
+
+fn role_known(draft: &Draft<'_>, role: &RoleKey, item: &Item<'_>) -> bool {
+    let known = draft.roles.contains_key(role);
+    if !known && draft.complete {
+        let names = draft.roles.keys().filter(|other| other.account == role.account).map(|other| other.name.as_str());
+        let what = format!("there is no role {} in account {}", shown(role.name.as_str()), role.account);
+        item.error(format!("{what}{}", did_you_mean(role.name.as_str(), names)), "add it to `roles`, or correct the name");
+    }
+    known
+}
+
+fn space_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
+    let account = &space.space.account;
+    for (role, item) in [(&space.space.role, &space.role), (&space.space.operator_role, &space.operator_role)] {
+        let (Some(role), Some(item)) = (role, item) else { continue };
+        if role_known(draft, role, item) && role.account != *account {
+            let what = format!("the role is of account {}, and the space of {account}", role.account);
+            item.error(what, "name a role of the space's own account; a role elsewhere belongs to an entry of `servers`");
+        }
+    }
+    for (entry, place) in space.space.servers.iter().zip(&space.servers) {
+        if let (Some(role), Some(item)) = (&entry.role, &place.role) {
+            role_known(draft, role, item);
+        }
+        let elsewhere: Option<&AccountId> = entry.account.as_ref().filter(|other| *other != account);
+        match (elsewhere, &entry.role) {
+            (Some(other), Some(role)) if role.account != *other => {
+                let what = format!("the role is of account {}, and the server of {other}", role.account);
+                place.item.error(what, "name a role of the server's account");
+            }
+            (Some(_), Some(_)) if space.space.role.is_none() => {
+                place.item.error("the space has no role that could assume this one", "give the space a `role`");
+            }
+            (None, Some(_)) => place.item.error("a server of the space's own account needs no `role`", "leave `role` out"),
+            _ => {}
+        }
+        mandate_checked(draft, space, entry, place);
+    }
+}
+
+/// Tells of listed tools whose class, as the operator states it, is above the space's mandate.
+fn mandate_checked(
+    draft: &Draft<'_>,
+    space: &SpaceDraft<'_>,
+    entry: &remit_model::SpaceServer,
+    place: &crate::access::EntryDraft<'_>,
+) {
+    let key = remit_model::Organization::server_key(&space.space, entry);
+    let (Some((server, _)), ToolAdmission::Listed(names)) = (draft.servers.get(&key), &entry.tools) else { return };
+    for (name, item) in names.iter().zip(&place.tools) {
+        let Some(class) = server.tools.get(name).and_then(|said| said.class) else { continue };
+        if class > space.space.class_max {
+            let word = |class| CLASSES.iter().find(|(_, other)| *other == class).map_or("", |(word, _)| word);
+            let what = format!("the space is mandated {}, and {} is {}", word(space.space.class_max), shown(name), word(class));
+            item.error(what, "take the tool off the list, or raise the space's `mandate`");
+        }
+    }
+}

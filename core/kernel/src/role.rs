@@ -1,0 +1,242 @@
+//! In which role an agent acts, and what the organization's policies say of its call.
+//!
+//! An agent that shows a token acts in its space's role: the space, a service, assumes it for the agent, and the role's trust policy must
+//! let it. An agent that signs its requests acts in the session whose key pair it signs with. For a server of another account the
+//! acting role assumes the one that the space's entry names, and that role decides.
+
+use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
+
+use crate::context::{Actor, Asked, CallFacts, SessionFacts};
+use crate::facts::{Facts, Principal, SessionOf};
+use crate::snapshot::{Snapshot, SpaceView};
+use crate::tree::{Acting, Ask, Judged, role_session, session_name, space_service, stand_in};
+use crate::verdict::{ActedAs, Effect, Layer, Reason, Statement};
+
+/// What is called, as IAM names it.
+pub(crate) struct Called<'a> {
+    pub(crate) action: &'static str,
+    pub(crate) arn: &'a str,
+    pub(crate) server: &'a ServerKey,
+    pub(crate) tool: Option<&'a str>,
+    pub(crate) class: Option<&'static str>,
+    pub(crate) risk: Option<&'static str>,
+    pub(crate) categories: &'a [String],
+}
+
+/// What is always the same while one call is judged.
+struct Call<'a> {
+    snapshot: &'a Snapshot,
+    facts: &'a Facts,
+    space: &'a SpaceView,
+    principal: &'a Principal,
+    called: &'a Called<'a>,
+    now_secs: u64,
+    explain: bool,
+}
+
+/// Every layer of IAM, in order.
+pub(crate) fn judge<'a>(
+    snapshot: &'a Snapshot,
+    facts: &'a Facts,
+    space: &'a SpaceView,
+    principal: &'a Principal,
+    called: &'a Called<'a>,
+    now_secs: u64,
+    explain: bool,
+) -> (Vec<Judged>, Option<ActedAs>) {
+    let call = Call { snapshot, facts, space, principal, called, now_secs, explain };
+    let mut judged = Vec::with_capacity(6);
+    let actor = match call.judged(&mut judged) {
+        Ok(actor) => Some(actor),
+        Err(missing) => {
+            judged.push(missing);
+            None
+        }
+    };
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let acted_as = actor.map(|actor| ActedAs {
+        session_tags: actor.session_tags.iter().map(owned).collect(),
+        source_identity: actor.source_identity.map(str::to_owned),
+        principal_arn: actor.arn,
+    });
+    (judged, acted_as)
+}
+
+fn denied(judged: &[Judged]) -> bool {
+    judged.iter().any(|line| !line.effect.agrees())
+}
+
+fn no_role(why: impl Into<Statement>) -> Judged {
+    Judged {
+        layer: Layer::RoleTrust,
+        effect: Effect::ImplicitDeny,
+        reason: Reason::RoleTrust,
+        statement: why.into(),
+        origin: None,
+    }
+}
+
+impl<'a> Call<'a> {
+    fn organization(&self) -> &'a Organization {
+        &self.snapshot.organization
+    }
+
+    fn role(&self, key: &RoleKey) -> Result<&'a Role, Judged> {
+        self.organization().roles.get(key).ok_or_else(|| no_role(format!("there is no role {key}")))
+    }
+
+    /// Asks every layer; answers who acted.
+    fn judged(&self, judged: &mut Vec<Judged>) -> Result<Actor<'a>, Judged> {
+        let (mut actor, mut acting) = self.own(judged)?;
+        if denied(judged) && !self.explain {
+            return Ok(actor);
+        }
+        let entry = self.space.servers.iter().find(|(key, _)| key == self.called.server).map(|(_, entry)| entry);
+        if let Some((entry, role)) = entry.and_then(|entry| Some((entry, entry.role.as_ref()?))) {
+            let theirs = self.elsewhere(&actor, acting, entry, role, judged)?;
+            if denied(judged) && !self.explain {
+                return Ok(actor);
+            }
+            (actor, acting) = (theirs, Acting::Role(role));
+        }
+        judged.extend(self.called(&actor, acting));
+        Ok(actor)
+    }
+
+    /// In whose right the agent acts in its own account.
+    fn own(&self, judged: &mut Vec<Judged>) -> Result<(Actor<'a>, Acting<'a>), Judged> {
+        if let Some(session) = &self.principal.session {
+            let SessionOf::Role(key) = &session.who else {
+                return Err(no_role("an agent acts in a role, and this is a session of a user"));
+            };
+            let mut actor = role_session(self.organization(), self.role(key)?, &session.name);
+            actor.session_tags = session.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
+            actor.source_identity = session.source_identity.as_deref();
+            actor.issued_at_secs = Some(session.issued_at_secs);
+            return Ok((actor, Acting::Role(key)));
+        }
+        let Some(key) = &self.space.space.role else {
+            let name = session_name(self.principal.agent.as_str());
+            let stand_in = stand_in(self.organization(), &self.space.space, name);
+            return Ok((self.as_agent(stand_in), Acting::Unlimited));
+        };
+        let role = self.role(key)?;
+        let account = self.space.space.account.as_str();
+        let service = space_service();
+        judged.extend(self.assume(&service, Acting::Nobody, role, None, Some((account, &self.space.arn))));
+        Ok((self.agent_in(role), Acting::Role(key)))
+    }
+
+    /// The agent's session in a role: tagged with the agent's tags, its source identity the user for whom it acts.
+    fn agent_in(&self, role: &'a Role) -> Actor<'a> {
+        self.as_agent(role_session(self.organization(), role, session_name(self.principal.agent.as_str())))
+    }
+
+    fn as_agent(&self, mut actor: Actor<'a>) -> Actor<'a> {
+        if let Some(agent) = self.organization().agents.get(&self.principal.agent) {
+            actor.session_tags = agent.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        }
+        actor.source_identity = self.principal.user.as_deref();
+        actor.issued_at_secs = Some(self.principal.issued_at_secs);
+        actor
+    }
+
+    /// The agent's session in the role of another account, if the acting one may assume it.
+    fn elsewhere(
+        &self,
+        actor: &Actor<'_>,
+        acting: Acting<'_>,
+        entry: &SpaceServer,
+        key: &RoleKey,
+        judged: &mut Vec<Judged>,
+    ) -> Result<Actor<'a>, Judged> {
+        let role = self.role(key)?;
+        let external_id = entry.external_id.as_deref().unwrap_or(&self.space.arn);
+        judged.extend(self.assume(actor, acting, role, Some(external_id), None));
+        Ok(self.agent_in(role))
+    }
+
+    /// Whether a role may be assumed for this call. Only what speaks against it, or the trust itself, is a line of its own: the other
+    /// layers are asked again for the call.
+    fn assume(
+        &self,
+        actor: &Actor<'_>,
+        acting: Acting<'_>,
+        role: &Role,
+        external_id: Option<&str>,
+        source: Option<(&str, &str)>,
+    ) -> Vec<Judged> {
+        let session = SessionFacts { name: session_name(self.principal.agent.as_str()), external_id, ..SessionFacts::default() };
+        let asked = Asked {
+            organization: self.organization(),
+            actor,
+            origin: &self.facts.origin,
+            now_secs: self.now_secs,
+            region: Some(self.space.space.region.as_str()),
+            resource_account: Some(&role.key.account),
+            resource_tags: Some(&role.tags),
+            source,
+            call: None,
+            session: Some(session),
+        };
+        let arn = role.arn(&self.organization().partition);
+        let ask = Ask {
+            asked,
+            acting,
+            session: self.policies(acting),
+            action: "sts:AssumeRole",
+            resource: &arn,
+            server: None,
+            trust: Some(&role.key),
+        };
+        let lines = self.snapshot.tree.ask(&ask, self.explain);
+        lines.into_iter().filter(|line| line.layer == Layer::RoleTrust || !line.effect.agrees()).collect()
+    }
+
+    /// What every layer says of the call itself.
+    fn called(&self, actor: &Actor<'_>, acting: Acting<'_>) -> Vec<Judged> {
+        let server = self.organization().servers.get(self.called.server);
+        let name = self.called.server.name.as_str();
+        let call = CallFacts {
+            agent: self.principal.agent.as_str(),
+            user: self.principal.user.as_deref(),
+            space_arn: &self.space.arn,
+            server: name,
+            called_via: server.and_then(|server| server.service_principal.as_deref()).unwrap_or(name),
+            tool: self.called.tool,
+            class: self.called.class,
+            risk: self.called.risk,
+            categories: self.called.categories,
+        };
+        let asked = Asked {
+            organization: self.organization(),
+            actor,
+            origin: &self.facts.origin,
+            now_secs: self.now_secs,
+            region: Some(self.space.space.region.as_str()),
+            resource_account: Some(&self.called.server.account),
+            resource_tags: server.map(|server| &server.tags),
+            source: None,
+            call: Some(call),
+            session: None,
+        };
+        let ask = Ask {
+            asked,
+            acting,
+            session: self.policies(acting),
+            action: self.called.action,
+            resource: self.called.arn,
+            server: Some(self.called.server),
+            trust: None,
+        };
+        self.snapshot.tree.ask(&ask, self.explain)
+    }
+
+    /// The session's policies, while the agent acts in the session itself.
+    fn policies(&self, acting: Acting<'_>) -> &'a [std::sync::Arc<remit_iam::Policy>] {
+        match (&self.principal.session, acting) {
+            (Some(session), Acting::Role(key)) if session.who == SessionOf::Role(key.clone()) => &session.policies,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! The AWS endpoint: STS, and of IAM what reads roles and policies, in the Query protocol (`POST /`, form in, XML out).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use remit_identity::form;
+use remit_identity::sigv4::{self, Claim, Request};
+use remit_identity::sts::{self, Answer, AssumeRole, AwsError, Query, Service};
+use remit_identity::token::{issuer_of, verify_external};
+use remit_identity::{jwt, jwt::JwtError};
+use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
+use remit_kernel::{Fact, Origin, Revocations, Session, SessionOf, Snapshot};
+use remit_model::{AccountId, Attached, PolicyName, Role, RoleKey, RoleName};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::authority::Authority;
+use crate::issuers::KeysError;
+use crate::keypair::{Issue, KeyPair, KeyPairs, is_temporary};
+use crate::random;
+
+/// The region that a global service is signed for.
+const GLOBAL_REGION: &str = "us-east-1";
+/// The life of a user's session that asks for none, in seconds (GetSessionToken).
+const USER_DURATION_DEFAULT_SECS: u64 = 43_200;
+/// When what the configuration holds was made, as far as clients ask: it has no dates of its own.
+const CREATE_DATE: &str = "2026-01-01T00:00:00Z";
+
+/// What is in effect while a request is answered.
+pub trait InEffect: Send + Sync {
+    /// The snapshot.
+    fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// What has been revoked.
+    fn revocations(&self) -> Arc<Revocations>;
+}
+
+/// The endpoint.
+pub struct TokenService {
+    authority: Arc<Authority>,
+    keys: Arc<KeyPairs>,
+    in_effect: Arc<dyn InEffect>,
+}
+
+impl std::fmt::Debug for TokenService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenService")
+    }
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct AwsRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+    /// The address that it came from.
+    pub peer: IpAddr,
+    /// Whether the connection was encrypted.
+    pub secure_transport: bool,
+}
+
+/// An answer, and what is to be recorded before it is given.
+#[derive(Debug)]
+pub struct AwsAnswer {
+    /// The status.
+    pub status: u16,
+    /// The body: XML.
+    pub body: Zeroizing<String>,
+    /// The id of the request.
+    pub request_id: String,
+    /// The record: who asked what, and what came of it. It holds no secret.
+    pub record: Value,
+}
+
+/// What was done, for the record.
+#[derive(Default)]
+struct Done {
+    action: String,
+    caller: Option<String>,
+    detail: Value,
+    layers: Value,
+}
+
+impl TokenService {
+    /// An endpoint that issues these key pairs.
+    pub fn new(authority: Arc<Authority>, keys: Arc<KeyPairs>, in_effect: Arc<dyn InEffect>) -> Self {
+        Self { authority, keys, in_effect }
+    }
+
+    /// Answers a request, under an id that is in the answer and in the record.
+    pub async fn answer(&self, request: &AwsRequest<'_>, now_secs: u64) -> AwsAnswer {
+        let request_id = &request_id();
+        let mut done = Done::default();
+        let mut service = Service::Sts;
+        let answered = self.answered(request, &mut service, &mut done, now_secs).await;
+        let (status, body, error) = match answered {
+            Ok(answer) => (200, answer.xml(request_id), None),
+            Err(error) => (error.status, error.xml(service, request_id), Some(error)),
+        };
+        let record = json!({
+            "request_id": request_id,
+            "service": service.as_str(),
+            "action": done.action,
+            "caller": done.caller,
+            "source_ip": request.peer.to_canonical().to_string(),
+            "error": error.as_ref().map(|error| json!({"code": error.code, "message": error.message})),
+            "detail": done.detail,
+            "layers": done.layers,
+        });
+        AwsAnswer { status, body: Zeroizing::new(body), request_id: request_id.to_owned(), record }
+    }
+
+    async fn answered(
+        &self,
+        request: &AwsRequest<'_>,
+        service: &mut Service,
+        done: &mut Done,
+        now_secs: u64,
+    ) -> Result<Answer, AwsError> {
+        let headers = header_list(request.headers)?;
+        let signed = Request {
+            method: request.method,
+            path: request.path,
+            query: request.query,
+            headers: &headers,
+            body: request.body,
+        };
+        let mut query = read_query(request)?;
+        *service = query.service;
+        done.action.clone_from(&query.action);
+        let origin = Origin {
+            source_ip: Fact::Known(request.peer.to_canonical()),
+            secure_transport: request.secure_transport,
+        };
+        if (query.service, query.action.as_str()) == (Service::Sts, "AssumeRoleWithWebIdentity") {
+            return self.web_identity(&mut query, &origin, done, now_secs).await;
+        }
+        let Some(claim) = Claim::read(&signed)? else {
+            return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
+        };
+        self.in_scope(&claim, query.service)?;
+        let issues = matches!(query.action.as_str(), "AssumeRole" | "GetSessionToken");
+        let session = self.keys.verify(&signed, &claim, issues, now_secs)?;
+        self.alive(&session)?;
+        let snapshot = self.in_effect.snapshot();
+        let unknown = || AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
+        let (arn, user_id, account) = caller_identity(&snapshot.organization, &session).ok_or_else(unknown)?;
+        done.caller = Some(arn.clone());
+        match (query.service, query.action.as_str()) {
+            (Service::Sts, "GetCallerIdentity") => {
+                query.done()?;
+                let mut answer = Answer::new(Service::Sts, "GetCallerIdentity");
+                answer.text("Arn", &arn).text("UserId", &user_id).text("Account", account.as_str());
+                Ok(answer)
+            }
+            (Service::Sts, "AssumeRole") => {
+                let asked = AssumeRole::read(&mut query)?;
+                let assumption = assume_role(&snapshot, Caller::Session(&session), &asked, &origin, now_secs);
+                let granted = self.granted(assumption, &asked, done)?;
+                let pair = self.issue(&granted, session.user.clone(), now_secs)?;
+                done.detail["access_key_id"] = pair.access_key_id.clone().into();
+                let mut answer = Answer::new(Service::Sts, "AssumeRole");
+                session_elements(&mut answer, &granted, &pair);
+                Ok(answer)
+            }
+            (Service::Sts, "GetSessionToken") => self.session_token(&mut query, &session, done, now_secs),
+            (Service::Iam, _) => iam(&snapshot, &session, &account, &mut query, &origin, done, now_secs),
+            (Service::Sts, action) => {
+                let shown: String = action.chars().take(80).collect();
+                let message = format!("Could not find operation {shown} for version {}", sts::STS_VERSION);
+                Err(AwsError::new(400, "InvalidAction", message))
+            }
+        }
+    }
+
+    /// A scope names the service that is asked and a region where the organization is.
+    fn in_scope(&self, claim: &Claim, service: Service) -> Result<(), AwsError> {
+        let mismatch = |message: String| AwsError::from(sigv4::SigError::mismatch(message));
+        if claim.service != service.as_str() {
+            return Err(mismatch(format!("Credential should be scoped to correct service: '{}'.", service.as_str())));
+        }
+        let organization = self.authority.directory.organization();
+        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region) && service == Service::Sts;
+        if claim.region != GLOBAL_REGION && !here {
+            return Err(mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
+        }
+        Ok(())
+    }
+
+    fn alive(&self, session: &Session) -> Result<(), AwsError> {
+        let role = match &session.who {
+            SessionOf::Role(role) => Some(role),
+            SessionOf::User(_) => None,
+        };
+        match self.in_effect.revocations().find(&session.id, None, role, session.issued_at_secs) {
+            None => Ok(()),
+            Some(_) => Err(sigv4::SigError::expired().into()),
+        }
+    }
+
+    fn granted(&self, assumption: Assumption, asked: &AssumeRole, done: &mut Done) -> Result<Granted, AwsError> {
+        done.layers = serde_json::to_value(&assumption.layers).unwrap_or_default();
+        let tags: Vec<Value> = asked.tags.iter().map(|tag| json!({"key": tag.key, "value": tag.value})).collect();
+        done.detail = json!({
+            "role_arn": asked.role_arn,
+            "session_name": asked.session_name,
+            "source_identity": asked.source_identity,
+            "tags": tags,
+            "session_policies": asked.policy_arns.len() + usize::from(asked.policy.is_some()),
+            "external_id_given": asked.external_id.is_some(),
+        });
+        let granted = assumption.outcome?;
+        done.detail["expires_at_secs"] = granted.expires_at_secs.into();
+        done.detail["source_identity"] = granted.source_identity.clone().into();
+        Ok(granted)
+    }
+
+    fn issue(&self, granted: &Granted, user: Option<String>, now_secs: u64) -> Result<KeyPair, AwsError> {
+        let issue = Issue {
+            who: SessionOf::Role(granted.role.clone()),
+            name: granted.name.clone(),
+            issued_at_secs: now_secs,
+            expires_at_secs: granted.expires_at_secs,
+            chained: granted.chained,
+            tags: granted.tags.clone(),
+            source_identity: granted.source_identity.clone(),
+            policies: granted.policies.clone(),
+            user,
+        };
+        self.keys.issue(issue).map_err(|error| failure(&error))
+    }
+
+    fn session_token(
+        &self,
+        query: &mut Query,
+        session: &Session,
+        done: &mut Done,
+        now_secs: u64,
+    ) -> Result<Answer, AwsError> {
+        let duration = sts::duration(query.take("DurationSeconds"), sts::USER_DURATION_MAX_SECS)?;
+        if query.take("SerialNumber").is_some() | query.take("TokenCode").is_some() {
+            return Err(AwsError::denied("MultiFactorAuthentication failed: no MFA device is known to Remit."));
+        }
+        query.done()?;
+        if is_temporary(&session.id) {
+            return Err(AwsError::denied("Cannot call GetSessionToken with session credentials"));
+        }
+        // A session outlives no key that it was got with.
+        let secs = duration.unwrap_or(USER_DURATION_DEFAULT_SECS);
+        let issue = Issue {
+            who: session.who.clone(),
+            name: session.name.clone(),
+            issued_at_secs: now_secs,
+            expires_at_secs: now_secs.saturating_add(secs).min(session.expires_at_secs),
+            chained: false,
+            tags: Vec::new(),
+            source_identity: None,
+            policies: Vec::new(),
+            user: None,
+        };
+        let pair = self.keys.issue(issue).map_err(|error| failure(&error))?;
+        done.detail = json!({"access_key_id": pair.access_key_id, "expires_at_secs": pair.expires_at_secs});
+        let mut answer = Answer::new(Service::Sts, "GetSessionToken");
+        credentials(&mut answer, &pair);
+        Ok(answer)
+    }
+
+    async fn web_identity(
+        &self,
+        query: &mut Query,
+        origin: &Origin,
+        done: &mut Done,
+        now_secs: u64,
+    ) -> Result<Answer, AwsError> {
+        let (asked, token) = AssumeRole::read_web_identity(query)?;
+        let identity = self.vouched(&token, now_secs).await?;
+        done.caller = Some(format!("{}#{}", identity.provider, identity.subject));
+        let snapshot = self.in_effect.snapshot();
+        let assumption = assume_role(&snapshot, Caller::WebIdentity(&identity), &asked, origin, now_secs);
+        let granted = self.granted(assumption, &asked, done)?;
+        let pair = self.issue(&granted, Some(identity.subject.clone()), now_secs)?;
+        done.detail["access_key_id"] = pair.access_key_id.clone().into();
+        done.detail["user"] = identity.subject.clone().into();
+        let mut answer = Answer::new(Service::Sts, "AssumeRoleWithWebIdentity");
+        answer.text("SubjectFromWebIdentityToken", &identity.subject).text("Audience", &identity.audience);
+        answer.text("Provider", &identity.provider);
+        session_elements(&mut answer, &granted, &pair);
+        Ok(answer)
+    }
+
+    /// What an identity provider says of a person.
+    async fn vouched(&self, token: &str, now_secs: u64) -> Result<WebIdentity, AwsError> {
+        let invalid = |what: String| AwsError::new(400, "InvalidIdentityToken", what);
+        let refused = |error: JwtError| match error {
+            JwtError::Expired => AwsError::new(400, "ExpiredTokenException", "Token expired"),
+            error => invalid(error.to_string()),
+        };
+        let organization = self.authority.directory.organization();
+        let unverified = jwt::parse(token).map_err(refused)?;
+        let known = unverified.issuer().and_then(|url| issuer_of(&organization, url)).filter(|issuer| issuer.users);
+        let Some(issuer) = known else {
+            return Err(invalid("No OpenIDConnect provider found in your account for the token's issuer".to_owned()));
+        };
+        let keys = self.authority.issuer_keys.keys_for(issuer, &unverified, now_secs).await.map_err(|error| match error {
+            KeysError::NoSuchKey => invalid("Couldn't retrieve verification key from your identity provider".to_owned()),
+            KeysError::Away { .. } => AwsError::new(400, "IDPCommunicationError", "The identity provider can't be reached."),
+        })?;
+        let token = verify_external(unverified, issuer, &keys, now_secs).map_err(refused)?;
+        let audiences: Vec<String> = token.audiences().map_err(refused)?.into_iter().map(str::to_owned).collect();
+        let audience = audiences.iter().find(|audience| issuer.audiences.contains(audience)).cloned();
+        let Some(audience) = audience else { return Err(invalid("Incorrect token audience".to_owned())) };
+        let Ok(Some(subject)) = token.text_if_any("sub").map(|subject| subject.map(str::to_owned)) else {
+            return Err(invalid("The token names no subject".to_owned()));
+        };
+        let provider = issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+        let amr = token.claims().get("amr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let amr = amr.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let claims = vec![
+            (format!("{provider}:sub"), vec![subject.clone()]),
+            (format!("{provider}:aud"), vec![audience.clone()]),
+            (format!("{provider}:amr"), amr),
+        ];
+        Ok(WebIdentity { provider, subject, audience, claims })
+    }
+}
+
+/// A random id in the form of a UUID (version 4).
+fn request_id() -> String {
+    let bits = u128::from_be_bytes(random::<16>().unwrap_or_default());
+    let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// The headers as text. One that isn't can't have been signed by anybody.
+pub(crate) fn header_list(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, AwsError> {
+    let text = |value: &http::HeaderValue| std::str::from_utf8(value.as_bytes()).is_ok();
+    if !headers.values().all(text) {
+        return Err(AwsError::new(400, "IncompleteSignature", "A header is not text."));
+    }
+    Ok(headers.iter().filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?))).collect())
+}
+
+/// The parameters: of the body in a POST, of the query in a GET; never of both.
+fn read_query(request: &AwsRequest<'_>) -> Result<Query, AwsError> {
+    let malformed = |error: form::FormError| AwsError::new(400, "MalformedQueryString", error.to_string());
+    let mut parameters = match request.method {
+        "POST" => {
+            let kind = request.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+                return Err(AwsError::new(400, "MalformedQueryString", "the body must be application/x-www-form-urlencoded"));
+            }
+            if !request.query.is_empty() {
+                return Err(AwsError::new(400, "MalformedQueryString", "a POST has its parameters in the body alone"));
+            }
+            form::parse(request.body).map_err(malformed)?
+        }
+        "GET" if request.body.is_empty() => form::parse(request.query.as_bytes()).map_err(malformed)?,
+        _ => return Err(AwsError::new(405, "InvalidAction", "POST, or GET without a body")),
+    };
+    parameters.retain(|name, _| !name.to_ascii_lowercase().starts_with("x-amz-"));
+    Query::read(parameters)
+}
+
+fn session_elements(answer: &mut Answer, granted: &Granted, pair: &KeyPair) {
+    credentials(answer, pair);
+    answer.element("AssumedRoleUser", |answer| {
+        answer.text("AssumedRoleId", &granted.unique_id).text("Arn", &granted.arn);
+    });
+    if !granted.policies.is_empty() || !granted.tags.is_empty() {
+        answer.text("PackedPolicySize", &granted.packed_size_percent.to_string());
+    }
+    if let Some(identity) = &granted.source_identity {
+        answer.text("SourceIdentity", identity);
+    }
+}
+
+fn credentials(answer: &mut Answer, pair: &KeyPair) {
+    answer.element("Credentials", |answer| {
+        answer.text("AccessKeyId", &pair.access_key_id).text("SecretAccessKey", &pair.secret_access_key);
+        answer.text("SessionToken", pair.session_token.as_ref().map_or("", |token| token.as_str()));
+        answer.text("Expiration", &sigv4::date_time(pair.expires_at_secs));
+    });
+}
+
+fn failure(error: &dyn std::fmt::Display) -> AwsError {
+    AwsError::new(503, "ServiceUnavailable", error.to_string())
+}
+
+/// Reading roles and policies, each allowed by the caller's own policies.
+fn iam(
+    snapshot: &Snapshot,
+    session: &Session,
+    account: &AccountId,
+    query: &mut Query,
+    origin: &Origin,
+    done: &mut Done,
+    now_secs: u64,
+) -> Result<Answer, AwsError> {
+    let organization = &*snapshot.organization;
+    let partition = &organization.partition;
+    let mut may = |action: &str, resource: &str| {
+        let (allowed, layers) = authorize(snapshot, session, action, (resource, account), origin, now_secs);
+        done.layers = serde_json::to_value(&layers).unwrap_or_default();
+        done.detail = json!({"resource": resource});
+        allowed
+    };
+    let no_entity = |what: String| AwsError::new(404, "NoSuchEntity", what);
+    let action = query.action.clone();
+    let mut answer = Answer::new(Service::Iam, &action);
+    let role = |query: &mut Query, may: &mut dyn FnMut(&str, &str) -> Result<(), AwsError>| {
+        let name = query.need("RoleName")?;
+        let key = RoleName::new(&name).ok().map(|name| RoleKey { account: account.clone(), name });
+        let found = key.and_then(|key| organization.roles.get(&key));
+        let arn = found.map_or_else(|| format!("arn:{partition}:iam::{account}:role/{name}"), |role| role.arn(partition));
+        may(&format!("iam:{action}"), &arn)?;
+        found.ok_or_else(|| no_entity(format!("The role with name {name} cannot be found.")))
+    };
+    match action.as_str() {
+        "GetRole" => {
+            let role = role(query, &mut may)?;
+            query.done()?;
+            answer.element("Role", |answer| role_elements(answer, role, partition));
+        }
+        "ListRoles" => {
+            paged(query)?;
+            may("iam:ListRoles", &format!("arn:{partition}:iam::{account}:role/"))?;
+            let roles = organization.roles.values().filter(|role| role.key.account == *account);
+            answer.element("Roles", |answer| {
+                for role in roles {
+                    answer.element("member", |answer| role_elements(answer, role, partition));
+                }
+            });
+            answer.text("IsTruncated", "false");
+        }
+        "ListAttachedRolePolicies" => {
+            let role = role(query, &mut may)?;
+            paged(query)?;
+            answer.element("AttachedPolicies", |answer| {
+                for policy in role.policies.iter().filter(|policy| policy.arn.is_some()) {
+                    answer.element("member", |answer| {
+                        let arn = policy.arn.as_deref().unwrap_or_default();
+                        answer.text("PolicyName", policy.name.as_str()).text("PolicyArn", arn);
+                    });
+                }
+            });
+            answer.text("IsTruncated", "false");
+        }
+        "ListRolePolicies" => {
+            let role = role(query, &mut may)?;
+            paged(query)?;
+            answer.element("PolicyNames", |answer| {
+                for policy in role.policies.iter().filter(|policy| policy.arn.is_none()) {
+                    answer.text("member", policy.name.as_str());
+                }
+            });
+            answer.text("IsTruncated", "false");
+        }
+        "GetRolePolicy" => {
+            let name = query.need("PolicyName")?;
+            let role = role(query, &mut may)?;
+            query.done()?;
+            let inline = role.policies.iter().find(|policy| policy.arn.is_none() && policy.name.as_str() == name);
+            let inline = inline.ok_or_else(|| no_entity(format!("The role policy with name {name} cannot be found.")))?;
+            answer.text("RoleName", role.key.name.as_str()).text("PolicyName", inline.name.as_str());
+            answer.text("PolicyDocument", &form::encode(&inline.document));
+        }
+        "GetPolicy" | "GetPolicyVersion" => {
+            let arn = query.need("PolicyArn")?;
+            let version = query.take("VersionId");
+            query.done()?;
+            may(&format!("iam:{action}"), &arn)?;
+            let policy = managed(snapshot, account, &arn).filter(|_| version.as_deref().is_none_or(|version| version == "v1"));
+            let policy = policy.ok_or_else(|| no_entity("Policy does not exist or is not attachable.".to_owned()))?;
+            if action == "GetPolicy" {
+                answer.element("Policy", |answer| policy_elements(answer, policy, &arn));
+            } else {
+                answer.element("PolicyVersion", |answer| {
+                    answer.text("Document", &form::encode(&policy.document)).text("VersionId", "v1");
+                    answer.text("IsDefaultVersion", "true").text("CreateDate", CREATE_DATE);
+                });
+            }
+        }
+        _ => {
+            let shown: String = action.chars().take(80).collect();
+            let message = format!("Could not find operation {shown} for version {}", sts::IAM_VERSION);
+            return Err(AwsError::new(400, "InvalidAction", message));
+        }
+    }
+    Ok(answer)
+}
+
+/// Takes what pages an answer: all of them fit into one.
+fn paged(query: &mut Query) -> Result<(), AwsError> {
+    query.take("MaxItems");
+    query.take("PathPrefix");
+    if query.take("Marker").is_some() {
+        return Err(AwsError::validation("There is no such marker: answers are whole."));
+    }
+    query.done()
+}
+
+fn managed<'a>(snapshot: &'a Snapshot, account: &AccountId, arn: &str) -> Option<&'a Attached> {
+    let (owner, name) = arn.strip_prefix(&format!("arn:{}:iam::", snapshot.organization.partition))?.split_once(":policy/")?;
+    let name = PolicyName::new(name.rsplit('/').next()?).ok()?;
+    (owner == "aws" || owner == account.as_str()).then(|| snapshot.organization.policies.get(name.as_str()))?
+}
+
+fn role_elements(answer: &mut Answer, role: &Role, partition: &str) {
+    answer.text("Path", &role.path).text("RoleName", role.key.name.as_str()).text("RoleId", &role.unique_id());
+    answer.text("Arn", &role.arn(partition)).text("CreateDate", CREATE_DATE);
+    answer.text("AssumeRolePolicyDocument", &form::encode(&role.trust_document));
+    answer.text("MaxSessionDuration", &role.session_max_secs.to_string());
+    if !role.description.is_empty() {
+        answer.text("Description", &role.description);
+    }
+    if let Some(boundary) = &role.permissions_boundary {
+        answer.element("PermissionsBoundary", |answer| {
+            answer.text("PermissionsBoundaryType", "Policy");
+            answer.text("PermissionsBoundaryArn", boundary.arn.as_deref().unwrap_or_default());
+        });
+    }
+    if !role.tags.is_empty() {
+        answer.element("Tags", |answer| {
+            for (key, value) in &role.tags {
+                answer.element("member", |answer| {
+                    answer.text("Key", key).text("Value", value);
+                });
+            }
+        });
+    }
+}
+
+fn policy_elements(answer: &mut Answer, policy: &Attached, arn: &str) {
+    answer.text("PolicyName", policy.name.as_str()).text("Arn", arn).text("Path", "/").text("DefaultVersionId", "v1");
+    answer.text("IsAttachable", "true").text("CreateDate", CREATE_DATE).text("UpdateDate", CREATE_DATE);
+}

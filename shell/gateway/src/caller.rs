@@ -1,0 +1,71 @@
+//! Who calls: the principal with its client, space and configuration, fixed for the life of one request.
+
+use std::sync::Arc;
+
+use remit_kernel::{Fact, Facts, Identity, Origin, Principal, SpaceView};
+use remit_mcp::{Era, Version};
+
+use crate::session::Session;
+use crate::{Inner, State};
+
+/// Who calls, from where, under which configuration: fixed for the life of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) gateway: Arc<Inner>,
+    pub(crate) state: Arc<State>,
+    pub(crate) space: Arc<SpaceView>,
+    pub(crate) principal: Arc<Principal>,
+    /// Agent and user in one text: what sessions, tasks and states are bound to.
+    pub(crate) who: String,
+    pub(crate) client: Client,
+    /// From where the request came.
+    pub(crate) origin: Origin,
+    /// The task that a request is about.
+    pub(crate) task_id: Option<String>,
+}
+
+/// The client, as its era has it.
+#[derive(Debug, Clone)]
+pub(crate) enum Client {
+    /// A session.
+    Legacy(Arc<Session>),
+    /// What the request itself says.
+    Modern(Arc<ModernClient>),
+}
+
+/// What a request of 2026-07-28 says of its client.
+#[derive(Debug)]
+pub(crate) struct ModernClient {
+    /// JSON text.
+    pub(crate) capabilities: String,
+    pub(crate) log_level: Option<String>,
+}
+
+impl Caller {
+    /// The facts of this caller, with no quota used.
+    pub(crate) fn facts(&self) -> Facts {
+        let identity = Fact::Known(Identity::Authenticated(Arc::clone(&self.principal)));
+        self.gateway.facts(identity, self.gateway.space_address(self.space.space.id.as_str()), self.origin.clone())
+    }
+
+    pub(crate) fn era(&self) -> Era {
+        match &self.client {
+            Client::Legacy(_) => Era::Legacy,
+            Client::Modern(_) => Era::Modern,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match &self.client {
+            Client::Legacy(session) => session.version,
+            Client::Modern(_) => Version::V20260728,
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> &str {
+        match &self.client {
+            Client::Legacy(session) => &session.capabilities,
+            Client::Modern(modern) => &modern.capabilities,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The AWS endpoint in the binary: where its keys and revocations are kept, who answers it, and key pairs for whoever operates.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use remit_authority::{AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService};
+use remit_gateway::{Body, Gateway};
+use remit_identity::sigv4::date_time;
+use remit_kernel::{Revocations, SessionOf, Snapshot};
+use remit_model::{Organization, RoleKey, UserKey};
+use remit_store::{Note, SqliteStore, Store as _};
+use serde_json::{Value, json};
+use zeroize::Zeroize as _;
+
+use crate::now_secs;
+use crate::output::Failure;
+
+/// The store's kinds of record.
+const ACCESS_KEY_KIND: &str = "access_key";
+const REVOCATIONS_KIND: &str = "revocations";
+/// The only record of revocations.
+const REVOCATIONS_KEY: &str = "all";
+/// The largest request of the AWS endpoint, in bytes: a form with two tokens of the largest size.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a body may take to come.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// The life of a user's own key, in seconds: an operator's shift.
+const ACCESS_KEY_LIFE_SECS: u64 = 12 * 3600;
+/// How long the id of a revoked credential is kept: nothing that is issued lives longer.
+const REVOKED_KEPT_SECS: u64 = 36 * 3600;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Users' own keys, in the store.
+pub(crate) struct StoredAccessKeys(pub(crate) Arc<SqliteStore>);
+
+impl AccessKeyStore for StoredAccessKeys {
+    fn get(&self, id: &str) -> Result<Option<AccessKey>, PortError> {
+        let fault = |error: &dyn std::fmt::Display| PortError(error.to_string());
+        let Some(record) = self.0.get(ACCESS_KEY_KIND, id).map_err(|error| fault(&error))? else { return Ok(None) };
+        serde_json::from_slice(&record.body).map(Some).map_err(|error| fault(&error))
+    }
+
+    fn put(&self, id: &str, key: &AccessKey) -> Result<(), PortError> {
+        let fault = |error: &dyn std::fmt::Display| PortError(error.to_string());
+        let body = serde_json::to_vec(key).map_err(|error| fault(&error))?;
+        let note = Note { author: "remit", reason: "access key of a user", now_secs: now_secs() };
+        self.0.put(ACCESS_KEY_KIND, id, None, &body, note).map(|_| ()).map_err(|error| fault(&error))
+    }
+}
+
+/// What is in effect: known once the gateway stands, which needs the endpoint's keys itself.
+#[derive(Default)]
+pub(crate) struct Now {
+    gateway: OnceLock<Gateway>,
+}
+
+impl Now {
+    pub(crate) fn set(&self, gateway: Gateway) {
+        let _ = self.gateway.set(gateway);
+    }
+}
+
+impl InEffect for Now {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        let empty = || Arc::new(Snapshot::compile(0, Arc::default(), &remit_kernel::Catalogue::default()));
+        self.gateway.get().map_or_else(empty, Gateway::snapshot)
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.gateway.get().map(Gateway::revocations).unwrap_or_default()
+    }
+}
+
+/// The revocations that are kept.
+pub(crate) fn revocations(store: &SqliteStore) -> Result<Revocations, Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(format!("the revocations can't be read: {error}"));
+    let Some(record) = store.get(REVOCATIONS_KIND, REVOCATIONS_KEY).map_err(|error| fault(&error))? else {
+        return Ok(Revocations::default());
+    };
+    serde_json::from_slice(&record.body).map_err(|error| fault(&error))
+}
+
+/// The endpoint, and what an operator does with its keys.
+pub(crate) struct Aws {
+    service: TokenService,
+    keys: Arc<KeyPairs>,
+    store: Arc<SqliteStore>,
+    /// One change of revocations at a time.
+    revoking: Mutex<()>,
+}
+
+impl Aws {
+    pub(crate) fn new(service: TokenService, keys: Arc<KeyPairs>, store: Arc<SqliteStore>) -> Self {
+        Self { service, keys, store, revoking: Mutex::default() }
+    }
+
+    /// Whether a request is for this endpoint: the root of the gateway's address, which nothing else uses.
+    pub(crate) fn serves(request: &Request<Incoming>) -> bool {
+        let asks = request.method() == Method::POST || request.uri().query().is_some_and(|query| query.contains("Action="));
+        request.uri().path() == "/" && asks
+    }
+
+    /// Answers a request: what came of it is durable in the journal before the caller learns it.
+    pub(crate) async fn answer(&self, gateway: &Gateway, request: Request<Incoming>, peer: SocketAddr, secure: bool) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+        let Ok(Ok(body)) = read else { return plain(StatusCode::PAYLOAD_TOO_LARGE) };
+        let body = body.to_bytes();
+        let asked = AwsRequest {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            body: &body,
+            peer: peer.ip(),
+            secure_transport: secure,
+        };
+        let mut answer = self.service.answer(&asked, now_secs()).await;
+        if gateway.record("session", answer.record.take()).await.is_err() {
+            return plain(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let mut response = Response::new(Body::from(answer.body.as_bytes().to_vec()));
+        answer.body.zeroize();
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    /// A key pair for a principal of the organization: a space, a role or a user. Whoever holds the operator's token may have any.
+    pub(crate) async fn credentials(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
+        let text = |key: &str| asked.get(key).and_then(Value::as_str);
+        let principal = text("principal").ok_or("`principal` is missing: the ARN of a space, a role or a user")?;
+        let by = text("by").unwrap_or("operator");
+        let now = now_secs();
+        let snapshot = gateway.snapshot();
+        let organization = &*snapshot.organization;
+        let said = asked.get("duration_secs").map(|secs| secs.as_u64().ok_or("`duration_secs` is no number of seconds")).transpose()?;
+        if let Some(key) = UserKey::of_arn(principal) {
+            let user = organization.users.get(&key).filter(|user| user.arn(&organization.partition) == principal);
+            let user = user.ok_or_else(|| format!("there is no user {principal}"))?;
+            let life = said.unwrap_or(ACCESS_KEY_LIFE_SECS).clamp(1, ACCESS_KEY_LIFE_SECS);
+            let record = json!({"principal": principal, "by": by, "expires_at_secs": now + life});
+            let key = AccessKey { user: user.key.clone(), issued_at_secs: now, expires_at_secs: now + life };
+            return self.issued(gateway, record, || self.keys.issue_access_key(&key)).await;
+        }
+        let (role, name) = acting(organization, principal)?;
+        let name = text("session_name").unwrap_or(&name).to_owned();
+        let fits = (2..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+        if !fits {
+            return Err("a session name is 2 to 64 of letters, digits and `_+=,.@-`".to_owned());
+        }
+        let longest = organization.roles.get(&role).map(|role| role.session_max_secs).ok_or("there is no such role")?;
+        let life = said.unwrap_or(3600).clamp(900, longest);
+        let record = json!({"principal": principal, "role": role.to_string(), "session_name": name, "by": by, "expires_at_secs": now + life});
+        let issue = Issue {
+            who: SessionOf::Role(role),
+            name,
+            issued_at_secs: now,
+            expires_at_secs: now + life,
+            chained: false,
+            tags: Vec::new(),
+            source_identity: None,
+            policies: Vec::new(),
+            user: None,
+        };
+        self.issued(gateway, record, || self.keys.issue(issue)).await
+    }
+
+    async fn issued(
+        &self,
+        gateway: &Gateway,
+        mut record: Value,
+        issue: impl FnOnce() -> Result<KeyPair, PortError>,
+    ) -> Result<Value, String> {
+        let pair = issue().map_err(|error| error.to_string())?;
+        record["access_key_id"] = pair.access_key_id.clone().into();
+        gateway.record("credentials", record).await?;
+        let mut answer = json!({
+            "Version": 1,
+            "AccessKeyId": pair.access_key_id,
+            "SecretAccessKey": pair.secret_access_key.as_str(),
+            "Expiration": date_time(pair.expires_at_secs),
+        });
+        if let Some(token) = &pair.session_token {
+            answer["SessionToken"] = token.as_str().into();
+        }
+        Ok(answer)
+    }
+
+    /// Revokes, durably and at once.
+    pub(crate) async fn revoke(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
+        let text = |key: &str| asked.get(key).and_then(Value::as_str);
+        let (by, reason) = (text("by").ok_or("`by` is missing: who revokes?")?, text("reason").ok_or("`reason` is missing")?);
+        let now = now_secs();
+        let before = asked.get("before_secs").map(|secs| secs.as_u64().ok_or("`before_secs` is no time")).transpose()?;
+        let before = before.unwrap_or(now);
+        if before > now {
+            return Err("what is issued later can't be revoked now".to_owned());
+        }
+        // Recorded first: what is revoked can be explained, whatever happens next.
+        gateway.record("revocation", asked.clone()).await?;
+        let organization = Arc::clone(&gateway.snapshot().organization);
+        let changed = {
+            let _one = self.revoking.lock().unwrap_or_else(PoisonError::into_inner);
+            let current = self.store.get(REVOCATIONS_KIND, REVOCATIONS_KEY).map_err(|error| error.to_string())?;
+            let mut all: Revocations = match &current {
+                Some(record) => serde_json::from_slice(&record.body).map_err(|error| error.to_string())?,
+                None => Revocations::default(),
+            };
+            all.forget(now);
+            if let Some(id) = text("credential") {
+                all.credentials.insert(id.to_owned(), now + REVOKED_KEPT_SECS);
+            } else if let Some(agent) = text("agent") {
+                if !organization.agents.contains_key(agent) {
+                    return Err(format!("no agent `{agent}` is registered"));
+                }
+                all.agents.insert(agent.to_owned(), before);
+            } else if let Some(role) = text("role") {
+                let key = RoleKey::of_arn(role).filter(|key| organization.roles.contains_key(key));
+                all.roles.insert(key.ok_or_else(|| format!("there is no role {role}"))?.to_string(), before);
+            } else if asked.get("everything").and_then(Value::as_bool) == Some(true) {
+                all.everything = Some(before.max(all.everything.unwrap_or_default()));
+            } else {
+                return Err("name one of `credential`, `agent`, `role` and `everything`".to_owned());
+            }
+            let body = serde_json::to_vec(&all).map_err(|error| error.to_string())?;
+            let version = current.map(|record| record.version);
+            let note = Note { author: by, reason, now_secs: now };
+            self.store.put(REVOCATIONS_KIND, REVOCATIONS_KEY, version, &body, note).map_err(|error| error.to_string())?;
+            all
+        };
+        let answer = serde_json::to_value(&changed).map_err(|error| error.to_string())?;
+        gateway.revoke(changed);
+        Ok(answer)
+    }
+}
+
+/// The role that a principal acts in, and the name of its session.
+fn acting(organization: &Organization, principal: &str) -> Result<(RoleKey, String), String> {
+    if let Some(key) = RoleKey::of_arn(principal) {
+        return match organization.roles.get(&key) {
+            Some(role) if role.arn(&organization.partition) == principal => Ok((key, "operator".to_owned())),
+            Some(role) => Err(format!("the role's ARN is {}", role.arn(&organization.partition))),
+            None => Err(format!("there is no role {principal}")),
+        };
+    }
+    // AWS writes the kind in two ways.
+    let normal = principal.replace(":agent-space/", ":agentspace/");
+    let Some(space) = organization.spaces.values().find(|space| organization.space_arn(space) == normal) else {
+        return Err(format!("{principal} is the ARN of no space, role or user here; the root user has no keys"));
+    };
+    let role = space.role.clone().ok_or_else(|| format!("space `{}` has no role to act in", space.id))?;
+    Ok((role, space.id.as_str().to_owned()))
+}
+
+/// The policies that reach a space, each with where it comes from.
+pub(crate) fn effective(snapshot: &Snapshot, space: &str) -> Result<Value, String> {
+    let organization = &*snapshot.organization;
+    let space = organization.spaces.get(space).ok_or_else(|| format!("there is no space `{space}`"))?;
+    let mut policies = Vec::new();
+    let mut add = |kind: &str, node: &str, policy: &remit_iam::Policy, document: Option<&str>| {
+        let statements: Vec<Value> = policy
+            .statements()
+            .iter()
+            .map(|statement| json!({"sid": statement.sid(), "effect": format!("{:?}", statement.effect()), "origin": &**statement.origin()}))
+            .collect();
+        policies.push(json!({"type": kind, "attached_to": node, "policy": &**policy.name(), "statements": statements, "document": document}));
+    };
+    for (node, controls) in organization.controls_above(&space.account) {
+        for (kind, list) in
+            [("SERVICE_CONTROL_POLICY", &controls.service_control), ("RESOURCE_CONTROL_POLICY", &controls.resource_control)]
+        {
+            for policy in list.iter().flatten() {
+                add(kind, &node, policy, None);
+            }
+        }
+    }
+    let roles = [("role", &space.role), ("operator role", &space.operator_role)];
+    let roles = roles.into_iter().filter_map(|(what, key)| Some((what.to_owned(), organization.roles.get(key.as_ref()?)?)));
+    let elsewhere = space.servers.iter().filter_map(|entry| {
+        let role = organization.roles.get(entry.role.as_ref()?)?;
+        Some((format!("role towards server {}", entry.server), role))
+    });
+    for (what, role) in roles.chain(elsewhere) {
+        let node = format!("{what} {}", role.arn(&organization.partition));
+        add("TRUST_POLICY", &node, &role.trust, Some(&role.trust_document));
+        for attached in &role.policies {
+            let kind = if attached.arn.is_some() { "MANAGED_POLICY" } else { "INLINE_POLICY" };
+            add(kind, &node, &attached.policy, Some(&attached.document));
+        }
+        if let Some(boundary) = &role.permissions_boundary {
+            add("PERMISSIONS_BOUNDARY", &node, &boundary.policy, Some(&boundary.document));
+        }
+    }
+    for entry in &space.servers {
+        let key = Organization::server_key(space, entry);
+        if let Some(policy) = organization.servers.get(&key).and_then(|server| server.resource_policy.as_ref()) {
+            add("RESOURCE_POLICY", &format!("server {key}"), policy, None);
+        }
+    }
+    Ok(json!({
+        "space": space.id.as_str(), "arn": organization.space_arn(space), "path": organization.path(&space.account),
+        "policies": policies,
+    }))
+}
+
+fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(Vec::new()));
+    *response.status_mut() = status;
+    response
+}
