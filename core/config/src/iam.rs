@@ -115,7 +115,7 @@ impl<'f> Shelf<'f> {
             None => (item.file.to_owned(), node(item.node)),
         };
         match Policy::read(kind, name, &file, &node) {
-            Ok(policy) => Some((Arc::new(policy), json(&node).into())),
+            Ok(policy) => Some((Arc::new(policy), node.to_json().into())),
             Err(faults) => {
                 let inline = if file == item.file { item.pointer.as_str() } else { "" };
                 tell(item, &file, inline, faults);
@@ -259,24 +259,6 @@ fn node(from: &Node) -> remit_iam::document::Node {
         Value::Broken => Is::Broken,
     };
     To { place: place(from.at), data: value }
-}
-
-/// The document as compact JSON text, its keys in their order.
-pub(crate) fn json(from: &remit_iam::document::Node) -> String {
-    use remit_iam::document::Data as Is;
-    use remit_mcp::json::quote;
-    match &from.data {
-        Is::Null => "null".to_owned(),
-        Is::Bool(flag) => flag.to_string(),
-        Is::Number(text) => text.clone(),
-        Is::Text(text) => quote(text),
-        Is::List(nodes) => format!("[{}]", nodes.iter().map(json).collect::<Vec<_>>().join(",")),
-        Is::Map(entries) => {
-            let pairs = entries.iter().map(|entry| format!("{}:{}", quote(&entry.key), json(&entry.value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
-        }
-        Is::Broken => "null".to_owned(),
-    }
 }
 
 /// Reads one organizational unit.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use remit_iam::{Policy, PolicyKind};
+use remit_iam::{Keys, Policy, PolicyKind, PolicySet};
 
-use crate::iam::{Managed, json};
+use crate::iam::Managed;
 
 /// Name, kind and document of each.
 const SHIPPED: [(&str, PolicyKind, &str); 9] = [
@@ -78,9 +78,16 @@ pub(crate) fn all(partition: &str) -> Vec<(&'static str, Managed)> {
         let node = remit_iam::document::parse(text).ok()?;
         let file = format!("arn:{partition}:iam::aws:policy/{name}");
         let policy = Policy::read(*kind, name, &file, &node).ok()?;
-        Some((*name, Managed { kind: *kind, policy: Arc::new(policy), document: json(&node).into(), shipped: true }))
+        Some((*name, Managed { kind: *kind, policy: Arc::new(policy), document: node.to_json().into(), shipped: true }))
     };
     SHIPPED.iter().filter_map(read).collect()
+}
+
+/// Allows everything: what a principal's own policies are taken for where only a trust policy is looked at.
+pub(crate) fn administrator(keys: &mut Keys) -> PolicySet {
+    let shipped = all("aws").into_iter().find(|(name, _)| *name == "AdministratorAccess");
+    let policies: Vec<Arc<Policy>> = shipped.into_iter().map(|(_, managed)| managed.policy).collect();
+    PolicySet::compile(keys, &policies)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
 
+mod iam;
+
 use serde_json::{Value, json};
 
 /// The JSON Schema (2020-12) of one configuration document.
@@ -14,7 +16,11 @@ pub fn schema() -> Value {
         "properties": {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
+            "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),
+            "policies": list("Managed and control policies, by name.", "policy"),
+            "roles": list("The roles: who may act in them, and what they may do.", "role"),
+            "users": list("People and automations that sign requests with keys of their own.", "user"),
             "servers": list("The MCP servers, each registered once in its account.", "server"),
             "spaces": list("The agent spaces: where agents and tools meet.", "space"),
             "agents": list("The agents: workload identities.", "agent"),
@@ -22,7 +28,9 @@ pub fn schema() -> Value {
             "tool_policies": list("The registry: which agent may call which tool. No row, no call.", "tool_policy"),
         },
         "$defs": {
-            "account": account(), "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
+            "account": account(), "unit": iam::unit(), "policy": iam::policy(), "role": iam::role(), "user": iam::user(),
+            "document": iam::document(), "policy_names": iam::policy_names(), "tags": iam::tags(), "role_name": iam::role_name(),
+            "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(),
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
@@ -80,12 +88,25 @@ fn organization() -> Value {
             "id": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "o-local" },
             "name": text("Its name, for people."),
             "partition": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "aws", "description": "The partition of its ARNs." },
+            "root": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "r-root", "description": "The id of the root of its tree." },
+            "management_account": refer("account_id"),
+            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
         }),
     )
 }
 
 fn account() -> Value {
-    object("An account.", &["id", "name"], &json!({ "id": refer("account_id"), "name": text("Its name, for people.") }))
+    object(
+        "An account.",
+        &["id", "name"],
+        &json!({
+            "id": refer("account_id"), "name": text("Its name, for people."),
+            "organizational_unit": { "type": "string", "pattern": "^ou-[a-z0-9-]{1,65}$", "description": "The unit that it is in; directly below the root without one." },
+            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
+            "permissions_boundary": text("The boundary of every role and user of the account: a managed policy."),
+            "tags": refer("tags"),
+        }),
+    )
 }
 
 fn server() -> Value {
@@ -113,6 +134,8 @@ fn server() -> Value {
         "protocol": { "enum": ["auto", "2026-07-28", "legacy"], "default": "auto", "description": "Which era Remit speaks to it." },
         "credential": refer("credential"), "limits": limits,
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
+        "tags": refer("tags"), "resource_policy": refer("document"),
+        "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },
     });
     one_of(object("An MCP server.", &["name"], &properties), &["url", "launch", "command"])
 }
@@ -190,6 +213,7 @@ fn space() -> Value {
             "agents": { "type": ["array", "null"], "uniqueItems": true, "items": refer("agent_id"), "description": "The agents that may enter." },
             "mandate": { "$ref": "#/$defs/class", "default": "READ_ONLY", "description": "The highest class of tool that may be called here." },
             "servers": { "type": ["array", "null"], "items": refer("space_server"), "description": "The servers that meet here, in order." },
+            "role": refer("role_name"), "operator_role": refer("role_name"),
             "quotas": object("Limits for each agent; none where one is left out.", &[], &json!({
                 "calls_concurrent_max": count("Calls under way at once, per agent and tool.", 1_000_000),
                 "calls_per_minute_max": count("Calls started in a minute, per agent and tool.", 1_000_000),
@@ -208,7 +232,8 @@ fn space_server() -> Value {
         "A server of a space.",
         &["server", "tools"],
         &json!({
-            "server": refer("server_name"), "tools": tools,
+            "server": refer("server_name"), "tools": tools, "account": refer("account_id"), "role": refer("role_name"),
+            "external_id": { "type": "string", "pattern": "^[A-Za-z0-9_+=,.@:/-]{2,1224}$", "description": "What goes with assuming the role; the space's ARN without one." },
             "prompts": flag("Whether its prompts are admitted.", false),
             "resources": flag("Whether its resources are admitted.", false),
             "prefix": flag("Whether names carry the server's prefix. At most one server of a space may go without.", true),
@@ -223,7 +248,7 @@ fn agent() -> Value {
         &json!({
             "id": refer("agent_id"), "account": refer("account_id"),
             "owner": text("Who answers for it, such as an address."),
-            "suspended": flag("A suspended agent may do nothing.", false),
+            "suspended": flag("A suspended agent may do nothing.", false), "tags": refer("tags"),
             "credentials": { "type": ["array", "null"], "items": refer("agent_credential"), "description": "How it proves who it is." },
         }),
     )
@@ -239,8 +264,8 @@ fn agent_credential() -> Value {
         }),
     );
     let properties =
-        json!({ "jwks_file": text("A file with its public keys, relative to this file."), "jwks": keys, "external": external });
-    let object = one_of(object("A credential.", &[], &properties), &["jwks_file", "jwks", "external"]);
+        json!({ "jwks_file": text("A file with its public keys, relative to this file."), "jwks": keys, "external": external, "role": iam::acting() });
+    let object = one_of(object("A credential.", &[], &properties), &["jwks_file", "jwks", "external", "role"]);
     json!({ "anyOf": [{ "const": "client_secret", "description": "A secret that Remit makes." }, object] })
 }
 

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use remit_model::{AccountId, OuId, RoleKey, ToolAdmission};
+use remit_iam::{Context, Decision, Effect, Keys, Layers, PolicySet, Principal, Request, Statement, Value};
+use remit_model::{AccountId, OuId, Role, RoleKey, SPACE_SERVICE, ToolAdmission};
 
 use crate::access::SpaceDraft;
 use crate::draft::Draft;
+use crate::iam::RoleDraft;
 use crate::item::{Item, shown};
+use crate::managed;
 use crate::server::CLASSES;
 use crate::suggest::did_you_mean;
 
@@ -36,6 +39,9 @@ pub(crate) fn check(draft: &Draft<'_>) {
     }
     for space in draft.spaces.values() {
         space_checked(draft, space);
+    }
+    for role in draft.roles.values() {
+        deputies_checked(draft, role);
     }
     for agent in draft.agents.values() {
         for (role, item) in &agent.roles {
@@ -81,6 +87,93 @@ fn boundaries_checked(draft: &Draft<'_>) {
     }
 }
 
+/// Whether a statement can apply only where the key holds one of its values.
+fn binds(statement: &Statement, key: &str) -> bool {
+    statement.conditions().iter().any(|condition| {
+        let positive = ["StringEquals", "StringLike", "StringEqualsIgnoreCase", "ArnEquals", "ArnLike"]
+            .iter()
+            .any(|operator| condition.operator().trim_start_matches("ForAnyValue:") == *operator);
+        let open = condition.values().any(|value| value.bytes().all(|byte| matches!(byte, b'*' | b'?')));
+        positive && !open && condition.key().eq_ignore_ascii_case(key)
+    })
+}
+
+/// The confused deputy: a service that acts for many is trusted for whom it acts, and another organization's account by an external id
+/// ("The confused deputy problem", IAM User Guide).
+fn deputies_checked(draft: &Draft<'_>, role: &RoleDraft<'_>) {
+    let Some(item) = &role.trust else { return };
+    for statement in role.role.trust.statements().iter().filter(|statement| statement.effect() == Effect::Allow) {
+        let at = |what: String, mend: &str| {
+            item.error(format!("{} at {}: {what}", statement.label(), statement.origin()), mend);
+        };
+        if let Some(service) = statement.services().next() {
+            let account = ["aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths"].iter().any(|key| binds(statement, key));
+            if !account || !binds(statement, "aws:SourceArn") {
+                at(
+                    format!("it trusts {service} for whomever it acts: another account could make it act for it (confused deputy)"),
+                    "add conditions on `aws:SourceAccount` and on `aws:SourceArn`",
+                );
+            }
+        }
+        for trusted in statement.trusted() {
+            let account = trusted.split(':').nth(4).unwrap_or(trusted);
+            let ours = AccountId::new(account).is_ok_and(|account| draft.organization.accounts.contains_key(&account));
+            if trusted == "*" && !binds(statement, "aws:PrincipalOrgID") && !binds(statement, "aws:PrincipalArn") {
+                at("it trusts everybody".to_owned(), "name the principals, or add a condition on `aws:PrincipalOrgID`");
+            } else if trusted != "*" && !ours && draft.complete && !binds(statement, "sts:ExternalId") {
+                at(
+                    format!("it trusts {trusted}, which is of no account of this organization, without an external id"),
+                    "add a condition on `sts:ExternalId`, or correct the account",
+                );
+            }
+        }
+    }
+}
+
+/// What a role's trust policy says to somebody of whom only these keys are known.
+fn assumable(role: &Role, principal: &Principal<'_>, known: &[(&str, &str)], partition: &str) -> Decision {
+    let mut keys = Keys::new();
+    let trust = PolicySet::compile(&mut keys, std::slice::from_ref(&role.trust));
+    let everything = managed::administrator(&mut keys);
+    let mut context = Context::new(&keys);
+    for (slot, name) in keys.iter() {
+        let value = known.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| Value::One(value));
+        context.set(slot, value.unwrap_or(Value::Unknown));
+    }
+    let arn = role.arn(partition);
+    let account = Some(role.key.account.as_str());
+    let request = Request { principal, action: "sts:AssumeRole", resource: &arn, resource_account: account, context: &context };
+    let layers = Layers { resource: Some(&trust), ..Layers::of_identity(&everything) };
+    remit_iam::trust(&request, &layers, false).decision()
+}
+
+/// Tells of a role that doesn't let in whom the configuration sends.
+fn trust_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
+    let (organization, account) = (&draft.organization, space.space.account.as_str());
+    let arn = organization.space_arn(&space.space);
+    let source = [("aws:SourceAccount", account), ("aws:SourceArn", arn.as_str())];
+    let own = space.space.role.as_ref().and_then(|key| draft.roles.get(key)).map(|draft| &draft.role);
+    let Some(own) = own else { return };
+    if let (Some(item), Ok(service)) = (&space.role, Principal::service(SPACE_SERVICE))
+        && assumable(own, &service, &source, &organization.partition) != Decision::Allowed
+    {
+        let what = format!("role `{}` does not clearly trust {SPACE_SERVICE} for {arn}", own.key.name);
+        item.warn(what, "let its trust policy allow `sts:AssumeRole` to that service with `aws:SourceAccount` and `aws:SourceArn` of this space");
+    }
+    for (entry, place) in space.space.servers.iter().zip(&space.servers) {
+        let theirs = entry.role.as_ref().and_then(|key| draft.roles.get(key)).map(|draft| &draft.role);
+        let (Some(theirs), Some(item)) = (theirs, &place.role) else { continue };
+        let (role, session) = (own.arn(&organization.partition), own.session_arn(&organization.partition, "agent"));
+        let external_id = entry.external_id.as_deref().unwrap_or(&arn);
+        let known = [("sts:ExternalId", external_id), ("aws:PrincipalArn", role.as_str()), ("aws:PrincipalAccount", account)];
+        let Ok(principal) = Principal::session(&role, &session) else { continue };
+        if assumable(theirs, &principal, &known, &organization.partition) != Decision::Allowed {
+            let what = format!("role `{}` does not clearly trust {role} with the external id {external_id}", theirs.key.name);
+            item.warn(what, "let its trust policy allow `sts:AssumeRole` to that role under this external id");
+        }
+    }
+}
+
 fn role_known(draft: &Draft<'_>, role: &RoleKey, item: &Item<'_>) -> bool {
     let known = draft.roles.contains_key(role);
     if !known && draft.complete {
@@ -117,6 +210,9 @@ fn space_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
             _ => {}
         }
         mandate_checked(draft, space, entry, place);
+    }
+    if draft.complete {
+        trust_checked(draft, space);
     }
 }
 

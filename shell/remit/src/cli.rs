@@ -42,6 +42,14 @@ pub(crate) enum Command {
     Secret(Secret),
     /// Make a new client secret for an agent; the old one stops working.
     AgentSecret(AgentSecret),
+    /// Issue a key pair for AWS's tools, in the form of `credential_process`: to act as a space, a role or a user.
+    Credentials(Credentials),
+    /// Revoke credentials at once: one of them, an agent's, a role's, or everything that was issued up to a time.
+    #[command(subcommand)]
+    Revoke(Revoke),
+    /// Ask and examine IAM policies.
+    #[command(subcommand)]
+    Iam(Iam),
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
     /// One of the sample organization's MCP servers.
@@ -256,6 +264,91 @@ pub(crate) struct AgentSecret {
     pub(crate) common: Common,
     /// The agent.
     pub(crate) agent: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Credentials {
+    /// The data directory of the gateway.
+    #[arg(long, default_value = ".remit", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The ARN of a space (it acts in its role), of a role, or of a user.
+    #[arg(long, value_name = "ARN")]
+    pub(crate) principal: String,
+    /// The session's name; a space's is the space's id.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session_name: Option<String>,
+    /// How long, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) duration_secs: Option<u64>,
+    /// Who asks, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+    /// Printed as JSON with or without it: `credential_process` has one form.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Why something is revoked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Because {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who revokes, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Revoke {
+    /// One session or token, by its access key id or its token's id (`credential_id` in the journal).
+    Session {
+        /// The id.
+        id: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Everything that an agent was issued up to now.
+    Agent {
+        /// The agent.
+        agent: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Every session of a role that was issued up to now, and every token whose bearer acts in it.
+    Role {
+        /// The role's ARN.
+        arn: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Everything that was issued up to now, or up to a time.
+    Everything {
+        /// Up to this time, in seconds since the epoch.
+        #[arg(long, value_name = "SECONDS")]
+        before_secs: Option<u64>,
+        #[command(flatten)]
+        because: Because,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Iam {
+    /// Evaluate cases from standard input, one JSON object a line, and answer each with `{"id", "decision"}`.
+    ///
+    /// A case has id, request (principal, action, resource, context), identityPolicies, permissionBoundaries, sessionPolicy,
+    /// serviceControlPolicies (a list of levels, root first), resourceControlPolicies and resourcePolicy. The decision is Allowed,
+    /// ImplicitlyDenied or ExplicitlyDenied.
+    Simulate,
+    /// Show every policy that reaches a space, with where each comes from.
+    Effective {
+        #[command(flatten)]
+        common: Common,
+        /// The space.
+        space: String,
+    },
 }
 
 #[derive(Debug, Args)]

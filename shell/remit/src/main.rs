@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod connect;
 mod home;
+mod iam;
 mod launch;
 mod output;
 mod sample;
@@ -60,6 +61,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Pins(options) => runtime()?.block_on(commands::pins(options)),
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
+        Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
+        Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::Schema => commands::schema(),
         Command::SampleServer(options) => commands::sample_server(&options),

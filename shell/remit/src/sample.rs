@@ -11,8 +11,25 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 6] =
-    files!["organization.yaml", "servers.yaml", "spaces.yaml", "agents.yaml", "tool-policies.yaml", "keys/agent-ops-2.json"];
+const FILES: [(&str, &str); 17] = files![
+    "organization.yaml",
+    "roles.yaml",
+    "servers.yaml",
+    "spaces.yaml",
+    "agents.yaml",
+    "tool-policies.yaml",
+    "keys/agent-ops-2.json",
+    "policies/deny-when-accessed-via-mcp.json",
+    "policies/finance-boundary.json",
+    "policies/only-our-regions.json",
+    "policies/only-treasury-transfers.json",
+    "policies/trust-finance.json",
+    "policies/trust-incident-review.json",
+    "policies/trust-operators.json",
+    "policies/trust-prod-sre-from-support.json",
+    "policies/trust-prod-sre.json",
+    "policies/trust-support.json",
+];
 
 /// The sample organization.
 pub(crate) fn acme() -> Result<Source, DirectoryError> {
