@@ -15,6 +15,7 @@ use crate::{
     glob::{Pattern, Piece, Wildcards},
     policy::{Actions, Effect, PolicyKind, Resources, Statement},
     principal::{Named, Principals},
+    set::ACTION_BYTES_MAX,
 };
 
 /// The most statements of one policy.
@@ -30,8 +31,10 @@ const KEY_BYTES_MAX: usize = 512;
 
 /// Whether this is the name of a context key: `service:name`.
 pub(crate) fn is_key(text: &str) -> bool {
+    // A service's prefix, or an OpenID Connect provider as its claims name it: `login.example.com/realm:sub`, `localhost:8080:aud`
+    // ("Available keys for AWS OIDC federation", IAM User Guide).
     let Some((service, name)) = text.split_once(':') else { return false };
-    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
     let name_fits = name.trim() == name && !name.contains(['*', '?', '$', '{', '}', '\'', ',']);
     !service.is_empty() && !name.is_empty() && text.len() <= KEY_BYTES_MAX && service_fits && name_fits
 }
@@ -374,7 +377,7 @@ impl Reader<'_> {
         let mut patterns = Vec::new();
         for (node, pointer) in self.values(node, &pointer) {
             let Some(text) = self.text(node, &pointer) else { continue };
-            let fits = text == "*" || is_action(text, true);
+            let fits = text == "*" || is_action(text);
             if !fits {
                 self.fault(
                     node.place,
@@ -496,12 +499,14 @@ impl Reader<'_> {
     }
 }
 
-/// Whether this is an action: `service:Name`.
-pub(crate) fn is_action(text: &str, wildcards: bool) -> bool {
+/// Whether this is a pattern of actions: `service:Name`, wildcards in the name.
+fn is_action(text: &str) -> bool {
+    // A service's prefix, or an OpenID Connect provider as its claims name it: `login.example.com/realm:sub`, `localhost:8080:aud`
+    // ("Available keys for AWS OIDC federation", IAM User Guide).
     let Some((service, name)) = text.split_once(':') else { return false };
-    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (wildcards && b"*?".contains(&byte));
-    !service.is_empty() && !name.is_empty() && text.len() <= 128 && service_fits && name.bytes().all(fits)
+    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*' | b'?');
+    !service.is_empty() && !name.is_empty() && text.len() <= ACTION_BYTES_MAX && service_fits && name.bytes().all(fits)
 }
 
 /// Reads `*` or the pattern of an ARN with all six parts, variables only in the last ([Variables], "Resource element").

@@ -137,9 +137,11 @@ fn assumed(
         Caller::WebIdentity(_) => web_identity(caller, &asked.role_arn, &organization.partition),
     };
     let unauthorized = || {
-        let subject = if who.kind == ActorKind::WebIdentity { String::new() } else { format!("User: {} is ", who.arn) };
-        let not = if subject.is_empty() { "Not authorized" } else { "not authorized" };
-        AwsError::denied(format!("{subject}{not} to perform: {action} on resource: {}", asked.role_arn))
+        let what = format!("{action} on resource: {}", asked.role_arn);
+        AwsError::denied(format!(
+            "User: {} is not authorized to perform: {what} because no role trust policy allows the {action} action",
+            who.arn
+        ))
     };
     // A role that isn't there is refused in the words of one that doesn't trust: names can't be guessed.
     let role = RoleKey::of_arn(&asked.role_arn).and_then(|key| organization.roles.get(&key));

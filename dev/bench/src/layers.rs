@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use remit_journal::{Journal, Options, SigningKey};
 use remit_kernel::facts::Identity;
-use remit_kernel::{Arguments, Call, Catalogue, Fact, Facts, Principal, QuotaUse, ServerCatalogue, Snapshot, Target, decide};
+use remit_kernel::{Arguments, Call, Catalogue, Fact, Facts, Origin, Principal, QuotaUse, ServerCatalogue, Snapshot, Target, decide};
 use remit_mcp::Message;
 use remit_mcp::json::Limits;
 use remit_model::{AgentId, Organization, ServerKey};
@@ -106,10 +106,14 @@ fn facts() -> Result<Facts, String> {
         audiences: vec!["bench".to_owned()],
         expires_at_secs: 2,
         class_max: None,
+        issued_at_secs: 0,
+        session: None,
     };
     Ok(Facts {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
         audience: "bench".into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        origin: Origin::default(),
+        revocations: Fact::Known(Arc::default()),
     })
 }

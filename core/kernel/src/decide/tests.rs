@@ -5,6 +5,7 @@ use remit_model::*;
 
 use super::*;
 use crate::catalogue::{Catalogue, ServerCatalogue};
+use crate::context::Origin;
 use crate::facts::{Arguments, QuotaUse};
 
 const SPACE: &str = "support";
@@ -49,12 +50,15 @@ impl World {
                 transport: Transport::Stdio { command: vec!["x".into()], env: BTreeMap::new(), protocol: ProtocolChoice::Auto },
                 limits: ServerLimits::default(),
                 tools: BTreeMap::new(),
+                tags: BTreeMap::new(),
+                resource_policy: None,
+                service_principal: None,
             },
         );
         for id in ["agent-a", "agent-b", "agent-none"] {
             organization.agents.insert(
                 agent(id),
-                Agent { id: agent(id), account: account(), owner: String::new(), credentials: vec![], suspended: false },
+                Agent { id: agent(id), account: account(), owner: String::new(), credentials: vec![], suspended: false, tags: BTreeMap::new() },
             );
         }
         let id = SpaceId::new(SPACE).unwrap();
@@ -67,6 +71,9 @@ impl World {
                 agents: vec![agent("agent-a"), agent("agent-none")],
                 servers: vec![SpaceServer {
                     server: server_key().name,
+                    account: None,
+                    role: None,
+                    external_id: None,
                     tools: ToolAdmission::Listed(vec!["read".into(), "write".into(), "drop".into()]),
                     prompts: false,
                     resources: false,
@@ -74,6 +81,8 @@ impl World {
                 }],
                 class_max: ToolClass::Mutative,
                 quotas: Quotas { calls_concurrent_max: Some(2), calls_per_minute_max: Some(9), sessions_max: None },
+                role: None,
+                operator_role: None,
             },
         );
         organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];
@@ -126,6 +135,8 @@ fn principal(id: &str) -> Principal {
         audiences: vec![AUDIENCE.into()],
         expires_at_secs: 200,
         class_max: None,
+        issued_at_secs: 90,
+        session: None,
     }
 }
 
@@ -134,6 +145,8 @@ fn facts(id: &str) -> Facts {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal(id)))),
         audience: AUDIENCE.into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        origin: Origin::default(),
+        revocations: Fact::Known(Arc::default()),
     }
 }
 
@@ -235,7 +248,8 @@ fn explain_asks_every_layer_and_gives_the_same_verdict() {
     call.explain = true;
     let whole = decide(&world.snapshot(), &facts("agent-a"), &call, 100);
     assert_eq!(short.layers.len(), 2);
-    assert_eq!(whole.layers.len(), 4);
+    // Identity, space, the two of an organization without policies, tool policy, schema.
+    assert_eq!(whole.layers.len(), 6);
     assert_eq!(outcome(short), outcome(whole));
 }
 
@@ -295,7 +309,7 @@ proptest! {
         let snapshot = world.snapshot();
         for name in ["desk___read", "desk___write", "desk___drop", "desk___secret", "desk___zzz"] {
             let target = Target::Tool { name, arguments: None };
-            let listed = visible(&snapshot, &snapshot.spaces[SPACE], &principal(who), target);
+            let listed = visible(&snapshot, &facts(who), &snapshot.spaces[SPACE], &principal(who), target, 100);
             prop_assert_eq!(listed, world.ask(&facts(who), name, r#"{"id":1}"#).is_ok());
         }
     }
