@@ -206,6 +206,7 @@ impl<'a> Draft<'a> {
             "name",
             "partition",
             "root",
+            "owner",
             "management_account",
             "service_control_policies",
             "resource_control_policies",
@@ -226,6 +227,7 @@ impl<'a> Draft<'a> {
         self.organization.id = or("id", "o-local");
         self.organization.name = or("name", "Local");
         self.organization.root = or("root", "r-root");
+        self.organization.owner = text("owner").map(|(owner, _)| owner.to_owned());
         let management = object.as_ref().and_then(|object| object.get("management_account"));
         self.organization.management_account = management.and_then(|item| item.id(AccountId::new));
         self.organization.controls = object.as_ref().map(|object| shelf.controls(object)).unwrap_or_default();
@@ -235,6 +237,7 @@ impl<'a> Draft<'a> {
         let keys = &[
             "id",
             "name",
+            "owner",
             "organizational_unit",
             "service_control_policies",
             "resource_control_policies",
@@ -244,12 +247,13 @@ impl<'a> Draft<'a> {
         let Some(object) = item.object("an account", keys) else { return };
         let name = object.need("name").and_then(|name| name.text()).unwrap_or_default().to_owned();
         let Some(id) = object.need("id").and_then(|id| id.id(AccountId::new)) else { return };
+        let owner = object.get("owner").and_then(|owner| owner.text()).map(str::to_owned);
         let unit = object.get("organizational_unit").and_then(|unit| unit.id(OuId::new));
         let permissions_boundary = shelf.boundary(&object, &id);
         let (controls, tags) = (shelf.controls(&object), iam::tags(&object));
         let what = format!("there is already an account {id}");
         self.accounts.entry(id.clone()).or_insert_with(|| item.clone());
-        let account = Account { id: id.clone(), name, unit, controls, permissions_boundary, tags };
+        let account = Account { id: id.clone(), name, owner, unit, controls, permissions_boundary, tags };
         once(&mut self.organization.accounts, id, account, item, what);
     }
 

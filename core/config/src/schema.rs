@@ -89,7 +89,7 @@ fn organization() -> Value {
             "name": text("Its name, for people."),
             "partition": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "aws", "description": "The partition of its ARNs." },
             "root": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "r-root", "description": "The id of the root of its tree." },
-            "management_account": refer("account_id"),
+            "owner": text("Who administers it, such as an address."), "management_account": refer("account_id"),
             "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
         }),
     )
@@ -100,7 +100,7 @@ fn account() -> Value {
         "An account.",
         &["id", "name"],
         &json!({
-            "id": refer("account_id"), "name": text("Its name, for people."),
+            "id": refer("account_id"), "name": text("Its name, for people."), "owner": text("Who administers it, such as an address."),
             "organizational_unit": { "type": "string", "pattern": "^ou-[a-z0-9-]{1,65}$", "description": "The unit that it is in; directly below the root without one." },
             "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
             "permissions_boundary": text("The boundary of every role and user of the account: a managed policy."),

@@ -73,6 +73,7 @@ fn no_role(why: impl Into<Statement>) -> Judged {
         reason: Reason::RoleTrust,
         statement: why.into(),
         origin: None,
+        near: Vec::new(),
     }
 }
 

@@ -66,6 +66,27 @@ pub(crate) struct Judged {
     pub(crate) reason: Reason,
     pub(crate) statement: Statement,
     pub(crate) origin: Option<Arc<str>>,
+    /// Where the layer doesn't allow and that is explained: the statements that nearly did.
+    pub(crate) near: Vec<Near>,
+}
+
+/// A statement that would have allowed but for one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Near {
+    pub(crate) label: Arc<str>,
+    pub(crate) origin: Arc<str>,
+    pub(crate) missing: Missing,
+}
+
+/// What a statement lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The resource.
+    Resource,
+    /// The principal.
+    Principal,
+    /// Conditions that don't hold, as text.
+    Conditions(Vec<String>),
 }
 
 /// In whose right somebody acts.
@@ -214,8 +235,8 @@ impl Tree {
             context,
         };
         let evaluation = match ask.trust {
-            Some(_) => remit_iam::trust(&request, &layers, false),
-            None => remit_iam::evaluate(&request, &layers, false),
+            Some(_) => remit_iam::trust(&request, &layers, explain),
+            None => remit_iam::evaluate(&request, &layers, explain),
         };
         let nodes = Nodes {
             service: own.map(|view| view.service_control.as_slice()).unwrap_or_default(),
@@ -275,15 +296,18 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
         CheckType::Boundary,
         CheckType::Session,
     ] {
-        let of_check = lines.iter().filter(|line| line.check == check);
-        let rank = |line: &&Line<'_>| match line.effect {
+        let of_check = lines.iter().enumerate().filter(|(_, line)| line.check == check);
+        let rank = |(_, line): &(usize, &Line<'_>)| match line.effect {
             CheckEffect::ExplicitDeny => 0,
             CheckEffect::ImplicitDeny => 1,
             CheckEffect::Allow => 2,
             CheckEffect::NoImpact => 3,
         };
         match of_check.min_by_key(rank) {
-            Some(line) => judged.extend(one(ask, line, nodes)),
+            Some((place, line)) => judged.extend(one(ask, line, nodes).map(|judged| Judged {
+                near: if line.effect == CheckEffect::ImplicitDeny { near(evaluation, place) } else { Vec::new() },
+                ..judged
+            })),
             // No level says more than the default.
             None if ask.trust.is_none() && check == CheckType::ServiceControl => judged.push(Judged {
                 layer: Layer::ServiceControlPolicy,
@@ -291,6 +315,7 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
                 reason: Reason::CouldNotDecide,
                 statement: "no service control policy but FullAWSAccess above the account".into(),
                 origin: None,
+                near: Vec::new(),
             }),
             None => {}
         }
@@ -302,6 +327,27 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
         judged.truncate(first + 1);
     }
     judged
+}
+
+/// The allowing statements that nearly applied in a line.
+fn near(evaluation: &Evaluation<'_>, place: usize) -> Vec<Near> {
+    let Some(detail) = evaluation.details().get(place) else { return Vec::new() };
+    let allowing = detail.near.iter().filter(|near| near.statement.effect() == remit_iam::Effect::Allow);
+    let condition = |unmet: &remit_iam::Unmet<'_>| {
+        let values: Vec<&str> = unmet.condition.values().collect();
+        format!("{} {} [{}]", unmet.condition.key(), unmet.condition.operator(), values.join(", "))
+    };
+    allowing
+        .map(|near| Near {
+            label: Arc::clone(near.statement.label()),
+            origin: Arc::clone(near.statement.origin()),
+            missing: match &near.missing {
+                remit_iam::Missing::Resource => Missing::Resource,
+                remit_iam::Missing::Principal => Missing::Principal,
+                remit_iam::Missing::Conditions(unmet) => Missing::Conditions(unmet.iter().map(condition).collect()),
+            },
+        })
+        .collect()
 }
 
 /// One line in the kernel's words; `None` for layers that aren't there.
@@ -357,7 +403,7 @@ fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
     let statement = if unlimited { "the space has no role".into() } else { statement };
     let effect = if unlimited { Effect::NoImpact } else { effect };
     let origin = if unlimited { None } else { origin };
-    Some(Judged { layer, effect, reason, statement, origin })
+    Some(Judged { layer, effect, reason, statement, origin, near: Vec::new() })
 }
 
 /// The beginning of AWS's sentence for a refusal ("Troubleshoot access denied error messages", IAM User Guide).
@@ -372,6 +418,7 @@ fn undecided(ask: &Ask<'_>, what: &str) -> Judged {
         reason: Reason::RolePolicy,
         statement: format!("{}: {what}", refused(ask)).into(),
         origin: None,
+        near: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::snapshot::ToolView;
+use crate::tree::Near;
 use remit_model::ServerKey;
 
 /// The layers, in the order in which they are asked.
@@ -337,6 +338,8 @@ pub struct Decision {
     pub server: Option<ServerKey>,
     /// As whom the agent acted, as far as that was found out.
     pub acted_as: Option<ActedAs>,
+    /// Statements that nearly allowed, where that was explained.
+    pub(crate) near: Vec<(Layer, Near)>,
 }
 
 /// As whom an agent acted in a call, for the record.

@@ -29,6 +29,8 @@ pub struct Account {
     pub id: AccountId,
     /// Its name, for people.
     pub name: String,
+    /// Who administers it, such as an address.
+    pub owner: Option<String>,
     /// The unit that it is in; `None` puts it directly below the root.
     pub unit: Option<OuId>,
     /// What is attached to it.
@@ -48,6 +50,8 @@ pub struct Organization {
     pub name: String,
     /// The partition of its ARNs, normally `aws`.
     pub partition: String,
+    /// Who administers it, such as an address.
+    pub owner: Option<String>,
     /// The id of the root of its tree, such as `r-acme`.
     pub root: String,
     /// The management account: service control policies don't apply to it, as in AWS Organizations.

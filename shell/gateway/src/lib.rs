@@ -41,6 +41,7 @@ use remit_kernel::catalogue::PinState;
 use remit_kernel::{Origin, Revocations, SessionOf,
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide,
 };
+use remit_kernel::remedy::{Remedy, remedies};
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
@@ -450,7 +451,8 @@ impl Gateway {
         Ok(names)
     }
 
-    /// Decides as if an authenticated agent asked, with every layer, and records nothing: for `remit explain`.
+    /// Decides as if an authenticated agent asked, with every layer and with what would have to change, and records nothing: for
+    /// `remit explain`.
     pub fn explain(
         &self,
         space: &str,
@@ -458,7 +460,7 @@ impl Gateway {
         tool: &str,
         arguments: Option<Arguments<'_>>,
         risk_requested: Option<Risk>,
-    ) -> Decision {
+    ) -> (Decision, Vec<Remedy>) {
         let audience = self.inner.space_address(space);
         let principal = Arc::new(Principal {
             agent: agent.clone(),
@@ -472,7 +474,10 @@ impl Gateway {
         });
         let facts = self.inner.facts(Fact::Known(Identity::Authenticated(principal)), audience, Origin::default());
         let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
-        decide(&self.snapshot(), &facts, &call, clock::now_ms() / 1000)
+        let snapshot = self.snapshot();
+        let decision = decide(&snapshot, &facts, &call, clock::now_ms() / 1000);
+        let remedies = remedies(&snapshot, &facts, &call, &decision);
+        (decision, remedies)
     }
 
     /// Ends what has been idle for too long. To be called every now and then.

@@ -136,6 +136,18 @@ pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
             text("space")
         ))?;
         printer.line(&layers(&decision))?;
+        if let Some(arn) = decision.pointer("/acted_as/principal_arn").and_then(Value::as_str) {
+            printer.line(&format!("\nacts as {arn}"))?;
+        }
+        let remedies = decision.get("remedies").and_then(Value::as_array).cloned().unwrap_or_default();
+        if !remedies.is_empty() {
+            printer.line("\nWhat would have to change for it to be allowed:")?;
+        }
+        for remedy in remedies {
+            let text = |key: &str| remedy.get(key).and_then(Value::as_str).unwrap_or_default();
+            let at = remedy.get("at").and_then(Value::as_str).map(|at| format!("  [{at}]")).unwrap_or_default();
+            printer.line(&format!("  {:<23} {}{at}\n  {:<23} by {}", text("layer"), text("change"), "", text("by")))?;
+        }
     }
     if denied { Err(Failure::said(DENIED)) } else { Ok(()) }
 }
@@ -147,7 +159,7 @@ pub(crate) fn layers(decision: &Value) -> String {
         let text = |key: &str| layer.get(key).and_then(Value::as_str).unwrap_or_default();
         let mark = if matches!(text("effect"), "ALLOW" | "NO_IMPACT") { ' ' } else { '✗' };
         let origin = layer.get("origin").and_then(Value::as_str).map(|origin| format!("  [{origin}]")).unwrap_or_default();
-        format!("  {mark} {:<16} {:<14} {}{origin}", text("checkType"), text("effect"), text("statement"))
+        format!("  {mark} {:<23} {:<14} {}{origin}", text("checkType"), text("effect"), text("statement"))
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -192,13 +192,18 @@ fn assemble(
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&authority), Arc::clone(&keys)));
     let now = Arc::new(Now::default());
     let service = TokenService::new(Arc::clone(&authority), Arc::clone(&keys), Arc::clone(&now) as _);
-    let aws = Aws::new(service, keys, Arc::clone(&store));
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent =
         options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
     let host = public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default();
+    let edge = Edge {
+        hosts: vec![host],
+        origins: options.origin.clone(),
+        loopback: options.host.is_loopback() || options.host.is_unspecified(),
+    };
+    let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let gateway = Gateway::new(Options {
         address: public.to_owned(),
         limits: Limits::default(),
@@ -210,11 +215,7 @@ fn assemble(
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,
-        edge: Edge {
-            hosts: vec![host],
-            origins: options.origin.clone(),
-            loopback: options.host.is_loopback() || options.host.is_unspecified(),
-        },
+        edge,
         anonymous_agent,
         revocations: aws::revocations(&store)?,
     })
@@ -480,16 +481,16 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
     };
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
     let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
-    let decision = gateway.explain(&space, &agent, tool, arguments, risk);
+    let (decision, remedies) = gateway.explain(&space, &agent, tool, arguments, risk);
     let (verdict, reason) = match &decision.verdict {
         remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
         remit_kernel::Verdict::Deny(denial) => (
             "DENY",
-            json!({"reason": denial.reason, "sentence": denial.reason.sentence(), "layer": denial.layer, "statement": denial.statement}),
+            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement}),
         ),
     };
     Ok(
-        json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "layers": decision.layers}),
+        json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "acted_as": decision.acted_as, "layers": decision.layers, "remedies": remedies}),
     )
 }
 

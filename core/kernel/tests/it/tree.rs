@@ -239,12 +239,24 @@ fn what_is_revoked_is_out() {
         reason(&world, "ops___look")
     };
     assert_eq!(revoked(|_| {}), "allowed");
-    assert_eq!(revoked(|all| drop(all.credentials.insert("token-1".into(), NOW))), "revoked");
-    assert_eq!(revoked(|all| drop(all.credentials.insert("token-2".into(), NOW))), "allowed");
-    assert_eq!(revoked(|all| drop(all.agents.insert("agent-1".into(), NOW - 10))), "revoked");
-    assert_eq!(revoked(|all| drop(all.agents.insert("agent-1".into(), NOW - 11))), "allowed");
-    assert_eq!(revoked(|all| drop(all.roles.insert("111122223333/ops-role".into(), NOW))), "revoked");
-    assert_eq!(revoked(|all| drop(all.roles.insert("111122223333/other".into(), NOW))), "allowed");
+    assert_eq!(revoked(|all| {
+        let _ = all.credentials.insert("token-1".into(), NOW);
+    }), "revoked");
+    assert_eq!(revoked(|all| {
+        let _ = all.credentials.insert("token-2".into(), NOW);
+    }), "allowed");
+    assert_eq!(revoked(|all| {
+        let _ = all.agents.insert("agent-1".into(), NOW - 10);
+    }), "revoked");
+    assert_eq!(revoked(|all| {
+        let _ = all.agents.insert("agent-1".into(), NOW - 11);
+    }), "allowed");
+    assert_eq!(revoked(|all| {
+        let _ = all.roles.insert("111122223333/ops-role".into(), NOW);
+    }), "revoked");
+    assert_eq!(revoked(|all| {
+        let _ = all.roles.insert("111122223333/other".into(), NOW);
+    }), "allowed");
     assert_eq!(revoked(|all| all.everything = Some(NOW)), "revoked");
     assert_eq!(revoked(|all| all.everything = Some(NOW - 11)), "allowed");
 }
