@@ -61,23 +61,7 @@ fn compare(plan: &Plan, home: &Path) -> Result<(), String> {
     let (upstream, ready) = start(Command::new(&myself).arg("upstream"))?;
     let upstream_url = text(&ready, "url")?;
     let (proxy, proxy_ready) = start(Command::new(&myself).args(["proxy", "--to", &upstream_url]))?;
-    let config = home.join("config");
-    fs::create_dir_all(&config).map_err(|error| error.to_string())?;
-    fs::write(config.join("bench.yaml"), configuration(&upstream_url)).map_err(|error| error.to_string())?;
-    let data = home.join("data");
-    let mut up = Command::new(&plan.remit);
-    up.args(["up", "--json", "--port", "0", "--control-port", "0", "--config"]).arg(&config).arg("--data").arg(&data);
-    let (remit, remit_ready) = start(&mut up)?;
-    let space = format!("{}/spaces/bench/mcp", text(&remit_ready, "gateway")?);
-    let token = Command::new(&plan.remit)
-        .args(["token", "--agent", "bench-agent", "--space", "bench", "--data"])
-        .arg(&data)
-        .output()
-        .map_err(|error| error.to_string())?;
-    let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
-    if token.is_empty() {
-        return Err("no token could be had".to_owned());
-    }
+    let Gateway { process: remit, space, token } = started(plan, &home.join("whole"), &configuration(&upstream_url), &[])?;
     let idle_mib = rss_mib(remit.0.id());
     if !plan.json {
         say(&format!(
@@ -98,10 +82,97 @@ fn compare(plan: &Plan, home: &Path) -> Result<(), String> {
             all.extend(measure(plan, &ways, modern, connections)?);
         }
     }
+    let layers = ablation(plan, home, &upstream_url, &Gateway { process: remit, space, token })?;
     if plan.json {
-        say(&json!({"idle_mib": idle_mib, "rows": all}).to_string());
+        say(&json!({"idle_mib": idle_mib, "rows": all, "layers": layers}).to_string());
     }
     Ok(())
+}
+
+/// A gateway that runs.
+struct Gateway {
+    process: Process,
+    space: String,
+    token: String,
+}
+
+fn started(plan: &Plan, home: &Path, configuration: &str, options: &[&str]) -> Result<Gateway, String> {
+    let (config, data) = (home.join("config"), home.join("data"));
+    fs::create_dir_all(&config).map_err(|error| error.to_string())?;
+    fs::write(config.join("bench.yaml"), configuration).map_err(|error| error.to_string())?;
+    let mut up = Command::new(&plan.remit);
+    up.args(["up", "--json", "--port", "0", "--control-port", "0", "--config"]).arg(&config).arg("--data").arg(&data);
+    let (process, ready) = start(up.args(options))?;
+    let space = format!("{}/spaces/bench/mcp", text(&ready, "gateway")?);
+    let token = Command::new(&plan.remit)
+        .args(["token", "--agent", "bench-agent", "--space", "bench", "--data"])
+        .arg(&data)
+        .output()
+        .map_err(|error| error.to_string())?;
+    let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
+    if token.is_empty() {
+        return Err("no token could be had".to_owned());
+    }
+    Ok(Gateway { process, space, token })
+}
+
+/// How many connections call while layers are left out one by one.
+const ABLATION_CONNECTIONS: usize = 32;
+
+/// What single layers cost: the same load on gateways that differ in one of them, in turn. What can't be left out of a gateway (strict
+/// reading, space, tool policy, argument schema, the record itself) is in `bench layers`.
+fn ablation(plan: &Plan, home: &Path, upstream: &str, whole: &Gateway) -> Result<Vec<Value>, String> {
+    let memory = Path::new("/dev/shm").join(format!("remit-bench-{}", std::process::id()));
+    let measured = ablated(plan, home, &memory, upstream, whole);
+    let _ = fs::remove_dir_all(&memory);
+    measured
+}
+
+fn ablated(plan: &Plan, home: &Path, memory: &Path, upstream: &str, whole: &Gateway) -> Result<Vec<Value>, String> {
+    let organization = started(plan, &home.join("organization"), &governed(upstream), &[])?;
+    let no_token = started(plan, &home.join("no-token"), &configuration(upstream), &["--anonymous-agent", "bench-agent"])?;
+    let no_flush = started(plan, memory, &configuration(upstream), &[])?;
+    if !plan.json {
+        say("\nwith one thing more or less than remit above:");
+    }
+    let gateways = [("remit", whole), ("+iam", &organization), ("-token", &no_token), ("-flush", &no_flush)];
+    let mut layers = Vec::new();
+    for modern in [false, true] {
+        let ways: Result<Vec<Way>, String> = gateways
+            .iter()
+            .map(|(name, gateway)| {
+                let target = address(&gateway.space, "bench___echo", Some(gateway.token.clone()), modern)?;
+                Ok(Way { name, target, process: gateway.process.0.id() })
+            })
+            .collect();
+        let rows = measure(plan, &ways?, modern, ABLATION_CONNECTIONS)?;
+        let cpu = |way: &str| {
+            let row = rows.iter().find(|row| row.get("way").and_then(Value::as_str) == Some(way));
+            row.and_then(|row| row.pointer("/cpu_us_per_call/median")).and_then(Value::as_f64).unwrap_or(f64::NAN)
+        };
+        let era = if modern { "modern" } else { "legacy" };
+        let (iam, token, flush) = (cpu("+iam") - cpu("remit"), cpu("remit") - cpu("-token"), cpu("remit") - cpu("-flush"));
+        if !plan.json {
+            say(&format!(
+                "{era}: organization, role, boundary and trust {iam:+.1} µs of CPU a call; verifying the token {token:+.1}; flushing to a disk \
+                 rather than to memory {flush:+.1}"
+            ));
+        }
+        layers.push(json!({"era": era, "iam_us": iam, "token_us": token, "flush_us": flush, "rows": rows}));
+    }
+    Ok(layers)
+}
+
+/// The same organization with policies at every level: root, unit and account, a role that is trusted, granted and bounded.
+fn governed(upstream: &str) -> String {
+    const ALLOW: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "mcp:*", Resource: "*" }]"#;
+    const DENY: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Deny, Action: "mcp:*", Resource: "*", Condition: { StringNotEquals: { "aws:RequestedRegion": us-east-1 } } }]"#;
+    const TRUST: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: { Service: aidevops.amazonaws.com }, Action: "sts:AssumeRole", Condition: { StringEquals: { "aws:SourceAccount": "111122223333" }, ArnEquals: { "aws:SourceArn": "arn:aws:aidevops:us-east-1:111122223333:agentspace/bench" } } }]"#;
+    let attached = "service_control_policies: [FullAWSAccess, region]";
+    configuration(upstream)
+        .replace("partition: aws }", &format!("partition: aws, {attached} }}\norganizational_units: [{{ id: ou-bench, name: Bench, {attached} }}]\npolicies:\n  - {{ name: region, type: SERVICE_CONTROL_POLICY, document: {{ {DENY} }} }}\n  - {{ name: cap, document: {{ {ALLOW} }} }}\nroles: [{{ name: bench, account: \"111122223333\", trust_policy: {{ {TRUST} }}, policies: [McpReadAccess, McpFullAccess], permissions_boundary: cap }}]"))
+        .replace("name: bench }\nservers", &format!("name: bench, organizational_unit: ou-bench, {attached} }}\nservers"))
+        .replace("    region: us-east-1\n", "    region: us-east-1\n    role: bench\n")
 }
 
 fn measure(plan: &Plan, ways: &[Way], modern: bool, connections: usize) -> Result<Vec<Value>, String> {
