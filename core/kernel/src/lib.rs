@@ -11,6 +11,7 @@ pub mod catalogue;
 mod context;
 pub mod decide;
 pub mod facts;
+pub mod reach;
 pub mod remedy;
 mod role;
 pub mod schema;

@@ -47,6 +47,8 @@ pub trait Plane: Send + Sync {
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
+    /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
+    fn ways(&self, question: &Value) -> Result<Value, String>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
     /// Begins to connect a server: `{server, by}` in, the attempt and the address for the person's browser out. The status says whose
@@ -125,6 +127,10 @@ impl Operator {
             (&Method::GET, "/v1/status") => answer(StatusCode::OK, &self.plane.status()),
             (&Method::POST, "/v1/explain") => match question().and_then(|question| self.plane.explain(&question)) {
                 Ok(decision) => answer(StatusCode::OK, &decision),
+                Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+            },
+            (&Method::POST, "/v1/ways") => match question().and_then(|question| self.plane.ways(&question)) {
+                Ok(ways) => answer(StatusCode::OK, &ways),
                 Err(why) => problem(StatusCode::BAD_REQUEST, &why),
             },
             (&Method::POST, "/v1/effective") => match question().and_then(|question| self.plane.effective(&question)) {

@@ -41,6 +41,7 @@ use remit_kernel::catalogue::PinState;
 use remit_kernel::{Origin, Revocations, SessionOf,
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide,
 };
+use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
@@ -478,6 +479,21 @@ impl Gateway {
         let decision = decide(&snapshot, &facts, &call, clock::now_ms() / 1000);
         let remedies = remedies(&snapshot, &facts, &call, &decision);
         (decision, remedies)
+    }
+
+    /// Every way in which anybody could try an action on a resource: an ARN, or a tool's exposed name. Nothing is recorded.
+    pub fn ways(&self, action: &str, resource: &str) -> Vec<Access> {
+        let snapshot = self.snapshot();
+        let now_secs = clock::now_ms() / 1000;
+        let tools = snapshot.spaces.values().filter_map(|space| space.tools.get(resource));
+        let mut resources: Vec<&str> = tools.map(|tool| tool.arn.as_str()).collect();
+        resources.sort_unstable();
+        resources.dedup();
+        if resources.is_empty() {
+            resources.push(resource);
+        }
+        let revocations = self.revocations();
+        resources.into_iter().flat_map(|resource| ways(&snapshot, action, resource, &revocations, now_secs)).collect()
     }
 
     /// Ends what has been idle for too long. To be called every now and then.

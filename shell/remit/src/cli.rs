@@ -342,6 +342,29 @@ pub(crate) enum Iam {
     /// serviceControlPolicies (a list of levels, root first), resourceControlPolicies and resourcePolicy. The decision is Allowed,
     /// ImplicitlyDenied or ExplicitlyDenied.
     Simulate,
+    /// Say whether somebody can do something, and on which path. Exit code 0 if they can, 2 if not.
+    Can {
+        #[command(flatten)]
+        common: Common,
+        /// An agent's id, or the ARN of a user, a role or a space.
+        who: String,
+        /// The action, such as mcp:CallTool or sts:AssumeRole.
+        action: String,
+        /// The resource's ARN, or a tool's exposed name.
+        resource: String,
+    },
+    /// Say who can do something: everybody who is allowed, with the path. With --all those too who aren't, and why.
+    Who {
+        #[command(flatten)]
+        common: Common,
+        /// The action, such as mcp:CallTool or sts:AssumeRole.
+        action: String,
+        /// The resource's ARN, or a tool's exposed name.
+        resource: String,
+        /// Show those who can't as well.
+        #[arg(long)]
+        all: bool,
+    },
     /// Show every policy that reaches a space, with where each comes from.
     Effective {
         #[command(flatten)]

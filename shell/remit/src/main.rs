@@ -9,6 +9,7 @@ mod home;
 mod iam;
 mod launch;
 mod output;
+mod reach;
 mod sample;
 mod serve;
 mod shared;

@@ -15,6 +15,7 @@ use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, KeyPa
 use remit_control::{CALLBACK_PATH, DirectoryError, Operator, Plane, Source};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
+use remit_kernel::reach::is_of;
 use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
@@ -400,6 +401,14 @@ impl Plane for World {
 
     fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
         Box::pin(self.aws.revoke(&self.gateway, request))
+    }
+
+    fn ways(&self, question: &Value) -> Result<Value, String> {
+        let text = |key: &str| question.get(key).and_then(Value::as_str);
+        let (action, resource) = (text("action").ok_or("`action` is missing")?, text("resource").ok_or("`resource` is missing")?);
+        let mut ways = self.gateway.ways(action, resource);
+        ways.retain(|way| text("who").is_none_or(|who| is_of(way, who)));
+        Ok(json!({"action": action, "resource": resource, "ways": ways}))
     }
 
     fn effective(&self, question: &Value) -> Result<Value, String> {
