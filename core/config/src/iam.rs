@@ -1,6 +1,6 @@
 //! The tree above the accounts, policies, roles and users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remit_iam::{Policy, PolicyKind};
@@ -44,6 +44,8 @@ pub(crate) struct Shelf<'f> {
     pub(crate) files: &'f BTreeMap<&'f str, &'f str>,
     pub(crate) partition: String,
     managed: BTreeMap<String, Managed>,
+    /// Policies whose faults are told already.
+    broken: BTreeSet<String>,
     /// Whether every file could be read: else a policy that isn't found may stand in the rest.
     complete: bool,
 }
@@ -75,7 +77,7 @@ impl<'f> Shelf<'f> {
     /// With the policies that are shipped.
     pub(crate) fn new(files: &'f BTreeMap<&'f str, &'f str>, partition: &str, complete: bool) -> Self {
         let managed = managed::all(partition).into_iter().map(|(name, managed)| (name.to_owned(), managed)).collect();
-        Self { files, partition: partition.to_owned(), managed, complete }
+        Self { files, partition: partition.to_owned(), managed, broken: BTreeSet::new(), complete }
     }
 
     /// Reads one of `policies`.
@@ -93,7 +95,10 @@ impl<'f> Shelf<'f> {
             named.error(format!("{whose} `{name}`"), "rename this one");
             return;
         }
-        let Some((policy, document)) = read else { return };
+        let Some((policy, document)) = read else {
+            self.broken.insert(name.as_str().to_owned());
+            return;
+        };
         self.managed.insert(name.as_str().to_owned(), Managed { kind, policy, document, shipped: false });
     }
 
@@ -143,7 +148,7 @@ impl<'f> Shelf<'f> {
         let text = item.text()?;
         let name = text.rsplit_once(":policy/").map_or(text, |(_, path)| path.rsplit('/').next().unwrap_or(path));
         let Some(found) = self.managed.get(name) else {
-            if self.complete {
+            if self.complete && !self.broken.contains(name) {
                 let known = self.managed.iter().filter(|(_, other)| other.kind == kind).map(|(name, _)| name.as_str());
                 let what = format!("there is no policy {}{}", shown(name), did_you_mean(name, known));
                 item.error(what, "add it to `policies`, or correct the name");

@@ -93,7 +93,9 @@ fn binds(statement: &Statement, key: &str) -> bool {
         let positive = ["StringEquals", "StringLike", "StringEqualsIgnoreCase", "ArnEquals", "ArnLike"]
             .iter()
             .any(|operator| condition.operator().trim_start_matches("ForAnyValue:") == *operator);
-        let open = condition.values().any(|value| value.bytes().all(|byte| matches!(byte, b'*' | b'?')));
+        // A pattern that leaves the account open binds nothing.
+        let account = |value: &str| value.split(':').nth(4).unwrap_or(value).to_owned();
+        let open = condition.values().any(|value| account(value).contains(['*', '?']) || account(value).is_empty());
         positive && !open && condition.key().eq_ignore_ascii_case(key)
     })
 }
