@@ -342,6 +342,18 @@ pub(crate) enum Iam {
     /// serviceControlPolicies (a list of levels, root first), resourceControlPolicies and resourcePolicy. The decision is Allowed,
     /// ImplicitlyDenied or ExplicitlyDenied.
     Simulate,
+    /// Find what is allowed in policies and probably not meant. Exit code 0 without errors and warnings, 1 with, 3 for unreadable ones.
+    Lint {
+        /// Configuration directories and policy files (JSON).
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// What the files are: identity, boundary, trust, resource, session, service-control, resource-control.
+        #[arg(long = "type", value_name = "TYPE", default_value = "identity")]
+        kind: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say whether somebody can do something, and on which path. Exit code 0 if they can, 2 if not.
     Can {
         #[command(flatten)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::{Because, Credentials, Iam, Revoke};
 use crate::commands::operator;
 use crate::home::Home;
+use crate::{lint, reach};
 use crate::output::{FAILURE, Failure, Printer};
 
 /// The longest case of `remit iam simulate`, in bytes.
@@ -54,6 +55,9 @@ pub(crate) async fn revoke(options: &Revoke) -> Result<(), Failure> {
 pub(crate) async fn iam(options: &Iam) -> Result<(), Failure> {
     match options {
         Iam::Simulate => simulate(),
+        Iam::Lint { paths, kind, json } => lint::run(paths, kind, *json),
+        Iam::Can { common, who, action, resource } => reach::can(common, who, action, resource).await,
+        Iam::Who { common, action, resource, all } => reach::who(common, action, resource, *all).await,
         Iam::Effective { common, space } => {
             let home = Home::existing(&common.data)?;
             let found = operator(&home, Method::POST, "/v1/effective", Some(&json!({"space": space}))).await?;

@@ -8,6 +8,7 @@ mod connect;
 mod home;
 mod iam;
 mod launch;
+mod lint;
 mod output;
 mod reach;
 mod sample;
