@@ -5,24 +5,30 @@
 //! - [`PolicySet::compile`]: the policies of one layer, bound to [`Keys`] and indexed;
 //! - [`Context`]: the facts of a request, by slot; [`Principal`]: who asks;
 //! - [`evaluate`] and [`trust`]: the decision over all [`Layers`], and with `explain` every statement that matched or nearly did;
+//! - [`access`]: whether a change grants anything new;
+//! - [`lint`]: what is allowed in a policy and probably not meant;
 //! - [`simulate`]: a case in, a decision out, for the command line and for comparing engines.
 //!
 //! Where AWS's documentation is silent, what is asked is denied; those places are listed in `docs/reference/iam-deviations.md`.
 
+pub mod access;
 pub mod document;
 
+mod bytes;
 mod condition;
 mod evaluate;
 mod explain;
 mod glob;
 mod index;
 mod keys;
+pub mod lint;
 mod policy;
 mod principal;
 mod read;
 mod scalar;
 mod set;
 pub mod simulate;
+mod target;
 mod truth;
 
 pub use condition::Condition;

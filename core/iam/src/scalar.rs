@@ -12,9 +12,21 @@ const NUMBER_BYTES_MAX: usize = 256;
 /// The largest exponent, either way.
 const EXPONENT_MAX: i32 = 9999;
 
-/// A decimal number, exactly: `0.d₁d₂… × 10^point`, without zeros at either end of the digits.
+/// A decimal number, exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Decimal {
+pub(crate) enum Decimal {
+    /// An integer of at most [`SHORT_DIGITS`] digits, always in this form.
+    Integer(i64),
+    /// Any other.
+    Exact(Digits),
+}
+
+/// The most digits of an integer that is kept as one.
+const SHORT_DIGITS: usize = 18;
+
+/// `0.d₁d₂… × 10^point`, without zeros at either end of the digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digits {
     negative: bool,
     point: i32,
     digits: [u8; DIGITS_MAX],
@@ -25,6 +37,60 @@ impl Decimal {
     /// Reads JSON's notation of numbers, leading zeros allowed. `None` for anything else, and for more digits or a larger
     /// exponent than are kept exactly.
     pub(crate) fn read(text: &str) -> Option<Self> {
+        if let Some(integer) = short_integer(text) {
+            return Some(Self::Integer(integer));
+        }
+        let digits = Digits::read(text)?;
+        Some(digits.integer().map_or(Self::Exact(digits), Self::Integer))
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        match self {
+            Self::Integer(integer) => Digits::read(&integer.to_string()),
+            Self::Exact(digits) => Some(*digits),
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Integer(one), Self::Integer(other)) => one.cmp(other),
+            // Both have digits: an integer always reads back.
+            _ => self.digits().cmp(&other.digits()),
+        }
+    }
+}
+
+/// An integer of few digits.
+#[inline]
+fn short_integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if !(1..=SHORT_DIGITS).contains(&digits.len()) {
+        return None;
+    }
+    let mut integer = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        integer = integer * 10 + i64::from(digit);
+    }
+    Some(if negative { -integer } else { integer })
+}
+
+impl Digits {
+    fn read(text: &str) -> Option<Self> {
         if text.len() > NUMBER_BYTES_MAX {
             return None;
         }
@@ -40,10 +106,10 @@ impl Decimal {
         if !is_digits(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) {
             return None;
         }
-        let fraction = fraction.unwrap_or_default();
-        let zeros = whole.bytes().chain(fraction.bytes()).take_while(|digit| *digit == b'0').count();
+        let all = || whole.bytes().chain(fraction.unwrap_or_default().bytes());
+        let zeros = all().take_while(|digit| *digit == b'0').count();
         let mut number = Self { negative, point: 0, digits: [0; DIGITS_MAX], len: 0 };
-        for (index, digit) in whole.bytes().chain(fraction.bytes()).skip(zeros).enumerate() {
+        for (index, digit) in all().skip(zeros).enumerate() {
             match number.digits.get_mut(index) {
                 Some(place) => *place = digit,
                 None if digit == b'0' => continue,
@@ -63,6 +129,14 @@ impl Decimal {
         Some(number)
     }
 
+    /// The integer it is, if it is a short one.
+    fn integer(&self) -> Option<i64> {
+        let places = usize::try_from(self.point).ok().filter(|places| *places >= self.len && *places <= SHORT_DIGITS)?;
+        let digits = self.digits.iter().take(places).map(|digit| i64::from(digit.saturating_sub(b'0')));
+        let magnitude = digits.fold(0, |integer, digit| integer * 10 + digit);
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
     /// Compares what the numbers amount to, signs aside.
     fn magnitude(&self, other: &Self) -> Ordering {
         match (self.len, other.len) {
@@ -74,13 +148,13 @@ impl Decimal {
     }
 }
 
-impl PartialOrd for Decimal {
+impl PartialOrd for Digits {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Decimal {
+impl Ord for Digits {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
             (false, false) => self.magnitude(other),
@@ -100,6 +174,7 @@ fn read_exponent(text: &str) -> Option<i32> {
     Some(if text.starts_with('-') { -exponent } else { exponent })
 }
 
+#[inline]
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -112,6 +187,11 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Whole seconds since the epoch.
+    pub(crate) fn seconds(self) -> i64 {
+        self.seconds
+    }
+
     /// Reads a date of the W3C's profile of ISO 8601 (`2026-01`, `2026-01-31`, `2026-01-31T12:30Z`,
     /// `2026-01-31T12:30:05.25+01:00`) or whole seconds since the epoch. Four digits alone might be either: they are neither.
     pub(crate) fn read(text: &str) -> Option<Self> {

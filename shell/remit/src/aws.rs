@@ -1,6 +1,7 @@
 //! The AWS endpoint in the binary: where its keys and revocations are kept, who answers it, and key pairs for whoever operates.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::header::CONTENT_TYPE;
@@ -8,8 +9,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use remit_authority::{AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService};
-use remit_gateway::{Body, Gateway};
+use remit_gateway::{Body, Edge, Gateway};
 use remit_identity::sigv4::date_time;
+use remit_identity::sts::{AwsError, DURATION_MIN_SECS};
+use remit_kernel::assume::OPERATOR_IAM_MAX_SECS;
 use remit_kernel::{Revocations, SessionOf, Snapshot};
 use remit_model::{Organization, RoleKey, UserKey};
 use remit_store::{Note, SqliteStore, Store as _};
@@ -30,9 +33,16 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// The life of a user's own key, in seconds: an operator's shift.
 const ACCESS_KEY_LIFE_SECS: u64 = 12 * 3600;
-/// How long the id of a revoked credential is kept: nothing that is issued lives longer.
-const REVOKED_KEPT_SECS: u64 = 36 * 3600;
+/// The life of a session that is asked for without one, in seconds.
+const SESSION_SECS: u64 = 3600;
+/// How long the id of a revoked credential is kept: an external issuer's token may live long.
+const REVOKED_KEPT_SECS: u64 = 366 * 86_400;
+/// The longest text that an operator says of a revocation, in bytes.
+const SAID_BYTES_MAX: usize = 512;
+/// How many refusals of strangers are recorded a second; the rest are counted into the next one.
+const STRANGERS_PER_SEC: u64 = 50;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 
 /// Users' own keys, in the store.
 pub(crate) struct StoredAccessKeys(pub(crate) Arc<SqliteStore>);
@@ -89,13 +99,46 @@ pub(crate) struct Aws {
     service: TokenService,
     keys: Arc<KeyPairs>,
     store: Arc<SqliteStore>,
+    /// Under which names it is asked: what was signed for another host is no request to this one.
+    edge: Edge,
     /// One change of revocations at a time.
     revoking: Mutex<()>,
+    strangers: Mutex<Strangers>,
+}
+
+/// The refusals of callers that nobody knows: whoever can connect could fill the disk with them.
+#[derive(Default)]
+struct Strangers {
+    second: u64,
+    recorded: u64,
+    suppressed: u64,
+}
+
+impl Strangers {
+    /// Whether this one is recorded, and then how many before it weren't.
+    fn record(&mut self, now_secs: u64) -> Option<u64> {
+        if self.second != now_secs {
+            (self.second, self.recorded) = (now_secs, 0);
+        }
+        if self.recorded >= STRANGERS_PER_SEC {
+            self.suppressed += 1;
+            return None;
+        }
+        self.recorded += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
 }
 
 impl Aws {
-    pub(crate) fn new(service: TokenService, keys: Arc<KeyPairs>, store: Arc<SqliteStore>) -> Self {
-        Self { service, keys, store, revoking: Mutex::default() }
+    pub(crate) fn new(
+        service: TokenService,
+        keys: Arc<KeyPairs>,
+        store: Arc<SqliteStore>,
+        edge: Edge,
+        revocations: &Revocations,
+    ) -> Self {
+        keys.revoke(revocations.credentials.keys().cloned().collect());
+        Self { service, keys, store, edge, revoking: Mutex::default(), strangers: Mutex::default() }
     }
 
     /// Whether a request is for this endpoint: the root of the gateway's address, which nothing else uses.
@@ -105,23 +148,51 @@ impl Aws {
     }
 
     /// Answers a request: what came of it is durable in the journal before the caller learns it.
-    pub(crate) async fn answer(&self, gateway: &Gateway, request: Request<Incoming>, peer: SocketAddr, secure: bool) -> Response<Body> {
+    pub(crate) async fn answer(
+        &self,
+        gateway: &Gateway,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        secure: bool,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if let Some(status) = self.edge.refuses(&parts.uri, &parts.headers) {
+            return plain(status);
+        }
         let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-        let Ok(Ok(body)) = read else { return plain(StatusCode::PAYLOAD_TOO_LARGE) };
-        let body = body.to_bytes();
-        let asked = AwsRequest {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-            body: &body,
-            peer: peer.ip(),
-            secure_transport: secure,
+        let mut answer = match read {
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                let asked = AwsRequest {
+                    method: parts.method.as_str(),
+                    path: parts.uri.path(),
+                    query: parts.uri.query().unwrap_or_default(),
+                    headers: &parts.headers,
+                    body: &body,
+                    peer: peer.ip(),
+                    secure_transport: secure,
+                };
+                self.service.answer(&asked, now_secs()).await
+            }
+            Ok(Err(_)) => {
+                let what = format!("The request is larger than {BODY_BYTES_MAX} bytes, or broke off.");
+                self.service.refuse(AwsError::new(413, "RequestEntityTooLarge", what), peer.ip())
+            }
+            Err(_) => self.service.refuse(AwsError::new(408, "RequestTimeout", "The request took too long to come."), peer.ip()),
         };
-        let mut answer = self.service.answer(&asked, now_secs()).await;
-        if gateway.record("session", answer.record.take()).await.is_err() {
-            return plain(StatusCode::SERVICE_UNAVAILABLE);
+        let recorded = if answer.known || answer.status == 200 {
+            Some(0)
+        } else {
+            self.strangers.lock().unwrap_or_else(PoisonError::into_inner).record(now_secs())
+        };
+        if let Some(suppressed) = recorded {
+            let mut record = answer.record.take();
+            if suppressed > 0 {
+                set(&mut record, "refusals_suppressed", suppressed);
+            }
+            if gateway.record("session", record).await.is_err() {
+                return plain(StatusCode::SERVICE_UNAVAILABLE);
+            }
         }
         let mut response = Response::new(Body::from(answer.body.as_bytes().to_vec()));
         answer.body.zeroize();
@@ -129,6 +200,9 @@ impl Aws {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
         if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if let Some(wait_ms) = answer.retry_after_ms {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_ms));
         }
         response
     }
@@ -138,14 +212,18 @@ impl Aws {
         let text = |key: &str| asked.get(key).and_then(Value::as_str);
         let principal = text("principal").ok_or("`principal` is missing: the ARN of a space, a role or a user")?;
         let by = text("by").unwrap_or("operator");
+        if by.len() > SAID_BYTES_MAX {
+            return Err(format!("`by` is longer than {SAID_BYTES_MAX} bytes"));
+        }
         let now = now_secs();
         let snapshot = gateway.snapshot();
         let organization = &*snapshot.organization;
-        let said = asked.get("duration_secs").map(|secs| secs.as_u64().ok_or("`duration_secs` is no number of seconds")).transpose()?;
+        let said =
+            asked.get("duration_secs").map(|secs| secs.as_u64().ok_or("`duration_secs` is no number of seconds")).transpose()?;
         if let Some(key) = UserKey::of_arn(principal) {
             let user = organization.users.get(&key).filter(|user| user.arn(&organization.partition) == principal);
             let user = user.ok_or_else(|| format!("there is no user {principal}"))?;
-            let life = said.unwrap_or(ACCESS_KEY_LIFE_SECS).clamp(1, ACCESS_KEY_LIFE_SECS);
+            let life = lifetime(said, ACCESS_KEY_LIFE_SECS, 1..=ACCESS_KEY_LIFE_SECS)?;
             let record = json!({"principal": principal, "by": by, "expires_at_secs": now + life});
             let key = AccessKey { user: user.key.clone(), issued_at_secs: now, expires_at_secs: now + life };
             return self.issued(gateway, record, || self.keys.issue_access_key(&key)).await;
@@ -157,7 +235,10 @@ impl Aws {
             return Err("a session name is 2 to 64 of letters, digits and `_+=,.@-`".to_owned());
         }
         let longest = organization.roles.get(&role).map(|role| role.session_max_secs).ok_or("there is no such role")?;
-        let life = said.unwrap_or(3600).clamp(900, longest);
+        // Whoever operates a space has as long with keys from here as with keys of their own.
+        let operator = organization.spaces.values().any(|space| space.operator_role.as_ref() == Some(&role));
+        let longest = if operator { longest.min(OPERATOR_IAM_MAX_SECS) } else { longest };
+        let life = lifetime(said, longest.min(SESSION_SECS), DURATION_MIN_SECS..=longest)?;
         let record = json!({"principal": principal, "role": role.to_string(), "session_name": name, "by": by, "expires_at_secs": now + life});
         let issue = Issue {
             who: SessionOf::Role(role),
@@ -169,6 +250,7 @@ impl Aws {
             source_identity: None,
             policies: Vec::new(),
             user: None,
+            via: Vec::new(),
         };
         self.issued(gateway, record, || self.keys.issue(issue)).await
     }
@@ -180,7 +262,7 @@ impl Aws {
         issue: impl FnOnce() -> Result<KeyPair, PortError>,
     ) -> Result<Value, String> {
         let pair = issue().map_err(|error| error.to_string())?;
-        record["access_key_id"] = pair.access_key_id.clone().into();
+        set(&mut record, "access_key_id", pair.access_key_id.clone());
         gateway.record("credentials", record).await?;
         let mut answer = json!({
             "Version": 1,
@@ -189,24 +271,46 @@ impl Aws {
             "Expiration": date_time(pair.expires_at_secs),
         });
         if let Some(token) = &pair.session_token {
-            answer["SessionToken"] = token.as_str().into();
+            set(&mut answer, "SessionToken", token.as_str());
         }
         Ok(answer)
     }
 
     /// Revokes, durably and at once.
     pub(crate) async fn revoke(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
-        let text = |key: &str| asked.get(key).and_then(Value::as_str);
-        let (by, reason) = (text("by").ok_or("`by` is missing: who revokes?")?, text("reason").ok_or("`reason` is missing")?);
+        let text = |key: &str| match asked.get(key).and_then(Value::as_str) {
+            Some(text) if text.len() > SAID_BYTES_MAX => Err(format!("`{key}` is longer than {SAID_BYTES_MAX} bytes")),
+            text => Ok(text.filter(|text| !text.is_empty())),
+        };
+        let (by, reason) = (text("by")?.ok_or("`by` is missing: who revokes?")?, text("reason")?.ok_or("`reason` is missing")?);
         let now = now_secs();
         let before = asked.get("before_secs").map(|secs| secs.as_u64().ok_or("`before_secs` is no time")).transpose()?;
         let before = before.unwrap_or(now);
         if before > now {
             return Err("what is issued later can't be revoked now".to_owned());
         }
-        // Recorded first: what is revoked can be explained, whatever happens next.
-        gateway.record("revocation", asked.clone()).await?;
         let organization = Arc::clone(&gateway.snapshot().organization);
+        let everything = asked.get("everything").and_then(Value::as_bool) == Some(true);
+        let target = match (text("credential")?, text("agent")?, text("role")?, everything) {
+            (Some(id), None, None, false) => Target::Credential(id.to_owned()),
+            (None, Some(agent), None, false) if organization.agents.contains_key(agent) => Target::Agent(agent.to_owned()),
+            (None, Some(agent), None, false) => return Err(format!("no agent `{agent}` is registered")),
+            (None, None, Some(role), false) => {
+                let known = RoleKey::of_arn(role).and_then(|key| organization.roles.get(&key));
+                let known = known.filter(|known| known.arn(&organization.partition) == role);
+                Target::Role(known.ok_or_else(|| format!("there is no role {role}"))?.key.clone())
+            }
+            (None, None, None, true) => Target::Everything,
+            _ => return Err("name one of `credential`, `agent`, `role` and `everything`".to_owned()),
+        };
+        let mut record = target.record();
+        set(&mut record, "by", by);
+        set(&mut record, "reason", reason);
+        if !matches!(target, Target::Credential(_)) {
+            set(&mut record, "before_secs", before);
+        }
+        // Recorded first: what is revoked can be explained, whatever happens next.
+        gateway.record("revocation", record).await?;
         let changed = {
             let _one = self.revoking.lock().unwrap_or_else(PoisonError::into_inner);
             let current = self.store.get(REVOCATIONS_KIND, REVOCATIONS_KEY).map_err(|error| error.to_string())?;
@@ -215,30 +319,63 @@ impl Aws {
                 None => Revocations::default(),
             };
             all.forget(now);
-            if let Some(id) = text("credential") {
-                all.credentials.insert(id.to_owned(), now + REVOKED_KEPT_SECS);
-            } else if let Some(agent) = text("agent") {
-                if !organization.agents.contains_key(agent) {
-                    return Err(format!("no agent `{agent}` is registered"));
-                }
-                all.agents.insert(agent.to_owned(), before);
-            } else if let Some(role) = text("role") {
-                let key = RoleKey::of_arn(role).filter(|key| organization.roles.contains_key(key));
-                all.roles.insert(key.ok_or_else(|| format!("there is no role {role}"))?.to_string(), before);
-            } else if asked.get("everything").and_then(Value::as_bool) == Some(true) {
-                all.everything = Some(before.max(all.everything.unwrap_or_default()));
-            } else {
-                return Err("name one of `credential`, `agent`, `role` and `everything`".to_owned());
-            }
+            target.revoke(&mut all, before, now);
             let body = serde_json::to_vec(&all).map_err(|error| error.to_string())?;
             let version = current.map(|record| record.version);
             let note = Note { author: by, reason, now_secs: now };
             self.store.put(REVOCATIONS_KIND, REVOCATIONS_KEY, version, &body, note).map_err(|error| error.to_string())?;
+            // Within the lock: the later change is the one that stays in effect.
+            self.keys.revoke(all.credentials.keys().cloned().collect());
+            gateway.revoke(all.clone());
             all
         };
-        let answer = serde_json::to_value(&changed).map_err(|error| error.to_string())?;
-        gateway.revoke(changed);
-        Ok(answer)
+        serde_json::to_value(&changed).map_err(|error| error.to_string())
+    }
+}
+
+/// What is revoked.
+enum Target {
+    Credential(String),
+    Agent(String),
+    Role(RoleKey),
+    Everything,
+}
+
+impl Target {
+    fn record(&self) -> Value {
+        match self {
+            Self::Credential(id) => json!({"credential": id}),
+            Self::Agent(agent) => json!({"agent": agent}),
+            Self::Role(role) => json!({"role": role.to_string()}),
+            Self::Everything => json!({"everything": true}),
+        }
+    }
+
+    /// Adds it to what is revoked. A time never moves back: what was revoked stays so.
+    fn revoke(self, all: &mut Revocations, before: u64, now: u64) {
+        let later = |time: &mut u64| *time = before.max(*time);
+        match self {
+            Self::Credential(id) => drop(all.credentials.insert(id, now + REVOKED_KEPT_SECS)),
+            Self::Agent(agent) => later(all.agents.entry(agent).or_default()),
+            Self::Role(role) => later(all.roles.entry(role.to_string()).or_default()),
+            Self::Everything => later(all.everything.get_or_insert_default()),
+        }
+    }
+}
+
+/// Sets a field of an object.
+pub(crate) fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(key.to_owned(), value.into());
+    }
+}
+
+/// How long a key pair is good: as long as was said, if that is possible.
+fn lifetime(said: Option<u64>, otherwise: u64, range: RangeInclusive<u64>) -> Result<u64, String> {
+    match said {
+        None => Ok(otherwise),
+        Some(secs) if range.contains(&secs) => Ok(secs),
+        Some(secs) => Err(format!("{secs} seconds are not within {} to {}", range.start(), range.end())),
     }
 }
 

@@ -354,6 +354,23 @@ pub(crate) enum Iam {
         #[arg(long)]
         json: bool,
     },
+    /// Prove that a change grants nothing new, or show a request that it grants. Exit code 0 if nothing is new, 2 if something is, 1 if it
+    /// can't be told.
+    ///
+    /// Two policy files are compared as they are; two configuration directories role by role and user by user, with boundaries, service
+    /// control policies and trust policies.
+    NewAccess {
+        /// The policy file or configuration directory as it was.
+        old: PathBuf,
+        /// As it is to be.
+        new: PathBuf,
+        /// What the files are: identity, boundary, trust, session, service-control.
+        #[arg(long = "type", value_name = "TYPE", default_value = "identity")]
+        kind: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say whether somebody can do something, and on which path. Exit code 0 if they can, 2 if not.
     Can {
         #[command(flatten)]

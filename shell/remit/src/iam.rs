@@ -5,11 +5,12 @@ use std::io::{BufRead as _, Write as _};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::aws::set;
 use crate::cli::{Because, Credentials, Iam, Revoke};
 use crate::commands::operator;
 use crate::home::Home;
-use crate::{lint, reach};
 use crate::output::{FAILURE, Failure, Printer};
+use crate::{lint, new_access, reach};
 
 /// The longest case of `remit iam simulate`, in bytes.
 const CASE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -19,10 +20,10 @@ pub(crate) async fn credentials(options: &Credentials) -> Result<(), Failure> {
     let home = Home::existing(&options.data)?;
     let mut asked = json!({"principal": options.principal, "by": options.by});
     if let Some(name) = &options.session_name {
-        asked["session_name"] = name.as_str().into();
+        set(&mut asked, "session_name", name.as_str());
     }
     if let Some(secs) = options.duration_secs {
-        asked["duration_secs"] = secs.into();
+        set(&mut asked, "duration_secs", secs);
     }
     let pair = operator(&home, Method::POST, "/v1/credentials", Some(&asked)).await?;
     Printer::new(true).line(&pair.to_string())
@@ -37,14 +38,14 @@ pub(crate) async fn revoke(options: &Revoke) -> Result<(), Failure> {
         Revoke::Everything { before_secs, because } => {
             let mut asked = json!({"everything": true});
             if let Some(secs) = before_secs {
-                asked["before_secs"] = (*secs).into();
+                set(&mut asked, "before_secs", (*secs));
             }
             (because, asked, "everything".to_owned())
         }
     };
     let Because { common, reason, by } = because;
-    asked["by"] = by.as_str().into();
-    asked["reason"] = reason.as_str().into();
+    set(&mut asked, "by", by.as_str());
+    set(&mut asked, "reason", reason.as_str());
     let home = Home::existing(&common.data)?;
     let all = operator(&home, Method::POST, "/v1/revoke", Some(&asked)).await?;
     let printer = Printer::new(common.json);
@@ -56,6 +57,7 @@ pub(crate) async fn iam(options: &Iam) -> Result<(), Failure> {
     match options {
         Iam::Simulate => simulate(),
         Iam::Lint { paths, kind, json } => lint::run(paths, kind, *json),
+        Iam::NewAccess { old, new, kind, json } => new_access::run(old, new, kind, *json),
         Iam::Can { common, who, action, resource } => reach::can(common, who, action, resource).await,
         Iam::Who { common, action, resource, all } => reach::who(common, action, resource, *all).await,
         Iam::Effective { common, space } => {

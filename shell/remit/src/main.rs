@@ -9,6 +9,7 @@ mod home;
 mod iam;
 mod launch;
 mod lint;
+mod new_access;
 mod output;
 mod reach;
 mod sample;

@@ -204,7 +204,8 @@ fn assemble(
         origins: options.origin.clone(),
         loopback: options.host.is_loopback() || options.host.is_unspecified(),
     };
-    let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
+    let revocations = aws::revocations(&store)?;
+    let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone(), &revocations);
     let gateway = Gateway::new(Options {
         address: public.to_owned(),
         limits: Limits::default(),
@@ -218,7 +219,7 @@ fn assemble(
         tls,
         edge,
         anonymous_agent,
-        revocations: aws::revocations(&store)?,
+        revocations,
     })
     .map_err(Failure::new)?;
     now.set(gateway.clone());

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
+mod access;
 mod corners;
+mod faults;
+mod hostile;
+mod laws;
 mod layers;
+mod lint;
+mod naive;
 
 use std::sync::Arc;
 
