@@ -190,7 +190,7 @@ fn a_denial_looks_like_one() {
         );
         let layers: Vec<&str> =
             error["data"]["layers"].as_array().unwrap().iter().map(|layer| layer["effect"].as_str().unwrap()).collect();
-        assert_eq!(layers, ["ALLOW", "ALLOW", "EXPLICIT_DENY"], "{error}");
+        assert_eq!(layers, ["ALLOW", "ALLOW", "NO_IMPACT", "NO_IMPACT", "EXPLICIT_DENY"], "{error}");
         assert!(!error["message"].as_str().unwrap().to_lowercase().contains("unknown tool"));
         let index = usize::try_from(error["data"]["journal_index"].as_u64().unwrap()).unwrap();
         let entry = remit.place().log().swap_remove(index);

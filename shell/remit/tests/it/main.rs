@@ -1,6 +1,6 @@
 //! The whole of Remit as its users meet it: the binary, real sockets, servers of every era and temper, real clients.
 //!
-//! [`gateway`] starts Remit, [`client`] speaks to it, [`upstream`] and [`child`] are the servers behind it.
+//! [`gateway`] starts Remit, [`client`] speaks to it, [`upstream`] and [`child`] are the servers behind it, [`aws`] has AWS's clients.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,15 +11,23 @@
     reason = "a test that can't go on fails"
 )]
 
+mod aws;
+mod aws_signed;
 mod child;
 mod client;
 mod gateway;
 mod upstream;
 
+mod aws_boto;
+mod aws_cli;
+mod aws_guide;
+mod aws_hostile;
+mod aws_mcp;
 mod bridging;
 mod connect;
 mod faults;
 mod hostile;
 mod operations;
+mod organization;
 mod real;
 mod smuggling;
