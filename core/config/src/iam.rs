@@ -175,7 +175,8 @@ impl<'f> Shelf<'f> {
         let identity = self.managed.iter().filter(|(_, managed)| managed.kind == PolicyKind::Identity);
         let attached = identity.filter_map(|(name, managed)| {
             let (policy, document) = (Arc::clone(&managed.policy), Arc::clone(&managed.document));
-            Some((name.clone(), Attached { name: PolicyName::new(name).ok()?, arn: None, policy, document }))
+            let arn = managed.shipped.then(|| format!("arn:{}:iam::aws:policy/{name}", self.partition));
+            Some((name.clone(), Attached { name: PolicyName::new(name).ok()?, arn, policy, document }))
         });
         attached.collect()
     }

@@ -17,8 +17,8 @@ pub const SKEW_MAX_SECS: u64 = 5 * 60;
 pub const EXPIRES_MAX_SECS: u64 = 604_800;
 /// The most headers, signed headers and query parameters that are looked at.
 const PARTS_MAX: usize = 200;
-/// The longest session token, in bytes.
-const TOKEN_BYTES_MAX: usize = 12 * 1024;
+/// The longest session token, in bytes: with it, a request's head stays within what servers and proxies take.
+pub const TOKEN_BYTES_MAX: usize = 12 * 1024;
 
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -45,28 +45,39 @@ pub struct SigError {
     pub status: u16,
     /// What is wrong; never the secret, the signature that was expected or a session token.
     pub message: String,
+    /// After how many milliseconds the same request, signed anew, may be tried again; `None` where that changes nothing.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl SigError {
     /// The request is signed, but not as the rules say.
     pub fn incomplete(message: impl Into<String>) -> Self {
-        Self { code: "IncompleteSignature", status: 400, message: message.into() }
+        Self::new("IncompleteSignature", 400, message)
     }
 
     /// The signature isn't the one of this request, or no longer or not yet.
     pub fn mismatch(message: impl Into<String>) -> Self {
-        Self { code: "SignatureDoesNotMatch", status: 403, message: message.into() }
+        Self::new("SignatureDoesNotMatch", 403, message)
     }
 
     /// Nobody has such a key.
     pub fn unknown_key() -> Self {
-        let message = "The security token included in the request is invalid.".to_owned();
-        Self { code: "InvalidClientTokenId", status: 403, message }
+        Self::new("InvalidClientTokenId", 403, "The security token included in the request is invalid.")
     }
 
     /// The session has ended.
     pub fn expired() -> Self {
-        Self { code: "ExpiredToken", status: 403, message: "The security token included in the request is expired".to_owned() }
+        Self::new("ExpiredToken", 403, "The security token included in the request is expired")
+    }
+
+    /// The signature is one that clients without malice make twice: they sign whole seconds, and nothing that tells two equal requests
+    /// of one second apart. AWS's SDKs take this code as a word to wait, sign anew and try again.
+    pub fn again(message: impl Into<String>, retry_after_ms: u64) -> Self {
+        Self { retry_after_ms: Some(retry_after_ms), ..Self::new("Throttling", 400, message) }
+    }
+
+    fn new(code: &'static str, status: u16, message: impl Into<String>) -> Self {
+        Self { code, status, message: message.into(), retry_after_ms: None }
     }
 }
 
@@ -409,9 +420,7 @@ fn trimmed(value: &str) -> String {
 
 fn header_name(name: &str) -> bool {
     !name.is_empty()
-        && name.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
-        })
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn signing_key(secret: &str, day: &str, region: &str, service: &str) -> hmac::Key {

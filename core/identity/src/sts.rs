@@ -36,12 +36,14 @@ pub struct AwsError {
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
+    /// After how many milliseconds the request, signed anew, may be tried again (`x-amz-retry-after`).
+    pub retry_after_ms: Option<u64>,
 }
 
 impl AwsError {
     /// An error of the caller.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), retry_after_ms: None }
     }
 
     /// A parameter that breaks a constraint.
@@ -69,7 +71,7 @@ impl AwsError {
 
 impl From<SigError> for AwsError {
     fn from(error: SigError) -> Self {
-        Self { status: error.status, code: error.code, message: error.message }
+        Self { status: error.status, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms }
     }
 }
 
@@ -229,12 +231,20 @@ impl AssumeRole {
             let [key, value] = row.as_slice() else { continue };
             let tag = tag(key.clone().unwrap_or_default(), value.clone().unwrap_or_default(), &transitive)?;
             if asked.tags.iter().any(|other: &Tag| other.key.eq_ignore_ascii_case(&tag.key)) {
-                return Err(AwsError::new(400, "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."));
+                return Err(AwsError::new(
+                    400,
+                    "InvalidParameterValue",
+                    "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+                ));
             }
             asked.tags.push(tag);
         }
         if let Some(key) = transitive.iter().find(|key| !asked.tags.iter().any(|tag| tag.key.eq_ignore_ascii_case(key))) {
-            return Err(AwsError::new(400, "InvalidParameterValue", format!("The transitive tag key {} is not among the tags.", shown(key))));
+            return Err(AwsError::new(
+                400,
+                "InvalidParameterValue",
+                format!("The transitive tag key {} is not among the tags.", shown(key)),
+            ));
         }
         asked.external_id = constrained(query.take("ExternalId"), "externalId", 2..=1224, "_+=,.@:/-")?;
         asked.source_identity = constrained(query.take("SourceIdentity"), "sourceIdentity", 2..=64, "_+=,.@-")?;
@@ -253,10 +263,14 @@ impl AssumeRole {
         let asked = Self::common(query)?;
         let token = zeroize::Zeroizing::new(query.need("WebIdentityToken")?);
         if !(4..=20_000).contains(&token.len()) {
-            return Err(AwsError::validation("1 validation error detected: Value at 'webIdentityToken' failed to satisfy constraint: Member must have length between 4 and 20000"));
+            return Err(AwsError::validation(
+                "1 validation error detected: Value at 'webIdentityToken' failed to satisfy constraint: Member must have length between 4 and 20000",
+            ));
         }
         if query.take("ProviderId").is_some() {
-            return Err(AwsError::validation("ProviderId is for OAuth 2.0 access tokens; only OpenID Connect ID tokens are taken."));
+            return Err(AwsError::validation(
+                "ProviderId is for OAuth 2.0 access tokens; only OpenID Connect ID tokens are taken.",
+            ));
         }
         query.done()?;
         Ok((asked, token))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use remit_iam::{Policy, PolicyKind};
 use remit_identity::sts::{AssumeRole, AwsError, CHAINED_MAX_SECS, Tag};
-use remit_model::{AccountId, Organization, Role, RoleKey, UserKey};
+use remit_model::{AccountId, Attached, Organization, Role, RoleKey, UserKey};
 
 use crate::context::{Actor, ActorKind, Asked, Origin, SessionFacts};
 use crate::facts::{Session, SessionOf};
@@ -273,9 +273,14 @@ fn policies(organization: &Organization, role: &Role, asked: &AssumeRole) -> Res
         policies.push(text.clone());
     }
     for arn in &asked.policy_arns {
-        let owned = |owner: &str| format!("arn:{}:iam::{owner}:policy/", organization.partition);
-        let name = [owned("aws"), owned(role.key.account.as_str())].iter().find_map(|prefix| arn.strip_prefix(prefix.as_str()));
-        let Some(attached) = name.and_then(|name| organization.policies.get(name)) else {
+        let own = format!("arn:{}:iam::{}:policy/", organization.partition, role.key.account);
+        let name = arn.rsplit_once(":policy/").map(|(_, name)| name);
+        // What Remit ships is AWS's by its ARN; the organization's own are each account's.
+        let is_named = |attached: &&Attached| match &attached.arn {
+            Some(shipped) => shipped == arn,
+            None => arn.strip_prefix(own.as_str()) == Some(attached.name.as_str()),
+        };
+        let Some(attached) = name.and_then(|name| organization.policies.get(name)).filter(is_named) else {
             let shown: String = arn.chars().take(80).collect();
             return Err(AwsError::validation(format!("The policy ARN {shown} names no managed policy of the role's account.")));
         };

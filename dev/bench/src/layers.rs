@@ -29,7 +29,8 @@ pub(crate) fn layers() -> Result<(), String> {
         black_box(Message::parse(body.clone(), Limits::default()).is_ok());
     });
     let message = Message::parse(body, Limits::default()).map_err(|error| error.to_string())?;
-    let snapshot = snapshot()?;
+    let snapshot = snapshot(&crate::run::configuration("http://127.0.0.1:1/mcp"))?;
+    let governed = self::snapshot(&crate::run::governed("http://127.0.0.1:1/mcp"))?;
     let facts = facts()?;
     let call = |arguments| Call {
         space: "bench",
@@ -37,15 +38,20 @@ pub(crate) fn layers() -> Result<(), String> {
         risk_requested: None,
         explain: false,
     };
-    let allowed = decide(&snapshot, &facts, &call(Some(Arguments::of(&message))), 1).allows();
-    if !allowed {
-        return Err("the call that is measured is not allowed".to_owned());
+    for snapshot in [&snapshot, &governed] {
+        let decision = decide(snapshot, &facts, &call(Some(Arguments::of(&message))), 1);
+        if !decision.allows() {
+            return Err(format!("the call that is measured is not allowed: {decision:?}"));
+        }
     }
-    measured("decision, four layers, arguments against the schema", || {
+    measured("decision, no policies of an organization, with schema", || {
         black_box(decide(&snapshot, &facts, &call(Some(Arguments::of(&message))), 1).allows());
     });
     measured("the same without arguments", || {
         black_box(decide(&snapshot, &facts, &call(None), 1).allows());
+    });
+    measured("policies at three levels, trust, role, boundary too", || {
+        black_box(decide(&governed, &facts, &call(None), 1).allows());
     });
     journal()
 }
@@ -86,9 +92,8 @@ fn journal() -> Result<(), String> {
     std::fs::remove_dir_all(&home).map_err(|error| error.to_string())
 }
 
-fn snapshot() -> Result<Snapshot, String> {
-    let text = crate::run::configuration("http://127.0.0.1:1/mcp");
-    let files = [remit_config::SourceFile { path: "bench.yaml".to_owned(), text }];
+fn snapshot(text: &str) -> Result<Snapshot, String> {
+    let files = [remit_config::SourceFile { path: "bench.yaml".to_owned(), text: text.to_owned() }];
     let organization: Organization = remit_config::read(&files).map_err(|faults| format!("{faults:?}"))?.organization;
     let server: ServerKey = organization.servers.keys().next().cloned().ok_or("no server")?;
     let live = ServerCatalogue { tools: vec![crate::upstream::tool().to_string().into()], ..ServerCatalogue::default() };

@@ -164,7 +164,7 @@ fn ablated(plan: &Plan, home: &Path, memory: &Path, upstream: &str, whole: &Gate
 }
 
 /// The same organization with policies at every level: root, unit and account, a role that is trusted, granted and bounded.
-fn governed(upstream: &str) -> String {
+pub(crate) fn governed(upstream: &str) -> String {
     const ALLOW: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "mcp:*", Resource: "*" }]"#;
     const DENY: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Deny, Action: "mcp:*", Resource: "*", Condition: { StringNotEquals: { "aws:RequestedRegion": us-east-1 } } }]"#;
     const TRUST: &str = r#"Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: { Service: aidevops.amazonaws.com }, Action: "sts:AssumeRole", Condition: { StringEquals: { "aws:SourceAccount": "111122223333" }, ArnEquals: { "aws:SourceArn": "arn:aws:aidevops:us-east-1:111122223333:agentspace/bench" } } }]"#;

@@ -114,8 +114,8 @@ impl Authenticator {
         if space.is_none_or(|space| space.region.as_str() != claim.region) {
             return Err("the request is signed for another region than the space's".to_owned());
         }
-        // A call takes effect: what was signed for one is good for one.
-        let session = self.keys.verify(request, &claim, request.method == "POST", now_secs).map_err(text)?;
+        // A call takes effect, a stream tells: what was signed for one is good for one.
+        let session = self.keys.verify(request, &claim, true, now_secs).map_err(text)?;
         let SessionOf::Role(role) = &session.who else {
             return Err("an agent acts in a role: assume one first".to_owned());
         };
@@ -184,7 +184,7 @@ impl Authenticator {
 }
 
 /// The agent that acts in a session of a role: the one that names this session, else the one that names the role.
-fn agent_in(organization: &Organization, role: &RoleKey, session_name: &str) -> Result<AgentId, String> {
+pub(crate) fn agent_in(organization: &Organization, role: &RoleKey, session_name: &str) -> Result<AgentId, String> {
     let acts = |agent: &&Agent, named: bool| {
         agent.credentials.iter().any(|credential| match credential {
             AgentCredential::Role { role: own, session_name: Some(name) } => named && own == role && name == session_name,

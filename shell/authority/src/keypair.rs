@@ -3,9 +3,10 @@
 //! Nothing is stored for a session: its token is sealed (AES-256-GCM) under a key of the store and bound to the key's id, its secret is a
 //! keyed digest of that id. What ends a session early is a revocation, which every decision looks at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -23,8 +24,14 @@ use crate::random;
 
 /// The most sessions that are kept open, so that a token is unsealed once.
 const OPEN_MAX: usize = 4096;
-/// The most signatures that are remembered against being used twice.
-const REPLAYS_MAX: usize = 100_000;
+/// The most signatures that are remembered against being used twice: five minutes of 3,000 a second.
+const USES_MAX: usize = 1 << 20;
+/// How long after its first use a signature may still be somebody's honest second one, in seconds: clients sign whole seconds.
+const SAME_SECOND_SECS: u64 = 2;
+/// The longest wait that such a client is told, in milliseconds: what botocore listens to.
+const RETRY_AFTER_MAX_MS: u64 = 5000;
+/// The most keys that a session may have been got with, one after the other.
+const VIA_MAX: usize = 16;
 /// The prefix of temporary keys, and of a user's own (IAM identifiers).
 const TEMPORARY: &str = "ASIA";
 const LONG_TERM: &str = "AKIA";
@@ -72,14 +79,39 @@ pub struct KeyPairs {
     sealing: RandomizedNonceKey,
     secrets: hmac::Key,
     access_keys: Arc<dyn AccessKeyStore>,
-    open: Mutex<HashMap<[u8; 32], Arc<Session>>>,
-    used: Mutex<HashMap<[u8; 32], u64>>,
+    open: Mutex<HashMap<[u8; 32], Arc<Known>>>,
+    /// Ids of keys that were revoked: what was got with one is revoked with it.
+    revoked: ArcSwap<BTreeSet<String>>,
+    /// When this memory of signatures begins: what was signed before may have been used before.
+    since_secs: u64,
+    uses: Mutex<Uses>,
+}
+
+/// The signatures that were used, as long as they are good, by their first sixteen bytes.
+#[derive(Default)]
+struct Uses {
+    seen: HashMap<[u8; 16], Use>,
+    swept_at_secs: u64,
+}
+
+/// The first use of a signature.
+struct Use {
+    at_secs: u64,
+    until_secs: u64,
+    /// How often it came again.
+    again: u64,
 }
 
 impl std::fmt::Debug for KeyPairs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyPairs")
     }
+}
+
+/// A session that is known again, and the keys that it was got with, one after the other.
+struct Known {
+    session: Arc<Session>,
+    via: Vec<String>,
 }
 
 /// What a session's token carries.
@@ -98,6 +130,8 @@ struct Carried {
     policies: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    via: Vec<String>,
 }
 
 /// A session to be issued.
@@ -121,20 +155,21 @@ pub struct Issue {
     pub policies: Vec<String>,
     /// The user whom an identity provider vouched for.
     pub user: Option<String>,
+    /// The ids of the keys that it was got with, the first one first ([`KeyPairs::lineage`]): it ends with any of them.
+    pub via: Vec<String>,
 }
 
 impl KeyPairs {
     /// With the key that the store keeps; the first time one is made.
     pub fn new(store: &dyn KeyStore, access_keys: Arc<dyn AccessKeyStore>) -> Result<Self, PortError> {
         let fault = |what: &str| PortError(what.to_owned());
-        let master = match store.load()? {
-            Some(master) => master,
-            None => {
-                let mut fresh = random::<32>().ok_or_else(|| fault("the system has no randomness to give"))?;
-                let made = Zeroizing::new(fresh.to_vec());
-                fresh.zeroize();
-                if store.save(None, &made)? { made } else { store.load()?.ok_or_else(|| fault("the session key is gone"))? }
-            }
+        let master = if let Some(master) = store.load()? {
+            master
+        } else {
+            let mut fresh = random::<32>().ok_or_else(|| fault("the system has no randomness to give"))?;
+            let made = Zeroizing::new(fresh.to_vec());
+            fresh.zeroize();
+            if store.save(None, &made)? { made } else { store.load()?.ok_or_else(|| fault("the session key is gone"))? }
         };
         if master.len() != 32 {
             return Err(fault("the stored session key is damaged"));
@@ -144,7 +179,16 @@ impl KeyPairs {
         let sealing = RandomizedNonceKey::new(&AES_256_GCM, derived("remit session token").as_ref());
         let secrets = hmac::Key::new(hmac::HMAC_SHA256, derived("remit secret access key").as_ref());
         let sealing = sealing.map_err(|_| fault("the session key is not fit"))?;
-        Ok(Self { sealing, secrets, access_keys, open: Mutex::default(), used: Mutex::default() })
+        let since_secs = crate::system_now_secs();
+        Ok(Self {
+            sealing,
+            secrets,
+            access_keys,
+            open: Mutex::default(),
+            revoked: ArcSwap::default(),
+            since_secs,
+            uses: Mutex::default(),
+        })
     }
 
     /// Issues a session.
@@ -161,6 +205,7 @@ impl KeyPairs {
             source_identity: issue.source_identity,
             policies: issue.policies,
             user: issue.user,
+            via: issue.via,
         };
         let mut sealed = serde_json::to_vec(&carried).map_err(|error| PortError(error.to_string()))?;
         let nonce = self
@@ -174,6 +219,21 @@ impl KeyPairs {
         Ok(KeyPair { access_key_id, secret_access_key, session_token, expires_at_secs })
     }
 
+    /// The keys that a session was got with and its own, for what is got with it in turn; `None` if they are too many.
+    pub fn lineage(&self, claim: &Claim) -> Option<Vec<String>> {
+        let mut via = match &claim.session_token {
+            Some(token) => self.unsealed(&claim.access_key_id, token).ok()?.via.clone(),
+            None => Vec::new(),
+        };
+        via.push(claim.access_key_id.clone());
+        (via.len() <= VIA_MAX).then_some(via)
+    }
+
+    /// Puts the ids of revoked keys into effect, all of them.
+    pub fn revoke(&self, ids: BTreeSet<String>) {
+        self.revoked.store(Arc::new(ids));
+    }
+
     /// Issues a key of a user's own.
     pub fn issue_access_key(&self, key: &AccessKey) -> Result<KeyPair, PortError> {
         let access_key_id = fresh_id(LONG_TERM)?;
@@ -182,12 +242,13 @@ impl KeyPairs {
         Ok(KeyPair { access_key_id, secret_access_key, session_token: None, expires_at_secs: key.expires_at_secs })
     }
 
-    /// The session whose key signed a request. `once` refuses a signature that was seen before.
+    /// The session whose key signed a request. `once` is for requests that take effect: those are signed in their headers, and a
+    /// signature is good for one of them.
     pub fn verify(&self, request: &Request<'_>, claim: &Claim, once: bool, now_secs: u64) -> Result<Arc<Session>, SigError> {
         let session = self.session(claim, now_secs)?;
         claim.verify(request, &self.secret(&claim.access_key_id), now_secs)?;
-        if once && !self.first_use(claim, now_secs) {
-            return Err(SigError::mismatch("This signature was used before: sign the request anew."));
+        if once {
+            self.first_use(claim, now_secs)?;
         }
         Ok(session)
     }
@@ -195,7 +256,14 @@ impl KeyPairs {
     /// The session that a request's key is of, before its signature is looked at.
     pub fn session(&self, claim: &Claim, now_secs: u64) -> Result<Arc<Session>, SigError> {
         let session = match &claim.session_token {
-            Some(token) if claim.access_key_id.starts_with(TEMPORARY) => self.unsealed(&claim.access_key_id, token)?,
+            Some(token) if claim.access_key_id.starts_with(TEMPORARY) => {
+                let known = self.unsealed(&claim.access_key_id, token)?;
+                let revoked = self.revoked.load();
+                if known.via.iter().any(|id| revoked.contains(id)) {
+                    return Err(SigError::expired());
+                }
+                Arc::clone(&known.session)
+            }
             None if claim.access_key_id.starts_with(LONG_TERM) => self.long_term(&claim.access_key_id)?,
             _ => return Err(SigError::unknown_key()),
         };
@@ -205,26 +273,26 @@ impl KeyPairs {
         Ok(session)
     }
 
-    fn unsealed(&self, id: &str, token: &str) -> Result<Arc<Session>, SigError> {
+    fn unsealed(&self, id: &str, token: &str) -> Result<Arc<Known>, SigError> {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(id.as_bytes());
         hash.update(b"\0");
         hash.update(token.as_bytes());
         let mut key = [0; 32];
         key.copy_from_slice(hash.finish().as_ref());
-        if let Some(session) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(session));
+        if let Some(known) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Arc::clone(known));
         }
-        let session = Arc::new(self.unseal(id, token).ok_or_else(SigError::unknown_key)?);
+        let known = Arc::new(self.unseal(id, token).ok_or_else(SigError::unknown_key)?);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= OPEN_MAX {
             open.clear();
         }
-        open.insert(key, Arc::clone(&session));
-        Ok(session)
+        open.insert(key, Arc::clone(&known));
+        Ok(known)
     }
 
-    fn unseal(&self, id: &str, token: &str) -> Option<Session> {
+    fn unseal(&self, id: &str, token: &str) -> Option<Known> {
         let mut bytes = STANDARD.decode(token).ok()?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -232,7 +300,7 @@ impl KeyPairs {
         let carried: Carried = serde_json::from_slice(plain).ok()?;
         let policies = carried.policies.iter().map(|text| session_policy(text).ok()).collect::<Option<_>>()?;
         let tag = |(key, value, transitive)| Tag { key, value, transitive };
-        Some(Session {
+        let session = Session {
             id: id.to_owned(),
             who: carried.who,
             name: carried.name,
@@ -243,7 +311,8 @@ impl KeyPairs {
             source_identity: carried.source_identity,
             policies,
             user: carried.user,
-        })
+        };
+        Some(Known { session: Arc::new(session), via: carried.via })
     }
 
     fn long_term(&self, id: &str) -> Result<Arc<Session>, SigError> {
@@ -268,14 +337,35 @@ impl KeyPairs {
         Zeroizing::new(STANDARD.encode(tag.as_ref().get(..30).unwrap_or_default()))
     }
 
-    /// Whether a signature is seen for the first time while it is good. With no room to remember it, it isn't.
-    fn first_use(&self, claim: &Claim, now_secs: u64) -> bool {
-        let until = claim.signed_at_secs + claim.expires_secs.unwrap_or(0) + 2 * remit_identity::sigv4::SKEW_MAX_SECS;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= REPLAYS_MAX {
-            used.retain(|_, until| *until >= now_secs);
+    /// Refuses a signature that was used, or that may have been.
+    fn first_use(&self, claim: &Claim, now_secs: u64) -> Result<(), SigError> {
+        if claim.expires_secs.is_some() {
+            return Err(SigError::incomplete("This operation takes no presigned request: sign it in its headers."));
         }
-        used.len() < REPLAYS_MAX && used.insert(claim.signature, until).is_none()
+        if claim.signed_at_secs < self.since_secs {
+            return Err(SigError::again("This request was signed before the gateway started: sign it anew.", 1000));
+        }
+        let [id, _] = claim.signature.as_chunks::<16>().0 else { return Err(SigError::unknown_key()) };
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = uses.seen.get_mut(id) {
+            first.again += 1;
+            if now_secs.saturating_sub(first.at_secs) > SAME_SECOND_SECS {
+                return Err(SigError::mismatch("This signature was used before: sign the request anew."));
+            }
+            // Each of several that collide is sent to a second of its own.
+            let wait_ms = (first.again * 1000).min(RETRY_AFTER_MAX_MS);
+            return Err(SigError::again("An equal request was signed in the same second: sign it anew.", wait_ms));
+        }
+        if uses.seen.len() >= USES_MAX && uses.swept_at_secs < now_secs {
+            uses.swept_at_secs = now_secs;
+            uses.seen.retain(|_, first| first.until_secs >= now_secs);
+        }
+        if uses.seen.len() >= USES_MAX {
+            return Err(SigError::again("More requests are signed than can be told from repeated ones.", RETRY_AFTER_MAX_MS));
+        }
+        let until_secs = claim.signed_at_secs + remit_identity::sigv4::SKEW_MAX_SECS;
+        uses.seen.insert(*id, Use { at_secs: now_secs, until_secs, again: 0 });
+        Ok(())
     }
 }
 

@@ -11,10 +11,11 @@ use remit_identity::token::{issuer_of, verify_external};
 use remit_identity::{jwt, jwt::JwtError};
 use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
 use remit_kernel::{Fact, Origin, Revocations, Session, SessionOf, Snapshot};
-use remit_model::{AccountId, Attached, PolicyName, Role, RoleKey, RoleName};
-use serde_json::{Value, json};
+use remit_model::{AccountId, AgentId, Attached, Role, RoleKey, RoleName};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use crate::authenticator::agent_in;
 use crate::authority::Authority;
 use crate::issuers::KeysError;
 use crate::keypair::{Issue, KeyPair, KeyPairs, is_temporary};
@@ -24,6 +25,11 @@ use crate::random;
 const GLOBAL_REGION: &str = "us-east-1";
 /// The life of a user's session that asks for none, in seconds (GetSessionToken).
 const USER_DURATION_DEFAULT_SECS: u64 = 43_200;
+/// The longest text of a caller's that a record holds, in characters.
+const TEXT_MAX: usize = 128;
+/// The longest name and the longest ARN of IAM, in characters.
+const NAME_CHARS_MAX: usize = 128;
+const ARN_CHARS_MAX: usize = 2048;
 /// When what the configuration holds was made, as far as clients ask: it has no dates of its own.
 const CREATE_DATE: &str = "2026-01-01T00:00:00Z";
 
@@ -77,6 +83,10 @@ pub struct AwsAnswer {
     pub body: Zeroizing<String>,
     /// The id of the request.
     pub request_id: String,
+    /// After how many milliseconds the request, signed anew, may be tried again.
+    pub retry_after_ms: Option<u64>,
+    /// Whether the caller was authenticated: what strangers ask need not all be recorded.
+    pub known: bool,
     /// The record: who asked what, and what came of it. It holds no secret.
     pub record: Value,
 }
@@ -86,8 +96,16 @@ pub struct AwsAnswer {
 struct Done {
     action: String,
     caller: Option<String>,
-    detail: Value,
+    /// The access key that the request names, whether or not it signed it.
+    access_key: Option<String>,
+    detail: Map<String, Value>,
     layers: Value,
+}
+
+impl Done {
+    fn detail(&mut self, key: &str, value: impl Into<Value>) {
+        self.detail.insert(key.to_owned(), value.into());
+    }
 }
 
 impl TokenService {
@@ -98,25 +116,15 @@ impl TokenService {
 
     /// Answers a request, under an id that is in the answer and in the record.
     pub async fn answer(&self, request: &AwsRequest<'_>, now_secs: u64) -> AwsAnswer {
-        let request_id = &request_id();
         let mut done = Done::default();
         let mut service = Service::Sts;
         let answered = self.answered(request, &mut service, &mut done, now_secs).await;
-        let (status, body, error) = match answered {
-            Ok(answer) => (200, answer.xml(request_id), None),
-            Err(error) => (error.status, error.xml(service, request_id), Some(error)),
-        };
-        let record = json!({
-            "request_id": request_id,
-            "service": service.as_str(),
-            "action": done.action,
-            "caller": done.caller,
-            "source_ip": request.peer.to_canonical().to_string(),
-            "error": error.as_ref().map(|error| json!({"code": error.code, "message": error.message})),
-            "detail": done.detail,
-            "layers": done.layers,
-        });
-        AwsAnswer { status, body: Zeroizing::new(body), request_id: request_id.to_owned(), record }
+        finish(answered, service, &done, request.peer)
+    }
+
+    /// Refuses a request that can't be read.
+    pub fn refuse(&self, error: AwsError, peer: IpAddr) -> AwsAnswer {
+        finish(Err(error), Service::Sts, &Done::default(), peer)
     }
 
     async fn answered(
@@ -127,26 +135,19 @@ impl TokenService {
         now_secs: u64,
     ) -> Result<Answer, AwsError> {
         let headers = header_list(request.headers)?;
-        let signed = Request {
-            method: request.method,
-            path: request.path,
-            query: request.query,
-            headers: &headers,
-            body: request.body,
-        };
+        let signed =
+            Request { method: request.method, path: request.path, query: request.query, headers: &headers, body: request.body };
         let mut query = read_query(request)?;
         *service = query.service;
         done.action.clone_from(&query.action);
-        let origin = Origin {
-            source_ip: Fact::Known(request.peer.to_canonical()),
-            secure_transport: request.secure_transport,
-        };
+        let origin = Origin { source_ip: Fact::Known(request.peer.to_canonical()), secure_transport: request.secure_transport };
         if (query.service, query.action.as_str()) == (Service::Sts, "AssumeRoleWithWebIdentity") {
             return self.web_identity(&mut query, &origin, done, now_secs).await;
         }
         let Some(claim) = Claim::read(&signed)? else {
             return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
         };
+        done.access_key = Some(claim.access_key_id.clone());
         self.in_scope(&claim, query.service)?;
         let issues = matches!(query.action.as_str(), "AssumeRole" | "GetSessionToken");
         let session = self.keys.verify(&signed, &claim, issues, now_secs)?;
@@ -165,15 +166,21 @@ impl TokenService {
             (Service::Sts, "AssumeRole") => {
                 let asked = AssumeRole::read(&mut query)?;
                 let assumption = assume_role(&snapshot, Caller::Session(&session), &asked, &origin, now_secs);
-                let granted = self.granted(assumption, &asked, done)?;
-                let pair = self.issue(&granted, session.user.clone(), now_secs)?;
-                done.detail["access_key_id"] = pair.access_key_id.clone().into();
+                let granted = granted(assumption, &asked, done)?;
+                let pair = self.issue(&granted, session.user.clone(), self.lineage(&claim)?, now_secs)?;
+                done.detail("access_key_id", pair.access_key_id.clone());
                 let mut answer = Answer::new(Service::Sts, "AssumeRole");
                 session_elements(&mut answer, &granted, &pair);
                 Ok(answer)
             }
-            (Service::Sts, "GetSessionToken") => self.session_token(&mut query, &session, done, now_secs),
-            (Service::Iam, _) => iam(&snapshot, &session, &account, &mut query, &origin, done, now_secs),
+            (Service::Sts, "GetSessionToken") => {
+                let via = self.lineage(&claim)?;
+                self.session_token(&mut query, &session, via, done, now_secs)
+            }
+            (Service::Iam, _) => {
+                let (snapshot, session, account, origin) = (&*snapshot, &*session, &account, &origin);
+                Reader { snapshot, session, account, origin, done, now_secs }.answer(&mut query)
+            }
             (Service::Sts, action) => {
                 let shown: String = action.chars().take(80).collect();
                 let message = format!("Could not find operation {shown} for version {}", sts::STS_VERSION);
@@ -201,30 +208,23 @@ impl TokenService {
             SessionOf::Role(role) => Some(role),
             SessionOf::User(_) => None,
         };
-        match self.in_effect.revocations().find(&session.id, None, role, session.issued_at_secs) {
+        // A revoked agent gets no fresh session with the one that was revoked.
+        let organization = self.authority.directory.organization();
+        let agent = role.and_then(|role| agent_in(&organization, role, &session.name).ok());
+        let agent = agent.as_ref().map(AgentId::as_str);
+        match self.in_effect.revocations().find(&session.id, agent, role, session.issued_at_secs) {
             None => Ok(()),
             Some(_) => Err(sigv4::SigError::expired().into()),
         }
     }
 
-    fn granted(&self, assumption: Assumption, asked: &AssumeRole, done: &mut Done) -> Result<Granted, AwsError> {
-        done.layers = serde_json::to_value(&assumption.layers).unwrap_or_default();
-        let tags: Vec<Value> = asked.tags.iter().map(|tag| json!({"key": tag.key, "value": tag.value})).collect();
-        done.detail = json!({
-            "role_arn": asked.role_arn,
-            "session_name": asked.session_name,
-            "source_identity": asked.source_identity,
-            "tags": tags,
-            "session_policies": asked.policy_arns.len() + usize::from(asked.policy.is_some()),
-            "external_id_given": asked.external_id.is_some(),
-        });
-        let granted = assumption.outcome?;
-        done.detail["expires_at_secs"] = granted.expires_at_secs.into();
-        done.detail["source_identity"] = granted.source_identity.clone().into();
-        Ok(granted)
+    /// The keys with which whatever is issued now was got.
+    fn lineage(&self, claim: &Claim) -> Result<Vec<String>, AwsError> {
+        let too_long = || AwsError::denied("The session was assumed from too many others: begin with a key of your own.");
+        self.keys.lineage(claim).ok_or_else(too_long)
     }
 
-    fn issue(&self, granted: &Granted, user: Option<String>, now_secs: u64) -> Result<KeyPair, AwsError> {
+    fn issue(&self, granted: &Granted, user: Option<String>, via: Vec<String>, now_secs: u64) -> Result<KeyPair, AwsError> {
         let issue = Issue {
             who: SessionOf::Role(granted.role.clone()),
             name: granted.name.clone(),
@@ -235,14 +235,21 @@ impl TokenService {
             source_identity: granted.source_identity.clone(),
             policies: granted.policies.clone(),
             user,
+            via,
         };
-        self.keys.issue(issue).map_err(|error| failure(&error))
+        let pair = self.keys.issue(issue).map_err(|error| failure(&error))?;
+        if packed_percent(&pair) > 100 {
+            let message = "The session policies and tags together are larger than a session token can carry.";
+            return Err(AwsError::new(400, "PackedPolicyTooLarge", message));
+        }
+        Ok(pair)
     }
 
     fn session_token(
         &self,
         query: &mut Query,
         session: &Session,
+        via: Vec<String>,
         done: &mut Done,
         now_secs: u64,
     ) -> Result<Answer, AwsError> {
@@ -266,30 +273,26 @@ impl TokenService {
             source_identity: None,
             policies: Vec::new(),
             user: None,
+            via,
         };
         let pair = self.keys.issue(issue).map_err(|error| failure(&error))?;
-        done.detail = json!({"access_key_id": pair.access_key_id, "expires_at_secs": pair.expires_at_secs});
+        done.detail("access_key_id", pair.access_key_id.as_str());
+        done.detail("expires_at_secs", pair.expires_at_secs);
         let mut answer = Answer::new(Service::Sts, "GetSessionToken");
         credentials(&mut answer, &pair);
         Ok(answer)
     }
 
-    async fn web_identity(
-        &self,
-        query: &mut Query,
-        origin: &Origin,
-        done: &mut Done,
-        now_secs: u64,
-    ) -> Result<Answer, AwsError> {
+    async fn web_identity(&self, query: &mut Query, origin: &Origin, done: &mut Done, now_secs: u64) -> Result<Answer, AwsError> {
         let (asked, token) = AssumeRole::read_web_identity(query)?;
         let identity = self.vouched(&token, now_secs).await?;
         done.caller = Some(format!("{}#{}", identity.provider, identity.subject));
         let snapshot = self.in_effect.snapshot();
         let assumption = assume_role(&snapshot, Caller::WebIdentity(&identity), &asked, origin, now_secs);
-        let granted = self.granted(assumption, &asked, done)?;
-        let pair = self.issue(&granted, Some(identity.subject.clone()), now_secs)?;
-        done.detail["access_key_id"] = pair.access_key_id.clone().into();
-        done.detail["user"] = identity.subject.clone().into();
+        let granted = granted(assumption, &asked, done)?;
+        let pair = self.issue(&granted, Some(identity.subject.clone()), Vec::new(), now_secs)?;
+        done.detail("access_key_id", pair.access_key_id.clone());
+        done.detail("user", identity.subject.clone());
         let mut answer = Answer::new(Service::Sts, "AssumeRoleWithWebIdentity");
         answer.text("SubjectFromWebIdentityToken", &identity.subject).text("Audience", &identity.audience);
         answer.text("Provider", &identity.provider);
@@ -321,7 +324,8 @@ impl TokenService {
         let Ok(Some(subject)) = token.text_if_any("sub").map(|subject| subject.map(str::to_owned)) else {
             return Err(invalid("The token names no subject".to_owned()));
         };
-        let provider = issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+        let provider =
+            issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
         let amr = token.claims().get("amr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let amr = amr.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let claims = vec![
@@ -331,6 +335,43 @@ impl TokenService {
         ];
         Ok(WebIdentity { provider, subject, audience, claims })
     }
+}
+
+/// What was decided of a request for a session, kept for the record.
+fn granted(assumption: Assumption, asked: &AssumeRole, done: &mut Done) -> Result<Granted, AwsError> {
+    done.layers = serde_json::to_value(&assumption.layers).unwrap_or_default();
+    let tags: Vec<Value> = asked.tags.iter().map(|tag| json!({"key": tag.key, "value": tag.value})).collect();
+    done.detail("role_arn", asked.role_arn.as_str());
+    done.detail("session_name", asked.session_name.as_str());
+    done.detail("source_identity", asked.source_identity.clone());
+    done.detail("tags", tags);
+    done.detail("session_policies", asked.policy_arns.len() + usize::from(asked.policy.is_some()));
+    done.detail("external_id_given", asked.external_id.is_some());
+    let granted = assumption.outcome?;
+    done.detail("expires_at_secs", granted.expires_at_secs);
+    done.detail("source_identity", granted.source_identity.clone());
+    Ok(granted)
+}
+
+fn finish(answered: Result<Answer, AwsError>, service: Service, done: &Done, peer: IpAddr) -> AwsAnswer {
+    let request_id = request_id();
+    let (status, body, error) = match answered {
+        Ok(answer) => (200, answer.xml(&request_id), None),
+        Err(error) => (error.status, error.xml(service, &request_id), Some(error)),
+    };
+    let record = json!({
+        "request_id": request_id,
+        "service": service.as_str(),
+        "action": done.action.chars().take(TEXT_MAX).collect::<String>(),
+        "caller": done.caller,
+        "credential_id": done.access_key,
+        "source_ip": peer.to_canonical().to_string(),
+        "error": error.as_ref().map(|error| json!({"code": error.code, "message": error.message})),
+        "detail": done.detail,
+        "layers": done.layers,
+    });
+    let retry_after_ms = error.and_then(|error| error.retry_after_ms);
+    AwsAnswer { status, body: Zeroizing::new(body), request_id, retry_after_ms, known: done.caller.is_some(), record }
 }
 
 /// A random id in the form of a UUID (version 4).
@@ -354,7 +395,7 @@ pub(crate) fn header_list(headers: &HeaderMap) -> Result<Vec<(&str, &str)>, AwsE
 /// The parameters: of the body in a POST, of the query in a GET; never of both.
 fn read_query(request: &AwsRequest<'_>) -> Result<Query, AwsError> {
     let malformed = |error: form::FormError| AwsError::new(400, "MalformedQueryString", error.to_string());
-    let mut parameters = match request.method {
+    let parameters = match request.method {
         "POST" => {
             let kind = request.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -366,10 +407,14 @@ fn read_query(request: &AwsRequest<'_>) -> Result<Query, AwsError> {
             }
             form::parse(request.body).map_err(malformed)?
         }
-        "GET" if request.body.is_empty() => form::parse(request.query.as_bytes()).map_err(malformed)?,
+        "GET" if request.body.is_empty() => {
+            let mut parameters = form::parse(request.query.as_bytes()).map_err(malformed)?;
+            // Of the signature, and read with it.
+            parameters.retain(|name, _| !name.starts_with("X-Amz-"));
+            parameters
+        }
         _ => return Err(AwsError::new(405, "InvalidAction", "POST, or GET without a body")),
     };
-    parameters.retain(|name, _| !name.to_ascii_lowercase().starts_with("x-amz-"));
     Query::read(parameters)
 }
 
@@ -379,11 +424,16 @@ fn session_elements(answer: &mut Answer, granted: &Granted, pair: &KeyPair) {
         answer.text("AssumedRoleId", &granted.unique_id).text("Arn", &granted.arn);
     });
     if !granted.policies.is_empty() || !granted.tags.is_empty() {
-        answer.text("PackedPolicySize", &granted.packed_size_percent.to_string());
+        answer.text("PackedPolicySize", &packed_percent(pair).to_string());
     }
     if let Some(identity) = &granted.source_identity {
         answer.text("SourceIdentity", identity);
     }
+}
+
+/// How much of the largest session token a session's takes, in percent, rounded up.
+fn packed_percent(pair: &KeyPair) -> usize {
+    pair.session_token.as_ref().map_or(0, |token| (token.len() * 100).div_ceil(sigv4::TOKEN_BYTES_MAX))
 }
 
 fn credentials(answer: &mut Answer, pair: &KeyPair) {
@@ -399,122 +449,152 @@ fn failure(error: &dyn std::fmt::Display) -> AwsError {
 }
 
 /// Reading roles and policies, each allowed by the caller's own policies.
-fn iam(
-    snapshot: &Snapshot,
-    session: &Session,
-    account: &AccountId,
-    query: &mut Query,
-    origin: &Origin,
-    done: &mut Done,
+struct Reader<'a> {
+    snapshot: &'a Snapshot,
+    session: &'a Session,
+    account: &'a AccountId,
+    origin: &'a Origin,
+    done: &'a mut Done,
     now_secs: u64,
-) -> Result<Answer, AwsError> {
-    let organization = &*snapshot.organization;
-    let partition = &organization.partition;
-    let mut may = |action: &str, resource: &str| {
-        let (allowed, layers) = authorize(snapshot, session, action, (resource, account), origin, now_secs);
-        done.layers = serde_json::to_value(&layers).unwrap_or_default();
-        done.detail = json!({"resource": resource});
+}
+
+impl<'a> Reader<'a> {
+    fn answer(mut self, query: &mut Query) -> Result<Answer, AwsError> {
+        let partition = &self.snapshot.organization.partition;
+        let action = query.action.clone();
+        let mut answer = Answer::new(Service::Iam, &action);
+        match action.as_str() {
+            "GetRole" => {
+                let role = self.role(query)?;
+                query.done()?;
+                answer.element("Role", |answer| role_elements(answer, role, partition));
+            }
+            "ListRoles" => {
+                let under = paged(query)?;
+                self.may("ListRoles", &format!("arn:{partition}:iam::{}:role/", self.account))?;
+                let roles = self.snapshot.organization.roles.values().filter(|role| role.key.account == *self.account);
+                let roles = roles.filter(|role| role.path.starts_with(&under));
+                members(&mut answer, "Roles", roles, |answer, role| role_elements(answer, role, partition));
+            }
+            "ListAttachedRolePolicies" => {
+                let role = self.role(query)?;
+                // Every managed policy has the path `/`.
+                let any = paged(query)? == "/";
+                let policies = role.policies.iter().filter(|_| any).filter_map(|policy| Some((policy, policy.arn.as_deref()?)));
+                members(&mut answer, "AttachedPolicies", policies, |answer, (policy, arn)| {
+                    answer.text("PolicyName", policy.name.as_str()).text("PolicyArn", arn);
+                });
+            }
+            "ListRolePolicies" => {
+                let role = self.role(query)?;
+                paged(query)?;
+                answer.element("PolicyNames", |answer| {
+                    for policy in role.policies.iter().filter(|policy| policy.arn.is_none()) {
+                        answer.text("member", policy.name.as_str());
+                    }
+                });
+                answer.text("IsTruncated", "false");
+            }
+            "GetRolePolicy" => {
+                let name = named(query, "PolicyName", NAME_CHARS_MAX)?;
+                let role = self.role(query)?;
+                query.done()?;
+                let inline = role.policies.iter().find(|policy| policy.arn.is_none() && policy.name.as_str() == name);
+                let inline = inline.ok_or_else(|| no_entity(format!("The role policy with name {name} cannot be found.")))?;
+                answer.text("RoleName", role.key.name.as_str()).text("PolicyName", inline.name.as_str());
+                answer.text("PolicyDocument", &form::encode(&inline.document));
+            }
+            "GetPolicy" | "GetPolicyVersion" => self.policy(query, &mut answer)?,
+            _ => {
+                let shown: String = action.chars().take(80).collect();
+                let message = format!("Could not find operation {shown} for version {}", sts::IAM_VERSION);
+                return Err(AwsError::new(400, "InvalidAction", message));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Whether the caller may do this to a resource of its account.
+    fn may(&mut self, operation: &str, resource: &str) -> Result<(), AwsError> {
+        let asked = (resource, self.account);
+        let action = format!("iam:{operation}");
+        let (allowed, layers) = authorize(self.snapshot, self.session, &action, asked, self.origin, self.now_secs);
+        self.done.layers = serde_json::to_value(&layers).unwrap_or_default();
+        self.done.detail("resource", resource);
         allowed
-    };
-    let no_entity = |what: String| AwsError::new(404, "NoSuchEntity", what);
-    let action = query.action.clone();
-    let mut answer = Answer::new(Service::Iam, &action);
-    let role = |query: &mut Query, may: &mut dyn FnMut(&str, &str) -> Result<(), AwsError>| {
-        let name = query.need("RoleName")?;
+    }
+
+    /// The role that a request names, for somebody who may ask.
+    fn role(&mut self, query: &mut Query) -> Result<&'a Role, AwsError> {
+        let name = named(query, "RoleName", NAME_CHARS_MAX)?;
+        let (organization, account) = (&self.snapshot.organization, self.account);
+        let partition = &organization.partition;
         let key = RoleName::new(&name).ok().map(|name| RoleKey { account: account.clone(), name });
         let found = key.and_then(|key| organization.roles.get(&key));
         let arn = found.map_or_else(|| format!("arn:{partition}:iam::{account}:role/{name}"), |role| role.arn(partition));
-        may(&format!("iam:{action}"), &arn)?;
+        self.may(&query.action, &arn)?;
         found.ok_or_else(|| no_entity(format!("The role with name {name} cannot be found.")))
-    };
-    match action.as_str() {
-        "GetRole" => {
-            let role = role(query, &mut may)?;
-            query.done()?;
-            answer.element("Role", |answer| role_elements(answer, role, partition));
-        }
-        "ListRoles" => {
-            paged(query)?;
-            may("iam:ListRoles", &format!("arn:{partition}:iam::{account}:role/"))?;
-            let roles = organization.roles.values().filter(|role| role.key.account == *account);
-            answer.element("Roles", |answer| {
-                for role in roles {
-                    answer.element("member", |answer| role_elements(answer, role, partition));
-                }
-            });
-            answer.text("IsTruncated", "false");
-        }
-        "ListAttachedRolePolicies" => {
-            let role = role(query, &mut may)?;
-            paged(query)?;
-            answer.element("AttachedPolicies", |answer| {
-                for policy in role.policies.iter().filter(|policy| policy.arn.is_some()) {
-                    answer.element("member", |answer| {
-                        let arn = policy.arn.as_deref().unwrap_or_default();
-                        answer.text("PolicyName", policy.name.as_str()).text("PolicyArn", arn);
-                    });
-                }
-            });
-            answer.text("IsTruncated", "false");
-        }
-        "ListRolePolicies" => {
-            let role = role(query, &mut may)?;
-            paged(query)?;
-            answer.element("PolicyNames", |answer| {
-                for policy in role.policies.iter().filter(|policy| policy.arn.is_none()) {
-                    answer.text("member", policy.name.as_str());
-                }
-            });
-            answer.text("IsTruncated", "false");
-        }
-        "GetRolePolicy" => {
-            let name = query.need("PolicyName")?;
-            let role = role(query, &mut may)?;
-            query.done()?;
-            let inline = role.policies.iter().find(|policy| policy.arn.is_none() && policy.name.as_str() == name);
-            let inline = inline.ok_or_else(|| no_entity(format!("The role policy with name {name} cannot be found.")))?;
-            answer.text("RoleName", role.key.name.as_str()).text("PolicyName", inline.name.as_str());
-            answer.text("PolicyDocument", &form::encode(&inline.document));
-        }
-        "GetPolicy" | "GetPolicyVersion" => {
-            let arn = query.need("PolicyArn")?;
-            let version = query.take("VersionId");
-            query.done()?;
-            may(&format!("iam:{action}"), &arn)?;
-            let policy = managed(snapshot, account, &arn).filter(|_| version.as_deref().is_none_or(|version| version == "v1"));
-            let policy = policy.ok_or_else(|| no_entity("Policy does not exist or is not attachable.".to_owned()))?;
-            if action == "GetPolicy" {
-                answer.element("Policy", |answer| policy_elements(answer, policy, &arn));
-            } else {
-                answer.element("PolicyVersion", |answer| {
-                    answer.text("Document", &form::encode(&policy.document)).text("VersionId", "v1");
-                    answer.text("IsDefaultVersion", "true").text("CreateDate", CREATE_DATE);
-                });
-            }
-        }
-        _ => {
-            let shown: String = action.chars().take(80).collect();
-            let message = format!("Could not find operation {shown} for version {}", sts::IAM_VERSION);
-            return Err(AwsError::new(400, "InvalidAction", message));
-        }
     }
-    Ok(answer)
+
+    /// A managed policy: one that Remit ships, or one of the organization's as the caller's account has it.
+    fn policy(&mut self, query: &mut Query, answer: &mut Answer) -> Result<(), AwsError> {
+        let arn = named(query, "PolicyArn", ARN_CHARS_MAX)?;
+        let version = query.take("VersionId");
+        query.done()?;
+        self.may(&query.action, &arn)?;
+        let (partition, account) = (&self.snapshot.organization.partition, self.account);
+        let policy = arn.rsplit_once(":policy/").and_then(|(_, name)| self.snapshot.organization.policies.get(name));
+        let policy = policy.filter(|policy| match &policy.arn {
+            Some(shipped) => *shipped == arn,
+            None => arn == format!("arn:{partition}:iam::{account}:policy/{}", policy.name),
+        });
+        let policy = policy.filter(|_| version.as_deref().is_none_or(|version| version == "v1"));
+        let policy = policy.ok_or_else(|| no_entity("Policy does not exist or is not attachable.".to_owned()))?;
+        if query.action == "GetPolicy" {
+            answer.element("Policy", |answer| policy_elements(answer, policy, &arn));
+        } else {
+            answer.element("PolicyVersion", |answer| {
+                answer.text("Document", &form::encode(&policy.document)).text("VersionId", "v1");
+                answer.text("IsDefaultVersion", "true").text("CreateDate", CREATE_DATE);
+            });
+        }
+        Ok(())
+    }
 }
 
-/// Takes what pages an answer: all of them fit into one.
-fn paged(query: &mut Query) -> Result<(), AwsError> {
+/// A list that is whole.
+fn members<T>(answer: &mut Answer, name: &str, all: impl Iterator<Item = T>, one: impl Fn(&mut Answer, T)) {
+    answer.element(name, |answer| {
+        for item in all {
+            answer.element("member", |answer| one(answer, item));
+        }
+    });
+    answer.text("IsTruncated", "false");
+}
+
+fn no_entity(what: String) -> AwsError {
+    AwsError::new(404, "NoSuchEntity", what)
+}
+
+/// A name of limited length.
+fn named(query: &mut Query, parameter: &'static str, chars_max: usize) -> Result<String, AwsError> {
+    let name = query.need(parameter)?;
+    if name.chars().count() > chars_max {
+        let message = format!("1 validation error detected: {parameter} must have length less than or equal to {chars_max}");
+        return Err(AwsError::validation(message));
+    }
+    Ok(name)
+}
+
+/// Takes what pages an answer, all of which fits into one; answers the path under which is looked.
+fn paged(query: &mut Query) -> Result<String, AwsError> {
     query.take("MaxItems");
-    query.take("PathPrefix");
+    let under = query.take("PathPrefix").unwrap_or_else(|| "/".to_owned());
     if query.take("Marker").is_some() {
         return Err(AwsError::validation("There is no such marker: answers are whole."));
     }
-    query.done()
-}
-
-fn managed<'a>(snapshot: &'a Snapshot, account: &AccountId, arn: &str) -> Option<&'a Attached> {
-    let (owner, name) = arn.strip_prefix(&format!("arn:{}:iam::", snapshot.organization.partition))?.split_once(":policy/")?;
-    let name = PolicyName::new(name.rsplit('/').next()?).ok()?;
-    (owner == "aws" || owner == account.as_str()).then(|| snapshot.organization.policies.get(name.as_str()))?
+    query.done()?;
+    Ok(under)
 }
 
 fn role_elements(answer: &mut Answer, role: &Role, partition: &str) {

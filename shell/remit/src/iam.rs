@@ -38,7 +38,7 @@ pub(crate) async fn revoke(options: &Revoke) -> Result<(), Failure> {
         Revoke::Everything { before_secs, because } => {
             let mut asked = json!({"everything": true});
             if let Some(secs) = before_secs {
-                set(&mut asked, "before_secs", (*secs));
+                set(&mut asked, "before_secs", *secs);
             }
             (because, asked, "everything".to_owned())
         }

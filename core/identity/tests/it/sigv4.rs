@@ -114,6 +114,7 @@ fn presigned() -> Owned {
 type Change = fn(&mut Owned);
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn hostile_requests() {
     const MISMATCH: &str = "SignatureDoesNotMatch";
     const INCOMPLETE: &str = "IncompleteSignature";
@@ -165,7 +166,9 @@ fn hostile_requests() {
             let (head, tail) = value.split_once("Signature=").unwrap();
             *value = format!("{head}Signature={}A", &tail[..63].to_ascii_uppercase());
         }),
-        ("signature cut", INCOMPLETE, |r| { let _ = r.header("authorization").pop(); }),
+        ("signature cut", INCOMPLETE, |r| {
+            let _ = r.header("authorization").pop();
+        }),
         ("signature of zeros", MISMATCH, |r| {
             let value = r.header("authorization");
             let at = value.len() - 64;
@@ -181,7 +184,9 @@ fn hostile_requests() {
         }),
         ("signed in the query too", INCOMPLETE, |r| r.query = format!("X-Amz-Signature={}", "0".repeat(64))),
         ("signed in the query too, in odd case", INCOMPLETE, |r| r.query = format!("x-amz-signature={}", "0".repeat(64))),
-        ("says that its payload is unsigned", MISMATCH, |r| r.headers.push(("X-Amz-Content-Sha256".into(), "UNSIGNED-PAYLOAD".into()))),
+        ("says that its payload is unsigned", MISMATCH, |r| {
+            r.headers.push(("X-Amz-Content-Sha256".into(), "UNSIGNED-PAYLOAD".into()));
+        }),
         ("says another payload", MISMATCH, |r| r.headers.push(("X-Amz-Content-Sha256".into(), "0".repeat(64)))),
         ("says a streaming payload", MISMATCH, |r| {
             r.headers.push(("X-Amz-Content-Sha256".into(), "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".into()));

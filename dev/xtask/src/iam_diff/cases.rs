@@ -20,7 +20,7 @@ const BINARY_KEYS: [&str; 1] = ["mcp:Digest"];
 const LIST_KEYS: [&str; 2] = ["aws:TagKeys", "aws:CalledViaAWSMCP"];
 
 const TEXTS: [&str; 12] = ["ann", "bob", "Ann", "red", "Red", "r*d", "a?n", "*", "", "home", "x/y", "a:b"];
-const NUMBERS: [&str; 14] = [
+const NUMBERS: [&str; 15] = [
     "3",
     "3.0",
     "03",
@@ -32,8 +32,9 @@ const NUMBERS: [&str; 14] = [
     "0",
     "9007199254740993",
     "9007199254740992",
-    "1e1",
+    "10.00",
     "0.30000000000000004",
+    "1e1",
     "high",
 ];
 const DATES: [&str; 9] = [

@@ -134,11 +134,10 @@ pub(crate) fn ip_is_mapped(value: &str) -> bool {
 
 /// A number times 10^20, exactly.
 fn scaled(text: &str) -> Option<i128> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or(Some((text, 0)), |(a, b)| Some((a, b.parse::<i32>().ok()?)))?;
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or((1, mantissa), |rest| (-1, rest));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let digits: i128 = format!("{whole}{fraction}").parse().ok().filter(|_| !whole.is_empty())?;
-    let shift = u32::try_from(20 + exponent - i32::try_from(fraction.len()).ok()?).ok()?;
+    let shift = 20_u32.checked_sub(u32::try_from(fraction.len()).ok()?)?;
     digits.checked_mul(10_i128.checked_pow(shift)?).map(|scaled| sign * scaled)
 }
 
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn numbers_and_dates() {
-        assert_eq!([rank("3.0"), rank("03"), rank("1e1"), rank("-0")], ["4", "4", "5", "1"]);
+        assert_eq!([rank("3.0"), rank("03"), rank("10.00"), rank("-0"), rank("1e1")], ["4", "4", "5", "1", "1e1"]);
         assert_eq!(iso("1769862600"), "2026-01-31T12:30:00Z");
         assert_eq!(iso("951868799"), "2000-02-29T23:59:59Z");
         assert_eq!(iso("2026"), "2026");

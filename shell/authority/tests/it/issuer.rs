@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use remit_authority::Authenticator;
+
 use remit_identity::jwk::SigningKey;
 use remit_kernel::Fact;
 use serde_json::{Value, json};
 
-use crate::{NOW, SPACE, Server, ask, authority, directory, principal, rejection, signed};
+use crate::{NOW, SPACE, Server, ask, authenticator, authority, directory, principal, rejection, signed};
 
 /// An issuer whose key and presence can be changed.
 #[derive(Default)]
@@ -51,7 +51,7 @@ fn shown(seed: u8, claims: &Value) -> String {
 async fn keys_are_fetched_once_and_again_only_when_there_is_reason() {
     let switches = Arc::default();
     let server = issuer(&switches).await;
-    let authenticator = Arc::new(Authenticator::new(authority(directory(&server.url), Arc::default(), NOW)));
+    let authenticator = Arc::new(authenticator(authority(directory(&server.url), Arc::default(), NOW)));
     // Twenty different tokens at once: one discovery, one fetch of the keys.
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..20 {
@@ -86,7 +86,7 @@ async fn keys_are_fetched_once_and_again_only_when_there_is_reason() {
 async fn an_issuer_that_is_away_is_unknown_and_its_keys_serve_for_a_day() {
     let switches = Arc::<Switches>::default();
     let server = issuer(&switches).await;
-    let authenticator = Authenticator::new(authority(directory(&server.url), Arc::default(), NOW));
+    let authenticator = authenticator(authority(directory(&server.url), Arc::default(), NOW));
     switches.away.store(true, Ordering::SeqCst);
     let unknown = authenticator.authenticate(Some(&shown(0, &claims(&server.url, NOW))), NOW).await;
     assert!(matches!(&unknown, Fact::Unknown(what) if what.contains("`corp`") && what.contains("503")), "{unknown:?}");
@@ -106,7 +106,7 @@ async fn what_an_external_token_must_say() {
     let switches = Arc::<Switches>::default();
     let server = issuer(&switches).await;
     let directory = directory(&server.url);
-    let authenticator = Authenticator::new(authority(Arc::clone(&directory), Arc::default(), NOW));
+    let authenticator = authenticator(authority(Arc::clone(&directory), Arc::default(), NOW));
     let table: &[(Value, &str)] = &[
         (json!({ "aud": "https://other.example" }), "the token is for another audience"),
         (json!({ "aud": null }), "the token's `aud` is malformed"),
@@ -146,7 +146,7 @@ async fn metadata_of_another_issuer_is_not_believed() {
     let switches = Arc::<Switches>::default();
     switches.lies.store(true, Ordering::SeqCst);
     let server = issuer(&switches).await;
-    let authenticator = Authenticator::new(authority(directory(&server.url), Arc::default(), NOW));
+    let authenticator = authenticator(authority(directory(&server.url), Arc::default(), NOW));
     let unknown = authenticator.authenticate(Some(&shown(0, &claims(&server.url, NOW))), NOW).await;
     assert!(matches!(&unknown, Fact::Unknown(what) if what.contains("another issuer's")), "{unknown:?}");
 }
@@ -167,7 +167,7 @@ async fn a_user_is_delegated_for() {
     let (status, body) = ask(&authority, &form(&signed(0, &claims)), NOW).await;
     assert_eq!((status, &body["expires_in"]), (200, &json!(600)), "{body}");
     let shown = format!("Bearer {}", body["access_token"].as_str().unwrap());
-    let found = principal(Authenticator::new(Arc::clone(&authority)).authenticate(Some(&shown), NOW).await);
+    let found = principal(authenticator(Arc::clone(&authority)).authenticate(Some(&shown), NOW).await);
     assert_eq!((found.agent.as_str(), found.user.as_deref()), ("deployer", Some("corp/alice")));
     let (status, body) = ask(&authority, &form(&signed(4, &claims)), NOW).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));

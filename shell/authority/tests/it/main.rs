@@ -4,6 +4,7 @@
 
 mod connection;
 mod issuer;
+mod keypair;
 mod oidc;
 mod own;
 mod upstream;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use remit_authority::{Authority, Directory, KeyStore, PortError};
+use remit_authority::{AccessKey, AccessKeyStore, Authenticator, Authority, Directory, KeyPairs, KeyStore, PortError};
 use remit_identity::jwk::SigningKey;
 use remit_identity::jwt;
 use remit_identity::secret::SecretDigest;
@@ -50,6 +51,24 @@ impl KeyStore for MemoryKeys {
     }
 }
 
+/// No user has a key of its own here.
+pub(crate) struct NoAccessKeys;
+
+impl AccessKeyStore for NoAccessKeys {
+    fn get(&self, _: &str) -> Result<Option<AccessKey>, PortError> {
+        Ok(None)
+    }
+
+    fn put(&self, _: &str, _: &AccessKey) -> Result<(), PortError> {
+        Err(PortError("there is no room".into()))
+    }
+}
+
+pub(crate) fn authenticator(authority: Arc<Authority>) -> Authenticator {
+    let keys = KeyPairs::new(&MemoryKeys::default(), Arc::new(NoAccessKeys)).unwrap();
+    Authenticator::new(authority, Arc::new(keys))
+}
+
 pub(crate) struct Fixed {
     pub(crate) organization: Mutex<Arc<Organization>>,
     spaces: Arc<BTreeMap<SpaceId, String>>,
@@ -75,7 +94,7 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
     let account = AccountId::new("111122223333").unwrap();
     let rules = vec![ClaimRule { claim: "sub".into(), test: ClaimTest::Equals("workload".into()) }];
     let credentials = vec![AgentCredential::ClientSecret, AgentCredential::External { issuer: "corp".into(), rules }];
-    let agent = Agent { id: id.clone(), account: account.clone(), owner: "ops".into(), credentials, suspended: false };
+    let agent = Agent { id: id.clone(), account: account.clone(), owner: "ops".into(), credentials, suspended: false, tags: BTreeMap::new() };
     let space = Space {
         id: SpaceId::new("ops").unwrap(),
         account,
@@ -84,6 +103,8 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
         servers: Vec::new(),
         class_max: ToolClass::Destructive,
         quotas: Quotas::default(),
+        role: None,
+        operator_role: None,
     };
     let issuer = Issuer {
         name: "corp".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::Full;
-use remit_authority::{Authenticator, system_now_secs};
+use remit_authority::system_now_secs;
 use remit_identity::form;
 use remit_identity::token::{GRANT_TOKEN_EXCHANGE, TYPE_ACCESS_TOKEN};
 use remit_model::{Network, ToolClass};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::{SPACE, ask, authority, directory, principal, rejection};
+use crate::{SPACE, ask, authenticator, authority, directory, principal, rejection};
 
 /// Starts npm's `oidc-provider`, installed from the lock file if it isn't yet, and waits for its ready line.
 /// The reader is kept: a provider that can't write its warnings dies of it.
@@ -57,7 +57,7 @@ async fn oidc_provider_is_an_external_issuer() {
     let (_child, _output, issuer) = provider().await;
     let now = system_now_secs();
     let authority = authority(directory(&issuer), Arc::default(), now);
-    let authenticator = Authenticator::new(Arc::clone(&authority));
+    let authenticator = authenticator(Arc::clone(&authority));
     let workload = [("grant_type", "client_credentials"), ("resource", SPACE), ("scope", "mcp:read")];
     let token = external_token(&issuer, &workload).await;
     let found = principal(authenticator.authenticate(Some(&format!("Bearer {token}")), now).await);

@@ -43,6 +43,9 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         transport,
         limits: ServerLimits::default(),
         tools: std::collections::BTreeMap::new(),
+        tags: std::collections::BTreeMap::new(),
+        resource_policy: None,
+        service_principal: None,
     };
     let mut organization = (**directory.organization.lock().unwrap()).clone();
     organization.servers.insert(key(), server);
