@@ -10,7 +10,7 @@ use remit_iam::{Policy, PolicyKind};
 use remit_identity::sts::{AssumeRole, AwsError, CHAINED_MAX_SECS, Tag};
 use remit_model::{AccountId, Attached, Organization, Role, RoleKey, UserKey};
 
-use crate::context::{Actor, ActorKind, Asked, Origin, SessionFacts};
+use crate::context::{Actor, ActorKind, Asked, Issuer, Origin, SessionFacts};
 use crate::facts::{Session, SessionOf};
 use crate::snapshot::Snapshot;
 use crate::tree::{Acting, Ask, Judged, role_session};
@@ -80,7 +80,7 @@ pub struct Assumption {
 /// The name under which a session acts: ARN, unique id and account, as GetCallerIdentity answers. `None` if its role or user is gone.
 pub fn caller_identity(organization: &Organization, session: &Session) -> Option<(String, String, AccountId)> {
     let actor = actor(organization, session)?;
-    Some((actor.arn, actor.user_id, actor.account?))
+    Some((actor.arn.to_string(), actor.user_id(), actor.account?.clone()))
 }
 
 /// Decides a request for a session.
@@ -328,11 +328,11 @@ fn user<'a>(organization: &'a Organization, key: &'a UserKey) -> Option<Actor<'a
     let user = organization.users.get(key)?;
     let arn = user.arn(&organization.partition);
     Some(Actor {
-        issuer_arn: arn.clone(),
-        arn,
+        issuer_arn: arn.clone().into(),
+        arn: arn.into(),
         kind: ActorKind::User,
-        account: Some(key.account.clone()),
-        user_id: user.unique_id(),
+        account: Some(&user.key.account),
+        issuer: Issuer::User(user),
         user_name: Some(key.name.as_str()),
         tags: Some(&user.tags),
         session_tags: Vec::new(),
@@ -348,11 +348,11 @@ fn web_identity(caller: Caller<'_>, role_arn: &str, partition: &str) -> Actor<'s
     };
     let account = RoleKey::of_arn(role_arn).map(|key| key.account.to_string()).unwrap_or_default();
     Actor {
-        arn: provider.to_owned(),
-        issuer_arn: format!("arn:{partition}:iam::{account}:oidc-provider/{provider}"),
+        arn: provider.to_owned().into(),
+        issuer_arn: format!("arn:{partition}:iam::{account}:oidc-provider/{provider}").into(),
         kind: ActorKind::WebIdentity,
         account: None,
-        user_id: String::new(),
+        issuer: Issuer::Nobody,
         user_name: None,
         tags: None,
         session_tags: Vec::new(),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use remit_identity::sigv4;
-use remit_model::{AccountId, Organization, Tags};
+use remit_model::{AccountId, Organization, Role, Tags, User};
 
 use crate::facts::Fact;
 
@@ -135,14 +135,14 @@ impl Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Actor<'a> {
     /// The session's, the user's or the service's name.
-    pub(crate) arn: String,
+    pub(crate) arn: Cow<'a, str>,
     /// `aws:PrincipalArn`: a session's role, else the same.
-    pub(crate) issuer_arn: String,
+    pub(crate) issuer_arn: Cow<'a, str>,
     pub(crate) kind: ActorKind,
     /// The account; a service and a web identity have none.
-    pub(crate) account: Option<AccountId>,
-    /// `aws:userid`.
-    pub(crate) user_id: String,
+    pub(crate) account: Option<&'a AccountId>,
+    /// Whose unique id `aws:userid` begins with.
+    pub(crate) issuer: Issuer<'a>,
     /// A user's name.
     pub(crate) user_name: Option<&'a str>,
     /// The tags of the role or user.
@@ -152,6 +152,28 @@ pub(crate) struct Actor<'a> {
     pub(crate) source_identity: Option<&'a str>,
     /// When the session began, in seconds since the epoch; long-term keys have no session.
     pub(crate) issued_at_secs: Option<u64>,
+}
+
+/// What issues a principal its unique id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Issuer<'a> {
+    Role(&'a Role, &'a str),
+    User(&'a User),
+    /// A space without a role: its id, and the session's name.
+    Space(&'a str, &'a str),
+    Nobody,
+}
+
+impl Actor<'_> {
+    /// `aws:userid`.
+    pub(crate) fn user_id(&self) -> String {
+        match self.issuer {
+            Issuer::Role(role, session) => format!("{}:{session}", role.unique_id()),
+            Issuer::User(user) => user.unique_id(),
+            Issuer::Space(space, session) => format!("{space}:{session}"),
+            Issuer::Nobody => String::new(),
+        }
+    }
 }
 
 /// What kind of principal acts.
@@ -256,18 +278,18 @@ impl<'a> Asked<'a> {
     pub(crate) fn value(&self, key: &Key) -> Text<'a> {
         let actor = self.actor;
         match key {
-            Key::PrincipalArn if actor.account.is_some() => actor.issuer_arn.as_str().into(),
-            Key::PrincipalAccount => actor.account.as_ref().map(AccountId::as_str).into(),
+            Key::PrincipalArn if actor.account.is_some() => Text::One(Cow::Borrowed(&actor.issuer_arn)),
+            Key::PrincipalAccount => actor.account.map(AccountId::as_str).into(),
             Key::PrincipalType => self.principal_type(),
             Key::PrincipalTag(name) => self.principal_tag(name),
             Key::PrincipalIsAwsService => flag(actor.kind == ActorKind::Service),
-            Key::PrincipalServiceName => (actor.kind == ActorKind::Service).then_some(actor.arn.as_str()).into(),
+            Key::PrincipalServiceName => (actor.kind == ActorKind::Service).then_some(&*actor.arn).into(),
             Key::OrgId(whose) => self.account(*whose).map(|_| self.organization.id.as_str()).into(),
             Key::OrgPaths(whose) => match self.account(*whose) {
                 Some(account) => Text::Many(vec![Cow::Owned(self.organization.path(account))]),
                 None => Text::Absent,
             },
-            Key::UserId if actor.kind != ActorKind::Service => actor.user_id.as_str().into(),
+            Key::UserId if actor.kind != ActorKind::Service => actor.user_id().into(),
             Key::UserName => actor.user_name.into(),
             Key::SourceIdentity => actor.source_identity.into(),
             Key::TokenIssueTime => actor.issued_at_secs.map(sigv4::date_time).into(),
@@ -339,7 +361,7 @@ impl<'a> Asked<'a> {
 
     fn account(&self, whose: Whose) -> Option<&'a AccountId> {
         match whose {
-            Whose::Principal => self.actor.account.as_ref(),
+            Whose::Principal => self.actor.account,
             Whose::Resource => self.resource_account,
         }
         .filter(|account| self.organization.accounts.contains_key(*account))

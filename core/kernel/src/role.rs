@@ -9,7 +9,7 @@ use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
 use crate::context::{Actor, Asked, CallFacts, SessionFacts};
 use crate::facts::{Facts, Principal, SessionOf};
 use crate::snapshot::{Snapshot, SpaceView};
-use crate::tree::{Acting, Ask, Judged, role_session, session_name, space_service, stand_in};
+use crate::tree::{Acting, Ask, Judged, role_session, session_name, silent, space_service, stand_in};
 use crate::verdict::{ActedAs, Effect, Layer, Reason, Statement};
 
 /// What is called, as IAM names it.
@@ -57,7 +57,7 @@ pub(crate) fn judge<'a>(
     let acted_as = actor.map(|actor| ActedAs {
         session_tags: actor.session_tags.iter().map(owned).collect(),
         source_identity: actor.source_identity.map(str::to_owned),
-        principal_arn: actor.arn,
+        principal_arn: actor.arn.into_owned(),
     });
     (judged, acted_as)
 }
@@ -100,7 +100,10 @@ impl<'a> Call<'a> {
             }
             (actor, acting) = (theirs, Acting::Role(role));
         }
-        judged.extend(self.called(&actor, acting));
+        match acting {
+            Acting::Unlimited if self.snapshot.tree.is_silent(&self.space.space.account, self.called.server) => judged.extend(silent()),
+            _ => judged.extend(self.called(&actor, acting)),
+        }
         Ok(actor)
     }
 
@@ -110,7 +113,7 @@ impl<'a> Call<'a> {
             let SessionOf::Role(key) = &session.who else {
                 return Err(no_role("an agent acts in a role, and this is a session of a user"));
             };
-            let mut actor = role_session(self.organization(), self.role(key)?, &session.name);
+            let mut actor = role_session(self.organization(), self.role(key)?, session.name.as_str());
             actor.session_tags = session.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
             actor.source_identity = session.source_identity.as_deref();
             actor.issued_at_secs = Some(session.issued_at_secs);

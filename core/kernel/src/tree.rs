@@ -9,7 +9,7 @@ use remit_iam::{
 };
 use remit_model::{AccountId, Organization, Role, RoleKey, SPACE_SERVICE, ServerKey, Space, Tags, UserKey};
 
-use crate::context::{Actor, ActorKind, Asked, Key, Text};
+use crate::context::{Actor, ActorKind, Asked, Issuer, Key, Text};
 use crate::verdict::{Effect, Layer, Reason, Statement};
 
 /// The most levels between root and account.
@@ -161,6 +161,13 @@ impl Tree {
         Self { keys, bindings, accounts, roles, users, resources, everything, nothing }
     }
 
+    /// Whether no policy has anything to say of calls from an account to a server of the same account by somebody without a role.
+    pub(crate) fn is_silent(&self, account: &AccountId, server: &ServerKey) -> bool {
+        let view = self.accounts.get(account);
+        let open = view.is_some_and(|view| view.service_control.is_empty() && view.resource_control.is_empty());
+        open && server.account == *account && !self.resources.contains_key(server)
+    }
+
     /// Asks. With `explain` every layer answers, else the answer may end at the first that denies.
     pub(crate) fn ask(&self, ask: &Ask<'_>, explain: bool) -> Vec<Judged> {
         let mut extended = None;
@@ -175,22 +182,21 @@ impl Tree {
             (&*keys, &*bindings, Some(&*set))
         };
         let texts: Vec<(Slot, Text<'_>)> = bindings.iter().map(|(slot, key)| (*slot, ask.asked.value(key))).collect();
-        let several: Vec<Vec<&str>> = texts
-            .iter()
-            .map(|(_, text)| match text {
-                Text::Many(texts) => texts.iter().map(Cow::as_ref).collect(),
-                _ => Vec::new(),
-            })
-            .collect();
+        let many = texts.iter().filter_map(|(slot, text)| match text {
+            Text::Many(texts) => Some((*slot, texts.iter().map(Cow::as_ref).collect::<Vec<&str>>())),
+            _ => None,
+        });
+        let many: Vec<(Slot, Vec<&str>)> = many.collect();
         let mut context = Context::new(keys);
-        for ((slot, text), several) in texts.iter().zip(&several) {
-            let value = match text {
-                Text::Absent => Value::Absent,
-                Text::One(text) => Value::One(text),
-                Text::Many(_) => Value::Many(several),
-                Text::Unknown => Value::Unknown,
-            };
-            context.set(*slot, value);
+        for (slot, text) in &texts {
+            match text {
+                Text::One(text) => context.set(*slot, Value::One(text)),
+                Text::Unknown => context.set(*slot, Value::Unknown),
+                Text::Absent | Text::Many(_) => {}
+            }
+        }
+        for (slot, texts) in &many {
+            context.set(*slot, Value::Many(texts));
         }
         self.evaluated(ask, &context, session, explain)
     }
@@ -210,7 +216,7 @@ impl Tree {
             (Acting::Unlimited, None) => &self.everything,
             _ => &self.nothing,
         };
-        let own = actor.account.as_ref().and_then(|account| self.accounts.get(account));
+        let own = actor.account.and_then(|account| self.accounts.get(account));
         let theirs = resource_account.and_then(|account| self.accounts.get(account));
         let (service, service_len) = self.levels(own.map(|view| view.service_control.as_slice()));
         let (resource, resource_len) = self.levels(theirs.map(|view| view.resource_control.as_slice()));
@@ -309,14 +315,7 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
                 ..judged
             })),
             // No level says more than the default.
-            None if ask.trust.is_none() && check == CheckType::ServiceControl => judged.push(Judged {
-                layer: Layer::ServiceControlPolicy,
-                effect: Effect::NoImpact,
-                reason: Reason::CouldNotDecide,
-                statement: "no service control policy but FullAWSAccess above the account".into(),
-                origin: None,
-                near: Vec::new(),
-            }),
+            None if ask.trust.is_none() && check == CheckType::ServiceControl => judged.push(no_controls()),
             None => {}
         }
     }
@@ -348,6 +347,26 @@ fn near(evaluation: &Evaluation<'_>, place: usize) -> Vec<Near> {
             },
         })
         .collect()
+}
+
+/// The lines of a call that no policy speaks of.
+pub(crate) fn silent() -> [Judged; 2] {
+    let no_role = Judged { layer: Layer::Principal, statement: NO_ROLE.into(), ..no_controls() };
+    [no_controls(), no_role]
+}
+
+const NO_ROLE: &str = "the space has no role";
+
+/// Where no level says more than what is attached by itself.
+fn no_controls() -> Judged {
+    Judged {
+        layer: Layer::ServiceControlPolicy,
+        effect: Effect::NoImpact,
+        reason: Reason::CouldNotDecide,
+        statement: "no service control policy but FullAWSAccess above the account".into(),
+        origin: None,
+        near: Vec::new(),
+    }
 }
 
 /// One line in the kernel's words; `None` for layers that aren't there.
@@ -384,7 +403,7 @@ fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
     let (effect, statement): (Effect, Statement) = match (line.effect, line.statement) {
         (CheckEffect::Allow, Some(statement)) => (Effect::Allow, Arc::clone(statement.label()).into()),
         (CheckEffect::Allow | CheckEffect::NoImpact, _) if matches!(ask.acting, Acting::Unlimited) && layer == Layer::Principal => {
-            (Effect::NoImpact, "the space has no role".into())
+            (Effect::NoImpact, NO_ROLE.into())
         }
         (CheckEffect::NoImpact, Some(statement)) => {
             (Effect::NoImpact, format!("{} allows, and another layer's word counts", statement.label()).into())
@@ -400,7 +419,7 @@ fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
         }
     };
     let unlimited = matches!(ask.acting, Acting::Unlimited) && layer == Layer::Principal && effect.agrees();
-    let statement = if unlimited { "the space has no role".into() } else { statement };
+    let statement = if unlimited { NO_ROLE.into() } else { statement };
     let effect = if unlimited { Effect::NoImpact } else { effect };
     let origin = if unlimited { None } else { origin };
     Some(Judged { layer, effect, reason, statement, origin, near: Vec::new() })
@@ -425,11 +444,11 @@ fn undecided(ask: &Ask<'_>, what: &str) -> Judged {
 /// The service as which Remit assumes the role of a space.
 pub(crate) fn space_service() -> Actor<'static> {
     Actor {
-        arn: SPACE_SERVICE.to_owned(),
-        issuer_arn: SPACE_SERVICE.to_owned(),
+        arn: SPACE_SERVICE.into(),
+        issuer_arn: SPACE_SERVICE.into(),
         kind: ActorKind::Service,
         account: None,
-        user_id: String::new(),
+        issuer: Issuer::Nobody,
         user_name: None,
         tags: None,
         session_tags: Vec::new(),
@@ -439,14 +458,14 @@ pub(crate) fn space_service() -> Actor<'static> {
 }
 
 /// A session of a role.
-pub(crate) fn role_session<'a>(organization: &Organization, role: &'a Role, name: &str) -> Actor<'a> {
+pub(crate) fn role_session<'a>(organization: &Organization, role: &'a Role, name: &'a str) -> Actor<'a> {
     let tags: &Tags = &role.tags;
     Actor {
-        arn: role.session_arn(&organization.partition, name),
-        issuer_arn: role.arn(&organization.partition),
+        arn: role.session_arn(&organization.partition, name).into(),
+        issuer_arn: role.arn(&organization.partition).into(),
         kind: ActorKind::Session,
-        account: Some(role.key.account.clone()),
-        user_id: format!("{}:{name}", role.unique_id()),
+        account: Some(&role.key.account),
+        issuer: Issuer::Role(role, name),
         user_name: None,
         tags: Some(tags),
         session_tags: Vec::new(),
@@ -457,14 +476,14 @@ pub(crate) fn role_session<'a>(organization: &Organization, role: &'a Role, name
 
 /// What an agent is where its space has no role: a session of a role that nobody can name anything for, so that control policies have
 /// a principal to compare with.
-pub(crate) fn stand_in(organization: &Organization, space: &Space, name: &str) -> Actor<'static> {
+pub(crate) fn stand_in<'a>(organization: &Organization, space: &'a Space, name: &'a str) -> Actor<'a> {
     let (partition, account, id) = (&organization.partition, &space.account, &space.id);
     Actor {
-        arn: format!("arn:{partition}:sts::{account}:assumed-role/{id}/{name}"),
-        issuer_arn: format!("arn:{partition}:iam::{account}:role/aws-service-role/{SPACE_SERVICE}/{id}"),
+        arn: format!("arn:{partition}:sts::{account}:assumed-role/{id}/{name}").into(),
+        issuer_arn: format!("arn:{partition}:iam::{account}:role/aws-service-role/{SPACE_SERVICE}/{id}").into(),
         kind: ActorKind::Session,
-        account: Some(account.clone()),
-        user_id: format!("{id}:{name}"),
+        account: Some(account),
+        issuer: Issuer::Space(id.as_str(), name),
         user_name: None,
         tags: None,
         session_tags: Vec::new(),
