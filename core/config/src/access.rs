@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use remit_model::{
-    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Quotas, Region, Risk, RoleKey, RoleName, ServerName, Space,
-    SpaceId, SpaceServer, ToolAdmission, ToolClass, ToolPolicy,
+    AccountId, Agent, AgentCredential, AgentId, ClaimRule, ClaimTest, Issuer, Quotas, Region, Risk, RoleKey, RoleName,
+    ServerName, Space, SpaceId, SpaceServer, ToolAdmission, ToolClass, ToolPolicy,
 };
 
 use crate::item::{Item, Object, shown};
@@ -89,8 +89,7 @@ pub(crate) fn space<'a>(item: &Item<'a>, account: impl Fn(&Object<'_>) -> Option
     let named = (object.get("role"), object.get("operator_role"));
     let key = |item: &Option<Item<'_>>| item.as_ref().and_then(|item| role_key(item, account.as_ref()));
     let (role, operator_role) = (key(&named.0), key(&named.1));
-    let space =
-        Space { id: id?, account: account?, region: region?, agents, servers, class_max, quotas, role, operator_role };
+    let space = Space { id: id?, account: account?, region: region?, agents, servers, class_max, quotas, role, operator_role };
     let (role, operator_role) = named;
     Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries, role, operator_role })
 }
@@ -101,7 +100,10 @@ fn role_key(item: &Item<'_>, account: Option<&AccountId>) -> Option<RoleKey> {
     if text.starts_with("arn:") {
         let key = RoleKey::of_arn(text);
         if key.is_none() {
-            item.error(format!("{} is no role's ARN", shown(text)), "write `arn:aws:iam::<account>:role/<name>`, or the name alone");
+            item.error(
+                format!("{} is no role's ARN", shown(text)),
+                "write `arn:aws:iam::<account>:role/<name>`, or the name alone",
+            );
         }
         return key;
     }
@@ -133,8 +135,8 @@ fn space_server<'a>(item: &Item<'a>) -> Option<(SpaceServer, EntryDraft<'a>)> {
 /// An external id as STS takes it (AssumeRole): 2 to 1,224 of `[\w+=,.@:/-]`.
 fn external_id(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
-    let fits = (2..=1224).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte));
+    let fits =
+        (2..=1224).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte));
     if !fits {
         item.error("this is no external id", "2 to 1224 of letters, digits and `_+=,.@:/-`");
     }
@@ -199,8 +201,7 @@ fn credential<'a>(
     issuers: &mut Vec<(String, Item<'a>)>,
     roles: &mut Vec<(RoleKey, Item<'a>)>,
 ) -> Option<AgentCredential> {
-    const SHAPES: &str =
-        "write `client_secret`, `{ jwks_file: path }`, `{ jwks: { keys: […] } }`, `{ external: { issuer: …, rules: […] } }` or `{ role: { arn: … } }`";
+    const SHAPES: &str = "write `client_secret`, `{ jwks_file: path }`, `{ jwks: { keys: […] } }`, `{ external: { issuer: …, rules: […] } }` or `{ role: { arn: … } }`";
     if let Some(text) = item.as_text() {
         if text == "client_secret" {
             return Some(AgentCredential::ClientSecret);
@@ -248,8 +249,8 @@ fn role<'a>(item: &Item<'a>, roles: &mut Vec<(RoleKey, Item<'a>)>) -> Option<Age
     };
     let session_name = object.get("session_name").and_then(|name| {
         let text = name.text()?;
-        let fits = (2..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
+        let fits =
+            (2..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
         if !fits {
             name.error(format!("{} is no session name", shown(text)), "2 to 64 of letters, digits and `_+=,.@-`");
         }

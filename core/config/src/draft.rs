@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remit_model::{
-    Account, AccountId, AgentId, Issuer, Organization, OuId, RoleKey, Server, ServerKey, SpaceId, UserKey,
-};
+use remit_model::{Account, AccountId, AgentId, Issuer, Organization, OuId, RoleKey, Server, ServerKey, SpaceId, UserKey};
 
 use crate::access::{self, AgentDraft, PolicyDraft, SpaceDraft};
 use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
@@ -144,35 +142,35 @@ impl<'a> Draft<'a> {
             lists.flat_map(move |list| list.list(of)).collect::<Vec<_>>()
         };
         self.organization.partition = partition(roots);
-        let mut shelf = Shelf::new(texts, &self.organization.partition, self.complete);
+        let mut policies = Shelf::new(texts, &self.organization.partition, self.complete);
         for item in all("policies", "policies") {
-            shelf.add(&item);
+            policies.add(&item);
         }
-        let shelf = shelf;
-        self.organization.policies = shelf.policies_managed();
-        self.organization(roots, &shelf);
+        let policies = policies;
+        self.organization.policies = policies.policies_managed();
+        self.organization(roots, &policies);
         for item in all("organizational_units", "organizational units") {
-            let Some(unit) = iam::unit(&item, &shelf) else { continue };
+            let Some(unit) = iam::unit(&item, &policies) else { continue };
             let what = format!("there is already an organizational unit `{}`", unit.unit.id);
             once(&mut self.units, unit.unit.id.clone(), unit, &item, what);
         }
         for item in all("accounts", "accounts") {
-            self.account(&item, &shelf);
+            self.account(&item, &policies);
         }
         let accounts = std::mem::take(&mut self.organization.accounts);
         let account = |object: &Object<'_>| account_of(object, &accounts, self.complete);
         for item in all("roles", "roles") {
-            let Some(role) = iam::role(&item, &shelf, account) else { continue };
+            let Some(role) = iam::role(&item, &policies, account) else { continue };
             let what = format!("account {} already has a role `{}`", role.role.key.account, role.role.key.name);
             once(&mut self.roles, role.role.key.clone(), role, &item, what);
         }
         for item in all("users", "users") {
-            let Some(user) = iam::user(&item, &shelf, account) else { continue };
+            let Some(user) = iam::user(&item, &policies, account) else { continue };
             let what = format!("account {} already has a user `{}`", user.user.key.account, user.user.key.name);
             once(&mut self.users, user.user.key.clone(), user, &item, what);
         }
         for item in all("servers", "servers") {
-            let Some(server) = server::server(&item, account, &shelf) else { continue };
+            let Some(server) = server::server(&item, account, &policies) else { continue };
             let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
             let what = format!("account {} already has a server `{}`", key.account, key.name);
             once(&mut self.servers, key, (server, item.clone()), &item, what);
@@ -196,7 +194,7 @@ impl<'a> Draft<'a> {
         self.organization.accounts = accounts;
     }
 
-    fn organization(&mut self, roots: &[Object<'a>], shelf: &Shelf<'_>) {
+    fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {
         let found: Vec<Item<'a>> = roots.iter().filter_map(|root| root.get("organization")).collect();
         for more in found.iter().skip(1) {
             more.error("the organization is described twice", "keep one `organization`");
@@ -230,10 +228,10 @@ impl<'a> Draft<'a> {
         self.organization.owner = text("owner").map(|(owner, _)| owner.to_owned());
         let management = object.as_ref().and_then(|object| object.get("management_account"));
         self.organization.management_account = management.and_then(|item| item.id(AccountId::new));
-        self.organization.controls = object.as_ref().map(|object| shelf.controls(object)).unwrap_or_default();
+        self.organization.controls = object.as_ref().map(|object| policies.controls(object)).unwrap_or_default();
     }
 
-    fn account(&mut self, item: &Item<'a>, shelf: &Shelf<'_>) {
+    fn account(&mut self, item: &Item<'a>, policies: &Shelf<'_>) {
         let keys = &[
             "id",
             "name",
@@ -249,8 +247,8 @@ impl<'a> Draft<'a> {
         let Some(id) = object.need("id").and_then(|id| id.id(AccountId::new)) else { return };
         let owner = object.get("owner").and_then(|owner| owner.text()).map(str::to_owned);
         let unit = object.get("organizational_unit").and_then(|unit| unit.id(OuId::new));
-        let permissions_boundary = shelf.boundary(&object, &id);
-        let (controls, tags) = (shelf.controls(&object), iam::tags(&object));
+        let permissions_boundary = policies.boundary(&object, &id);
+        let (controls, tags) = (policies.controls(&object), iam::tags(&object));
         let what = format!("there is already an account {id}");
         self.accounts.entry(id.clone()).or_insert_with(|| item.clone());
         let account = Account { id: id.clone(), name, owner, unit, controls, permissions_boundary, tags };

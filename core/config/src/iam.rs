@@ -255,11 +255,8 @@ fn node(from: &Node) -> remit_iam::document::Node {
         Value::Text(text) => Is::Text(text.clone()),
         Value::List(nodes) => Is::List(nodes.iter().map(node).collect()),
         Value::Map(entries) => {
-            let entry = |entry: &crate::yaml::Entry| Entry {
-                place: place(entry.at),
-                key: entry.key.clone(),
-                value: node(&entry.value),
-            };
+            let entry =
+                |entry: &crate::yaml::Entry| Entry { place: place(entry.at), key: entry.key.clone(), value: node(&entry.value) };
             Is::Map(entries.iter().map(entry).collect())
         }
         Value::Broken => Is::Broken,

@@ -263,8 +263,7 @@ fn agent_credential() -> Value {
             "issuer": text("A name from `issuers`."), "rules": { "type": "array", "minItems": 1, "items": refer("claim_rule"), "description": "All of them must hold." },
         }),
     );
-    let properties =
-        json!({ "jwks_file": text("A file with its public keys, relative to this file."), "jwks": keys, "external": external, "role": iam::acting() });
+    let properties = json!({ "jwks_file": text("A file with its public keys, relative to this file."), "jwks": keys, "external": external, "role": iam::acting() });
     let object = one_of(object("A credential.", &[], &properties), &["jwks_file", "jwks", "external", "role"]);
     json!({ "anyOf": [{ "const": "client_secret", "description": "A secret that Remit makes." }, object] })
 }

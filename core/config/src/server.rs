@@ -33,15 +33,25 @@ const ALGORITHMS: [(&str, &str); 7] = [
     ("EdDSA", "EdDSA"),
 ];
 
-const KEYS: &[&str] =
-    &["name", "account", "url", "command", "launch", "env", "network", "protocol", "credential", "limits", "tools", "tags", "resource_policy", "service_principal"];
+const KEYS: &[&str] = &[
+    "name",
+    "account",
+    "url",
+    "command",
+    "launch",
+    "env",
+    "network",
+    "protocol",
+    "credential",
+    "limits",
+    "tools",
+    "tags",
+    "resource_policy",
+    "service_principal",
+];
 
 /// Reads one server. `account` finds the account of an object.
-pub(crate) fn server(
-    item: &Item<'_>,
-    account: impl Fn(&Object<'_>) -> Option<AccountId>,
-    shelf: &Shelf<'_>,
-) -> Option<Server> {
+pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<AccountId>, shelf: &Shelf<'_>) -> Option<Server> {
     let object = item.object("a server", KEYS)?;
     let name = object.need("name").and_then(|name| name.id(ServerName::new));
     let account = account(&object);

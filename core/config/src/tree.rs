@@ -35,7 +35,10 @@ pub(crate) fn check(draft: &Draft<'_>) {
         && let Some(item) = draft.accounts.values().next()
         && !draft.organization.accounts.contains_key(account)
     {
-        item.error(format!("the management account {account} is none of the accounts"), "add it, or correct `management_account`");
+        item.error(
+            format!("the management account {account} is none of the accounts"),
+            "add it, or correct `management_account`",
+        );
     }
     for space in draft.spaces.values() {
         space_checked(draft, space);
@@ -112,7 +115,9 @@ fn deputies_checked(draft: &Draft<'_>, role: &RoleDraft<'_>) {
             let account = ["aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths"].iter().any(|key| binds(statement, key));
             if !account || !binds(statement, "aws:SourceArn") {
                 at(
-                    format!("it trusts {service} for whomever it acts: another account could make it act for it (confused deputy)"),
+                    format!(
+                        "it trusts {service} for whomever it acts: another account could make it act for it (confused deputy)"
+                    ),
                     "add conditions on `aws:SourceAccount` and on `aws:SourceArn`",
                 );
             }

@@ -290,19 +290,27 @@ struct Space {
 /// Where a statement reaches, and on which keys it hangs.
 struct Reach {
     allows: bool,
-    actions: Vec<usize>,
-    not_actions: bool,
-    resources: Vec<usize>,
-    not_resources: bool,
-    attached: bool,
+    actions: Matched,
+    /// `None` for a trust policy's statement: the role itself.
+    resources: Option<Matched>,
     keys: Vec<String>,
+}
+
+/// Languages of which one must, or none may, hold.
+struct Matched {
+    languages: Vec<usize>,
+    not: bool,
+}
+
+impl Matched {
+    fn holds(&self, class: &Class) -> bool {
+        self.languages.iter().any(|at| class.of.get(*at) == Some(&true)) != self.not
+    }
 }
 
 impl Reach {
     fn meets(&self, action: &Class, resource: &Class) -> bool {
-        let any = |languages: &[usize], class: &Class| languages.iter().any(|at| class.of.get(*at) == Some(&true));
-        let action = any(&self.actions, action) != self.not_actions;
-        action && (self.attached || any(&self.resources, resource) != self.not_resources)
+        self.actions.holds(action) && self.resources.as_ref().is_none_or(|resources| resources.holds(resource))
     }
 }
 
@@ -312,12 +320,12 @@ impl Space {
         let keys = held(&statements)?;
         let (mut actions, mut resources, mut reaches) = (Vec::new(), Vec::new(), Vec::new());
         for statement in &statements {
-            let place = |into: &mut Vec<Language>, language: Language| match into.iter().position(|other| *other == language) {
-                Some(at) => at,
-                None => {
+            let place = |into: &mut Vec<Language>, language: Language| {
+                let known = into.iter().position(|other| *other == language);
+                known.unwrap_or_else(|| {
                     into.push(language);
                     into.len() - 1
-                }
+                })
             };
             let own_actions = statement.actions.patterns.iter();
             let own_actions = own_actions.filter_map(|pattern| Language::pattern(pattern, false, &|_| None));
@@ -338,11 +346,8 @@ impl Space {
             hangs.extend(variables(statement));
             reaches.push(Reach {
                 allows: statement.effect() == Effect::Allow,
-                actions: own_actions,
-                not_actions: statement.actions.not,
-                resources: own_resources,
-                not_resources,
-                attached,
+                actions: Matched { languages: own_actions, not: statement.actions.not },
+                resources: (!attached).then_some(Matched { languages: own_resources, not: not_resources }),
                 keys: hangs.into_iter().collect(),
             });
         }
@@ -365,7 +370,7 @@ fn variables(statement: &Statement) -> BTreeSet<String> {
         Operand::Arn(parts) => parts.iter().collect(),
         _ => Vec::new(),
     });
-    patterns.into_iter().chain(in_conditions).flat_map(|pattern| of_pattern(pattern)).collect()
+    patterns.into_iter().chain(in_conditions).flat_map(of_pattern).collect()
 }
 
 fn of_pattern(pattern: &Pattern) -> Vec<String> {

@@ -448,48 +448,8 @@ impl Linter {
                 }
                 continue;
             };
-            if set == Some("ForAllValues") && allows && !checked(condition.key()) {
-                tell(
-                    Severity::Warning,
-                    "ALLOW_FORALLVALUES_WITHOUT_NULL",
-                    format!("`ForAllValues` holds where `{}` is missing or empty, and so the statement allows", condition.key()),
-                    "add `Null: { key: false }`, or use `ForAnyValue`",
-                );
-            }
-            if set == Some("ForAnyValue") && !allows && base.contains("Not") && !checked(condition.key()) {
-                tell(
-                    Severity::Warning,
-                    "DENY_FORANYVALUE_WITHOUT_NULL",
-                    format!(
-                        "`ForAnyValue` doesn't hold where `{}` is missing or empty, and so the statement doesn't deny",
-                        condition.key()
-                    ),
-                    "deny where it is missing too: a second statement with `Null: { key: true }`",
-                );
-            }
-            if set.is_some() && !several && !matches!(key.rsplit_once(':'), Some((_, "amr" | "aud"))) {
-                tell(
-                    Severity::Warning,
-                    "SET_OPERATOR_ON_SINGLE_VALUE",
-                    format!(
-                        "`{}` holds one value, and `{}:` is for several: where the key is missing it means something else",
-                        condition.key(),
-                        set.unwrap_or_default()
-                    ),
-                    "leave the qualifier out",
-                );
-            }
-            if set.is_none() && several && base != "Null" {
-                tell(
-                    Severity::Error,
-                    "SINGLE_OPERATOR_ON_SEVERAL_VALUES",
-                    format!(
-                        "`{}` holds several values: without `ForAnyValue:` or `ForAllValues:` it can't be told, and an Allow never applies",
-                        condition.key()
-                    ),
-                    "write `ForAnyValue:` or `ForAllValues:` before the operator",
-                );
-            }
+            self.qualifier(statement, condition, set, base, several, checked(condition.key()));
+            let mut tell = |severity, code, what: String, mend| self.tell(severity, code, condition.place(), statement, what, mend);
             if if_exists && allows && GUARDS.contains(&key.as_str()) {
                 tell(
                     Severity::Warning,
@@ -521,6 +481,62 @@ impl Linter {
                 statement,
                 format!("it denies only what differs in all of {}: who meets one of them is let through", carve_outs.join(", ")),
                 "if each should be needed, write a statement for each",
+            );
+        }
+    }
+
+    /// `ForAllValues:`, `ForAnyValue:`, and their absence.
+    fn qualifier(
+        &mut self,
+        statement: &Statement,
+        condition: &Condition,
+        set: Option<&str>,
+        base: &str,
+        several: bool,
+        checked: bool,
+    ) {
+        let allows = statement.effect() == Effect::Allow;
+        let mut tell = |severity, code, what: String, mend| self.tell(severity, code, condition.place(), statement, what, mend);
+        if set == Some("ForAllValues") && allows && !checked {
+            tell(
+                Severity::Warning,
+                "ALLOW_FORALLVALUES_WITHOUT_NULL",
+                format!("`ForAllValues` holds where `{}` is missing or empty, and so the statement allows", condition.key()),
+                "add `Null: { key: false }`, or use `ForAnyValue`",
+            );
+        }
+        if set == Some("ForAnyValue") && !allows && base.contains("Not") && !checked {
+            tell(
+                Severity::Warning,
+                "DENY_FORANYVALUE_WITHOUT_NULL",
+                format!(
+                    "`ForAnyValue` doesn't hold where `{}` is missing or empty, and so the statement doesn't deny",
+                    condition.key()
+                ),
+                "deny where it is missing too: a second statement with `Null: { key: true }`",
+            );
+        }
+        if set.is_some() && !several && !matches!(condition.key().rsplit_once(':'), Some((_, "amr" | "aud"))) {
+            tell(
+                Severity::Warning,
+                "SET_OPERATOR_ON_SINGLE_VALUE",
+                format!(
+                    "`{}` holds one value, and `{}:` is for several: where the key is missing it means something else",
+                    condition.key(),
+                    set.unwrap_or_default()
+                ),
+                "leave the qualifier out",
+            );
+        }
+        if set.is_none() && several && base != "Null" {
+            tell(
+                Severity::Error,
+                "SINGLE_OPERATOR_ON_SEVERAL_VALUES",
+                format!(
+                    "`{}` holds several values: without `ForAnyValue:` or `ForAllValues:` it can't be told, and an Allow never applies",
+                    condition.key()
+                ),
+                "write `ForAnyValue:` or `ForAllValues:` before the operator",
             );
         }
     }

@@ -64,8 +64,6 @@ pub struct Granted {
     pub source_identity: Option<String>,
     /// The documents of its session policies, as JSON text.
     pub policies: Vec<String>,
-    /// How much of the packed size its policies and tags take, in percent.
-    pub packed_size_percent: u64,
 }
 
 /// What was decided of a request for a session, with the layers that spoke.
@@ -173,7 +171,6 @@ fn assumed(
     }
     let duration_secs = duration(organization, caller, role, asked.duration_secs, chained)?;
     let policies = policies(organization, role, asked)?;
-    let packed = policies.iter().map(String::len).sum::<usize>() + tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum::<usize>();
     Ok(Granted {
         role: role.key.clone(),
         arn: role.session_arn(&organization.partition, &asked.session_name),
@@ -184,12 +181,11 @@ fn assumed(
         tags,
         source_identity,
         policies,
-        packed_size_percent: u64::try_from(packed * 100 / PACKED_BYTES_MAX).unwrap_or(100).min(100),
     })
 }
 
-/// What session policies and tags together may take, in bytes.
-const PACKED_BYTES_MAX: usize = 24 * 1024;
+/// What session policies together may take, in characters; a token that is too large for its header is refused when it is made.
+const POLICIES_CHARS_MAX: usize = 12 * 1024;
 
 /// What goes over from the caller's session: whether this is a chain, transitive tags, the source identity.
 fn inherited(caller: Caller<'_>, asked: &AssumeRole) -> Result<(bool, Vec<Tag>, Option<String>), AwsError> {
@@ -287,7 +283,7 @@ fn policies(organization: &Organization, role: &Role, asked: &AssumeRole) -> Res
         policies.push(attached.document.to_string());
     }
     let total: usize = policies.iter().map(|policy| policy.chars().count()).sum();
-    if total > PACKED_BYTES_MAX / 2 {
+    if total > POLICIES_CHARS_MAX {
         return Err(AwsError::new(400, "PackedPolicyTooLarge", "The session policies together are larger than a session can carry."));
     }
     Ok(policies)

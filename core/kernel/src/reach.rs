@@ -229,7 +229,7 @@ impl Asked<'_> {
     /// Users and roles, by their own policies.
     fn others(&self) -> Vec<Access> {
         let account = self.resource.split(':').nth(4).and_then(|account| remit_model::AccountId::new(account).ok());
-        let ways = self.everybody().into_iter().filter_map(|session| {
+        let ways = self.everybody().into_iter().map(|session| {
             let (who, acts_as) = self.named(&session);
             let own = match &session.who {
                 SessionOf::User(key) => &key.account,
@@ -238,7 +238,7 @@ impl Asked<'_> {
             let account = account.as_ref().unwrap_or(own);
             let resource = (self.resource, account);
             let (allowed, layers) = authorize(self.snapshot, &session, self.action, resource, &Origin::default(), self.now_secs);
-            Some(Access { who, acts_as, path: Vec::new(), layers, allowed: allowed.is_ok() })
+            Access { who, acts_as, path: Vec::new(), layers, allowed: allowed.is_ok() }
         });
         ways.collect()
     }

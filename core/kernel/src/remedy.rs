@@ -146,20 +146,16 @@ impl Asked<'_> {
         }
         let (action, resource) = asked_of(line.statement.as_str()).unwrap_or((self.action(), "*"));
         let near = self.decision.near.iter().filter(|(layer, _)| *layer == line.layer).map(|(_, near)| near);
-        match near.min_by_key(|near| cost(near)) {
-            Some(near) => {
-                let change = match &near.missing {
-                    Missing::Resource => format!("add {resource} to the `Resource` of {}", near.label),
-                    Missing::Principal => format!("add the caller to the `Principal` of {}", near.label),
-                    Missing::Conditions(unmet) => format!("{} would allow it if this held: {}", near.label, unmet.join(" and ")),
-                };
-                (change, Some(Arc::clone(&near.origin)))
-            }
-            None => {
-                let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#);
-                (format!("add a statement to {document}: {statement}"), None)
-            }
-        }
+        let Some(near) = near.min_by_key(|near| cost(near)) else {
+            let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#);
+            return (format!("add a statement to {document}: {statement}"), None);
+        };
+        let change = match &near.missing {
+            Missing::Resource => format!("add {resource} to the `Resource` of {}", near.label),
+            Missing::Principal => format!("add the caller to the `Principal` of {}", near.label),
+            Missing::Conditions(unmet) => format!("{} would allow it if this held: {}", near.label, unmet.join(" and ")),
+        };
+        (change, Some(Arc::clone(&near.origin)))
     }
 
     fn agent_owner(&self) -> String {

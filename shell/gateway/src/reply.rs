@@ -32,9 +32,10 @@ pub(crate) fn denial_error(denial: &Denial, layers: &[LayerLine], decision_id: &
         quote(denial.layer.as_str()),
         quote(decision_id)
     );
-    let message = match denial.layer.is_iam() {
-        true => denial.statement.clone(),
-        false => format!("{}: {}", denial.reason.sentence(), denial.statement),
+    let message = if denial.layer.is_iam() {
+        denial.statement.clone()
+    } else {
+        format!("{}: {}", denial.reason.sentence(), denial.statement)
     };
     RpcError::new(code, message).data(data)
 }

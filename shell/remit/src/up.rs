@@ -166,18 +166,7 @@ fn assemble(
         None => remit_egress::tls_config(),
         Some(path) => trusting(path)?,
     };
-    let spans = match &options.otlp {
-        None => None,
-        Some(endpoint) => {
-            let network = if endpoint.contains("127.0.0.1") || endpoint.contains("localhost") {
-                Network::Loopback
-            } else {
-                Network::Private
-            };
-            Some(Spans::new(endpoint, network, &tls).map_err(|error| fault(&error))?)
-        }
-    };
-    let telemetry = Telemetry::new(spans).map_err(|error| fault(&error))?;
+    let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let (journal, recovered) = audit::open(home)?;
     if recovered.entries > 100_000 {
         printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
@@ -241,6 +230,17 @@ fn assemble(
         reloading: tokio::sync::Mutex::default(),
     };
     Ok((world, recovered))
+}
+
+/// Metrics, and spans to a collector if one is named.
+fn telemetry(otlp: Option<&str>, tls: &Arc<ClientConfig>) -> Result<Arc<Telemetry>, Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let spans = |endpoint: &str| {
+        let here = endpoint.contains("127.0.0.1") || endpoint.contains("localhost");
+        Spans::new(endpoint, if here { Network::Loopback } else { Network::Private }, tls)
+    };
+    let spans = otlp.map(spans).transpose().map_err(|error| fault(&error))?;
+    Telemetry::new(spans).map_err(|error| fault(&error))
 }
 
 /// The configuration: a directory of the operator's, or the sample organization.

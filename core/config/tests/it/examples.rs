@@ -81,7 +81,8 @@ fn the_schema_in_the_tree_is_current_and_fits_every_example() {
     let reference = fs::read_to_string(examples().join("../docs/reference/configuration.md")).unwrap();
     let mut texts = blocks(&reference);
     for example in ["acme", "first-server"] {
-        let files = load(example).0.into_iter().filter(|file| !file.path.starts_with("keys/") && !file.path.starts_with("policies/"));
+        let files =
+            load(example).0.into_iter().filter(|file| !file.path.starts_with("keys/") && !file.path.starts_with("policies/"));
         texts.extend(files.map(|file| (file.path, file.text)));
     }
     assert!(texts.len() >= 7);

@@ -135,6 +135,9 @@ pub(crate) struct Class {
     pub(crate) of: Vec<bool>,
 }
 
+/// Where every language is, after some text.
+type State = Vec<Vec<u16>>;
+
 /// The longest pattern, in steps.
 const STEPS_MAX: usize = 4096;
 
@@ -146,10 +149,10 @@ pub(crate) fn classes(form: &Language, languages: &[Language], states_max: usize
     }
     let alphabet = alphabet(form, languages);
     let all: Vec<&Language> = std::iter::once(form).chain(languages).collect();
-    let begin: Vec<Vec<u16>> = all.iter().map(|language| language.begin()).collect();
+    let begin: State = all.iter().map(|language| language.begin()).collect();
     // Each state with the text that leads to it, as the state before and the last character.
-    let mut states: Vec<(Vec<Vec<u16>>, Option<(usize, char)>)> = vec![(begin.clone(), None)];
-    let mut known: HashSet<Vec<Vec<u16>>> = HashSet::from([begin]);
+    let mut states: Vec<(State, Option<(usize, char)>)> = vec![(begin.clone(), None)];
+    let mut known: HashSet<State> = HashSet::from([begin]);
     let mut found: HashMap<Vec<bool>, usize> = HashMap::new();
     let mut queue = VecDeque::from([0_usize]);
     while let Some(number) = queue.pop_front() {
@@ -161,7 +164,7 @@ pub(crate) fn classes(form: &Language, languages: &[Language], states_max: usize
             found.entry(accepts).or_insert(number);
         }
         for c in &alphabet {
-            let next: Vec<Vec<u16>> = all.iter().zip(&state).map(|(language, places)| language.read(places, *c)).collect();
+            let next: State = all.iter().zip(&state).map(|(language, places)| language.read(places, *c)).collect();
             // What can't be completed to the form leads nowhere.
             if next.first().is_none_or(Vec::is_empty) || known.contains(&next) {
                 continue;
