@@ -15,6 +15,8 @@ use crate::suggest::did_you_mean;
 
 /// The most levels of organizational units (AWS Organizations).
 const DEPTH_MAX: usize = 5;
+/// The longest name of a session (STS).
+const SESSION_NAME_MAX: usize = 64;
 
 /// Checks all of it.
 pub(crate) fn check(draft: &Draft<'_>) {
@@ -122,6 +124,18 @@ fn deputies_checked(draft: &Draft<'_>, role: &RoleDraft<'_>) {
                 );
             }
         }
+        for provider in statement.federated() {
+            let claims = statement.conditions().iter().any(|condition| {
+                let about = condition.key().ends_with(":sub") || condition.key().ends_with(":aud");
+                about && binds(statement, condition.key())
+            });
+            if !claims {
+                at(
+                    format!("it trusts everybody whom {provider} vouches for"),
+                    "add a condition on the provider's `:aud` or `:sub`, such as `StringEquals: { \"login.example.com:aud\": … }`",
+                );
+            }
+        }
         for trusted in statement.trusted() {
             let account = trusted.split(':').nth(4).unwrap_or(trusted);
             let ours = AccountId::new(account).is_ok_and(|account| draft.organization.accounts.contains_key(&account));
@@ -138,7 +152,7 @@ fn deputies_checked(draft: &Draft<'_>, role: &RoleDraft<'_>) {
 }
 
 /// What a role's trust policy says to somebody of whom only these keys are known.
-fn assumable(role: &Role, principal: &Principal<'_>, known: &[(&str, &str)], partition: &str) -> Decision {
+fn assumable(role: &Role, principal: &Principal<'_>, action: &str, known: &[(&str, &str)], partition: &str) -> Decision {
     let mut keys = Keys::new();
     let trust = PolicySet::compile(&mut keys, std::slice::from_ref(&role.trust));
     let everything = managed::administrator(&mut keys);
@@ -149,7 +163,7 @@ fn assumable(role: &Role, principal: &Principal<'_>, known: &[(&str, &str)], par
     }
     let arn = role.arn(partition);
     let account = Some(role.key.account.as_str());
-    let request = Request { principal, action: "sts:AssumeRole", resource: &arn, resource_account: account, context: &context };
+    let request = Request { principal, action, resource: &arn, resource_account: account, context: &context };
     let layers = Layers { resource: Some(&trust), ..Layers::of_identity(&everything) };
     remit_iam::trust(&request, &layers, false).decision()
 }
@@ -161,11 +175,28 @@ fn trust_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
     let source = [("aws:SourceAccount", account), ("aws:SourceArn", arn.as_str())];
     let own = space.space.role.as_ref().and_then(|key| draft.roles.get(key)).map(|draft| &draft.role);
     let Some(own) = own else { return };
-    if let (Some(item), Ok(service)) = (&space.role, Principal::service(SPACE_SERVICE))
-        && assumable(own, &service, &source, &organization.partition) != Decision::Allowed
-    {
-        let what = format!("role `{}` does not clearly trust {SPACE_SERVICE} for {arn}", own.key.name);
-        item.warn(what, "let its trust policy allow `sts:AssumeRole` to that service with `aws:SourceAccount` and `aws:SourceArn` of this space");
+    let tagged = space.space.agents.iter().filter_map(|id| draft.agents.get(id)).any(|agent| !agent.agent.tags.is_empty());
+    let users = draft.issuers.values().any(|(issuer, _)| issuer.users);
+    let needed = [
+        (true, "sts:AssumeRole", "the agents of this space act in it"),
+        (tagged, "sts:TagSession", "an agent of this space has tags"),
+        (users, "sts:SetSourceIdentity", "agents act for users, who are the source identity of their sessions"),
+    ];
+    if let (Some(item), Ok(service)) = (&space.role, Principal::service(SPACE_SERVICE)) {
+        for (_, action, why) in needed.into_iter().filter(|(is, ..)| *is) {
+            if assumable(own, &service, action, &source, &organization.partition) != Decision::Allowed {
+                let what =
+                    format!("role `{}` does not clearly allow {action} to {SPACE_SERVICE} for {arn}, and {why}", own.key.name);
+                item.warn(
+                    what,
+                    "let its trust policy allow that to the service, with `aws:SourceAccount` and `aws:SourceArn` of this space",
+                );
+            }
+        }
+        for (id, item) in space.space.agents.iter().zip(&space.agents).filter(|(id, _)| id.as_str().len() > SESSION_NAME_MAX) {
+            let what = format!("`{id}` is longer than the {SESSION_NAME_MAX} characters of a session's name");
+            item.error(what, "give the agent a shorter id: two of them could have one session");
+        }
     }
     for (entry, place) in space.space.servers.iter().zip(&space.servers) {
         let theirs = entry.role.as_ref().and_then(|key| draft.roles.get(key)).map(|draft| &draft.role);
@@ -174,7 +205,7 @@ fn trust_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
         let external_id = entry.external_id.as_deref().unwrap_or(&arn);
         let known = [("sts:ExternalId", external_id), ("aws:PrincipalArn", role.as_str()), ("aws:PrincipalAccount", account)];
         let Ok(principal) = Principal::session(&role, &session) else { continue };
-        if assumable(theirs, &principal, &known, &organization.partition) != Decision::Allowed {
+        if assumable(theirs, &principal, "sts:AssumeRole", &known, &organization.partition) != Decision::Allowed {
             let what = format!("role `{}` does not clearly trust {role} with the external id {external_id}", theirs.key.name);
             item.warn(what, "let its trust policy allow `sts:AssumeRole` to that role under this external id");
         }

@@ -8,6 +8,7 @@
 use std::{cmp::Ordering, net::IpAddr};
 
 use crate::{
+    bytes,
     document::Place,
     glob::{Glob, Pattern, SUBJECT_BYTES_MAX, Wildcards},
     keys::{Context, Keys, Slot, Value},
@@ -41,6 +42,7 @@ enum Comparison {
 }
 
 impl Comparison {
+    #[inline]
     fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Equal => order.is_eq(),
@@ -240,9 +242,10 @@ pub(crate) struct Test {
 #[derive(Debug, Clone)]
 enum Values {
     Texts(Box<[Glob]>),
+    TextsIgnoringCase(Box<[Glob]>),
     Arns(Box<[[Glob; 6]]>),
-    Numbers(Box<[Decimal]>),
-    Dates(Box<[Moment]>),
+    Numbers(Comparison, Box<[Decimal]>),
+    Dates(Comparison, Box<[Moment]>),
     Bools { yes: bool, no: bool },
     Binaries(Box<[Box<str>]>),
     Ranges(Box<[Range]>),
@@ -252,39 +255,38 @@ impl Test {
     pub(crate) fn compile(condition: &Condition, keys: &mut Keys) -> Self {
         let slot = keys.intern(&condition.key);
         let operands = || condition.operands.iter();
+        let mut globs = || {
+            let patterns =
+                operands().filter_map(|operand| if let Operand::Pattern(pattern) = operand { Some(pattern) } else { None });
+            patterns.map(|pattern| Glob::compile(pattern, keys)).collect()
+        };
         let values = match condition.operator.family {
-            Family::Text | Family::TextIgnoringCase | Family::Like => Values::Texts(
-                operands()
-                    .filter_map(|operand| if let Operand::Pattern(p) = operand { Some(Glob::compile(p, keys)) } else { None })
-                    .collect(),
-            ),
-            Family::Arn => Values::Arns(
-                operands()
-                    .filter_map(|operand| {
-                        if let Operand::Arn(parts) = operand {
-                            Some(parts.each_ref().map(|p| Glob::compile(p, keys)))
-                        } else {
-                            None
-                        }
-                    })
-                    .collect(),
-            ),
-            Family::Number(_) => Values::Numbers(
-                operands().filter_map(|operand| if let Operand::Number(n) = operand { Some(*n) } else { None }).collect(),
-            ),
-            Family::Date(_) => Values::Dates(
-                operands().filter_map(|operand| if let Operand::Date(d) = operand { Some(*d) } else { None }).collect(),
-            ),
+            Family::Text | Family::Like => Values::Texts(globs()),
+            Family::TextIgnoringCase => Values::TextsIgnoringCase(globs()),
+            Family::Arn => {
+                let arns = operands().filter_map(|operand| if let Operand::Arn(parts) = operand { Some(parts) } else { None });
+                Values::Arns(arns.map(|parts| parts.each_ref().map(|part| Glob::compile(part, keys))).collect())
+            }
+            Family::Number(comparison) => {
+                let number = |operand: &Operand| if let Operand::Number(number) = operand { Some(*number) } else { None };
+                Values::Numbers(comparison, operands().filter_map(number).collect())
+            }
+            Family::Date(comparison) => {
+                let date = |operand: &Operand| if let Operand::Date(date) = operand { Some(*date) } else { None };
+                Values::Dates(comparison, operands().filter_map(date).collect())
+            }
             Family::Bool | Family::Null => {
                 let has = |flag| operands().any(|operand| *operand == Operand::Bool(flag));
                 Values::Bools { yes: has(true), no: has(false) }
             }
-            Family::Binary => Values::Binaries(
-                operands().filter_map(|operand| if let Operand::Binary(b) = operand { Some(b.clone()) } else { None }).collect(),
-            ),
-            Family::Address => Values::Ranges(
-                operands().filter_map(|operand| if let Operand::Range(r) = operand { Some(*r) } else { None }).collect(),
-            ),
+            Family::Binary => {
+                let bytes = |operand: &Operand| if let Operand::Binary(bytes) = operand { Some(bytes.clone()) } else { None };
+                Values::Binaries(operands().filter_map(bytes).collect())
+            }
+            Family::Address => {
+                let range = |operand: &Operand| if let Operand::Range(range) = operand { Some(*range) } else { None };
+                Values::Ranges(operands().filter_map(range).collect())
+            }
         };
         Self { operator: condition.operator, slot, values }
     }
@@ -292,6 +294,9 @@ impl Test {
     /// Tests the condition.
     pub(crate) fn holds(&self, context: &Context<'_>) -> Truth {
         let mut value = context.get(self.slot);
+        if let (None, Value::One(text), false) = (self.operator.set, value, self.operator.family == Family::Null) {
+            return self.one(text, context);
+        }
         let empty = matches!(value, Value::Absent | Value::Many([]));
         if value == Value::Unknown {
             return Truth::Maybe;
@@ -337,6 +342,7 @@ impl Test {
     }
 
     /// Tests one value of the request: it must match one of the policy's values, or none if the operator is negated.
+    #[inline]
     fn one(&self, text: &str, context: &Context<'_>) -> Truth {
         match self.any(text, context) {
             truth if !self.operator.negated => truth,
@@ -348,41 +354,43 @@ impl Test {
 
     fn is_unresolved(&self, context: &Context<'_>) -> bool {
         match &self.values {
-            Values::Texts(globs) => globs.iter().any(|glob| glob.is_unresolved(context)),
+            Values::Texts(globs) | Values::TextsIgnoringCase(globs) => globs.iter().any(|glob| glob.is_unresolved(context)),
             Values::Arns(patterns) => patterns.iter().flatten().any(|glob| glob.is_unresolved(context)),
             _ => false,
         }
     }
 
     /// Whether one value of the request matches some value of the policy. One that isn't of the operator's type can't be told.
+    #[inline]
     fn any(&self, text: &str, context: &Context<'_>) -> Truth {
         if text.len() > SUBJECT_BYTES_MAX {
             return Truth::Maybe;
         }
-        match (&self.values, self.operator.family) {
-            (Values::Texts(globs), Family::TextIgnoringCase) => some(globs, |glob| glob.equals_ignoring_case(text, context)),
-            (Values::Texts(globs), _) => some(globs, |glob| glob.matches(text, context)),
-            (Values::Arns(patterns), _) => match split_arn(text) {
+        match &self.values {
+            Values::Texts(globs) => some(globs, |glob| glob.matches(text, context)),
+            Values::TextsIgnoringCase(globs) => some(globs, |glob| glob.equals_ignoring_case(text, context)),
+            Values::Arns(patterns) => match split_arn(text) {
                 None => Truth::Maybe,
                 Some(parts) => some(patterns, |pattern| {
                     let pairs = pattern.iter().zip(parts);
                     pairs.fold(Truth::Yes, |truth, (glob, part)| truth.and(glob.matches(part, context)))
                 }),
             },
-            (Values::Numbers(numbers), Family::Number(comparison)) => match Decimal::read(text) {
+            Values::Numbers(comparison, numbers) => match Decimal::read(text) {
                 None => Truth::Maybe,
                 Some(found) => some(numbers, |number| comparison.holds(found.cmp(number)).into()),
             },
-            (Values::Dates(dates), Family::Date(comparison)) => match Moment::read(text) {
+            Values::Dates(comparison, dates) => match Moment::read(text) {
                 None => Truth::Maybe,
                 Some(found) => some(dates, |date| comparison.holds(found.cmp(date)).into()),
             },
-            (Values::Bools { yes, no }, _) => match read_bool(text) {
+            Values::Bools { yes, no } => match read_bool(text) {
                 None => Truth::Maybe,
                 Some(found) => (if found { *yes } else { *no }).into(),
             },
-            (Values::Binaries(binaries), _) if is_base64(text) => some(binaries, |binary| (binary.as_ref() == text).into()),
-            (Values::Ranges(ranges), _) => match text.parse() {
+            Values::Binaries(binaries) if is_base64(text) => some(binaries, |binary| (binary.as_ref() == text).into()),
+            Values::Binaries(_) => Truth::Maybe,
+            Values::Ranges(ranges) => match text.parse() {
                 Err(_) => Truth::Maybe,
                 Ok(IpAddr::V4(address)) => some(ranges, |range| range.has_v4(address).into()),
                 Ok(IpAddr::V6(address)) => {
@@ -394,11 +402,11 @@ impl Test {
                     }
                 }
             },
-            _ => Truth::Maybe,
         }
     }
 }
 
+#[inline]
 fn some<T>(values: &[T], test: impl Fn(&T) -> Truth) -> Truth {
     let mut truth = Truth::No;
     for value in values {
@@ -411,9 +419,16 @@ fn some<T>(values: &[T], test: impl Fn(&T) -> Truth) -> Truth {
 }
 
 /// The six parts of an ARN.
+#[inline]
 pub(crate) fn split_arn(text: &str) -> Option<[&str; 6]> {
-    let mut parts = text.splitn(6, ':');
-    let parts = [parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?];
-    let [scheme, partition, service, _, _, resource] = parts;
-    (scheme == "arn" && !partition.is_empty() && !service.is_empty() && !resource.is_empty()).then_some(parts)
+    let mut rest = text;
+    let mut part = || {
+        let at = bytes::find(rest.as_bytes(), b':')?;
+        let (part, after) = (rest.get(..at)?, rest.get(at + 1..)?);
+        rest = after;
+        Some(part)
+    };
+    let [scheme, partition, service, region, account] = [part()?, part()?, part()?, part()?, part()?];
+    let fits = scheme == "arn" && !partition.is_empty() && !service.is_empty() && !rest.is_empty();
+    fits.then_some([scheme, partition, service, region, account, rest])
 }

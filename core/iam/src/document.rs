@@ -198,7 +198,7 @@ fn write(node: &Node, json: &mut String) {
 ///
 /// Every duplicate key is told of; a breach of the grammar ends the reading.
 pub fn parse(text: &str) -> Result<Node, Vec<Fault>> {
-    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, nodes: 0, pointer: Vec::new(), faults: Vec::new() };
+    let mut reader = Reader { text, at: 0, line: 1, counted: (0, 1), nodes: 0, pointer: Vec::new(), faults: Vec::new() };
     if text.len() > TEXT_BYTES_MAX {
         let what = format!("the document is larger than {} KiB", TEXT_BYTES_MAX / 1024);
         reader.fault(Place::START, what, "no policy needs that".into());
@@ -215,8 +215,8 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     line: usize,
-    /// Where the line begins, in bytes.
-    line_start: usize,
+    /// A place in the line, in bytes, and its column, so that no line is counted twice.
+    counted: (usize, usize),
     nodes: usize,
     pointer: Vec<String>,
     faults: Vec<Fault>,
@@ -233,9 +233,11 @@ impl Reader<'_> {
         Some(node)
     }
 
-    fn place(&self) -> Place {
-        let line = self.text.get(self.line_start..self.at).unwrap_or_default();
-        Place { line: self.line, column: line.chars().count() + 1 }
+    fn place(&mut self) -> Place {
+        let (from, column) = self.counted;
+        let column = column + self.text.get(from..self.at).unwrap_or_default().chars().count();
+        self.counted = (self.at, column);
+        Place { line: self.line, column }
     }
 
     fn fault(&mut self, place: Place, what: String, mend: String) {
@@ -263,7 +265,7 @@ impl Reader<'_> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    self.line_start = self.at;
+                    self.counted = (self.at, 1);
                 }
                 _ => break,
             }

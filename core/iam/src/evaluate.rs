@@ -9,19 +9,19 @@
 use std::sync::Arc;
 
 use crate::{
-    condition::split_arn,
+    bytes,
     explain::{Detail, detail},
     keys::Context,
     policy::Statement,
     principal::{Principal, PrincipalKind, Standing},
-    read::is_action,
     set::{ACTION_BYTES_MAX, Answer, PolicySet, Question},
+    target::Subject,
 };
 
 /// The most levels of service or of resource control policies. AWS's tree has seven: root, five of organizational units, account.
 pub const LEVELS_MAX: usize = 8;
 /// The longest name of a resource, in bytes.
-pub const RESOURCE_BYTES_MAX: usize = 2_048;
+pub const RESOURCE_BYTES_MAX: usize = crate::target::SUBJECT_BYTES_MAX;
 /// All layers together.
 const LINES_MAX: usize = 2 * LEVELS_MAX + 4;
 
@@ -203,6 +203,7 @@ impl<'a> Evaluation<'a> {
         Self { decision: Decision::ImplicitlyDenied, lines: [NO_LINE; LINES_MAX], len: 0, details: Vec::new() }
     }
 
+    #[inline]
     fn push(&mut self, line: Line<'a>) {
         if let Some(place) = self.lines.get_mut(self.len) {
             *place = line;
@@ -216,7 +217,9 @@ impl<'a> Evaluation<'a> {
 /// An action or a resource that is none, one that is too long, or too many levels are denied without a line. Nothing is
 /// allocated without `explain`.
 pub fn evaluate<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool) -> Evaluation<'a> {
-    decide(request, layers, explain, false)
+    let mut evaluation = Evaluation::undecided();
+    decide(request, layers, explain, false, &mut evaluation);
+    evaluation
 }
 
 /// Decides whether a role may be assumed: `layers.resource` is its trust policy, `request.action` one of `sts`
@@ -230,13 +233,13 @@ pub fn evaluate<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool) -
 ///
 /// [within an account]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-denyallow.html
 pub fn trust<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool) -> Evaluation<'a> {
-    decide(request, layers, explain, true)
+    let mut evaluation = Evaluation::undecided();
+    decide(request, layers, explain, true, &mut evaluation);
+    evaluation
 }
 
-/// The answers of all layers.
+/// The answers of the layers that grant, or limit what is granted.
 struct Answers<'a> {
-    service_control: [Answer<'a>; LEVELS_MAX],
-    resource_control: [Answer<'a>; LEVELS_MAX],
     identity: Answer<'a>,
     boundary: Option<Answer<'a>>,
     session: Option<Answer<'a>>,
@@ -249,61 +252,48 @@ struct Bearing {
     on: &'static [CheckType],
 }
 
-fn decide<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool, trust: bool) -> Evaluation<'a> {
-    let mut evaluation = Evaluation::undecided();
+/// Fills in an undecided evaluation: it's too large to be handed on.
+fn decide<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool, trust: bool, evaluation: &mut Evaluation<'a>) {
     let mut lower = [0; ACTION_BYTES_MAX];
-    let Some(action) = lower_case(request.action, &mut lower) else { return evaluation };
-    let readable = is_resource(request.resource)
-        && layers.service_control.len() <= LEVELS_MAX
-        && layers.resource_control.len() <= LEVELS_MAX;
-    if !readable {
-        return evaluation;
-    }
-    let question = Question::new(request.principal, action, request.resource, request.context, layers.boundary.is_some());
-    let ask = |set: &'a PolicySet| set.ask(&question);
-    let levels = |sets: &'a [&'a PolicySet], exempt: bool| {
-        let mut answers = [Answer::default(); LEVELS_MAX];
-        for (answer, set) in answers.iter_mut().zip(sets.iter().filter(|_| !exempt)) {
-            *answer = ask(set);
-        }
-        answers
+    let levels = layers.service_control.len().max(layers.resource_control.len());
+    let resource = Subject::read(request.resource);
+    let (Some(action), Some(resource), true) = (lower_case(request.action, &mut lower), &resource, levels <= LEVELS_MAX) else {
+        return;
     };
+    let question = Question::new(request.principal, action, resource, request.context, layers.boundary.is_some());
+    let (mut denied, mut guarded) = (false, true);
+    let mut controls = |check, sets: &'a [&'a PolicySet], exempt: bool| {
+        for (level, set) in sets.iter().enumerate() {
+            let (effect, statement) = if exempt { (CheckEffect::NoImpact, None) } else { said(&set.ask(&question), true) };
+            denied |= effect == CheckEffect::ExplicitDeny;
+            guarded &= exempt || effect == CheckEffect::Allow;
+            evaluation.push(Line { check, level, effect, statement });
+        }
+    };
+    controls(CheckType::ServiceControl, layers.service_control, layers.service_control_exempt);
+    controls(CheckType::ResourceControl, layers.resource_control, layers.resource_control_exempt);
+    let ask = |set: &'a PolicySet| set.ask(&question);
     let answers = Answers {
-        service_control: levels(layers.service_control, layers.service_control_exempt),
-        resource_control: levels(layers.resource_control, layers.resource_control_exempt),
         identity: ask(layers.identity),
         boundary: layers.boundary.map(ask),
         session: layers.session.map(ask),
         resource: layers.resource.map(ask),
     };
     let bearing = bearing(request, &answers, trust.then_some(action));
-    let bears = |check| bearing.on.contains(&check);
-    let (mut denied, mut guarded) = (false, true);
-    let mut line = |check, level, exempt: bool, answer: Option<&Answer<'a>>, bears: bool| {
-        let (effect, statement) = match answer.filter(|_| !exempt) {
+    let mut line = |check, answer: Option<&Answer<'a>>| {
+        let bears = bearing.on.contains(&check);
+        let (effect, statement) = match answer {
+            Some(answer) => said(answer, bears || check == CheckType::Resource && answer.allowed.is_some()),
             None if bears && check == CheckType::Resource => (CheckEffect::ImplicitDeny, None),
             None => (CheckEffect::NoImpact, None),
-            Some(Answer { denied: Some(statement), .. }) => (CheckEffect::ExplicitDeny, Some(*statement)),
-            Some(Answer { allowed: Some(statement), .. }) => {
-                (if bears || check == CheckType::Resource { CheckEffect::Allow } else { CheckEffect::NoImpact }, Some(*statement))
-            }
-            Some(_) => (if bears { CheckEffect::ImplicitDeny } else { CheckEffect::NoImpact }, None),
         };
         denied |= effect == CheckEffect::ExplicitDeny;
-        guarded &=
-            effect == CheckEffect::Allow || exempt || !matches!(check, CheckType::ServiceControl | CheckType::ResourceControl);
-        evaluation.push(Line { check, level, effect, statement });
+        evaluation.push(Line { check, level: 0, effect, statement });
     };
-    for (level, (_, answer)) in layers.service_control.iter().zip(&answers.service_control).enumerate() {
-        line(CheckType::ServiceControl, level, layers.service_control_exempt, Some(answer), !layers.service_control_exempt);
-    }
-    for (level, (_, answer)) in layers.resource_control.iter().zip(&answers.resource_control).enumerate() {
-        line(CheckType::ResourceControl, level, layers.resource_control_exempt, Some(answer), !layers.resource_control_exempt);
-    }
-    line(CheckType::Resource, 0, false, answers.resource.as_ref(), bears(CheckType::Resource));
-    line(CheckType::Principal, 0, false, Some(&answers.identity), bears(CheckType::Principal));
-    line(CheckType::Boundary, 0, false, answers.boundary.as_ref(), bears(CheckType::Boundary));
-    line(CheckType::Session, 0, false, answers.session.as_ref(), bears(CheckType::Session));
+    line(CheckType::Resource, answers.resource.as_ref());
+    line(CheckType::Principal, Some(&answers.identity));
+    line(CheckType::Boundary, answers.boundary.as_ref());
+    line(CheckType::Session, answers.session.as_ref());
     evaluation.decision = if denied {
         Decision::ExplicitlyDenied
     } else if guarded && bearing.granted {
@@ -314,18 +304,28 @@ fn decide<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool, trust: 
     if explain {
         evaluation.details = details(&question, layers);
     }
-    evaluation
+}
+
+/// What a layer says, and whether the decision hangs on it.
+#[inline]
+fn said<'a>(answer: &Answer<'a>, bears: bool) -> (CheckEffect, Option<&'a Arc<Statement>>) {
+    match (answer.denied, answer.allowed) {
+        (Some(statement), _) => (CheckEffect::ExplicitDeny, Some(statement)),
+        (None, Some(statement)) if bears => (CheckEffect::Allow, Some(statement)),
+        (None, None) if bears => (CheckEffect::ImplicitDeny, None),
+        (None, allowed) => (CheckEffect::NoImpact, allowed),
+    }
 }
 
 /// Whether the principal's policies and the resource's grant, service and resource control aside, and on which it hangs.
 ///
 /// `trust` is the action, in lower case, if the question is who may assume a role.
-fn bearing(request: &Request<'_>, answers: &Answers<'_>, trust: Option<&str>) -> Bearing {
+fn bearing(request: &Request<'_>, answers: &Answers<'_>, trust: Option<&[u8]>) -> Bearing {
     use CheckType::{Boundary, Principal as Identity, Resource, Session};
     let principal = request.principal;
     let suits = trust.is_none_or(|action| match action {
-        "sts:assumerolewithwebidentity" | "sts:assumerolewithsaml" => principal.kind() == PrincipalKind::Federated,
-        "sts:tagsession" | "sts:setsourceidentity" => true,
+        b"sts:assumerolewithwebidentity" | b"sts:assumerolewithsaml" => principal.kind() == PrincipalKind::Federated,
+        b"sts:tagsession" | b"sts:setsourceidentity" => true,
         _ => principal.kind() != PrincipalKind::Federated,
     });
     let trust = trust.is_some();
@@ -380,24 +380,33 @@ fn details<'a>(question: &Question<'_>, layers: &Layers<'a>) -> Vec<Detail<'a>> 
         .collect()
 }
 
-/// An action in lower case, if it is one.
-fn lower_case<'b>(action: &str, buffer: &'b mut [u8; ACTION_BYTES_MAX]) -> Option<&'b str> {
-    if !is_action(action, false) {
-        return None;
+/// For each byte of an action the same in lower case; 0 for what stands in none.
+const LOWER: [u8; 256] = {
+    let mut lower = [0; 256];
+    let mut places = lower.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((place, rest)) = places.split_first_mut() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':') {
+            *place = byte.to_ascii_lowercase();
+        }
+        byte = byte.wrapping_add(1);
+        places = rest;
     }
-    let lower = buffer.get_mut(..action.len())?;
-    lower.copy_from_slice(action.as_bytes());
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).ok()
-}
+    lower
+};
 
-/// Whether this names a resource: an ARN, or `*`. Partitions, services and regions are written in lower case.
-fn is_resource(text: &str) -> bool {
-    let fits = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let arn = || {
-        split_arn(text).is_some_and(|[_, partition, service, region, account, _]| {
-            [partition, service, region, account].into_iter().all(fits)
-        })
-    };
-    text == "*" || (text.len() <= RESOURCE_BYTES_MAX && arn())
+/// An action in lower case, if it is one.
+#[inline]
+fn lower_case<'b>(action: &str, buffer: &'b mut [u8; ACTION_BYTES_MAX]) -> Option<&'b [u8]> {
+    let lower = buffer.get_mut(..action.len())?;
+    let mut fits = true;
+    for (place, byte) in lower.iter_mut().zip(action.bytes()) {
+        *place = LOWER.get(usize::from(byte)).copied().unwrap_or_default();
+        fits &= *place != 0;
+    }
+    let (service, name) = lower.split_at_checked(bytes::find(lower, b':')?)?;
+    let has = |text: &[u8], byte| bytes::find(text, byte).is_some();
+    let name = name.get(1..)?;
+    let whole = !service.is_empty() && !name.is_empty() && !has(service, b'_') && !has(name, b':');
+    (fits && whole).then_some(lower)
 }

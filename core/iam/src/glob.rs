@@ -1,6 +1,7 @@
 //! Patterns: literal text, wildcards and variables, classified once, matched in time bounded by length times length.
 
 use crate::{
+    bytes,
     keys::{Context, Keys, Slot},
     truth::Truth,
 };
@@ -142,6 +143,8 @@ pub(crate) enum Glob {
     Suffix(Box<str>),
     /// What holds this.
     Contains(Box<str>),
+    /// What begins with the first, ends with the last, and holds the others in between, in their order.
+    Parts(Box<[Box<str>]>),
     /// Anything else.
     General(Box<[Piece<Slot>]>),
 }
@@ -156,6 +159,7 @@ impl Glob {
             [Piece::Text(text), Piece::Run] => Self::Prefix(text.clone()),
             [Piece::Run, Piece::Text(text)] => Self::Suffix(text.clone()),
             [Piece::Run, Piece::Text(text), Piece::Run] => Self::Contains(text.clone()),
+            pieces if pieces.iter().all(|piece| matches!(piece, Piece::Text(_) | Piece::Run)) => Self::Parts(parts(pieces)),
             pieces => Self::General(pieces.iter().map(|piece| bind(piece, keys)).collect()),
         }
     }
@@ -166,6 +170,7 @@ impl Glob {
             Self::Any | Self::Suffix(_) | Self::Contains(_) => ("", false),
             Self::Exact(text) => (text, true),
             Self::Prefix(text) => (text, false),
+            Self::Parts(parts) => (parts.first().map(AsRef::as_ref).unwrap_or_default(), false),
             Self::General(pieces) => match pieces.first() {
                 Some(Piece::Text(text)) => (text, false),
                 _ => ("", false),
@@ -183,13 +188,35 @@ impl Glob {
     }
 
     /// Whether a text matches.
+    #[inline]
     pub(crate) fn matches(&self, text: &str, context: &Context<'_>) -> Truth {
         match self {
             Self::Any => Truth::Yes,
+            Self::Exact(exact) => bytes::same(text.as_bytes(), exact.as_bytes()).into(),
+            Self::Prefix(prefix) => bytes::after(text.as_bytes(), prefix.as_bytes()).is_some().into(),
+            _ => self.matches_pattern(text, context),
+        }
+    }
+
+    /// Whether a text matches for certain that is ASCII, as the names of actions are.
+    pub(crate) fn matches_ascii(&self, text: &[u8], context: &Context<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => bytes::same(text, exact.as_bytes()),
+            Self::Prefix(prefix) => bytes::after(text, prefix.as_bytes()).is_some(),
+            _ => std::str::from_utf8(text).is_ok_and(|text| self.matches_pattern(text, context) == Truth::Yes),
+        }
+    }
+
+    fn matches_pattern(&self, text: &str, context: &Context<'_>) -> Truth {
+        match self {
+            Self::Any => Truth::Yes,
             Self::Exact(exact) => (text == exact.as_ref()).into(),
-            Self::Prefix(prefix) => text.starts_with(prefix.as_ref()).into(),
+            Self::Prefix(prefix) => bytes::after(text.as_bytes(), prefix.as_bytes()).is_some().into(),
             Self::Suffix(suffix) => text.ends_with(suffix.as_ref()).into(),
             Self::Contains(part) => text.contains(part.as_ref()).into(),
+            Self::Parts(_) if text.len() > SUBJECT_BYTES_MAX => Truth::Maybe,
+            Self::Parts(parts) => in_order(parts, text.as_bytes()).into(),
             Self::General(pieces) => general(pieces, text, context),
         }
     }
@@ -199,27 +226,41 @@ impl Glob {
     pub(crate) fn equals_ignoring_case(&self, text: &str, context: &Context<'_>) -> Truth {
         match self {
             Self::Exact(exact) => folded(std::iter::once(exact.as_ref()), text),
-            Self::General(pieces) => {
-                let mut resolved = true;
-                let parts = pieces.iter().map(|piece| match piece {
+            Self::General(pieces) if !self.is_unresolved(context) => {
+                let parts = pieces.iter().filter_map(|piece| match piece {
                     Piece::Text(text) => Some(text.as_ref()),
                     Piece::Variable { key, default } => context.variable(*key, default.as_deref()),
                     _ => None,
                 });
-                let truth = folded(
-                    parts.map(|part| {
-                        part.unwrap_or_else(|| {
-                            resolved = false;
-                            ""
-                        })
-                    }),
-                    text,
-                );
-                if resolved { truth } else { Truth::Maybe }
+                folded(parts, text)
             }
             _ => Truth::Maybe,
         }
     }
+}
+
+/// The texts between stars; the first or the last is empty if a star stands there.
+fn parts(pieces: &[Piece<Box<str>>]) -> Box<[Box<str>]> {
+    let texts = pieces.split(|piece| *piece == Piece::Run);
+    texts.map(|text| if let [Piece::Text(text)] = text { text.clone() } else { "".into() }).collect()
+}
+
+/// Whether a text begins with the first part, ends with the last, and holds the others in between, in their order: the
+/// leftmost place of each leaves the most to the next.
+#[inline]
+fn in_order(parts: &[Box<str>], text: &[u8]) -> bool {
+    let [first, middle @ .., last] = parts else { return false };
+    let Some(rest) = bytes::after(text, first.as_bytes()) else { return false };
+    let Some((mut rest, end)) = rest.len().checked_sub(last.len()).and_then(|at| rest.split_at_checked(at)) else { return false };
+    if !bytes::same(end, last.as_bytes()) {
+        return false;
+    }
+    for part in middle {
+        let after = bytes::find_all(rest, part.as_bytes()).and_then(|at| rest.get(at + part.len()..));
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    true
 }
 
 fn bind(piece: &Piece<Box<str>>, keys: &mut Keys) -> Piece<Slot> {
@@ -250,51 +291,77 @@ fn folded<'a>(parts: impl Iterator<Item = &'a str>, text: &str) -> Truth {
 }
 
 /// Matches a pattern of any kind. A variable without a value might be anything: if even that can't match, nothing does.
+///
+/// Pattern and text are compared byte by byte: whole characters begin and end together in UTF-8.
 fn general(pieces: &[Piece<Slot>], text: &str, context: &Context<'_>) -> Truth {
     if text.len() > SUBJECT_BYTES_MAX {
         return Truth::Maybe;
     }
+    let text_bytes = text.as_bytes();
     let mut resolved = true;
     let mut inside = false;
     // Where the last star stands in the pattern, and how far it reaches in the text.
     let mut star: Option<(usize, usize)> = None;
     let (mut at, mut piece_at) = (0, 0);
     loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let taken = match pieces.get(piece_at) {
+        let rest = text_bytes.get(at..).unwrap_or_default();
+        let literal = match pieces.get(piece_at) {
             None if rest.is_empty() => break,
             None => None,
+            Some(Piece::Text(literal)) => Some(literal.as_bytes()),
             Some(Piece::Run | Piece::RunInside) => {
                 inside |= matches!(pieces.get(piece_at), Some(Piece::RunInside));
                 star = Some((piece_at + 1, at));
-                Some(0)
+                Some(&[][..])
             }
             Some(piece @ (Piece::One | Piece::OneInside)) => {
                 inside |= *piece == Piece::OneInside;
-                rest.chars().next().map(char::len_utf8)
+                rest.first().and_then(|lead| rest.get(..char_len(*lead)))
             }
-            Some(Piece::Text(literal)) => rest.starts_with(literal.as_ref()).then_some(literal.len()),
             Some(Piece::Variable { key, default }) => {
                 let value = context.variable(*key, default.as_deref());
                 if value.is_none() {
                     resolved = false;
                     star = Some((piece_at + 1, at));
                 }
-                value.map_or(Some(0), |value| rest.starts_with(value).then_some(value.len()))
+                Some(value.unwrap_or_default().as_bytes())
             }
         };
-        if let Some(taken) = taken {
-            at += taken;
+        if let Some(literal) = literal.filter(|literal| rest.starts_with(literal)) {
+            at += literal.len();
             piece_at += 1;
             continue;
         }
-        // The last star takes one character more; if there is none left, nothing matches.
+        // The last star takes more; if there is nothing left, nothing matches.
         let Some((after, from)) = star else { return Truth::No };
-        let Some(c) = text.get(from..).and_then(|rest| rest.chars().next()) else { return Truth::No };
-        star = Some((after, from + c.len_utf8()));
-        (piece_at, at) = (after, from + c.len_utf8());
+        let Some(lead) = text_bytes.get(from) else { return Truth::No };
+        let mut next = from + char_len(*lead);
+        if let Some(first) = first_byte(pieces.get(after)) {
+            let Some(skipped) = bytes::find(text_bytes.get(next..).unwrap_or_default(), first) else { return Truth::No };
+            next += skipped;
+        }
+        star = Some((after, next));
+        (piece_at, at) = (after, next);
     }
     if !resolved || (inside && !within_parts(pieces, text, context)) { Truth::Maybe } else { Truth::Yes }
+}
+
+/// How many bytes the character has that begins with this one.
+fn char_len(lead: u8) -> usize {
+    match lead {
+        0..0x80 => 1,
+        0x80..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        0xf0.. => 4,
+    }
+}
+
+/// The byte that literal text begins with.
+fn first_byte(piece: Option<&Piece<Slot>>) -> Option<u8> {
+    match piece {
+        Some(Piece::Text(literal)) => literal.as_bytes().first().copied(),
+        _ => None,
+    }
 }
 
 /// Matches a pattern whose inner wildcards stop at colons: follows every place in the text that the pieces so far can reach.

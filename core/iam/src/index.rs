@@ -5,61 +5,90 @@
 //! what their resources begin with, cut at the last colon or slash.
 
 use std::{
-    collections::HashMap,
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasherDefault, Hasher},
 };
+
+use crate::bytes;
 
 /// The most colons and slashes of a resource that are told apart.
 const MARKS_MAX: usize = 24;
 /// Lists up to this length are read from end to end.
-const SHORT: usize = 4;
+const SHORT: usize = 1;
 
-/// The hashes of a name and of its beginnings.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Marks {
-    whole: u64,
-    heads: [u64; MARKS_MAX],
+/// A name and where its beginnings end, each with a colon or a slash.
+#[derive(Debug, Clone)]
+pub(crate) struct Marks<'t> {
+    text: &'t [u8],
+    ends: [u16; MARKS_MAX],
     len: usize,
+    /// The mark that was asked for last, and its hash: one layer asks as the other did.
+    last: Cell<(usize, u64)>,
 }
 
-impl Marks {
-    pub(crate) fn of(text: &str) -> Self {
-        let mut marks = Self { whole: 0, heads: [0; MARKS_MAX], len: 0 };
-        let mut hash = SEED;
-        let mut start = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if !matches!(byte, b':' | b'/') {
-                continue;
+impl<'t> Marks<'t> {
+    /// Of a name shorter than 64 KiB; what ends later isn't marked.
+    pub(crate) fn of(text: &'t str) -> Self {
+        Self::of_seen(text, |_, _| {})
+    }
+
+    /// The same, and shows where each colon and each slash stands, and which it is: whether a colon.
+    #[inline]
+    pub(crate) fn of_seen(text: &'t str, mut see: impl FnMut(usize, bool)) -> Self {
+        let mut marks = Self { text: text.as_bytes(), ends: [0; MARKS_MAX], len: 0, last: Cell::new((usize::MAX, 0)) };
+        bytes::each_of(marks.text, b':', b'/', |at, is_colon| {
+            see(at, is_colon);
+            if let (Some(place), Ok(end)) = (marks.ends.get_mut(marks.len), u16::try_from(at + 1)) {
+                *place = end;
+                marks.len += 1;
             }
-            let Some(place) = marks.heads.get_mut(marks.len) else { break };
-            hash = mix(hash, text.as_bytes().get(start..=at).unwrap_or_default());
-            *place = hash;
-            marks.len += 1;
-            start = at + 1;
-        }
-        marks.whole = mix(hash, text.as_bytes().get(start..).unwrap_or_default());
+        });
         marks
     }
 
-    /// How many colons and slashes were told apart, and the hash up to the last of them.
-    fn last(&self) -> Option<(usize, u64)> {
-        let last = self.len.checked_sub(1)?;
-        Some((last, *self.heads.get(last)?))
+    fn whole(&self) -> u64 {
+        hash(self.text)
+    }
+
+    /// The hash of the beginning up to a mark.
+    fn head(&self, mark: usize) -> Option<u64> {
+        let (last, found) = self.last.get();
+        if last == mark {
+            return Some(found);
+        }
+        let end = self.ends.get(..self.len)?.get(mark)?;
+        let found = hash(self.text.get(..usize::from(*end))?);
+        self.last.set((mark, found));
+        Some(found)
     }
 }
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Hashes eight bytes at a time. Whoever makes names collide makes more statements be looked at: they come from policies.
+#[inline]
 fn mix(mut hash: u64, bytes: &[u8]) -> u64 {
-    for chunk in bytes.chunks(8) {
-        let word = chunk.iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
-        hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        hash ^= hash >> 32;
+    hash ^= bytes.len() as u64;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for chunk in chunks {
+        hash = scramble(hash ^ u64::from_le_bytes(*chunk));
     }
-    (hash ^ (bytes.len() as u64)).wrapping_mul(SEED)
+    let rest = match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        _ if rest.is_empty() => return hash,
+        (Some(first), Some(last)) => (u64::from(u32::from_le_bytes(*first)) << 32) | u64::from(u32::from_le_bytes(*last)),
+        _ => rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    };
+    scramble(hash ^ rest)
 }
 
+#[inline]
+fn scramble(hash: u64) -> u64 {
+    let hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 32)
+}
+
+#[inline]
 pub(crate) fn hash(text: &[u8]) -> u64 {
     mix(SEED, text)
 }
@@ -100,9 +129,10 @@ impl Lead {
     pub(crate) fn of(literal: &str, is_whole: bool) -> Self {
         let marks = Marks::of(literal);
         if is_whole {
-            return Self::Whole(marks.whole);
+            return Self::Whole(marks.whole());
         }
-        marks.last().map_or(Self::Any, |(last, hash)| Self::Head(last, hash))
+        let last = marks.len.checked_sub(1);
+        last.and_then(|last| Some(Self::Head(last, marks.head(last)?))).unwrap_or(Self::Any)
     }
 }
 
@@ -150,30 +180,41 @@ impl List {
         list
     }
 
-    /// Visits the statements until one says to stop; whether one did.
-    fn visit(&self, marks: &Marks, visit: &mut impl FnMut(u32) -> bool) -> bool {
-        if self.always.iter().any(|id| visit(*id)) {
-            return true;
+    fn merge(&mut self, other: Self) {
+        self.always.extend(other.always);
+        for (hash, ids) in other.by_lead {
+            self.by_lead.entry(hash).or_default().extend(ids);
         }
-        if self.wholes && self.found(marks.whole, visit) {
+        self.heads |= other.heads;
+        self.wholes |= other.wholes;
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.by_lead.is_empty()
+    }
+
+    /// Visits lists of statements until one visit says to stop; whether one did.
+    fn visit(&self, marks: &Marks<'_>, visit: &mut impl FnMut(&[u32]) -> bool) -> bool {
+        (!self.always.is_empty() && visit(&self.always)) || (!self.by_lead.is_empty() && self.visit_by_lead(marks, visit))
+    }
+
+    fn visit_by_lead(&self, marks: &Marks<'_>, visit: &mut impl FnMut(&[u32]) -> bool) -> bool {
+        let mut found = |hash| self.by_lead.get(&hash).is_some_and(|ids| visit(ids));
+        if self.wholes && found(marks.whole()) {
             return true;
         }
         let mut heads = self.heads;
         while heads != 0 {
-            let last = heads.trailing_zeros() as usize;
+            let mark = heads.trailing_zeros() as usize;
             heads &= heads - 1;
-            if last >= marks.len {
-                break;
-            }
-            if marks.heads.get(last).is_some_and(|hash| self.found(*hash, visit)) {
-                return true;
+            match marks.head(mark) {
+                Some(hash) if found(hash) => return true,
+                Some(_) => {}
+                None => break,
             }
         }
         false
-    }
-
-    fn found(&self, hash: u64, visit: &mut impl FnMut(u32) -> bool) -> bool {
-        self.by_lead.get(&hash).is_some_and(|ids| ids.iter().any(|id| visit(*id)))
     }
 }
 
@@ -191,13 +232,14 @@ pub(crate) enum Call {
 /// Which statements of a set might be about a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
-    named: Map<Lists>,
+    /// By action; what is found is about this very action.
+    named: Map<(Box<str>, Lists)>,
     services: Map<Lists>,
     any: Lists,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Lists {
+pub(crate) struct Lists {
     deny: List,
     allow: List,
 }
@@ -212,7 +254,7 @@ pub(crate) struct Entry {
 
 impl Index {
     pub(crate) fn build(entries: &[Entry]) -> Self {
-        let mut by_call: HashMap<&Call, Vec<&Entry>> = HashMap::new();
+        let mut by_call: BTreeMap<&Call, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
             let mut calls: Vec<&Call> = entry.calls.iter().collect();
             calls.sort();
@@ -221,36 +263,65 @@ impl Index {
                 by_call.entry(call).or_default().push(entry);
             }
         }
-        let mut named: Map<Vec<&Entry>> = Map::default();
-        let mut services: Map<Vec<&Entry>> = Map::default();
-        let mut any = Vec::new();
+        let mut index = Self::default();
         for (call, entries) in by_call {
+            let lists = Lists::build(entries);
             match call {
-                Call::Named(name) => named.entry(hash(name.as_bytes())).or_default().extend(entries),
-                Call::Service(name) => services.entry(hash(name.as_bytes())).or_default().extend(entries),
-                Call::Any => any = entries,
+                // Two names of one hash, which won't be: the second is looked at whatever the action.
+                Call::Named(name) if index.named.contains_key(&hash(name.as_bytes())) => index.any.merge(lists),
+                Call::Named(name) => drop(index.named.insert(hash(name.as_bytes()), (name.clone(), lists))),
+                Call::Service(name) => {
+                    let hash = hash(name.as_bytes());
+                    index.services.entry(hash).or_default().merge(lists);
+                }
+                Call::Any => index.any.merge(lists),
             }
         }
-        let build = |map: Map<Vec<&Entry>>| map.into_iter().map(|(hash, entries)| (hash, Lists::build(entries))).collect();
-        Self { named: build(named), services: build(services), any: Lists::build(any) }
+        index
     }
 
-    /// Visits the statements of one effect that might apply, until one says to stop. A statement may come twice.
-    pub(crate) fn visit(&self, denies: bool, action: u64, service: u64, marks: &Marks, mut visit: impl FnMut(u32) -> bool) {
-        let lists = |lists: &Lists, visit: &mut dyn FnMut(u32) -> bool| {
+    /// What there is for an action: its name in lower case, its hash, the hash of its service.
+    #[inline]
+    pub(crate) fn find(&self, name: &[u8], action: u64, service: u64) -> Found<'_> {
+        let named = if self.named.is_empty() { None } else { self.named.get(&action) };
+        Found {
+            named: named.filter(|(found, _)| bytes::same(found.as_bytes(), name)).map(|(_, lists)| lists),
+            service: if self.services.is_empty() { None } else { self.services.get(&service) },
+            any: &self.any,
+        }
+    }
+}
+
+/// The lists that an action is in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'i> {
+    named: Option<&'i Lists>,
+    service: Option<&'i Lists>,
+    any: &'i Lists,
+}
+
+impl Found<'_> {
+    /// Visits lists of the statements of one effect that might apply, until a visit says to stop; it is told whether the
+    /// statements are about the action for certain. A statement may come twice.
+    #[inline]
+    pub(crate) fn visit(&self, denies: bool, marks: &Marks<'_>, mut visit: impl FnMut(&[u32], bool) -> bool) {
+        let mut list = |lists: &Lists, certain: bool| {
             let list = if denies { &lists.deny } else { &lists.allow };
-            list.visit(marks, &mut |id| visit(id))
+            !list.is_empty() && list.visit(marks, &mut |ids| visit(ids, certain))
         };
-        let stopped = !self.named.is_empty() && self.named.get(&action).is_some_and(|found| lists(found, &mut visit));
-        let stopped =
-            stopped || !self.services.is_empty() && self.services.get(&service).is_some_and(|found| lists(found, &mut visit));
+        let stopped = self.named.is_some_and(|lists| list(lists, true)) || self.service.is_some_and(|lists| list(lists, false));
         if !stopped {
-            lists(&self.any, &mut visit);
+            list(self.any, false);
         }
     }
 }
 
 impl Lists {
+    fn merge(&mut self, other: Self) {
+        self.deny.merge(other.deny);
+        self.allow.merge(other.allow);
+    }
+
     fn build(mut entries: Vec<&Entry>) -> Self {
         entries.sort_by_key(|entry| entry.id);
         let of = |denies| -> List {

@@ -8,6 +8,7 @@ pub struct Slot(u32);
 
 impl Slot {
     /// From 0.
+    #[inline]
     pub fn index(self) -> usize {
         // A u32 fits wherever this runs; if it didn't, no slot would be found, and what isn't found is unknown.
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -99,6 +100,7 @@ impl<'a> Context<'a> {
     }
 
     /// Binds a key. A slot of other [`Keys`] is ignored.
+    #[inline]
     pub fn set(&mut self, slot: Slot, value: Value<'a>) {
         let index = slot.index();
         if index >= self.len {
@@ -114,6 +116,7 @@ impl<'a> Context<'a> {
     }
 
     /// What a key holds; unknown for a slot of other [`Keys`].
+    #[inline]
     pub fn get(&self, slot: Slot) -> Value<'a> {
         let index = slot.index();
         if index >= self.len {
@@ -132,6 +135,7 @@ impl<'a> Context<'a> {
     /// ([variables], "Policy variables with no value").
     ///
     /// [variables]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    #[inline]
     pub(crate) fn variable<'b>(&'b self, slot: Slot, default: Option<&'b str>) -> Option<&'b str> {
         match self.get(slot) {
             Value::One("") | Value::Many(_) | Value::Unknown => None,

@@ -449,7 +449,8 @@ impl Linter {
                 continue;
             };
             self.qualifier(statement, condition, set, base, several, checked(condition.key()));
-            let mut tell = |severity, code, what: String, mend| self.tell(severity, code, condition.place(), statement, what, mend);
+            let mut tell =
+                |severity, code, what: String, mend| self.tell(severity, code, condition.place(), statement, what, mend);
             if if_exists && allows && GUARDS.contains(&key.as_str()) {
                 tell(
                     Severity::Warning,

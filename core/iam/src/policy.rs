@@ -6,7 +6,7 @@ use crate::{
     condition::Condition,
     document::{Fault, Node, Place},
     glob::Pattern,
-    principal::Principals,
+    principal::{Named, Principals},
     read,
 };
 
@@ -142,6 +142,38 @@ impl Statement {
     /// Where it begins.
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    /// The services that its `Principal` names.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.named().iter().filter_map(|named| match named {
+            Named::Service(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The accounts, roles, sessions and users that its `Principal` names, as written: an account's id or an ARN; `*` for everyone.
+    pub fn trusted(&self) -> impl Iterator<Item = &str> {
+        self.named().iter().filter_map(|named| match named {
+            Named::Everyone => Some("*"),
+            Named::Account(name) | Named::Role(name) | Named::Session(name) | Named::User(name) => Some(&**name),
+            Named::Service(_) | Named::Federated(_) | Named::Canonical => None,
+        })
+    }
+
+    /// The identity providers that its `Principal` names.
+    pub fn federated(&self) -> impl Iterator<Item = &str> {
+        self.named().iter().filter_map(|named| match named {
+            Named::Federated(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    fn named(&self) -> &[Named] {
+        match &self.principals {
+            Principals::In(named) => named,
+            Principals::Attached | Principals::NotIn(_) => &[],
+        }
     }
 
     /// Its conditions, all of which must hold.

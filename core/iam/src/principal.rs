@@ -5,7 +5,7 @@
 //! [Principal]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 //! [NotPrincipal]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
 
-use crate::{condition::split_arn, truth::Truth};
+use crate::{bytes, condition::split_arn, truth::Truth};
 
 /// What kind of principal asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,21 +47,20 @@ impl<'a> Principal<'a> {
     /// A session of a role: `arn:aws:iam::111122223333:role/path/name` and
     /// `arn:aws:sts::111122223333:assumed-role/name/session`. It answers to both names.
     pub fn session(role: &'a str, session: &'a str) -> Result<Self, NotAPrincipal> {
-        const WRONG: NotAPrincipal = NotAPrincipal("a session needs the ARN of its role and its own, of one account");
-        let ([_, partition, "iam", "", account, of_role], [_, other, "sts", "", same, of_session]) =
-            (split_arn(role).ok_or(WRONG)?, split_arn(session).ok_or(WRONG)?)
-        else {
-            return Err(WRONG);
-        };
-        let name = of_role.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
-        let (role_name, session_name) =
-            of_session.strip_prefix("assumed-role/").and_then(|name| name.split_once('/')).ok_or(WRONG)?;
-        let fits = name == Some(role_name) && is_name(role_name) && is_name(session_name);
-        if fits && is_account(account) && account == same && partition == other {
-            Ok(Self { kind: PrincipalKind::Session, account: Some(account), name: session, role: Some(role) })
-        } else {
-            Err(WRONG)
-        }
+        Self::read_session(role, session).ok_or(NotAPrincipal("a session needs the ARN of its role and its own, of one account"))
+    }
+
+    fn read_session(role: &'a str, session: &'a str) -> Option<Self> {
+        let rest = role.strip_prefix("arn:")?;
+        let (partition, rest) = rest.split_at_checked(bytes::find(rest.as_bytes(), b':')?)?;
+        let (account, path) = rest.strip_prefix(":iam::")?.split_at_checked(12)?;
+        let path = path.strip_prefix(":role/")?;
+        let name = path.bytes().rposition(|byte| byte == b'/').and_then(|at| path.get(at + 1..)).unwrap_or(path);
+        let rest = session.strip_prefix("arn:")?.strip_prefix(partition)?.strip_prefix(":sts::")?;
+        let rest = rest.strip_prefix(account)?.strip_prefix(":assumed-role/")?;
+        let session_name = rest.strip_prefix(name)?.strip_prefix('/')?;
+        let fits = is_account(account) && !partition.is_empty() && is_name(name) && is_name(session_name);
+        fits.then_some(Self { kind: PrincipalKind::Session, account: Some(account), name: session, role: Some(role) })
     }
 
     /// A user: `arn:aws:iam::111122223333:user/path/name`.
@@ -201,6 +200,7 @@ impl Named {
 
     /// Whether it names this principal. AWS keeps the identifier of a role, not its name, and no two names differ in case
     /// only: a name that differs in nothing else can't be told.
+    #[inline]
     fn matches(&self, principal: &Principal<'_>) -> Truth {
         let same = |kind, name: &str| Truth::from(principal.kind == kind && principal.name == name);
         match self {
@@ -271,13 +271,15 @@ fn excepted(named: &[Named], principal: &Principal<'_>) -> bool {
 }
 
 /// Twelve digits.
+#[inline]
 pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A role's, user's or session's name: `[\w+=,.@-]`, at most 64 of it.
+#[inline]
 fn is_name(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    let fits = |byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-');
     (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }
 
@@ -289,7 +291,7 @@ fn is_named(text: &str, kind: &str) -> bool {
 }
 
 fn is_host(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    let fits = |byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
     (1..=253).contains(&text.len()) && text.contains('.') && text.bytes().all(fits)
 }
 

@@ -345,12 +345,13 @@ impl Reader<'_> {
             self.fault(node.place, pointer, "a principal needs its type", mend);
             return None;
         }
-        let entries = self.map(node, pointer, &["AWS", "Service", "Federated", "CanonicalUser"]);
-        if entries.is_empty() {
+        const TYPES: [&str; 4] = ["AWS", "Service", "Federated", "CanonicalUser"];
+        let entries = self.map(node, pointer, &TYPES);
+        if entries.is_empty() && matches!(node.data, Data::Map(_)) {
             self.fault(node.place, pointer, "no principal is named", "write `\"*\"` or `{ \"AWS\": … }`");
         }
         let mut named = Vec::new();
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| TYPES.contains(&entry.key.as_str())) {
             let pointer = step(pointer, &entry.key);
             for (node, pointer) in self.values(&entry.value, &pointer) {
                 let Some(text) = self.text(node, &pointer) else { continue };
@@ -501,10 +502,8 @@ impl Reader<'_> {
 
 /// Whether this is a pattern of actions: `service:Name`, wildcards in the name.
 fn is_action(text: &str) -> bool {
-    // A service's prefix, or an OpenID Connect provider as its claims name it: `login.example.com/realm:sub`, `localhost:8080:aud`
-    // ("Available keys for AWS OIDC federation", IAM User Guide).
     let Some((service, name)) = text.split_once(':') else { return false };
-    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
+    let service_fits = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*' | b'?');
     !service.is_empty() && !name.is_empty() && text.len() <= ACTION_BYTES_MAX && service_fits && name.bytes().all(fits)
 }

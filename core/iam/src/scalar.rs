@@ -9,8 +9,6 @@ use std::{
 const DIGITS_MAX: usize = 64;
 /// The longest number as it is written.
 const NUMBER_BYTES_MAX: usize = 256;
-/// The largest exponent, either way.
-const EXPONENT_MAX: i32 = 9999;
 
 /// A decimal number, exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub(crate) struct Digits {
 }
 
 impl Decimal {
-    /// Reads JSON's notation of numbers, leading zeros allowed. `None` for anything else, and for more digits or a larger
-    /// exponent than are kept exactly.
+    /// Reads "an integer or decimal value" (Numeric condition operators): JSON's notation, leading zeros allowed, exponents not.
+    /// `None` for anything else, and for more digits than are kept exactly.
     pub(crate) fn read(text: &str) -> Option<Self> {
         if let Some(integer) = short_integer(text) {
             return Some(Self::Integer(integer));
@@ -95,12 +93,8 @@ impl Digits {
             return None;
         }
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            None => (text, 0),
-            Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)?),
-        };
-        let (whole, fraction) = match mantissa.split_once('.') {
-            None => (mantissa, None),
+        let (whole, fraction) = match text.split_once('.') {
+            None => (text, None),
             Some((whole, fraction)) => (whole, Some(fraction)),
         };
         if !is_digits(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) {
@@ -125,7 +119,7 @@ impl Digits {
         for place in number.digits.iter_mut().skip(number.len) {
             *place = 0;
         }
-        number.point = i32::try_from(whole.len()).ok()? - i32::try_from(zeros).ok()? + exponent;
+        number.point = i32::try_from(whole.len()).ok()? - i32::try_from(zeros).ok()?;
         Some(number)
     }
 
@@ -163,15 +157,6 @@ impl Ord for Digits {
             (false, true) => Ordering::Greater,
         }
     }
-}
-
-fn read_exponent(text: &str) -> Option<i32> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if !is_digits(digits) || digits.len() > 5 {
-        return None;
-    }
-    let exponent: i32 = digits.parse().ok().filter(|exponent| *exponent <= EXPONENT_MAX)?;
-    Some(if text.starts_with('-') { -exponent } else { exponent })
 }
 
 #[inline]

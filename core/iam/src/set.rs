@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    condition::{Test, split_arn},
+    bytes,
+    condition::Test,
     glob::{Glob, Pattern, Piece},
-    index::{Call, Entry, Index, Lead, Marks, hash},
+    index::{Call, Entry, Index, Lead, hash},
     keys::{Context, Keys},
     policy::{Effect, Policy, Resources, Statement},
-    principal::{Principal, Standing},
+    principal::{Principal, Principals, Standing},
+    target::{Subject, Target},
     truth::Truth,
 };
 
@@ -23,14 +25,24 @@ pub struct PolicySet {
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     pub(crate) statement: Arc<Statement>,
-    not_actions: bool,
-    actions: Box<[Glob]>,
+    actions: Calls,
     resources: Reach,
     tests: Box<[Test]>,
+    /// Whether the policy is attached to its principal.
+    attached: bool,
     /// Whether a condition says that the principal must have a certain ARN.
     by_arn: bool,
 }
 
+/// Which actions it is about.
+#[derive(Debug, Clone)]
+enum Calls {
+    All,
+    In(Box<[Glob]>),
+    NotIn(Box<[Glob]>),
+}
+
+/// Which resources it is about.
 #[derive(Debug, Clone)]
 enum Reach {
     Attached,
@@ -38,61 +50,15 @@ enum Reach {
     NotIn(Box<[Target]>),
 }
 
-/// A pattern of resources.
-#[derive(Debug, Clone)]
-struct Target {
-    glob: Glob,
-    /// Whether a wildcard stands where an ARN names the service.
-    any_service: bool,
-    /// Whether a wildcard or a variable stands where an ARN has the resource's type.
-    any_type: bool,
-}
-
-impl Target {
-    fn compile(pattern: &Pattern, keys: &mut Keys) -> Self {
-        let (any_service, any_type) = wild_places(pattern);
-        Self { glob: Glob::compile(pattern, keys), any_service, any_type }
-    }
-
-    /// "You can't use a wildcard in the service segment" (IAM JSON policy elements: Resource), nor "in the portion of the ARN
-    /// that specifies the resource type" (IAM identifiers): what such a wildcard stands for can't be told.
-    fn matches(&self, question: &Question<'_>) -> Truth {
-        let truth = self.glob.matches(question.resource, question.context);
-        if self.any_service || (self.any_type && question.typed) { truth.and(Truth::Maybe) } else { truth }
-    }
-}
-
-/// Whether the pattern of an ARN has a wildcard in its service, and whether its last part begins with something else than a
-/// type written out, and isn't just `*`. ARNs without region and account, as S3's, have no type.
-fn wild_places(pattern: &Pattern) -> (bool, bool) {
-    const WILD: char = '\u{1}';
-    let mut skeleton = String::new();
-    for piece in &pattern.0 {
-        match piece {
-            Piece::Text(text) => skeleton.push_str(text),
-            _ => skeleton.push(WILD),
-        }
-    }
-    let parts: Vec<&str> = skeleton.splitn(6, ':').collect();
-    let [_, _, service, region, account, last] = parts.as_slice() else { return (false, false) };
-    let head = last.split(['/', ':']).next().unwrap_or_default();
-    let all = matches!(pattern.0.last(), Some(Piece::Run)) && last.chars().eq([WILD]);
-    let any_type = head.contains(WILD) && !all && !(region.is_empty() && account.is_empty());
-    (service.contains(WILD), any_type)
-}
-
 /// What a request asks of a set, prepared once for all sets.
 pub(crate) struct Question<'q> {
     pub(crate) principal: &'q Principal<'q>,
     /// In lower case.
-    pub(crate) action: &'q str,
+    pub(crate) action: &'q [u8],
     pub(crate) action_hash: u64,
     pub(crate) service_hash: u64,
-    pub(crate) resource: &'q str,
-    pub(crate) marks: Marks,
+    pub(crate) resource: &'q Subject<'q>,
     pub(crate) context: &'q Context<'q>,
-    /// Whether the resource's last part is of the form `type/id` or `type:id`.
-    pub(crate) typed: bool,
     /// Whether the principal has a permissions boundary.
     pub(crate) bounded: bool,
 }
@@ -104,23 +70,14 @@ impl<'q> Question<'q> {
     /// `action` in lower case.
     pub(crate) fn new(
         principal: &'q Principal<'q>,
-        action: &'q str,
-        resource: &'q str,
+        action: &'q [u8],
+        resource: &'q Subject<'q>,
         context: &'q Context<'q>,
         bounded: bool,
     ) -> Self {
-        let service = action.split(':').next().unwrap_or_default();
-        Self {
-            principal,
-            action,
-            action_hash: hash(action.as_bytes()),
-            service_hash: hash(service.as_bytes()),
-            resource,
-            marks: Marks::of(resource),
-            typed: split_arn(resource).is_some_and(|[.., resource]| resource.contains([':', '/'])),
-            context,
-            bounded,
-        }
+        let service = action.get(..bytes::find(action, b':').unwrap_or(action.len())).unwrap_or_default();
+        let (action_hash, service_hash) = (hash(action), hash(service));
+        Self { principal, action, action_hash, service_hash, resource, context, bounded }
     }
 }
 
@@ -161,40 +118,49 @@ impl PolicySet {
     /// Asks the statements that the index finds.
     pub(crate) fn ask(&self, question: &Question<'_>) -> Answer<'_> {
         let mut answer = Answer::default();
-        self.visit(true, question, |rule| {
-            let applies = rule.truth(question) != Truth::No;
-            if applies {
-                answer.denied = Some(&rule.statement);
-            }
-            applies
-        });
+        let found = self.index.find(question.action, question.action_hash, question.service_hash);
+        found.visit(true, &question.resource.marks, |ids, certain| self.denies(ids, certain, question, &mut answer));
         if answer.denied.is_none() {
-            self.visit(false, question, |rule| {
-                if rule.truth(question) != Truth::Yes {
-                    return false;
-                }
-                let standing = rule.standing(question);
-                if answer.allowed.is_none() || standing > answer.standing {
-                    (answer.allowed, answer.standing) = (Some(&rule.statement), standing);
-                }
-                // Where the policy is attached to the principal, one is as good as another.
-                standing.is_none() || standing == Some(Standing::Own)
-            });
+            found.visit(false, &question.resource.marks, |ids, certain| self.allows(ids, certain, question, &mut answer));
         }
         answer
     }
 
-    fn visit<'s>(&'s self, denies: bool, question: &Question<'_>, mut visit: impl FnMut(&'s Rule) -> bool) {
-        let Question { action_hash, service_hash, marks, .. } = question;
-        self.index.visit(denies, *action_hash, *service_hash, marks, |id| {
-            usize::try_from(id).ok().and_then(|id| self.rules.get(id)).is_some_and(&mut visit)
-        });
+    /// Whether one of these denies.
+    fn denies<'s>(&'s self, ids: &[u32], certain: bool, question: &Question<'_>, answer: &mut Answer<'s>) -> bool {
+        let mut rules = ids.iter().filter_map(|id| self.rules.get(*id as usize));
+        let rule = rules.find(|rule| (certain || rule.action(question)) && rule.truth(question) != Truth::No);
+        answer.denied = rule.map(|rule| &rule.statement);
+        rule.is_some()
+    }
+
+    /// Whether one of these allows, and no other could do it better.
+    fn allows<'s>(&'s self, ids: &[u32], certain: bool, question: &Question<'_>, answer: &mut Answer<'s>) -> bool {
+        for rule in ids.iter().filter_map(|id| self.rules.get(*id as usize)) {
+            if !((certain || rule.action(question)) && rule.truth(question) == Truth::Yes) {
+                continue;
+            }
+            let standing = rule.standing(question);
+            if answer.allowed.is_none() || standing > answer.standing {
+                (answer.allowed, answer.standing) = (Some(&rule.statement), standing);
+            }
+            // Where the policy is attached to the principal, one is as good as another.
+            if standing.is_none() || standing == Some(Standing::Own) {
+                return true;
+            }
+        }
+        false
     }
 }
 
 impl Rule {
     fn compile(statement: &Arc<Statement>, keys: &mut Keys) -> Self {
-        let actions = statement.actions.patterns.iter().map(|pattern| Glob::compile(pattern, keys)).collect();
+        let globs: Box<[Glob]> = statement.actions.patterns.iter().map(|pattern| Glob::compile(pattern, keys)).collect();
+        let actions = match statement.actions.not {
+            true => Calls::NotIn(globs),
+            false if globs.iter().any(|glob| matches!(glob, Glob::Any)) => Calls::All,
+            false => Calls::In(globs),
+        };
         let mut targets = |patterns: &[Pattern]| patterns.iter().map(|pattern| Target::compile(pattern, keys)).collect();
         let resources = match &statement.resources {
             Resources::Attached => Reach::Attached,
@@ -202,10 +168,10 @@ impl Rule {
             Resources::NotIn(patterns) => Reach::NotIn(targets(patterns)),
         };
         Self {
-            not_actions: statement.actions.not,
             actions,
             resources,
             tests: statement.conditions.iter().map(|condition| Test::compile(condition, keys)).collect(),
+            attached: statement.principals == Principals::Attached,
             by_arn: statement
                 .conditions
                 .iter()
@@ -215,21 +181,20 @@ impl Rule {
     }
 
     fn entry(&self, id: u32) -> Entry {
-        let calls = if self.not_actions { vec![Call::Any] } else { self.statement.actions.patterns.iter().map(call).collect() };
+        let calls = match self.actions {
+            Calls::In(_) => self.statement.actions.patterns.iter().map(call).collect(),
+            Calls::All | Calls::NotIn(_) => vec![Call::Any],
+        };
         let leads = match &self.resources {
-            Reach::In(targets) => {
-                targets.iter().map(|target| target.glob.literal()).map(|(text, whole)| Lead::of(text, whole)).collect()
-            }
+            Reach::In(targets) => targets.iter().map(Target::literal).map(|(text, whole)| Lead::of(text, whole)).collect(),
             Reach::Attached | Reach::NotIn(_) => vec![Lead::Any],
         };
         Entry { id, denies: self.statement.effect == Effect::Deny, calls, leads }
     }
 
-    /// Whether the statement applies.
+    /// Whether the statement applies, if it is about the action.
+    #[inline]
     fn truth(&self, question: &Question<'_>) -> Truth {
-        if !self.action(question) {
-            return Truth::No;
-        }
         let mut truth = self.resource(question);
         if truth != Truth::No {
             truth = truth.and(self.principal(question));
@@ -243,17 +208,22 @@ impl Rule {
         truth
     }
 
+    #[inline]
     pub(crate) fn action(&self, question: &Question<'_>) -> bool {
-        // Actions have no variables: a pattern of them matches or not.
-        let named = self.actions.iter().any(|glob| glob.matches(question.action, question.context) == Truth::Yes);
-        named != self.not_actions
+        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches_ascii(question.action, question.context));
+        match &self.actions {
+            Calls::All => true,
+            Calls::In(globs) => any(globs),
+            Calls::NotIn(globs) => !any(globs),
+        }
     }
 
+    #[inline]
     pub(crate) fn resource(&self, question: &Question<'_>) -> Truth {
         let any = |targets: &[Target]| {
             let mut truth = Truth::No;
             for target in targets {
-                truth = truth.or(target.matches(question));
+                truth = truth.or(target.matches(question.resource, question.context));
                 if truth == Truth::Yes {
                     break;
                 }
@@ -265,14 +235,15 @@ impl Rule {
             Reach::In(targets) => any(targets),
             // That none matches must not rest on a variable without a value.
             Reach::NotIn(targets) => match any(targets) {
-                Truth::No if targets.iter().any(|target| target.glob.is_unresolved(question.context)) => Truth::Maybe,
+                Truth::No if targets.iter().any(|target| target.is_unresolved(question.context)) => Truth::Maybe,
                 truth => truth.negate(),
             },
         }
     }
 
+    #[inline]
     pub(crate) fn principal(&self, question: &Question<'_>) -> Truth {
-        self.statement.principals.matches(question.principal, question.bounded)
+        if self.attached { Truth::Yes } else { self.statement.principals.matches(question.principal, question.bounded) }
     }
 
     pub(crate) fn tests(&self) -> &[Test] {
@@ -283,7 +254,11 @@ impl Rule {
     ///
     /// "Identity-based policy types, such as permissions boundaries or session policies, do not limit permissions granted
     /// using the aws:PrincipalArn condition key with a wildcard(*) in the Principal element" (Principal, "IAM role principals").
+    #[inline]
     pub(crate) fn standing(&self, question: &Question<'_>) -> Option<Standing> {
+        if self.attached {
+            return None;
+        }
         match self.statement.principals.standing(question.principal) {
             Some(Standing::Everyone) if self.by_arn => Some(Standing::EveryoneByArn),
             standing => standing,

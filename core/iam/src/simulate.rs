@@ -63,6 +63,9 @@ fn decide(root: &Node) -> Result<Decision, String> {
     let mut set = |kind, nodes: Vec<&Node>| compile(&mut keys, kind, &nodes);
     let identity = set(PolicyKind::Identity, list(root.get("identityPolicies"))?)?;
     let boundaries = root.get("permissionBoundaries").or_else(|| root.get("permissionBoundaryPolicies"));
+    if boundaries.is_some_and(|node| node.data == Data::List(Vec::new())) {
+        return Err("an empty list of boundaries may mean none, or one that allows nothing: leave it out".into());
+    }
     let boundaries = list(boundaries)?;
     let boundary = (!boundaries.is_empty()).then(|| set(PolicyKind::Boundary, boundaries)).transpose()?;
     let one = |key: &str| root.get(key).filter(|node| node.data != Data::Null);

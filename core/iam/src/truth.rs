@@ -17,18 +17,21 @@ pub enum Truth {
 impl Truth {
     /// Both.
     #[must_use]
+    #[inline]
     pub fn and(self, other: Self) -> Self {
         self.min(other)
     }
 
     /// Either.
     #[must_use]
+    #[inline]
     pub fn or(self, other: Self) -> Self {
         self.max(other)
     }
 
     /// The opposite; what can't be told stays so.
     #[must_use]
+    #[inline]
     pub fn negate(self) -> Self {
         match self {
             Self::No => Self::Yes,

@@ -17,7 +17,7 @@ use crate::{base64url_encode, form, jwt};
 
 mod connection;
 
-pub use connection::{AuthMethod, authorization_base, choose_issuer, refresh, scope_covers, scope_union};
+pub use connection::{AuthMethod, authorization_base, choose_issuer, origin, refresh, same_origin, scope_covers, scope_union};
 
 /// How long a client assertion of ours lives, in seconds.
 const ASSERTION_SECS: u64 = 60;
@@ -41,6 +41,10 @@ pub enum ClientError {
     /// An endpoint without TLS that an `https` document names, or no URL at all.
     #[error("the endpoint `{0}` is refused")]
     Endpoint(String),
+    /// Consent would be asked for on the first origin, and the code be taken to the second, with no promise of an `iss`: see
+    /// [`ServerMetadata::require_one_origin`].
+    #[error("the authorization server asks for consent at `{0}`, takes codes at `{1}`, and promises no `iss`")]
+    Apart(String, String),
     /// The server offers nothing that we can do.
     #[error("the authorization server does not offer {0}")]
     Unsupported(&'static str),

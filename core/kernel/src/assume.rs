@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use remit_iam::{Policy, PolicyKind};
 use remit_identity::sts::{AssumeRole, AwsError, CHAINED_MAX_SECS, Tag};
-use remit_model::{AccountId, Attached, Organization, Role, RoleKey, UserKey};
+use remit_model::{AccountId, Attached, Organization, Role, RoleKey, Tags, UserKey};
 
 use crate::context::{Actor, ActorKind, Asked, Issuer, Origin, SessionFacts};
 use crate::facts::{Session, SessionOf};
@@ -93,7 +93,7 @@ pub fn authorize(
     snapshot: &Snapshot,
     session: &Session,
     action: &str,
-    (resource, account): (&str, &AccountId),
+    (resource, account, tags): (&str, &AccountId, Option<&Tags>),
     origin: &Origin,
     now_secs: u64,
 ) -> (Result<(), AwsError>, Vec<LayerLine>) {
@@ -106,7 +106,7 @@ pub fn authorize(
         now_secs,
         region: None,
         resource_account: Some(account),
-        resource_tags: None,
+        resource_tags: tags,
         source: None,
         call: None,
         session: None,
@@ -162,7 +162,7 @@ fn assumed(
         },
     };
     // Tags and a source identity have actions of their own, which the same trust policy must allow.
-    let also = [(!asked.tags.is_empty(), "sts:TagSession"), (asked.source_identity.is_some(), "sts:SetSourceIdentity")];
+    let also = [(!tags.is_empty(), "sts:TagSession"), (source_identity.is_some(), "sts:SetSourceIdentity")];
     for action in std::iter::once(action).chain(also.iter().filter(|(is, _)| *is).map(|(_, action)| *action)) {
         let judged = assumable(snapshot, caller, &who, role, (action, &session), origin, now_secs);
         let refused = refusal(&judged);
@@ -264,7 +264,11 @@ fn policies(organization: &Organization, role: &Role, asked: &AssumeRole) -> Res
     let mut policies = Vec::new();
     if let Some(text) = &asked.policy {
         session_policy(text).map_err(|fault| {
-            AwsError::new(400, "MalformedPolicyDocument", format!("This policy contains invalid Json or is no session policy: {fault}"))
+            AwsError::new(
+                400,
+                "MalformedPolicyDocument",
+                format!("This policy contains invalid Json or is no session policy: {fault}"),
+            )
         })?;
         policies.push(text.clone());
     }
@@ -284,7 +288,11 @@ fn policies(organization: &Organization, role: &Role, asked: &AssumeRole) -> Res
     }
     let total: usize = policies.iter().map(|policy| policy.chars().count()).sum();
     if total > POLICIES_CHARS_MAX {
-        return Err(AwsError::new(400, "PackedPolicyTooLarge", "The session policies together are larger than a session can carry."));
+        return Err(AwsError::new(
+            400,
+            "PackedPolicyTooLarge",
+            "The session policies together are larger than a session can carry.",
+        ));
     }
     Ok(policies)
 }
@@ -316,7 +324,12 @@ fn actor<'a>(organization: &'a Organization, session: &'a Session) -> Option<Act
             actor.issued_at_secs = Some(session.issued_at_secs);
             Some(actor)
         }
-        SessionOf::User(key) => user(organization, key),
+        SessionOf::User(key) => {
+            let mut actor = user(organization, key)?;
+            // Long-term keys have no session; what GetSessionToken gave for them is one.
+            actor.issued_at_secs = session.id.starts_with("ASIA").then_some(session.issued_at_secs);
+            Some(actor)
+        }
     }
 }
 

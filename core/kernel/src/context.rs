@@ -293,7 +293,7 @@ impl<'a> Asked<'a> {
             Key::UserName => actor.user_name.into(),
             Key::SourceIdentity => actor.source_identity.into(),
             Key::TokenIssueTime => actor.issued_at_secs.map(sigv4::date_time).into(),
-            Key::MultiFactorAuthPresent => (actor.kind == ActorKind::Session).then_some("false").into(),
+            Key::MultiFactorAuthPresent => actor.issued_at_secs.map(|_| "false").into(),
             Key::RequestedRegion => self.region.into(),
             Key::ResourceAccount => self.resource_account.map(AccountId::as_str).into(),
             Key::ResourceTag(name) => self.resource_tags.and_then(|tags| tagged(tags, name)).into(),

@@ -28,7 +28,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     if let (Some(space), Some(principal), Some(subject)) = (space, principal, &subject)
         && asked.goes_on()
     {
-        let (judged, actor) = organization(snapshot, facts, space, principal, subject, risk, now_secs, call.explain);
+        let (judged, actor) = organization(snapshot, facts, space, principal, subject, now_secs, call.explain);
         asked.take(judged);
         acted_as = actor;
     }
@@ -94,21 +94,16 @@ pub fn visible(
     let admitted = reached && admitted(space, principal, &subject).effect.agrees();
     let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
     permitted
-        && organization(snapshot, facts, space, principal, &subject, risk, now_secs, false)
-            .0
-            .iter()
-            .all(|line| line.effect.agrees())
+        && organization(snapshot, facts, space, principal, &subject, now_secs, false).0.iter().all(|line| line.effect.agrees())
 }
 
 /// What the organization's policies say.
-#[expect(clippy::too_many_arguments, reason = "each is a part of the question")]
 fn organization(
     snapshot: &Snapshot,
     facts: &Facts,
     space: &SpaceView,
     principal: &Principal,
     subject: &Subject<'_>,
-    risk: Option<Risk>,
     now_secs: u64,
     explain: bool,
 ) -> (Vec<Judged>, Option<ActedAs>) {
@@ -120,7 +115,8 @@ fn organization(
             server: &tool.server,
             tool: Some(&tool.name),
             class: Some(tool.class.as_str()),
-            risk: risk.map(Risk::as_str),
+            // As it is registered: what a caller states may only make the registry's row stricter, never change what policies see.
+            risk: Some(tool.risk.as_str()),
             categories: &tool.categories,
         },
         Subject::Listed { server, kind, name, .. } => {
@@ -280,13 +276,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn identity<'a>(
-    snapshot: &Snapshot,
-    facts: &'a Facts,
-    space: &str,
-    subject: Option<&Subject<'_>>,
-    now_secs: u64,
-) -> Finding<'a> {
+fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, space: &str, subject: Option<&Subject<'_>>, now_secs: u64) -> Finding<'a> {
     let principal = match &facts.identity {
         Fact::Unknown(why) => {
             return Finding::implicit(Reason::CouldNotDecide, format!("the caller could not be identified: {why}"));
@@ -308,11 +298,12 @@ fn identity<'a>(
     };
     match &facts.revocations {
         Fact::Unknown(why) => {
-            return Finding::implicit(Reason::CouldNotDecide, format!("revocations could not be looked up: {why}")).principal(principal);
+            return Finding::implicit(Reason::CouldNotDecide, format!("revocations could not be looked up: {why}"))
+                .principal(principal);
         }
         Fact::Known(revocations) => {
             let agent = Some(principal.agent.as_str());
-            if let Some(why) = revocations.find(&principal.credential_id, agent, role, principal.issued_at_secs) {
+            if let Some(why) = revocations.find(&principal.credential_ids(), agent, role, principal.issued_at_secs) {
                 return Finding::explicit(Reason::Revoked, why);
             }
         }

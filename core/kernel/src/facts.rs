@@ -39,6 +39,14 @@ pub struct Principal {
     pub session: Option<Arc<Session>>,
 }
 
+impl Principal {
+    /// The ids by which its credential can be revoked: its own, and for a session those of the keys that it was got with.
+    pub fn credential_ids(&self) -> Vec<&str> {
+        let via = self.session.as_ref().map(|session| session.via.as_slice()).unwrap_or_default();
+        std::iter::once(self.credential_id.as_str()).chain(via.iter().map(String::as_str)).collect()
+    }
+}
+
 /// A session of a role or of a user: short-lived credentials, and what was said when they were issued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -62,6 +70,8 @@ pub struct Session {
     pub policies: Vec<Arc<remit_iam::Policy>>,
     /// The user whom an identity provider vouched for when the session was issued.
     pub user: Option<String>,
+    /// The ids of the keys that it was got with, the first first: revoking one of them ends it too.
+    pub via: Vec<String>,
 }
 
 /// Whose a session is.
@@ -89,10 +99,17 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// Why a credential is revoked, or nothing. `role` is the role that is acted in.
-    pub fn find(&self, credential_id: &str, agent: Option<&str>, role: Option<&RoleKey>, issued_at_secs: u64) -> Option<&'static str> {
+    /// Why a credential is revoked, or nothing. `credential_ids` are its own and those that it was got with, `role` the role that is
+    /// acted in.
+    pub fn find(
+        &self,
+        credential_ids: &[&str],
+        agent: Option<&str>,
+        role: Option<&RoleKey>,
+        issued_at_secs: u64,
+    ) -> Option<&'static str> {
         let up_to = |time: Option<&u64>| time.is_some_and(|time| issued_at_secs <= *time);
-        if self.credentials.contains_key(credential_id) {
+        if !self.credentials.is_empty() && credential_ids.iter().any(|id| self.credentials.contains_key(*id)) {
             return Some("the credential was revoked");
         }
         if up_to(self.everything.as_ref()) {

@@ -116,6 +116,7 @@ impl Asked<'_> {
             source_identity: None,
             policies: Vec::new(),
             user: None,
+            via: Vec::new(),
         }
     }
 
@@ -132,7 +133,8 @@ impl Asked<'_> {
             (None, Some(role)) => path.push(format!("role {}", arn(role))),
             (None, None) => path.push("no role".to_owned()),
         }
-        let entry = space.servers.iter().find(|(key, _)| self.resource.contains(&format!(":{}:server/{}/", key.account, key.name)));
+        let entry =
+            space.servers.iter().find(|(key, _)| self.resource.contains(&format!(":{}:server/{}/", key.account, key.name)));
         let theirs = entry.and_then(|(_, entry)| self.organization().roles.get(entry.role.as_ref()?));
         path.extend(theirs.map(|role| format!("assumes role {}", arn(role))));
         let facts = self.facts(&agent.id, session);
@@ -236,7 +238,7 @@ impl Asked<'_> {
                 SessionOf::Role(key) => &key.account,
             };
             let account = account.as_ref().unwrap_or(own);
-            let resource = (self.resource, account);
+            let resource = (self.resource, account, None);
             let (allowed, layers) = authorize(self.snapshot, &session, self.action, resource, &Origin::default(), self.now_secs);
             Access { who, acts_as, path: Vec::new(), layers, allowed: allowed.is_ok() }
         });

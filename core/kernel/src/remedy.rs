@@ -53,11 +53,15 @@ impl Asked<'_> {
     fn remedy(&self, line: &LayerLine) -> Remedy {
         let at = line.origin.clone();
         let (change, at, by) = match line.layer {
-            Layer::Identity => ("show a credential that is good, or have the agent let in again".to_owned(), at, self.agent_owner()),
+            Layer::Identity => {
+                ("show a credential that is good, or have the agent let in again".to_owned(), at, self.agent_owner())
+            }
             Layer::Space => (self.space_change(line), at, self.account_owner()),
             Layer::ToolPolicy => (self.row_change(line), at, self.account_owner()),
             Layer::ArgumentSchema => (format!("call with other arguments: {}", line.statement.as_str()), at, self.agent_owner()),
-            Layer::ServiceControlPolicy | Layer::ResourceControlPolicy => (self.control_change(line), at, self.organization_owner()),
+            Layer::ServiceControlPolicy | Layer::ResourceControlPolicy => {
+                (self.control_change(line), at, self.organization_owner())
+            }
             Layer::RoleTrust | Layer::Principal | Layer::PermissionsBoundary | Layer::Session | Layer::Resource => {
                 let (change, near) = self.policy_change(line);
                 (change, at.or(near), self.role_owner(line.layer))

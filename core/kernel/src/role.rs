@@ -4,10 +4,11 @@
 //! let it. An agent that signs its requests acts in the session whose key pair it signs with. For a server of another account the
 //! acting role assumes the one that the space's entry names, and that role decides.
 
+use remit_identity::sts::Tag;
 use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
 
 use crate::context::{Actor, Asked, CallFacts, SessionFacts};
-use crate::facts::{Facts, Principal, SessionOf};
+use crate::facts::{Fact, Facts, Principal, SessionOf};
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::tree::{Acting, Ask, Judged, role_session, session_name, silent, space_service, stand_in};
 use crate::verdict::{ActedAs, Effect, Layer, Reason, Statement};
@@ -21,6 +22,15 @@ pub(crate) struct Called<'a> {
     pub(crate) class: Option<&'static str>,
     pub(crate) risk: Option<&'static str>,
     pub(crate) categories: &'a [String],
+}
+
+/// What a session is assumed with.
+struct Given<'a> {
+    external_id: Option<&'a str>,
+    tags: &'a [Tag],
+    source_identity: Option<&'a str>,
+    /// On whose behalf a service assumes it: account and ARN.
+    source: Option<(&'a str, &'a str)>,
 }
 
 /// What is always the same while one call is judged.
@@ -101,7 +111,9 @@ impl<'a> Call<'a> {
             (actor, acting) = (theirs, Acting::Role(role));
         }
         match acting {
-            Acting::Unlimited if self.snapshot.tree.is_silent(&self.space.space.account, self.called.server) => judged.extend(silent()),
+            Acting::Unlimited if self.snapshot.tree.is_silent(&self.space.space.account, self.called.server) => {
+                judged.extend(silent())
+            }
             _ => judged.extend(self.called(&actor, acting)),
         }
         Ok(actor)
@@ -127,15 +139,21 @@ impl<'a> Call<'a> {
         let role = self.role(key)?;
         let account = self.space.space.account.as_str();
         let service = space_service();
-        judged.extend(self.assume(&service, Acting::Nobody, role, None, Some((account, &self.space.arn))));
-        Ok((self.agent_in(role), Acting::Role(key)))
+        let tags = self.organization().agents.get(&self.principal.agent).map(|agent| &agent.tags);
+        let tag = |(key, value): (&String, &String)| Tag { key: key.clone(), value: value.clone(), transitive: false };
+        let tags: Vec<Tag> = tags.into_iter().flatten().map(tag).collect();
+        let given = Given {
+            external_id: None,
+            tags: &tags,
+            source_identity: self.principal.user.as_deref(),
+            source: Some((account, &self.space.arn)),
+        };
+        judged.extend(self.assume(&service, Acting::Nobody, role, &given));
+        let session = role_session(self.organization(), role, session_name(self.principal.agent.as_str()));
+        Ok((self.as_agent(session), Acting::Role(key)))
     }
 
-    /// The agent's session in a role: tagged with the agent's tags, its source identity the user for whom it acts.
-    fn agent_in(&self, role: &'a Role) -> Actor<'a> {
-        self.as_agent(role_session(self.organization(), role, session_name(self.principal.agent.as_str())))
-    }
-
+    /// The agent's session: tagged with the agent's tags, its source identity the user for whom it acts.
     fn as_agent(&self, mut actor: Actor<'a>) -> Actor<'a> {
         if let Some(agent) = self.organization().agents.get(&self.principal.agent) {
             actor.session_tags = agent.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -145,7 +163,8 @@ impl<'a> Call<'a> {
         actor
     }
 
-    /// The agent's session in the role of another account, if the acting one may assume it.
+    /// The agent's session in the role of another account, if the acting one may assume it. What goes over is what goes over in any chain:
+    /// transitive tags and the source identity. The agent's own tags stay in its account: here they would be somebody else's word.
     fn elsewhere(
         &self,
         actor: &Actor<'_>,
@@ -156,21 +175,33 @@ impl<'a> Call<'a> {
     ) -> Result<Actor<'a>, Judged> {
         let role = self.role(key)?;
         let external_id = entry.external_id.as_deref().unwrap_or(&self.space.arn);
-        judged.extend(self.assume(actor, acting, role, Some(external_id), None));
-        Ok(self.agent_in(role))
+        if let Fact::Known(revocations) = &self.facts.revocations
+            && let Some(why) = revocations.find(&[], None, Some(key), self.principal.issued_at_secs)
+        {
+            judged.push(Judged { effect: Effect::ExplicitDeny, reason: Reason::Revoked, ..no_role(why) });
+        }
+        let session = self.principal.session.as_deref();
+        let transitive = session.map(|session| session.tags.as_slice()).unwrap_or_default().iter().filter(|tag| tag.transitive);
+        let tags: Vec<Tag> = transitive.clone().cloned().collect();
+        let source_identity = match session {
+            Some(session) => session.source_identity.as_deref(),
+            None => self.principal.user.as_deref(),
+        };
+        let given = Given { external_id: Some(external_id), tags: &tags, source_identity, source: None };
+        judged.extend(self.assume(actor, acting, role, &given));
+        let mut theirs = role_session(self.organization(), role, session_name(self.principal.agent.as_str()));
+        theirs.session_tags = transitive.map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
+        theirs.source_identity = source_identity;
+        theirs.issued_at_secs = Some(self.principal.issued_at_secs);
+        Ok(theirs)
     }
 
     /// Whether a role may be assumed for this call. Only what speaks against it, or the trust itself, is a line of its own: the other
     /// layers are asked again for the call.
-    fn assume(
-        &self,
-        actor: &Actor<'_>,
-        acting: Acting<'_>,
-        role: &Role,
-        external_id: Option<&str>,
-        source: Option<(&str, &str)>,
-    ) -> Vec<Judged> {
-        let session = SessionFacts { name: session_name(self.principal.agent.as_str()), external_id, ..SessionFacts::default() };
+    fn assume(&self, actor: &Actor<'_>, acting: Acting<'_>, role: &Role, given: &Given<'_>) -> Vec<Judged> {
+        let Given { external_id, tags, source_identity, source } = *given;
+        let name = session_name(self.principal.agent.as_str());
+        let session = SessionFacts { name, external_id, tags, source_identity, ..SessionFacts::default() };
         let asked = Asked {
             organization: self.organization(),
             actor,
@@ -184,17 +215,23 @@ impl<'a> Call<'a> {
             session: Some(session),
         };
         let arn = role.arn(&self.organization().partition);
-        let ask = Ask {
-            asked,
-            acting,
-            session: self.policies(acting),
-            action: "sts:AssumeRole",
-            resource: &arn,
-            server: None,
-            trust: Some(&role.key),
-        };
-        let lines = self.snapshot.tree.ask(&ask, self.explain);
-        lines.into_iter().filter(|line| line.layer == Layer::RoleTrust || !line.effect.agrees()).collect()
+        // Tags and a source identity have actions of their own, which the same trust policy must allow.
+        let also = [
+            (true, "sts:AssumeRole"),
+            (!tags.is_empty(), "sts:TagSession"),
+            (source_identity.is_some(), "sts:SetSourceIdentity"),
+        ];
+        let mut judged = Vec::new();
+        for (_, action) in also.into_iter().filter(|(is, _)| *is) {
+            let trust = Some(&role.key);
+            let ask = Ask { asked, acting, session: self.policies(acting), action, resource: &arn, server: None, trust };
+            let lines = self.snapshot.tree.ask(&ask, self.explain);
+            judged.extend(lines.into_iter().filter(|line| line.layer == Layer::RoleTrust || !line.effect.agrees()));
+            if denied(&judged) && !self.explain {
+                break;
+            }
+        }
+        judged
     }
 
     /// What every layer says of the call itself.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_iam::{
-    CheckEffect, CheckType, Context, Decision, Evaluation, Keys, Layers, Line, Policy, PolicyKind, PolicySet, Request, Slot, Value,
+    CheckEffect, CheckType, Context, Decision, Evaluation, Keys, Layers, Line, Policy, PolicyKind, PolicySet, Request, Slot,
+    Value,
 };
 use remit_model::{AccountId, Organization, Role, RoleKey, SPACE_SERVICE, ServerKey, Space, Tags, UserKey};
 
@@ -35,6 +36,8 @@ struct AccountView {
     resource_control: Vec<LevelView>,
     /// The management account: control policies don't apply.
     exempt: bool,
+    /// What caps whoever names no boundary.
+    boundary: Option<PolicySet>,
 }
 
 /// One node of the tree.
@@ -120,7 +123,10 @@ impl Tree {
     /// Compiles.
     pub(crate) fn compile(organization: &Organization) -> Self {
         let mut keys = Keys::new();
-        let full = [shipped(PolicyKind::Identity, r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#)];
+        let full = [shipped(
+            PolicyKind::Identity,
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#,
+        )];
         let full: Vec<Arc<Policy>> = full.into_iter().flatten().collect();
         let mut set = |policies: &[Arc<Policy>]| PolicySet::compile(&mut keys, policies);
         let everything = set(&full);
@@ -146,7 +152,9 @@ impl Tree {
         let mut accounts = HashMap::new();
         for account in organization.accounts.keys() {
             let exempt = organization.management_account.as_ref() == Some(account);
-            let mut view = AccountView { exempt, ..AccountView::default() };
+            let boundary = organization.accounts.get(account).and_then(|account| account.permissions_boundary.as_ref());
+            let boundary = boundary.map(|attached| set(&[Arc::clone(&attached.policy)]));
+            let mut view = AccountView { exempt, boundary, ..AccountView::default() };
             for (node, controls) in organization.controls_above(account) {
                 let mut level = |policies: &Option<Vec<Arc<Policy>>>| {
                     let policies = policies.as_ref().filter(|policies| !is_full(policies))?;
@@ -164,7 +172,8 @@ impl Tree {
     /// Whether no policy has anything to say of calls from an account to a server of the same account by somebody without a role.
     pub(crate) fn is_silent(&self, account: &AccountId, server: &ServerKey) -> bool {
         let view = self.accounts.get(account);
-        let open = view.is_some_and(|view| view.service_control.is_empty() && view.resource_control.is_empty());
+        let open = view
+            .is_some_and(|view| view.service_control.is_empty() && view.resource_control.is_empty() && view.boundary.is_none());
         open && server.account == *account && !self.resources.contains_key(server)
     }
 
@@ -226,7 +235,11 @@ impl Tree {
             resource_control: resource.get(..resource_len).unwrap_or_default(),
             resource_control_exempt: theirs.is_some_and(|view| view.exempt),
             identity,
-            boundary: grants.and_then(|grants| grants.boundary.as_ref()),
+            boundary: match ask.acting {
+                // Who has no role is capped as a role without a boundary of its own would be.
+                Acting::Unlimited => own.and_then(|view| view.boundary.as_ref()),
+                _ => grants.and_then(|grants| grants.boundary.as_ref()),
+            },
             session,
             resource: match ask.trust {
                 Some(role) => Some(self.roles.get(role).map_or(&self.nothing, |role| &role.trust)),
@@ -373,18 +386,12 @@ fn no_controls() -> Judged {
 fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
     let trust = ask.trust.is_some();
     let (layer, reason, one, some) = match line.check {
-        CheckType::ServiceControl => (
-            Layer::ServiceControlPolicy,
-            Reason::ServiceControlPolicy,
-            "a service control policy",
-            "service control policy",
-        ),
-        CheckType::ResourceControl => (
-            Layer::ResourceControlPolicy,
-            Reason::ResourceControlPolicy,
-            "a resource control policy",
-            "resource control policy",
-        ),
+        CheckType::ServiceControl => {
+            (Layer::ServiceControlPolicy, Reason::ServiceControlPolicy, "a service control policy", "service control policy")
+        }
+        CheckType::ResourceControl => {
+            (Layer::ResourceControlPolicy, Reason::ResourceControlPolicy, "a resource control policy", "resource control policy")
+        }
         CheckType::Resource if trust => (Layer::RoleTrust, Reason::RoleTrust, "the role's trust policy", "role trust policy"),
         CheckType::Resource => (Layer::Resource, Reason::ResourcePolicy, "a resource-based policy", "resource-based policy"),
         CheckType::Principal => (Layer::Principal, Reason::RolePolicy, "an identity-based policy", "identity-based policy"),
@@ -402,7 +409,9 @@ fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
     let origin = line.statement.map(|statement| Arc::clone(statement.origin()));
     let (effect, statement): (Effect, Statement) = match (line.effect, line.statement) {
         (CheckEffect::Allow, Some(statement)) => (Effect::Allow, Arc::clone(statement.label()).into()),
-        (CheckEffect::Allow | CheckEffect::NoImpact, _) if matches!(ask.acting, Acting::Unlimited) && layer == Layer::Principal => {
+        (CheckEffect::Allow | CheckEffect::NoImpact, _)
+            if matches!(ask.acting, Acting::Unlimited) && layer == Layer::Principal =>
+        {
             (Effect::NoImpact, NO_ROLE.into())
         }
         (CheckEffect::NoImpact, Some(statement)) => {

@@ -15,17 +15,35 @@ pub fn template_matches(template: &str, uri: &str) -> bool {
     matches(&parts, uri, &mut 10_000)
 }
 
-/// Whether a URI is written in the one way that everybody reads alike: a lower-case scheme, no segment `.` or `..` however it is
-/// escaped, no backslash. So a prefix of it names a place that it can't leave (RFC 3986, section 6.2.2).
+/// Whether a URI is written in the one way that everybody reads alike: scheme and authority in lower case, no segment that is empty, `.` or
+/// `..`, nothing escaped that needs no escape, no slash, backslash or percent sign escaped at all. So what names it in a rule names all
+/// that a server could take it for, and a prefix of it names a place that it can't leave (RFC 3986, section 6.2.2).
 pub fn is_plain(uri: &str) -> bool {
-    let low = uri.to_ascii_lowercase();
-    if low.contains("%25") || low.contains('\\') || low.contains("%5c") || low.bytes().any(|byte| byte.is_ascii_control()) {
+    if uri.contains('\\') || uri.bytes().any(|byte| byte.is_ascii_control()) || !escapes_are_needed(uri) {
         return false;
     }
-    let low = low.replace("%2e", ".").replace("%2f", "/");
-    let dots = low.split(['/', '?', '#', ':']).any(|segment| matches!(segment, "." | ".."));
-    let scheme = uri.split(':').next().unwrap_or_default();
-    !dots && !scheme.bytes().any(|byte| byte.is_ascii_uppercase())
+    let dots = uri.split(['/', '?', '#', ':']).any(|segment| matches!(segment, "." | ".."));
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = match rest.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("", rest),
+    };
+    let lower = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    // RFC 8089: no host and `localhost` are the same place.
+    let local = scheme == "file" && authority == "localhost";
+    !dots && lower(scheme) && lower(authority) && !path.contains("//") && !local
+}
+
+/// Whether every escape is whole and stands for a character that could not stand there itself, and for none that would mean something
+/// else once it is unescaped.
+fn escapes_are_needed(uri: &str) -> bool {
+    let mut parts = uri.split('%');
+    parts.next();
+    parts.all(|part| {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~/\\%".contains(&byte) && !byte.is_ascii_control())
+    })
 }
 
 enum Part<'a> {
@@ -59,7 +77,14 @@ mod tests {
 
     #[test]
     fn one_way_to_write_a_uri() {
-        for plain in ["file:///public/a.txt", "kb://articles/reset-password", "test://x/1?q=a.b", "file:///a...b/..c"] {
+        for plain in [
+            "file:///public/a.txt",
+            "kb://articles/reset-password",
+            "test://x/1?q=a.b",
+            "file:///a...b/..c",
+            "urn:a:b",
+            "kb://h/a%20b%C3%A9?q=//x",
+        ] {
             assert!(is_plain(plain), "{plain}");
         }
         for other in [
@@ -70,6 +95,15 @@ mod tests {
             "file:///a\\..\\b",
             "file:///a/.%252e/b",
             "file:///a/./b",
+            "file:///%73ecret/x",
+            "file:///a%2fb",
+            "file:///a%5cb",
+            "file:///a%00b",
+            "file:///a%2",
+            "file:////secret",
+            "file://localhost/secret",
+            "https://a//b",
+            "kb://HOST/x",
         ] {
             assert!(!is_plain(other), "{other}");
         }

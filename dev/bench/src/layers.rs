@@ -7,7 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use remit_journal::{Journal, Options, SigningKey};
 use remit_kernel::facts::Identity;
-use remit_kernel::{Arguments, Call, Catalogue, Fact, Facts, Origin, Principal, QuotaUse, ServerCatalogue, Snapshot, Target, decide};
+use remit_kernel::{
+    Arguments, Call, Catalogue, Fact, Facts, Origin, Principal, QuotaUse, ServerCatalogue, Snapshot, Target, decide,
+};
 use remit_mcp::Message;
 use remit_mcp::json::Limits;
 use remit_model::{AgentId, Organization, ServerKey};

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::{Outcome, root, say, succeeds, target};
 use engine::{Answer, Engine};
-use rules::{RULES, Rule};
+use rules::RULES;
 
 /// The options, as the usage shows them.
 pub(crate) const OPTIONS: &str = "[--seed N] [--count N]";
@@ -70,6 +70,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     }
     Ok(report.print() && faithful)
 }
+
+/// A case as rules say it in other words: their names, the case, what the other engine decides.
+type Rewritten = (String, Value, Answer);
 
 /// Both engines.
 struct Pair {
@@ -127,29 +130,41 @@ impl Pair {
 
     /// The rule, or the two rules, that explain a dispute.
     fn explain(&mut self, case: &Value, ours: &Answer, theirs: &Answer) -> Result<Option<String>, Box<dyn Error>> {
-        let (Ok(decided), Ok(other)) = (ours, theirs) else { return Ok(None) };
-        let lenient = strictness(decided) < strictness(other);
-        let may = |rule: &&Rule| rule.may_grant || !lenient;
-        let mut tries: Vec<(String, Value)> = Vec::new();
-        for rule in RULES.iter().filter(may) {
-            let once = (rule.rewrite)(case);
-            if once != *case {
-                tries.push((rule.name.to_owned(), once));
+        let (Ok(decided), Ok(_)) = (ours, theirs) else { return Ok(None) };
+        let once = self.rewritten("", case, decided, theirs)?;
+        if let Some((name, ..)) = once.iter().find(|(.., answer)| answer == ours) {
+            return Ok(Some(name.clone()));
+        }
+        for (name, case, theirs) in once {
+            let twice = self.rewritten(&format!("{name} and "), &case, decided, &theirs)?;
+            if let Some((name, ..)) = twice.into_iter().find(|(.., answer)| answer == ours) {
+                return Ok(Some(name));
             }
         }
-        for at in 0..tries.len() {
-            let Some((name, once)) = tries.get(at).cloned() else { continue };
-            for rule in RULES.iter().filter(may).filter(|rule| rule.name != name) {
-                let twice = (rule.rewrite)(&once);
-                if twice != once {
-                    tries.push((format!("{name} and {}", rule.name), twice));
-                }
+        Ok(None)
+    }
+
+    /// What the rules that may explain a dispute make of its case, and what the other engine decides then. While Remit is the
+    /// less strict of the two, only those are asked by which it may be.
+    fn rewritten(
+        &mut self,
+        before: &str,
+        case: &Value,
+        decided: &str,
+        theirs: &Answer,
+    ) -> Result<Vec<Rewritten>, Box<dyn Error>> {
+        let lenient = theirs.as_ref().is_ok_and(|other| strictness(decided) < strictness(other));
+        let rules = RULES.iter().filter(|rule| rule.may_grant || !lenient);
+        let (mut names, mut cases) = (Vec::new(), Vec::new());
+        for rule in rules {
+            let rewritten = (rule.rewrite)(case);
+            if rewritten != *case {
+                names.push(format!("{before}{}", rule.name));
+                cases.push(rewritten);
             }
         }
-        let cases: Vec<Value> = tries.iter().map(|(_, case)| case.clone()).collect();
         let answers = self.oracle.ask(&cases)?;
-        let found = tries.into_iter().zip(answers).find(|(_, answer)| answer == ours);
-        Ok(found.map(|((name, _), _)| name))
+        Ok(names.into_iter().zip(cases).zip(answers).map(|((name, case), answer)| (name, case, answer)).collect())
     }
 }
 

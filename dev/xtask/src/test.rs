@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{Outcome, conformance, say, succeeds};
+use crate::{Outcome, conformance, iam_diff, say, succeeds};
 
 /// The options, as the usage shows them.
 pub(crate) const OPTIONS: &str = "[--no-conformance]";
@@ -20,9 +20,11 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     say("\nThe MCP conformance suite, through Remit in front of the fixture:");
     // The suite asks for answers, not for speed: the binaries that the tests were built for will do.
     let conforms = conformance::run(&["--only", "through", "--debug"].map(str::to_owned))?;
-    say("\nThe same suite's authorization scenarios, with Remit as the client:");
+    say("\nThe same suite's client scenarios, with Remit as the client:");
     let authorizes = conformance::client::run(&["--debug".to_owned()])?;
-    Ok(tested && conforms && authorizes)
+    say("\nThe IAM engine beside another one, on random cases:");
+    let agrees = iam_diff::run(&["--seed", "1", "--count", "2000"].map(str::to_owned))?;
+    Ok(tested && conforms && authorizes && agrees)
 }
 
 /// Format, lints, the rules of the tree, and the tests.

@@ -90,7 +90,10 @@ impl Authenticator {
     /// Whether a signed request names a key that was issued here and is alive; nothing is verified.
     pub fn has_key(&self, request: &Request<'_>, now_secs: u64) -> bool {
         let claim = Claim::read(request).ok().flatten();
-        claim.is_some_and(|claim| claim.timely(now_secs).is_ok() && self.keys.session(&claim, now_secs).is_ok())
+        // Only sessions call spaces: a user's own key, which stands in journals, opens nothing here.
+        claim
+            .filter(|claim| claim.session_token.is_some())
+            .is_some_and(|claim| claim.timely(now_secs).is_ok() && self.keys.session(&claim, now_secs).is_ok())
     }
 
     /// Who signed a request to the space at `audience`.
@@ -104,6 +107,9 @@ impl Authenticator {
     fn signer(&self, request: &Request<'_>, audience: &str, now_secs: u64) -> Result<Principal, String> {
         let text = |error: SigError| format!("{}: {}", error.code, error.message);
         let claim = Claim::read(request).map_err(text)?.ok_or("the request is not signed")?;
+        if claim.session_token.is_none() {
+            return Err("an agent acts in a role: assume one first".to_owned());
+        }
         if !SIGNED_SERVICES.contains(&claim.service.as_str()) {
             let services = SIGNED_SERVICES.join("`, `");
             return Err(format!("the request is signed for another service than `{services}`"));

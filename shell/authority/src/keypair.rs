@@ -3,10 +3,9 @@
 //! Nothing is stored for a session: its token is sealed (AES-256-GCM) under a key of the store and bound to the key's id, its secret is a
 //! keyed digest of that id. What ends a session early is a revocation, which every decision looks at.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -79,9 +78,7 @@ pub struct KeyPairs {
     sealing: RandomizedNonceKey,
     secrets: hmac::Key,
     access_keys: Arc<dyn AccessKeyStore>,
-    open: Mutex<HashMap<[u8; 32], Arc<Known>>>,
-    /// Ids of keys that were revoked: what was got with one is revoked with it.
-    revoked: ArcSwap<BTreeSet<String>>,
+    open: Mutex<HashMap<[u8; 32], Arc<Session>>>,
     /// When this memory of signatures begins: what was signed before may have been used before.
     since_secs: u64,
     uses: Mutex<Uses>,
@@ -106,12 +103,6 @@ impl std::fmt::Debug for KeyPairs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyPairs")
     }
-}
-
-/// A session that is known again, and the keys that it was got with, one after the other.
-struct Known {
-    session: Arc<Session>,
-    via: Vec<String>,
 }
 
 /// What a session's token carries.
@@ -155,7 +146,7 @@ pub struct Issue {
     pub policies: Vec<String>,
     /// The user whom an identity provider vouched for.
     pub user: Option<String>,
-    /// The ids of the keys that it was got with, the first one first ([`KeyPairs::lineage`]): it ends with any of them.
+    /// The ids of the keys that it was got with, the first one first ([`lineage`]): it ends with any of them.
     pub via: Vec<String>,
 }
 
@@ -180,15 +171,7 @@ impl KeyPairs {
         let secrets = hmac::Key::new(hmac::HMAC_SHA256, derived("remit secret access key").as_ref());
         let sealing = sealing.map_err(|_| fault("the session key is not fit"))?;
         let since_secs = crate::system_now_secs();
-        Ok(Self {
-            sealing,
-            secrets,
-            access_keys,
-            open: Mutex::default(),
-            revoked: ArcSwap::default(),
-            since_secs,
-            uses: Mutex::default(),
-        })
+        Ok(Self { sealing, secrets, access_keys, open: Mutex::default(), since_secs, uses: Mutex::default() })
     }
 
     /// Issues a session.
@@ -219,21 +202,6 @@ impl KeyPairs {
         Ok(KeyPair { access_key_id, secret_access_key, session_token, expires_at_secs })
     }
 
-    /// The keys that a session was got with and its own, for what is got with it in turn; `None` if they are too many.
-    pub fn lineage(&self, claim: &Claim) -> Option<Vec<String>> {
-        let mut via = match &claim.session_token {
-            Some(token) => self.unsealed(&claim.access_key_id, token).ok()?.via.clone(),
-            None => Vec::new(),
-        };
-        via.push(claim.access_key_id.clone());
-        (via.len() <= VIA_MAX).then_some(via)
-    }
-
-    /// Puts the ids of revoked keys into effect, all of them.
-    pub fn revoke(&self, ids: BTreeSet<String>) {
-        self.revoked.store(Arc::new(ids));
-    }
-
     /// Issues a key of a user's own.
     pub fn issue_access_key(&self, key: &AccessKey) -> Result<KeyPair, PortError> {
         let access_key_id = fresh_id(LONG_TERM)?;
@@ -256,14 +224,7 @@ impl KeyPairs {
     /// The session that a request's key is of, before its signature is looked at.
     pub fn session(&self, claim: &Claim, now_secs: u64) -> Result<Arc<Session>, SigError> {
         let session = match &claim.session_token {
-            Some(token) if claim.access_key_id.starts_with(TEMPORARY) => {
-                let known = self.unsealed(&claim.access_key_id, token)?;
-                let revoked = self.revoked.load();
-                if known.via.iter().any(|id| revoked.contains(id)) {
-                    return Err(SigError::expired());
-                }
-                Arc::clone(&known.session)
-            }
+            Some(token) if claim.access_key_id.starts_with(TEMPORARY) => self.unsealed(&claim.access_key_id, token)?,
             None if claim.access_key_id.starts_with(LONG_TERM) => self.long_term(&claim.access_key_id)?,
             _ => return Err(SigError::unknown_key()),
         };
@@ -273,7 +234,7 @@ impl KeyPairs {
         Ok(session)
     }
 
-    fn unsealed(&self, id: &str, token: &str) -> Result<Arc<Known>, SigError> {
+    fn unsealed(&self, id: &str, token: &str) -> Result<Arc<Session>, SigError> {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(id.as_bytes());
         hash.update(b"\0");
@@ -292,7 +253,7 @@ impl KeyPairs {
         Ok(known)
     }
 
-    fn unseal(&self, id: &str, token: &str) -> Option<Known> {
+    fn unseal(&self, id: &str, token: &str) -> Option<Session> {
         let mut bytes = STANDARD.decode(token).ok()?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -311,8 +272,9 @@ impl KeyPairs {
             source_identity: carried.source_identity,
             policies,
             user: carried.user,
+            via: carried.via,
         };
-        Some(Known { session: Arc::new(session), via: carried.via })
+        Some(session)
     }
 
     fn long_term(&self, id: &str) -> Result<Arc<Session>, SigError> {
@@ -329,6 +291,7 @@ impl KeyPairs {
             source_identity: None,
             policies: Vec::new(),
             user: None,
+            via: Vec::new(),
         }))
     }
 
@@ -367,6 +330,12 @@ impl KeyPairs {
         uses.seen.insert(*id, Use { at_secs: now_secs, until_secs, again: 0 });
         Ok(())
     }
+}
+
+/// The keys that a session was got with and its own, for what is got with it in turn; `None` if they are too many.
+pub(crate) fn lineage(session: &Session) -> Option<Vec<String>> {
+    let via: Vec<String> = session.via.iter().chain(std::iter::once(&session.id)).cloned().collect();
+    (via.len() <= VIA_MAX).then_some(via)
 }
 
 /// Whether a key's id is one of a session.

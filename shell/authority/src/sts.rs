@@ -11,14 +11,14 @@ use remit_identity::token::{issuer_of, verify_external};
 use remit_identity::{jwt, jwt::JwtError};
 use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
 use remit_kernel::{Fact, Origin, Revocations, Session, SessionOf, Snapshot};
-use remit_model::{AccountId, AgentId, Attached, Role, RoleKey, RoleName};
+use remit_model::{AccountId, AgentId, Attached, Role, RoleKey, RoleName, Tags};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::authenticator::agent_in;
 use crate::authority::Authority;
 use crate::issuers::KeysError;
-use crate::keypair::{Issue, KeyPair, KeyPairs, is_temporary};
+use crate::keypair::{Issue, KeyPair, KeyPairs, is_temporary, lineage};
 use crate::random;
 
 /// The region that a global service is signed for.
@@ -167,14 +167,14 @@ impl TokenService {
                 let asked = AssumeRole::read(&mut query)?;
                 let assumption = assume_role(&snapshot, Caller::Session(&session), &asked, &origin, now_secs);
                 let granted = granted(assumption, &asked, done)?;
-                let pair = self.issue(&granted, session.user.clone(), self.lineage(&claim)?, now_secs)?;
+                let pair = self.issue(&granted, session.user.clone(), got_with(&session)?, now_secs)?;
                 done.detail("access_key_id", pair.access_key_id.clone());
                 let mut answer = Answer::new(Service::Sts, "AssumeRole");
                 session_elements(&mut answer, &granted, &pair);
                 Ok(answer)
             }
             (Service::Sts, "GetSessionToken") => {
-                let via = self.lineage(&claim)?;
+                let via = got_with(&session)?;
                 self.session_token(&mut query, &session, via, done, now_secs)
             }
             (Service::Iam, _) => {
@@ -211,19 +211,18 @@ impl TokenService {
         // A revoked agent gets no fresh session with the one that was revoked.
         let organization = self.authority.directory.organization();
         let agent = role.and_then(|role| agent_in(&organization, role, &session.name).ok());
+        if agent.as_ref().and_then(|agent| organization.agents.get(agent)).is_some_and(|agent| agent.suspended) {
+            return Err(AwsError::denied("The agent whose session this is has been suspended."));
+        }
         let agent = agent.as_ref().map(AgentId::as_str);
-        match self.in_effect.revocations().find(&session.id, agent, role, session.issued_at_secs) {
+        let ids: Vec<&str> = std::iter::once(session.id.as_str()).chain(session.via.iter().map(String::as_str)).collect();
+        match self.in_effect.revocations().find(&ids, agent, role, session.issued_at_secs) {
             None => Ok(()),
             Some(_) => Err(sigv4::SigError::expired().into()),
         }
     }
 
     /// The keys with which whatever is issued now was got.
-    fn lineage(&self, claim: &Claim) -> Result<Vec<String>, AwsError> {
-        let too_long = || AwsError::denied("The session was assumed from too many others: begin with a key of your own.");
-        self.keys.lineage(claim).ok_or_else(too_long)
-    }
-
     fn issue(&self, granted: &Granted, user: Option<String>, via: Vec<String>, now_secs: u64) -> Result<KeyPair, AwsError> {
         let issue = Issue {
             who: SessionOf::Role(granted.role.clone()),
@@ -418,6 +417,12 @@ fn read_query(request: &AwsRequest<'_>) -> Result<Query, AwsError> {
     Query::read(parameters)
 }
 
+/// The keys with which whatever is issued in a session is got.
+fn got_with(session: &Session) -> Result<Vec<String>, AwsError> {
+    lineage(session)
+        .ok_or_else(|| AwsError::denied("The session was assumed from too many others: begin with a key of your own."))
+}
+
 fn session_elements(answer: &mut Answer, granted: &Granted, pair: &KeyPair) {
     credentials(answer, pair);
     answer.element("AssumedRoleUser", |answer| {
@@ -471,7 +476,7 @@ impl<'a> Reader<'a> {
             }
             "ListRoles" => {
                 let under = paged(query)?;
-                self.may("ListRoles", &format!("arn:{partition}:iam::{}:role/", self.account))?;
+                self.may("ListRoles", &format!("arn:{partition}:iam::{}:role/", self.account), None)?;
                 let roles = self.snapshot.organization.roles.values().filter(|role| role.key.account == *self.account);
                 let roles = roles.filter(|role| role.path.starts_with(&under));
                 members(&mut answer, "Roles", roles, |answer, role| role_elements(answer, role, partition));
@@ -515,8 +520,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the caller may do this to a resource of its account.
-    fn may(&mut self, operation: &str, resource: &str) -> Result<(), AwsError> {
-        let asked = (resource, self.account);
+    fn may(&mut self, operation: &str, resource: &str, tags: Option<&Tags>) -> Result<(), AwsError> {
+        let asked = (resource, self.account, tags);
         let action = format!("iam:{operation}");
         let (allowed, layers) = authorize(self.snapshot, self.session, &action, asked, self.origin, self.now_secs);
         self.done.layers = serde_json::to_value(&layers).unwrap_or_default();
@@ -532,7 +537,7 @@ impl<'a> Reader<'a> {
         let key = RoleName::new(&name).ok().map(|name| RoleKey { account: account.clone(), name });
         let found = key.and_then(|key| organization.roles.get(&key));
         let arn = found.map_or_else(|| format!("arn:{partition}:iam::{account}:role/{name}"), |role| role.arn(partition));
-        self.may(&query.action, &arn)?;
+        self.may(&query.action, &arn, found.map(|role| &role.tags))?;
         found.ok_or_else(|| no_entity(format!("The role with name {name} cannot be found.")))
     }
 
@@ -541,7 +546,7 @@ impl<'a> Reader<'a> {
         let arn = named(query, "PolicyArn", ARN_CHARS_MAX)?;
         let version = query.take("VersionId");
         query.done()?;
-        self.may(&query.action, &arn)?;
+        self.may(&query.action, &arn, None)?;
         let (partition, account) = (&self.snapshot.organization.partition, self.account);
         let policy = arn.rsplit_once(":policy/").and_then(|(_, name)| self.snapshot.organization.policies.get(name));
         let policy = policy.filter(|policy| match &policy.arn {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use http::{HeaderName, HeaderValue, header};
 use remit_identity::challenge;
 use remit_identity::client::{
-    AuthMethod, ClientError, SecretMethod, ServerMetadata, TokenResponse, choose_scope, client_credentials,
+    AuthMethod, ClientError, SecretMethod, ServerMetadata, TokenResponse, choose_scope, client_credentials, same_origin,
 };
 use remit_model::{Credential, Network, OAuthClient, SecretRef, ServerKey, Transport};
 use rustls::ClientConfig;
@@ -221,8 +221,8 @@ impl UpstreamCredentials {
             let issuer = resource.authorization_servers.first().cloned().unwrap_or_default();
             let server = self.issuer(network, &issuer).await?;
             // The server itself says who its authorization server is. A secret that anybody can replay goes no further than the
-            // server's own host on its word; a signed assertion is bound to its audience and may.
-            if client.private_key_alg.is_none() && !same_host(&server.token_endpoint, url) {
+            // server's own origin on its word; a signed assertion is bound to its audience and may.
+            if client.private_key_alg.is_none() && !near(network, &server.token_endpoint, url) {
                 let what = "the server names an authorization server elsewhere";
                 return Err(refused(format!("{what} (`{issuer}`): register its `token_endpoint`")));
             }
@@ -245,10 +245,14 @@ impl UpstreamCredentials {
     }
 }
 
-/// Whether two addresses are on the same host.
-fn same_host(one: &str, other: &str) -> bool {
-    let host = |url: &str| url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-    host(one).is_some() && host(one) == host(other)
+/// Whether an endpoint is so near to its server that a secret may go there on the server's word: on the same origin. On the loopback
+/// network, where a server and its authorization server are two ports of one name, scheme and host must be the same.
+fn near(network: Network, endpoint: &str, url: &str) -> bool {
+    let place = |url: &str| {
+        let uri: http::Uri = url.parse().ok()?;
+        Some((uri.scheme_str()?.to_ascii_lowercase(), uri.host()?.to_ascii_lowercase()))
+    };
+    same_origin(endpoint, url) || (network == Network::Loopback && place(endpoint).is_some_and(|at| place(url) == Some(at)))
 }
 
 fn refused(what: impl Into<String>) -> CredentialError {

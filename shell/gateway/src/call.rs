@@ -19,8 +19,7 @@ use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
-    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict,
-    decide, enter,
+    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict, decide, enter,
 };
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
@@ -74,7 +73,8 @@ pub(crate) async fn serve(gateway: &Arc<Inner>, space_id: &str, request: Request
     let state = gateway.state.load_full();
     let audience = gateway.space_address(space_id);
     let authorization = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
-    let signed = authorization.filter(|_| gateway.anonymous_agent.is_none()).and_then(|value| Signed::of(value, &parts, &audience));
+    let signed =
+        authorization.filter(|_| gateway.anonymous_agent.is_none()).and_then(|value| Signed::of(value, &parts, &audience));
     let identity = match &signed {
         // Verified as soon as the body is there; until then nobody's.
         Some(signed) => signed.verify(gateway, &parts.headers, None),
@@ -110,6 +110,12 @@ impl Arrival {
         matches!(self.facts.identity, Fact::Known(Identity::Authenticated(_)))
     }
 
+    /// Looks again at what may have changed since the request began.
+    fn refresh(&mut self) {
+        self.state = self.gateway.state.load_full();
+        self.facts.revocations = Fact::Known(self.gateway.revocations.load_full());
+    }
+
     fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -126,6 +132,8 @@ impl Arrival {
             Ok(body) => body,
             Err(refused) => return refused,
         };
+        // A body may be long in coming: what was revoked or changed meanwhile holds for it.
+        self.refresh();
         if let Some(signed) = &self.signed {
             self.facts.identity = signed.verify(&self.gateway, &self.headers, Some(&body));
         }
@@ -140,7 +148,7 @@ impl Arrival {
     }
 
     /// A batch (2025-03-26 only): its requests are answered together, in order.
-    async fn batch(self, batch: Result<Vec<Message>, MessageError>) -> Response<Body> {
+    async fn batch(mut self, batch: Result<Vec<Message>, MessageError>) -> Response<Body> {
         let messages = match batch {
             Ok(messages) => messages,
             Err(error) => return unreadable(&error),
@@ -149,18 +157,27 @@ impl Arrival {
             Ok(principal) => self.session(principal),
             Err(refused) => return *refused,
         };
-        let caller = match caller {
-            Ok(caller) if caller.version() == Version::V20250326 => caller,
+        match caller {
+            Ok(caller) if caller.version() == Version::V20250326 => {}
             Ok(_) => {
                 let error = RpcError::new(ErrorCode::InvalidRequest, "batches were removed from the protocol in 2025-06-18");
                 return json_status(StatusCode::BAD_REQUEST, error.answer("null"));
             }
             Err(refused) => return *refused,
-        };
+        }
         let mut answers: Vec<Bytes> = Vec::new();
         for message in messages {
             let is_request = message.kind() == Kind::Request;
-            let response = self.legacy(caller.clone(), message).await;
+            // Each is a call of its own: the ones before it may have taken long.
+            self.refresh();
+            let caller = match self.enter("batch").await {
+                Ok(principal) => self.session(principal),
+                Err(refused) => Err(refused),
+            };
+            let response = match caller {
+                Ok(caller) => self.legacy(caller, message).await,
+                Err(refused) => *refused,
+            };
             if !is_request {
                 continue;
             }

@@ -38,11 +38,12 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
-use remit_kernel::{Origin, Revocations, SessionOf,
-    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Pin, PinKey, Principal, QuotaUse, Snapshot, Target, decide,
-};
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
+use remit_kernel::{
+    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, Principal, QuotaUse, Revocations,
+    SessionOf, Snapshot, Target, decide,
+};
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
@@ -316,13 +317,20 @@ impl Gateway {
         self.inner.revocations.store(Arc::clone(&revocations));
         let snapshot = self.snapshot();
         let is_out = |space: &str, principal: &Principal| {
-            let space = snapshot.spaces.get(space).and_then(|space| space.space.role.as_ref());
-            let role = principal.session.as_ref().map_or(space, |session| match &session.who {
+            let space = snapshot.spaces.get(space);
+            let own = space.and_then(|space| space.space.role.as_ref());
+            let role = principal.session.as_ref().map_or(own, |session| match &session.who {
                 SessionOf::Role(role) => Some(role),
                 SessionOf::User(_) => None,
             });
             let agent = Some(principal.agent.as_str());
-            revocations.find(&principal.credential_id, agent, role, principal.issued_at_secs).is_some()
+            let elsewhere = space.into_iter().flat_map(|space| &space.space.servers).filter_map(|entry| entry.role.as_ref());
+            let (ids, issued) = (principal.credential_ids(), principal.issued_at_secs);
+            role.into_iter()
+                .chain(elsewhere)
+                .map(Some)
+                .chain([None])
+                .any(|role| revocations.find(&ids, agent, role, issued).is_some())
         };
         self.inner.sessions.evict(|session| is_out(&session.space, &session.principal));
         listen::end_where(&self.inner, is_out);

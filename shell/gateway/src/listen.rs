@@ -165,6 +165,14 @@ pub(crate) fn subscribe(caller: &Caller, message: &Message) -> Response<Body> {
             wants: wants.clone(),
         };
         lock(&gateway.listeners.all).insert(number, listener);
+        // Whatever ends listeners has either seen this one, or is seen here.
+        let now_secs = crate::clock::now_ms() / 1000;
+        let snapshot = Arc::clone(&gateway.state.load().snapshot);
+        if remit_kernel::enter(&snapshot, &caller.facts(), caller.space.space.id.as_str(), now_secs).is_err() {
+            lock(&gateway.listeners.all).remove(&number);
+            log.close();
+            return;
+        }
         let mut watches = tokio::task::JoinSet::new();
         for (server, uris) in by_server(&caller, &wants.uris) {
             if let Some(upstream) = caller.state.upstreams.get(&server).cloned() {

@@ -130,14 +130,7 @@ impl Strangers {
 }
 
 impl Aws {
-    pub(crate) fn new(
-        service: TokenService,
-        keys: Arc<KeyPairs>,
-        store: Arc<SqliteStore>,
-        edge: Edge,
-        revocations: &Revocations,
-    ) -> Self {
-        keys.revoke(revocations.credentials.keys().cloned().collect());
+    pub(crate) fn new(service: TokenService, keys: Arc<KeyPairs>, store: Arc<SqliteStore>, edge: Edge) -> Self {
         Self { service, keys, store, edge, revoking: Mutex::default(), strangers: Mutex::default() }
     }
 
@@ -325,7 +318,6 @@ impl Aws {
             let note = Note { author: by, reason, now_secs: now };
             self.store.put(REVOCATIONS_KIND, REVOCATIONS_KEY, version, &body, note).map_err(|error| error.to_string())?;
             // Within the lock: the later change is the one that stays in effect.
-            self.keys.revoke(all.credentials.keys().cloned().collect());
             gateway.revoke(all.clone());
             all
         };

@@ -57,11 +57,13 @@ pub(crate) async fn begin(credentials: &UpstreamCredentials, gateway: &Gateway, 
     }
     let begun = credentials.connect(&server, by).await.map_err(|error| failed(error.to_string()))?;
     let event = json!({
-        "state": "requested", "server": server.to_string(), "by": by, "issuer": begun.issuer, "client_id": begun.client_id, "scope": begun.scope
+        "state": "requested", "server": server.to_string(), "by": by, "issuer": begun.issuer, "consent_origin": begun.consent_origin,
+        "token_origin": begun.token_origin, "client_id": begun.client_id, "scope": begun.scope
     });
     gateway.record(EVENT, event).await.map_err(failed)?;
     Ok(json!({
         "attempt": begun.id, "server": server.to_string(), "authorization_url": begun.authorization_url, "issuer": begun.issuer,
+        "consent_origin": begun.consent_origin, "token_origin": begun.token_origin, "server_origin": begun.server_origin,
         "scope": begun.scope, "client_id": begun.client_id, "expires_in_secs": begun.expires_in_secs
     }))
 }
@@ -114,7 +116,14 @@ async fn settle(credentials: &UpstreamCredentials, gateway: &Gateway, query: &st
         credentials.abandon(&consent, &why);
         return Err(format!("Remit is not connected to {server}: {why}."));
     }
-    credentials.establish(consent).map_err(|error| format!("Remit could not keep the connection to {server}: {error}."))?;
+    let by = consent.by().to_owned();
+    if let Err(error) = credentials.establish(consent) {
+        // It is on record as connected: what came of it must be, too.
+        let event = json!({"state": "failed", "server": server.to_string(), "by": by, "why": error.to_string()});
+        let _ = gateway.record(EVENT, event).await;
+        warn(&format!("the server `{server}` was not connected: {error}"));
+        return Err(format!("Remit could not keep the connection to {server}: {error}."));
+    }
     gateway.ask_again(&server);
     Ok(server.to_string())
 }
@@ -155,7 +164,14 @@ pub(crate) async fn connect(options: Connect) -> Result<(), Failure> {
     if printer.json {
         printer.line(&begun.to_string())?;
     } else {
-        warn(&format!("Open this address in a browser on this machine, and consent at {}:", text("issuer")));
+        warn(&format!(
+            "Open this address in a browser on this machine. Consent only where the browser shows {}; {} then gives the tokens, and Remit shows \
+             them to {}. The authorization server is {}.",
+            text("consent_origin"),
+            text("token_origin"),
+            text("server_origin"),
+            text("issuer")
+        ));
         printer.line(text("authorization_url"))?;
         warn("waiting for the answer; Ctrl-C stops waiting");
     }

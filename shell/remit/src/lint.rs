@@ -85,7 +85,9 @@ fn findings(policy: &Policy) -> Vec<Value> {
 /// Reads a policy of a file. Its faults are told, all of them.
 pub(crate) fn file(path: &Path, kind: &str) -> Result<Policy, Failure> {
     let kind = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| *kind);
-    let kind = kind.ok_or_else(|| Failure::invalid("--type is one of identity, boundary, trust, resource, session, service-control, resource-control"))?;
+    let kind = kind.ok_or_else(|| {
+        Failure::invalid("--type is one of identity, boundary, trust, resource, session, service-control, resource-control")
+    })?;
     let length = std::fs::metadata(path).map_err(|error| Failure::io(path, &error))?.len();
     if length > FILE_BYTES_MAX {
         return Err(Failure::invalid(format!("`{}` is larger than {FILE_BYTES_MAX} bytes", path.display())));

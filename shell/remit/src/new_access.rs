@@ -54,7 +54,9 @@ fn files(old: &Path, new: &Path, kind: &str) -> Result<Value, Failure> {
             new_access(&access(before), &access(after), ACCOUNT)
         }
         PolicyKind::Resource | PolicyKind::ResourceControl => {
-            return Err(Failure::invalid("resource policies can't be compared alone: compare identity, trust or service-control policies"));
+            return Err(Failure::invalid(
+                "resource policies can't be compared alone: compare identity, trust or service-control policies",
+            ));
         }
     };
     Ok(shown(&what, &answer))
@@ -116,11 +118,16 @@ fn told(answer: &Value) -> String {
     let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let cases = answer.get("cases").and_then(Value::as_u64).unwrap_or_default();
     match text("/answer") {
-        "nothing" => format!("✓ {}: nothing new (proved by {cases} requests, one of each kind that the policies tell apart)", text("/what")),
+        "nothing" => format!(
+            "✓ {}: nothing new (proved by {cases} requests, one of each kind that the policies tell apart)",
+            text("/what")
+        ),
         "unknown" => format!("? {}: can't be told: {} ({cases} requests tried)", text("/what"), text("/why")),
         _ => {
             let mut told = format!("✗ {}: newly allowed", text("/what"));
-            for (name, pointer) in [("principal", "/witness/principal"), ("action", "/witness/action"), ("resource", "/witness/resource")] {
+            for (name, pointer) in
+                [("principal", "/witness/principal"), ("action", "/witness/action"), ("resource", "/witness/resource")]
+            {
                 let value = text(pointer);
                 if !value.is_empty() {
                     told.push_str(&format!("\n    {name:<9} {value}"));

@@ -11,7 +11,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use remit_authority::{Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials};
+use remit_authority::{
+    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials,
+};
 use remit_control::{CALLBACK_PATH, DirectoryError, Operator, Plane, Source};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
@@ -31,7 +33,7 @@ use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, INVALID, Printer, warn};
 use crate::serve::{Certificate, serve};
-use crate::shared::{Identities, IssuerKeys, SessionKeys, ServerCredentials, Shared, sample_secrets, upstream_credentials};
+use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, sample_secrets, upstream_credentials};
 use crate::{audit, connect, now_secs, sample};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -194,7 +196,7 @@ fn assemble(
         loopback: options.host.is_loopback() || options.host.is_unspecified(),
     };
     let revocations = aws::revocations(&store)?;
-    let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone(), &revocations);
+    let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let gateway = Gateway::new(Options {
         address: public.to_owned(),
         limits: Limits::default(),

@@ -54,6 +54,24 @@ impl ServerMetadata {
             Err(ClientError::Unsupported("PKCE with S256"))
         }
     }
+
+    /// The metadata demands that codes go to the origin where they are given, unless every answer names its issuer in `iss`, which
+    /// [`authorization_code`](super::authorization_code) then checks. Otherwise a hostile server could name the consent page of an honest
+    /// one next to a token endpoint of its own, and be brought the code and the PKCE verifier (mix-up: RFC 9700 section 4.4). For
+    /// metadata of an issuer that nobody vouches for; the demand is stricter than RFC 9700's.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Apart`], or [`ClientError::Unsupported`] without an authorization endpoint.
+    pub fn require_one_origin(&self) -> Result<(), ClientError> {
+        let authorization =
+            self.authorization_endpoint.as_deref().ok_or(ClientError::Unsupported("an authorization endpoint"))?;
+        if self.iss_in_responses || same_origin(authorization, &self.token_endpoint) {
+            return Ok(());
+        }
+        let shown = |url: &str| cut(&origin(url).unwrap_or_default());
+        Err(ClientError::Apart(shown(authorization), shown(&self.token_endpoint)))
+    }
 }
 
 /// The parameters of a renewal (RFC 6749 section 6). No scope is asked for, so that it stays what was granted.
@@ -82,7 +100,18 @@ pub fn choose_issuer<'a>(
 /// The issuer of a server that publishes no metadata of itself: its own origin (MCP 2025-03-26, "Authorization Base URL"). No later
 /// revision has that rule, but servers from then are still in use, and a server may always be its own authorization server.
 pub fn authorization_base(server_url: &str) -> Option<String> {
-    origin_and_path(server_url).map(|(origin, _)| origin)
+    origin(server_url)
+}
+
+/// The origin of a URL: scheme, host in lower case, and port unless it is the scheme's own (RFC 6454 sections 4 and 6.2). `None` if it
+/// isn't an `http` or `https` URL.
+pub fn origin(url: &str) -> Option<String> {
+    origin_and_path(url).map(|(origin, _)| origin)
+}
+
+/// Whether two URLs have the same origin (RFC 6454 section 5). Two without any haven't.
+pub fn same_origin(one: &str, other: &str) -> bool {
+    origin(one).is_some_and(|one| origin(other).is_some_and(|other| one == other))
 }
 
 /// All scopes of both, each once, in order: what a step-up asks for, so that it takes nothing away (MCP 2026-07-28, "Step-Up

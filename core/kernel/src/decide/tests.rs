@@ -58,7 +58,14 @@ impl World {
         for id in ["agent-a", "agent-b", "agent-none"] {
             organization.agents.insert(
                 agent(id),
-                Agent { id: agent(id), account: account(), owner: String::new(), credentials: vec![], suspended: false, tags: BTreeMap::new() },
+                Agent {
+                    id: agent(id),
+                    account: account(),
+                    owner: String::new(),
+                    credentials: vec![],
+                    suspended: false,
+                    tags: BTreeMap::new(),
+                },
             );
         }
         let id = SpaceId::new(SPACE).unwrap();

@@ -25,6 +25,7 @@ fn session(who: SessionOf) -> Session {
         source_identity: None,
         policies: Vec::new(),
         user: None,
+        via: Vec::new(),
     }
 }
 
@@ -150,7 +151,10 @@ fn session_policies_are_read_and_narrow() {
     let kim = session(SessionOf::User(UserKey::of_arn("arn:aws:iam::444455556666:user/kim").unwrap()));
     let with = |policy: &str| assume(&world, &kim, &AssumeRole { policy: Some(policy.into()), ..asked() });
     assert_eq!(code(with("{")), "MalformedPolicyDocument");
-    assert_eq!(code(with(r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#)), "MalformedPolicyDocument");
+    assert_eq!(
+        code(with(r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#)),
+        "MalformedPolicyDocument"
+    );
     let narrow = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:*:*:server/ops/tool/look"}]}"#;
     assert_eq!(with(narrow).outcome.unwrap().policies, [narrow]);
     let named = |arn: &str| assume(&world, &kim, &AssumeRole { policy_arns: vec![arn.into()], ..asked() });

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod assume;
+mod chain;
 mod remedy;
 
 mod tree;
@@ -20,7 +21,7 @@ use remit_model::{AgentId, Organization};
 /// When every call of these tests is made: 2026-07-28T00:00:00Z.
 pub(crate) const NOW: u64 = 1_785_196_800;
 /// Who may assume the role of space `ops`.
-pub(crate) const TRUST: &str = r#"{ Version: "2012-10-17", Statement: [{ Sid: Space, Effect: Allow, Principal: { Service: aidevops.amazonaws.com }, Action: "sts:AssumeRole", Condition: { StringEquals: { "aws:SourceAccount": "111122223333" }, ArnEquals: { "aws:SourceArn": "arn:aws:aidevops:us-east-1:111122223333:agentspace/ops" } } }] }"#;
+pub(crate) const TRUST: &str = r#"{ Version: "2012-10-17", Statement: [{ Sid: Space, Effect: Allow, Principal: { Service: aidevops.amazonaws.com }, Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"], Condition: { StringEquals: { "aws:SourceAccount": "111122223333" }, ArnEquals: { "aws:SourceArn": "arn:aws:aidevops:us-east-1:111122223333:agentspace/ops" } } }] }"#;
 
 /// An organization with one space, in which one agent may call three tools of one server and one of another account.
 pub(crate) struct World {

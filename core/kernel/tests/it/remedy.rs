@@ -21,7 +21,9 @@ fn what_is_allowed_needs_none() {
 fn a_statement_that_nearly_allows_is_named_and_mending_it_allows() {
     let mut world = World::new();
     let policy = |resource: &str| {
-        format!(r#"inline_policies: {{ one: {{ Version: "2012-10-17", Statement: [{{ Sid: Some, Effect: Allow, Action: "mcp:CallTool", Resource: [{resource}] }}] }} }}"#)
+        format!(
+            r#"inline_policies: {{ one: {{ Version: "2012-10-17", Statement: [{{ Sid: Some, Effect: Allow, Action: "mcp:CallTool", Resource: [{resource}] }}] }} }}"#
+        )
     };
     let look = r#""arn:aws:mcp:us-east-1:111122223333:server/ops/tool/look""#;
     world.role = policy(look);
@@ -49,7 +51,8 @@ fn a_statement_is_proposed_where_none_is_near_and_it_allows() {
     let mut world = World::new();
     world.role = "policies: []".into();
     let [remedy] = asked(&world, "ops___look").try_into().unwrap();
-    let statement = r#"{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:us-east-1:111122223333:server/ops/tool/look"}"#;
+    let statement =
+        r#"{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:us-east-1:111122223333:server/ops/tool/look"}"#;
     assert_eq!(remedy.change, format!("add a statement to the role's policies: {statement}"));
     world.role = format!(r#"inline_policies: {{ one: {{ Version: "2012-10-17", Statement: [{statement}] }} }}"#);
     assert_eq!(reason(&world, "ops___look"), "allowed");

@@ -14,7 +14,9 @@ fn control(name: &str, document: &str) -> String {
 }
 
 fn deny(condition: &str) -> String {
-    format!(r#"{{ Version: "2012-10-17", Statement: [{{ Sid: No, Effect: Deny, Action: "mcp:*", Resource: "*", Condition: {condition} }}] }}"#)
+    format!(
+        r#"{{ Version: "2012-10-17", Statement: [{{ Sid: No, Effect: Deny, Action: "mcp:*", Resource: "*", Condition: {condition} }}] }}"#
+    )
 }
 
 /// A world with one service control policy beside FullAWSAccess, attached to the unit.
@@ -72,7 +74,10 @@ fn control_policies_of_real_organizations() {
         (deny(r#"{ StringNotEquals: { "aws:PrincipalTag/team": "sre" } }"#), "service_control_policy"),
         (deny(r#"{ StringEquals: { "aws:ResourceTag/stage": "production" } }"#), "allowed"),
         (deny(r#"{ StringNotEquals: { "aws:PrincipalOrgID": "o-test" } }"#), "allowed"),
-        (deny(r#"{ "ForAnyValue:StringLike": { "aws:PrincipalOrgPaths": "o-test/r-test/ou-top/*" } }"#), "service_control_policy"),
+        (
+            deny(r#"{ "ForAnyValue:StringLike": { "aws:PrincipalOrgPaths": "o-test/r-test/ou-top/*" } }"#),
+            "service_control_policy",
+        ),
         (deny(r#"{ "ForAnyValue:StringEquals": { "aws:PrincipalOrgPaths": "o-test/r-test/ou-other/" } }"#), "allowed"),
         (deny(r#"{ NotIpAddress: { "aws:SourceIp": "10.0.0.0/8" } }"#), "allowed"),
         (deny(r#"{ IpAddress: { "aws:SourceIp": "10.0.0.0/8" } }"#), "service_control_policy"),
@@ -104,9 +109,13 @@ fn every_level_must_allow_and_an_empty_one_does_not() {
     world.unit = "service_control_policies: []".into();
     let (reason, statement) = world.ask("ops___look").unwrap_err();
     assert_eq!(reason, "service_control_policy");
-    assert!(statement.contains("because no service control policy at organizational unit ou-top allows the mcp:CallTool action"), "{statement}");
+    assert!(
+        statement.contains("because no service control policy at organizational unit ou-top allows the mcp:CallTool action"),
+        "{statement}"
+    );
     let mut world = World::new();
-    world.policies = control("other", r#"{ Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "s3:*", Resource: "*" }] }"#);
+    world.policies =
+        control("other", r#"{ Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "s3:*", Resource: "*" }] }"#);
     world.account = "service_control_policies: [other]".into();
     assert_eq!(crate::reason(&world, "ops___look"), "service_control_policy");
 }
@@ -192,14 +201,19 @@ fn a_server_of_another_account_is_called_in_a_role_there() {
     assert_eq!(reason(&world, "desk___look"), "resource_policy");
     world.desk = format!("role: '{arn}'");
     let space = "arn:aws:aidevops:us-east-1:111122223333:agentspace/ops";
-    let desk = |trust: &str| format!("  - {{ name: desk-role, account: '444455556666', trust_policy: {trust}, policies: [McpReadAccess] }}\n");
+    let desk = |trust: &str| {
+        format!("  - {{ name: desk-role, account: '444455556666', trust_policy: {trust}, policies: [McpReadAccess] }}\n")
+    };
     world.more_roles = desk(&trust(space));
     assert_eq!(reason(&world, "desk___look"), "role_policy", "ops-role may not assume anything");
     world.role = format!(
         r#"policies: [McpReadAccess], inline_policies: {{ assume: {{ Version: "2012-10-17", Statement: [{{ Effect: Allow, Action: "sts:AssumeRole", Resource: "{arn}" }}] }} }}"#
     );
     assert_eq!(reason(&world, "desk___look"), "allowed");
-    assert_eq!(world.decide("desk___look").acted_as.unwrap().principal_arn, "arn:aws:sts::444455556666:assumed-role/desk-role/agent-1");
+    assert_eq!(
+        world.decide("desk___look").acted_as.unwrap().principal_arn,
+        "arn:aws:sts::444455556666:assumed-role/desk-role/agent-1"
+    );
     assert_eq!(reason(&world, "desk___change"), "role_policy", "that role only reads");
     world.desk = format!("role: '{arn}', external_id: another-id");
     assert_eq!(reason(&world, "desk___look"), "role_trust");
@@ -211,7 +225,9 @@ fn a_server_of_another_account_is_called_in_a_role_there() {
 fn a_resource_policy_denies_and_allows_across_accounts() {
     let mut world = World::new();
     let policy = |effect: &str, principal: &str| {
-        format!(r#"resource_policy: {{ Version: "2012-10-17", Statement: [{{ Sid: Mine, Effect: {effect}, Principal: {principal}, Action: "mcp:*", Resource: "*" }}] }}"#)
+        format!(
+            r#"resource_policy: {{ Version: "2012-10-17", Statement: [{{ Sid: Mine, Effect: {effect}, Principal: {principal}, Action: "mcp:*", Resource: "*" }}] }}"#
+        )
     };
     world.server = policy("Deny", r#"{ AWS: "arn:aws:iam::111122223333:role/ops-role" }"#);
     assert_eq!(reason(&world, "ops___look"), "resource_policy");
@@ -239,24 +255,42 @@ fn what_is_revoked_is_out() {
         reason(&world, "ops___look")
     };
     assert_eq!(revoked(|_| {}), "allowed");
-    assert_eq!(revoked(|all| {
-        let _ = all.credentials.insert("token-1".into(), NOW);
-    }), "revoked");
-    assert_eq!(revoked(|all| {
-        let _ = all.credentials.insert("token-2".into(), NOW);
-    }), "allowed");
-    assert_eq!(revoked(|all| {
-        let _ = all.agents.insert("agent-1".into(), NOW - 10);
-    }), "revoked");
-    assert_eq!(revoked(|all| {
-        let _ = all.agents.insert("agent-1".into(), NOW - 11);
-    }), "allowed");
-    assert_eq!(revoked(|all| {
-        let _ = all.roles.insert("111122223333/ops-role".into(), NOW);
-    }), "revoked");
-    assert_eq!(revoked(|all| {
-        let _ = all.roles.insert("111122223333/other".into(), NOW);
-    }), "allowed");
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.credentials.insert("token-1".into(), NOW);
+        }),
+        "revoked"
+    );
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.credentials.insert("token-2".into(), NOW);
+        }),
+        "allowed"
+    );
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.agents.insert("agent-1".into(), NOW - 10);
+        }),
+        "revoked"
+    );
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.agents.insert("agent-1".into(), NOW - 11);
+        }),
+        "allowed"
+    );
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.roles.insert("111122223333/ops-role".into(), NOW);
+        }),
+        "revoked"
+    );
+    assert_eq!(
+        revoked(|all| {
+            let _ = all.roles.insert("111122223333/other".into(), NOW);
+        }),
+        "allowed"
+    );
     assert_eq!(revoked(|all| all.everything = Some(NOW)), "revoked");
     assert_eq!(revoked(|all| all.everything = Some(NOW - 11)), "allowed");
 }

@@ -52,12 +52,11 @@ fn whole(start: &Value, case: Value, id: usize) -> Value {
     let mut full = start.clone();
     let Value::Object(case) = case else { return full };
     for (field, mut value) in case {
-        match (full.get_mut(&field).and_then(Value::as_object_mut), value.as_object()) {
-            (Some(request), Some(given)) => request.extend(given.clone()),
-            _ => {
-                version(&mut value);
-                full.as_object_mut().map(|full| full.insert(field, value));
-            }
+        if let (Some(request), Some(given)) = (full.get_mut(&field).and_then(Value::as_object_mut), value.as_object()) {
+            request.extend(given.clone());
+        } else if let Some(full) = full.as_object_mut() {
+            version(&mut value);
+            full.insert(field, value);
         }
     }
     if let Some(full) = full.as_object_mut() {

@@ -216,9 +216,15 @@ fn star_crosses_colon(case: &Value) -> Value {
     })
 }
 
-/// A star in a request is a star, which only a wildcard matches.
+/// A star in a request is a star, which only a wildcard and a literal star match.
 fn star_in_request(case: &Value) -> Value {
-    let mut case = case.clone();
+    let starred = text(case, "/request/resource/resource").len() > 1 && text(case, "/request/resource/resource").contains('*');
+    let mut case = each(case, |_, statement| {
+        for key in ["Resource", "NotResource"] {
+            let Some(patterns) = statement.get_mut(key).filter(|_| starred) else { continue };
+            *patterns = texts(patterns).into_iter().map(|pattern| pattern.replace("${*}", "Z")).collect::<Vec<_>>().into();
+        }
+    });
     if let Some(resource) = case.pointer_mut("/request/resource/resource") {
         let plain = match resource.as_str() {
             Some("*") => "arn:zz:zz:zz:zz:zz".to_owned(),

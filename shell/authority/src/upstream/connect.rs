@@ -7,7 +7,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use remit_identity::client::{
     AuthMethod, AuthorizationRequest, ClientError, Registration as Road, ServerMetadata, authorization_base, authorization_code,
-    choose_issuer, choose_scope, code_exchange, pkce_challenge, pkce_verifier, registration, scope_union, with_offline_access,
+    choose_issuer, choose_scope, code_exchange, origin, pkce_challenge, pkce_verifier, registration, scope_union,
+    with_offline_access,
 };
 use remit_identity::{base64url_encode, challenge, form};
 use remit_model::ServerKey;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::connection::{Registered, identity};
 use super::kept::{Client, Grant, Kept, Registration};
-use super::{CredentialError, UpstreamCredentials, refused, same_host};
+use super::{CredentialError, UpstreamCredentials, near, refused};
 use crate::random;
 
 /// How long a person may take, in seconds.
@@ -37,6 +38,12 @@ pub struct Begun {
     pub authorization_url: String,
     /// The authorization server.
     pub issuer: String,
+    /// The origin where the person consents: of the authorization endpoint.
+    pub consent_origin: String,
+    /// The origin that gets the code and gives the tokens: of the token endpoint.
+    pub token_origin: String,
+    /// The origin that the tokens are shown to: of the server.
+    pub server_origin: String,
     /// The scopes that are asked for.
     pub scope: Option<String>,
     /// The client id that Remit shows.
@@ -161,6 +168,22 @@ fn sha256(text: &str) -> [u8; 32] {
     bytes
 }
 
+/// The attempt with this id, if it can still come to something; else why it can't.
+fn open<'a>(attempts: &'a mut [Attempt], id: &str, now_secs: u64) -> Result<&'a mut Attempt, String> {
+    let attempt = attempts.iter_mut().find(|attempt| attempt.id == id).ok_or("it was not finished in time")?;
+    let progress = attempt.progress.borrow().clone();
+    match progress {
+        Progress::Waiting if now_secs < attempt.ends_secs => Ok(attempt),
+        Progress::Waiting => Err("it was not finished in time".into()),
+        Progress::Connected => Err("it was established before".into()),
+        Progress::Failed(why) => Err(why),
+    }
+}
+
+fn no_longer(server: &ServerKey, why: &str) -> CredentialError {
+    refused(format!("the attempt to connect `{server}` has ended: {why}"))
+}
+
 impl UpstreamCredentials {
     /// Begins to connect a server: finds its authorization server, makes Remit known there, and says where the person is to go. `by` is
     /// who asks, for the record. An earlier attempt for the same server ends.
@@ -185,9 +208,18 @@ impl UpstreamCredentials {
         let metadata = self.issuer(*network, &issuer).await?;
         // Before Remit makes itself known there: it would be for nothing.
         metadata.require_s256()?;
-        if metadata.authorization_endpoint.is_none() {
+        let Some(authorization_endpoint) = metadata.authorization_endpoint.as_deref() else {
             return Err(ClientError::Unsupported("an authorization endpoint").into());
+        };
+        // An issuer in the registration is the operator's word that its endpoints are its own.
+        if client.issuer.is_none() {
+            metadata
+                .require_one_origin()
+                .map_err(|why| refused(format!("{why}: if that is right, register it as the `issuer`")))?;
         }
+        let origin = |url: &str| origin(url).ok_or_else(|| refused("an address has no origin"));
+        let (consent_origin, token_origin) = (origin(authorization_endpoint)?, origin(&metadata.token_endpoint)?);
+        let server_origin = origin(url)?;
         let known = self.identify(server, &registered, &metadata, &kept).await?;
         let mut scope = choose_scope(&client.scopes, challenge.as_ref(), found.as_ref());
         // A step-up takes nothing away; what another issuer granted or withheld says nothing here.
@@ -219,6 +251,9 @@ impl UpstreamCredentials {
             id: id.clone(),
             authorization_url: request.url(&metadata)?,
             issuer,
+            consent_origin,
+            token_origin,
+            server_origin,
             scope: scope.clone(),
             client_id: known.id.clone(),
             expires_in_secs: ATTEMPT_SECS,
@@ -265,9 +300,9 @@ impl UpstreamCredentials {
                 (Some(_), None) => AuthMethod::Secret(metadata.secret_method()),
                 (None, None) => AuthMethod::None,
             };
-            // On the server's own word, a secret that anybody can replay goes no further than the server's own host.
+            // On the server's own word, a secret that anybody can replay goes no further than the server's own origin.
             let shared = matches!(method, AuthMethod::Secret(_)) && client.issuer.is_none();
-            if shared && !same_host(&metadata.token_endpoint, url) {
+            if shared && !near(*network, &metadata.token_endpoint, url) {
                 let what = "the server names an authorization server elsewhere";
                 return Err(refused(format!("{what} (`{}`): register it as the `issuer`", metadata.issuer)));
             }
@@ -303,16 +338,26 @@ impl UpstreamCredentials {
             client: client.clone(),
             ends_secs: answer.secret_ends_secs,
         };
-        self.connections.change(server, |kept| kept.registration = Some(new))?;
+        self.connections.change(server, |kept| {
+            kept.registration = Some(new);
+            true
+        })?;
         Ok(client)
     }
 
     /// Takes the answer that a browser brought: the query of the redirect. It is good once, whatever comes of it. What it grants isn't in
-    /// effect until [`Self::establish`], so that it can be recorded first.
+    /// effect until [`Self::establish`], so that it can be recorded first. An attempt that ended while the code was redeemed is refused.
     pub async fn redirected(&self, query: &str) -> Result<Consent, RedirectError> {
         let (id, server, waiting) = self.answered(query).ok_or(RedirectError::Unknown)?;
         let by = waiting.by.clone();
-        match self.redeem(query, &server, *waiting).await {
+        let redeemed = self.redeem(query, &server, *waiting).await.and_then(|grant| {
+            let mut attempts = self.connections.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            match open(&mut attempts, &id, (self.now_secs)()) {
+                Ok(_) => Ok(grant),
+                Err(why) => Err(no_longer(&server, &why)),
+            }
+        });
+        match redeemed {
             Ok(grant) => Ok(Consent { id, server, grant }),
             Err(error) => {
                 let why = error.to_string();
@@ -351,7 +396,7 @@ impl UpstreamCredentials {
             && unknown_client(code)
         {
             // The next attempt registers anew.
-            self.connections.change(server, |kept| kept.registration = None)?;
+            self.connections.change(server, |kept| kept.unregister(&metadata.issuer, &client))?;
         }
         let token = token?;
         let now_secs = (self.now_secs)();
@@ -373,35 +418,46 @@ impl UpstreamCredentials {
         Ok(grant)
     }
 
-    /// Puts a consent into effect and keeps it.
+    /// Puts a consent into effect and keeps it, if its attempt hasn't ended: by a later one, by [`Self::disconnect`], by
+    /// [`Self::abandon`], or because it took too long.
+    ///
+    /// # Errors
+    ///
+    /// The attempt has ended, and nothing has changed; or the connection couldn't be stored.
     pub fn establish(&self, consent: Consent) -> Result<(), CredentialError> {
         let Consent { id, server, grant } = consent;
+        let now_secs = (self.now_secs)();
+        // Held until the grant stands: whatever ends the attempt comes wholly before or wholly after.
+        let mut attempts = self.connections.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = open(&mut attempts, &id, now_secs).map_err(|why| no_longer(&server, &why))?;
         let done = self.connections.change(&server, |kept| {
             if kept.grant.as_ref().is_some_and(|old| old.issuer != grant.issuer) {
                 kept.wanted_scope = None;
             }
             kept.grant = Some(grant);
             kept.ended = None;
+            true
         });
-        self.finish(
-            &id,
-            match &done {
-                Ok(()) => Progress::Connected,
-                Err(error) => Progress::Failed(error.to_string()),
-            },
-        );
-        done
+        attempt.end(match &done {
+            Ok(_) => Progress::Connected,
+            Err(error) => Progress::Failed(error.to_string()),
+        });
+        done.map(|_| ())
     }
 
-    /// Forgets a server's connection and Remit's registration for it. `false` if there was neither.
+    /// Forgets a server's connection and Remit's registration for it, and ends every attempt to connect it: what is still under way for
+    /// any of them brings nothing back. `false` if there was neither.
     pub fn disconnect(&self, server: &ServerKey) -> Result<bool, CredentialError> {
-        let was = self.connections.kept(server).is_ok_and(|kept| kept.grant.is_some() || kept.registration.is_some());
         let mut attempts = self.connections.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         for old in attempts.iter_mut().filter(|old| old.server == *server) {
             old.end(Progress::Failed("the server was disconnected".into()));
         }
-        drop(attempts);
-        self.connections.change(server, |kept| *kept = Kept::default())?;
+        let mut was = false;
+        self.connections.change(server, |kept| {
+            was = kept.grant.is_some() || kept.registration.is_some();
+            *kept = Kept::default();
+            true
+        })?;
         Ok(was)
     }
 

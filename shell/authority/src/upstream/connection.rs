@@ -148,19 +148,23 @@ impl Connections {
     }
 
     /// Changes what is kept, durably. What can't be stored is in effect all the same, and the caller hears of it: a rotated token that
-    /// is thrown away would be a connection that is lost.
-    pub(super) fn change(&self, server: &ServerKey, change: impl FnOnce(&mut Kept)) -> Result<(), CredentialError> {
+    /// is thrown away would be a connection that is lost. What is kept may have changed since the caller read it: `change` looks again,
+    /// and says whether it changed anything, as this does.
+    pub(super) fn change(&self, server: &ServerKey, change: impl FnOnce(&mut Kept) -> bool) -> Result<bool, CredentialError> {
         let standing = self.standing(server);
         let mut held = standing.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // What is damaged is replaced by what is new.
         let mut kept = self.load(server, &mut held).map(|kept| (*kept).clone()).unwrap_or_default();
-        change(&mut kept);
+        if !change(&mut kept) {
+            return Ok(false);
+        }
         let bytes = kept.to_bytes();
         *held = Some(Arc::new(kept));
         standing.changes.fetch_add(1, Ordering::AcqRel);
         *standing.pause.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let fault = |error| refused(format!("the connection to `{server}` could not be kept: {error}"));
-        self.store.save(server, bytes).map_err(fault)
+        self.store.save(server, bytes).map_err(fault)?;
+        Ok(true)
     }
 }
 
@@ -286,7 +290,17 @@ impl UpstreamCredentials {
         Ok(Usable::Due(if alive { Some(bearer(&grant.access_token)?) } else { None }))
     }
 
-    /// Fetches new tokens in place of those that end.
+    /// What a connection has to show that was forgotten or made anew while something was under way on behalf of the one before.
+    fn replaced(&self, server: &ServerKey, url: &str, client: &AuthorizationCodeClient) -> Result<HeaderValue, CredentialError> {
+        match self.usable(server, &*self.connections.kept(server)?, url, client)? {
+            Usable::Good(value) | Usable::Due(Some(value)) => Ok(value),
+            Usable::Due(None) => Err(refused(format!("the connection to `{server}` was replaced while it was renewed"))),
+            Usable::Absent(why) => Err(CredentialError::Missing(why)),
+        }
+    }
+
+    /// Fetches new tokens in place of those that end. Whatever the authorization server answers concerns this grant alone: one that
+    /// was forgotten meanwhile stays forgotten, and a new one stays.
     async fn renew(
         &self,
         server: &ServerKey,
@@ -306,19 +320,29 @@ impl UpstreamCredentials {
                 let mut renewed = grant.clone();
                 renewed.take(token, now_secs);
                 let value = bearer(&renewed.access_token)?;
-                self.connections.change(server, |kept| kept.grant = Some(renewed))?;
-                return Ok(value);
+                let taken = self.connections.change(server, |kept| {
+                    let same = kept.holds(grant);
+                    if same {
+                        kept.grant = Some(renewed);
+                    }
+                    same
+                })?;
+                return if taken { Ok(value) } else { self.replaced(server, &grant.url, client) };
             }
             // RFC 6749 section 5.2: the grant, or the client, is no longer good.
             Ok(Err(ClientError::Refused(code))) if code == "invalid_grant" || unknown_client(&code) => {
                 if unknown_client(&code) {
-                    self.connections.change(server, |kept| kept.registration = None)?;
+                    self.connections.change(server, |kept| kept.unregister(&grant.issuer, &grant.client))?;
                 }
-                return Err(self.end(server, format!("the authorization server ended the connection to `{server}` (`{code}`)")));
+                let why = format!("the authorization server ended the connection to `{server}` (`{code}`)");
+                return self.end(server, client, grant, why);
             }
             Ok(Err(error)) => CredentialError::from(error),
             Err(error) => error,
         };
+        if !self.connections.kept(server)?.holds(grant) {
+            return self.replaced(server, &grant.url, client);
+        }
         let mut pause = standing.pause.lock().unwrap_or_else(PoisonError::into_inner);
         if pause.as_ref().is_none_or(|(until_secs, _)| *until_secs <= now_secs) {
             *pause = Some((now_secs.saturating_add(PAUSE_SECS), failed.to_string()));
@@ -356,14 +380,15 @@ impl UpstreamCredentials {
             None => (authorization_base(url).unwrap_or_default(), url.to_owned()),
         };
         if issuer != grant.issuer || resource != grant.resource {
-            return Err(self.end(server, format!("the server `{server}` moved to another authorization server or identifier")));
+            let why = format!("the server `{server}` moved to another authorization server or identifier");
+            return self.end(server, client, grant, why);
         }
         if (self.now_secs)().saturating_sub(grant.obtained_secs) < PAUSE_SECS {
             return Err(refused(format!("the server `{server}` refuses the token that its authorization server has just given")));
         }
         if grant.refresh_token.is_none() {
             let what = "refused its token, and there is nothing to renew it with";
-            return Err(self.end(server, format!("the server `{server}` {what}")));
+            return self.end(server, client, grant, format!("the server `{server}` {what}"));
         }
         self.renew(server, standing, client, grant, None).await
     }
@@ -377,32 +402,44 @@ impl UpstreamCredentials {
             let what = "asks for the scope that its connection has already been given";
             return refused(format!("the server `{server}` {what}: `{}`", shown(scope)));
         }
-        let remember = |kept: &Kept| {
+        let remembered = self.connections.change(server, |kept| {
             let wanted = scope_union(kept.wanted_scope.as_deref(), Some(scope));
-            wanted.filter(|all| all.len() <= WANTED_BYTES_MAX && kept.wanted_scope.as_deref() != Some(all))
-        };
-        let new = self.connections.kept(server).ok().and_then(|kept| remember(&kept));
-        if let Some(all) = new
-            && let Err(error) = self.connections.change(server, |kept| kept.wanted_scope = Some(all))
-        {
-            return error;
-        }
-        CredentialError::Missing(scope_needed(server, scope))
+            let new = wanted.filter(|all| all.len() <= WANTED_BYTES_MAX && kept.wanted_scope.as_deref() != Some(all));
+            let changed = kept.holds(grant) && new.is_some();
+            if changed {
+                kept.wanted_scope = new;
+            }
+            changed
+        });
+        remembered.err().unwrap_or_else(|| CredentialError::Missing(scope_needed(server, scope)))
     }
 
-    /// Ends a connection. Its tokens are forgotten, the reason isn't.
-    fn end(&self, server: &ServerKey, why: String) -> CredentialError {
+    /// Ends the connection that this grant is. Its tokens are forgotten, the reason isn't. If it was replaced in the meantime, what
+    /// replaced it stands.
+    fn end(
+        &self,
+        server: &ServerKey,
+        client: &AuthorizationCodeClient,
+        grant: &Grant,
+        why: String,
+    ) -> Result<HeaderValue, CredentialError> {
+        let ended = self.connections.change(server, |kept| {
+            let same = kept.holds(grant);
+            if same {
+                kept.grant = None;
+                kept.ended = Some(why.clone());
+            }
+            same
+        });
+        if ended == Ok(false) {
+            return self.replaced(server, &grant.url, client);
+        }
         let told = CredentialError::Missing(format!("{why}: connect it again with `remit connect {server}`"));
         let mut all = self.connections.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < ENDED_MAX {
-            all.push((server.clone(), why.clone()));
+            all.push((server.clone(), why));
         }
-        drop(all);
-        let ended = self.connections.change(server, |kept| {
-            kept.grant = None;
-            kept.ended = Some(why);
-        });
-        ended.err().unwrap_or(told)
+        Err(ended.err().unwrap_or(told))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Registration {
 }
 
 /// A client as an authorization server knows it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Client {
     pub(super) id: String,
     /// The secret that a registration gave. One from the configuration is read where it is kept, each time.
@@ -38,8 +38,8 @@ pub(super) struct Client {
     pub(super) configured: bool,
 }
 
-/// Tokens, and what they are bound to.
-#[derive(Clone)]
+/// Tokens, and what they are bound to. Two are equal if they are the same grant in the same stage of its renewals.
+#[derive(Clone, PartialEq)]
 pub(super) struct Grant {
     pub(super) issuer: String,
     pub(super) token_endpoint: String,
@@ -75,6 +75,20 @@ impl Grant {
 }
 
 impl Kept {
+    /// Whether this grant is the one that is kept.
+    pub(super) fn holds(&self, grant: &Grant) -> bool {
+        self.grant.as_ref() == Some(grant)
+    }
+
+    /// Forgets Remit's registration if it is of this client. `false` if it isn't.
+    pub(super) fn unregister(&mut self, issuer: &str, client: &Client) -> bool {
+        let same = self.registration.as_ref().is_some_and(|held| held.issuer == issuer && held.client == *client);
+        if same {
+            self.registration = None;
+        }
+        same
+    }
+
     /// As bytes, for the sealed store.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut value = json!({

@@ -180,7 +180,16 @@ impl World {
             launch: Vec::new(),
         };
         let limits = ServerLimits::default();
-        let server = Model { account: key().account, name: key().name, transport, limits, tools: BTreeMap::new(), tags: BTreeMap::new(), resource_policy: None, service_principal: None };
+        let server = Model {
+            account: key().account,
+            name: key().name,
+            transport,
+            limits,
+            tools: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            resource_policy: None,
+            service_principal: None,
+        };
         let mut held = self.directory.organization.lock().unwrap();
         let mut organization = (**held).clone();
         organization.servers.insert(key(), server);

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-
 use remit_identity::jwk::SigningKey;
 use remit_kernel::Fact;
 use serde_json::{Value, json};

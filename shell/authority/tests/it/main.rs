@@ -94,7 +94,14 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
     let account = AccountId::new("111122223333").unwrap();
     let rules = vec![ClaimRule { claim: "sub".into(), test: ClaimTest::Equals("workload".into()) }];
     let credentials = vec![AgentCredential::ClientSecret, AgentCredential::External { issuer: "corp".into(), rules }];
-    let agent = Agent { id: id.clone(), account: account.clone(), owner: "ops".into(), credentials, suspended: false, tags: BTreeMap::new() };
+    let agent = Agent {
+        id: id.clone(),
+        account: account.clone(),
+        owner: "ops".into(),
+        credentials,
+        suspended: false,
+        tags: BTreeMap::new(),
+    };
     let space = Space {
         id: SpaceId::new("ops").unwrap(),
         account,

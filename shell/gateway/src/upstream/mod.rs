@@ -364,7 +364,8 @@ impl Upstream {
         // 2026-07-28, "Protocol Version Header": a client goes on with a revision that the refusal names as supported, and there is one
         // that we speak of this era.
         let unsupported = message.kind() == Kind::Error && message.param("code") == Some("-32022");
-        if unsupported && message.inner("data", "supported").is_some_and(|all| all.contains(&quote(Version::V20260728.as_str()))) {
+        if unsupported && message.inner("data", "supported").is_some_and(|all| all.contains(&quote(Version::V20260728.as_str())))
+        {
             message = ask().await?;
         }
         match message.kind() {

@@ -12,7 +12,8 @@ const ACCOUNT: &str = "111122223333";
 fn governed(server: &Value, role_policies: &Value, unit: &Value) -> Value {
     let mut config = config(std::slice::from_ref(server));
     config["organization"] = json!({"id": "o-it", "root": "r-it", "owner": "security@example.com"});
-    config["organizational_units"] = json!([{"id": "ou-it", "name": "It", "service_control_policies": unit}, {"id": "ou-free", "name": "Free"}]);
+    config["organizational_units"] =
+        json!([{"id": "ou-it", "name": "It", "service_control_policies": unit}, {"id": "ou-free", "name": "Free"}]);
     config["accounts"][0]["organizational_unit"] = json!("ou-it");
     config["accounts"][0]["owner"] = json!("platform@example.com");
     config["policies"] = json!([{
@@ -78,7 +79,10 @@ fn why_and_what_would_have_to_change() {
     let remedies = said["remedies"].as_array().unwrap();
     let layers: Vec<&str> = remedies.iter().map(|remedy| remedy["layer"].as_str().unwrap()).collect();
     assert_eq!(layers, ["SERVICE_CONTROL_POLICY", "PRINCIPAL"]);
-    assert!(remedies[0]["by"].as_str().unwrap().starts_with("security@example.com") && remedies[0]["at"].as_str().unwrap().starts_with("it.json:"));
+    assert!(
+        remedies[0]["by"].as_str().unwrap().starts_with("security@example.com")
+            && remedies[0]["at"].as_str().unwrap().starts_with("it.json:")
+    );
     assert!(remedies[1]["by"].as_str().unwrap().starts_with("platform@example.com"));
     // The second remedy is a statement: with it, and without the Deny, the call is allowed.
     let change = remedies[1]["change"].as_str().unwrap();
@@ -109,7 +113,8 @@ fn who_can_and_what_reaches_a_space() {
     assert_eq!(can("nobody", "mcp:CallTool", &arn), 2);
     let effective = crate::client::json(&place.cli(&["iam", "effective", "a", "--json"]).out);
     assert_eq!(effective["path"], "o-it/r-it/ou-it/");
-    let kinds: Vec<&str> = effective["policies"].as_array().unwrap().iter().map(|policy| policy["type"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        effective["policies"].as_array().unwrap().iter().map(|policy| policy["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["SERVICE_CONTROL_POLICY", "TRUST_POLICY", "MANAGED_POLICY"]);
     remit_up.stop();
 }
@@ -130,7 +135,8 @@ fn policies_are_compared_and_linted_as_files() {
         std::fs::write(&path, format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#)).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let narrow = write("narrow.json", r#"{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:*:*:server/a/tool/get_*"}"#);
+    let narrow =
+        write("narrow.json", r#"{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:*:*:server/a/tool/get_*"}"#);
     let wide = write("wide.json", r#"{"Effect":"Allow","Action":"mcp:CallTool","Resource":"arn:aws:mcp:*:*:server/a/tool/*"}"#);
     let broken = write("broken.json", r#"{"Effect":"Allow","Action":"mcp","Resource":"*"}"#);
     assert_eq!(remit(&["iam", "new-access", &wide, &narrow], None).code, 0);
