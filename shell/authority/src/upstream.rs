@@ -287,3 +287,28 @@ fn sensitive(text: &str) -> Result<HeaderValue, CredentialError> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_stays_on_the_origin_of_the_server() {
+        let server = "https://mcp.example:443/mcp";
+        for network in [Network::Public, Network::Private] {
+            assert!(near(network, "https://MCP.example/token", server));
+            for endpoint in
+                ["https://mcp.example:8443/token", "http://mcp.example/token", "https://login.mcp.example/token", "/token"]
+            {
+                assert!(!near(network, endpoint, server), "{endpoint}");
+            }
+            assert!(!near(network, "http://127.0.0.1:9/token", "http://127.0.0.1:8/mcp"));
+        }
+        // On this machine an authorization server is a port of its own.
+        assert!(near(Network::Loopback, "http://127.0.0.1:9/token", "http://127.0.0.1:8/mcp"));
+        for endpoint in ["http://localhost:8/token", "https://127.0.0.1:8/token", "http://127.0.0.2:8/token", "/token"] {
+            assert!(!near(Network::Loopback, endpoint, "http://127.0.0.1:8/mcp"), "{endpoint}");
+        }
+        assert!(!near(Network::Loopback, "/token", "/mcp"));
+    }
+}

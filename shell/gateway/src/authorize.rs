@@ -169,7 +169,7 @@ fn names(agent: Option<&str>, space: &str, question: &Question<'_>, decision: &D
 fn refused(denial: &Denial, mismatched: bool, fields: &str) -> Response<Body> {
     let (status, detail) = match denial.reason {
         Reason::Unauthenticated if mismatched => (StatusCode::FORBIDDEN, Reason::UnknownAgent.sentence()),
-        Reason::Unauthenticated | Reason::Audience => (StatusCode::UNAUTHORIZED, denial.reason.sentence()),
+        Reason::Unauthenticated | Reason::Audience | Reason::Revoked => (StatusCode::UNAUTHORIZED, denial.reason.sentence()),
         Reason::CouldNotDecide => (StatusCode::SERVICE_UNAVAILABLE, denial.reason.sentence()),
         // The seed knows one word for both.
         Reason::ToolNotListed => (StatusCode::FORBIDDEN, Reason::ToolNotPermitted.sentence()),

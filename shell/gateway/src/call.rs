@@ -336,7 +336,7 @@ impl Arrival {
     fn challenge(&self, reason: Reason, scopes: &[&str], mut response: Response<Body>) -> Response<Body> {
         let metadata = self.gateway.resource_metadata_address(&self.space_id);
         let text = match reason {
-            Reason::Unauthenticated | Reason::Audience => {
+            Reason::Unauthenticated | Reason::Audience | Reason::Revoked => {
                 *response.status_mut() = StatusCode::UNAUTHORIZED;
                 challenge::unauthorized(&metadata, self.token_shown)
             }

@@ -2,8 +2,8 @@ use remit_identity::challenge::{self, Challenge, ChallengeError, insufficient_sc
 use remit_identity::client::{
     AuthMethod, AuthorizationRequest, ClientAuth, ClientError, Registered, Registration, ResourceMetadata, SecretMethod,
     ServerMetadata, TokenResponse, authorization_base, authorization_code, choose_issuer, choose_scope, client_credentials,
-    client_metadata, pkce_challenge, refresh, registration, resource_metadata_urls, scope_covers, scope_union,
-    server_metadata_urls, token_call, with_offline_access,
+    client_metadata, origin, pkce_challenge, refresh, registration, resource_metadata_urls, same_origin, scope_covers,
+    scope_union, server_metadata_urls, token_call, with_offline_access,
 };
 use remit_identity::metadata::{WELL_KNOWN_RESOURCE, authorization_server, well_known};
 use serde_json::json;
@@ -174,6 +174,36 @@ fn authorization_code_with_pkce_and_iss() {
     server.client_id_documents = true;
     let url = "https://remit.example/client.json";
     assert_eq!(registration(&server, Some(url)), Ok(Registration::Document(url.into())));
+}
+
+#[test]
+fn codes_go_to_the_origin_that_gives_them_or_bear_an_issuer() {
+    let server = |authorization: &str, token: &str, iss: bool| ServerMetadata {
+        authorization_endpoint: Some(authorization.into()),
+        token_endpoint: token.into(),
+        iss_in_responses: iss,
+        ..ServerMetadata::default()
+    };
+    let honest = "https://Honest.example/authorize?tenant=1";
+    for token in ["https://honest.example/token", "https://HONEST.example:443/other/token"] {
+        assert_eq!(server(honest, token, false).require_one_origin(), Ok(()), "{token}");
+    }
+    for (token, shown) in [
+        ("https://evil.example/token", "https://evil.example"),
+        ("https://honest.example:8443/token", "https://honest.example:8443"),
+        ("http://honest.example/token", "http://honest.example"),
+        ("https://honest.example.evil.example/token", "https://honest.example.evil.example"),
+        ("https://honest.example@evil.example/token", ""),
+    ] {
+        let apart = ClientError::Apart("https://honest.example".into(), shown.into());
+        assert_eq!(server(honest, token, false).require_one_origin(), Err(apart), "{token}");
+        // Then an answer without `iss` is refused: see `authorization_code_with_pkce_and_iss`.
+        assert_eq!(server(honest, token, true).require_one_origin(), Ok(()), "{token}");
+    }
+    let none = ServerMetadata { iss_in_responses: true, ..ServerMetadata::default() };
+    assert_eq!(none.require_one_origin(), Err(ClientError::Unsupported("an authorization endpoint")));
+    assert_eq!(origin("http://[::1]:80/a?b#c").as_deref(), Some("http://[::1]"));
+    assert!(!same_origin("file:///a", "file:///a"));
 }
 
 #[test]

@@ -184,6 +184,20 @@ fn no_longer(server: &ServerKey, why: &str) -> CredentialError {
     refused(format!("the attempt to connect `{server}` has ended: {why}"))
 }
 
+/// The origins of consent, of tokens and of the server, if they may go together.
+fn origins(registered: &Registered, metadata: &ServerMetadata) -> Result<[String; 3], CredentialError> {
+    let consent = metadata.authorization_endpoint.as_deref().ok_or(ClientError::Unsupported("an authorization endpoint"))?;
+    // An issuer in the registration is the operator's word that its endpoints are its own.
+    if registered.client.issuer.is_none() {
+        metadata.require_one_origin().map_err(|error| match error {
+            ClientError::Apart(..) => refused(format!("{error}: if that is right, register it as the `issuer`")),
+            error => error.into(),
+        })?;
+    }
+    let origin = |url: &str| origin(url).ok_or_else(|| refused("an address has no origin"));
+    Ok([origin(consent)?, origin(&metadata.token_endpoint)?, origin(&registered.url)?])
+}
+
 impl UpstreamCredentials {
     /// Begins to connect a server: finds its authorization server, makes Remit known there, and says where the person is to go. `by` is
     /// who asks, for the record. An earlier attempt for the same server ends.
@@ -208,18 +222,7 @@ impl UpstreamCredentials {
         let metadata = self.issuer(*network, &issuer).await?;
         // Before Remit makes itself known there: it would be for nothing.
         metadata.require_s256()?;
-        let Some(authorization_endpoint) = metadata.authorization_endpoint.as_deref() else {
-            return Err(ClientError::Unsupported("an authorization endpoint").into());
-        };
-        // An issuer in the registration is the operator's word that its endpoints are its own.
-        if client.issuer.is_none() {
-            metadata
-                .require_one_origin()
-                .map_err(|why| refused(format!("{why}: if that is right, register it as the `issuer`")))?;
-        }
-        let origin = |url: &str| origin(url).ok_or_else(|| refused("an address has no origin"));
-        let (consent_origin, token_origin) = (origin(authorization_endpoint)?, origin(&metadata.token_endpoint)?);
-        let server_origin = origin(url)?;
+        let [consent_origin, token_origin, server_origin] = origins(&registered, &metadata)?;
         let known = self.identify(server, &registered, &metadata, &kept).await?;
         let mut scope = choose_scope(&client.scopes, challenge.as_ref(), found.as_ref());
         // A step-up takes nothing away; what another issuer granted or withheld says nothing here.

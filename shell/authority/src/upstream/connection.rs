@@ -320,14 +320,14 @@ impl UpstreamCredentials {
                 let mut renewed = grant.clone();
                 renewed.take(token, now_secs);
                 let value = bearer(&renewed.access_token)?;
-                let taken = self.connections.change(server, |kept| {
+                let current = self.connections.change(server, |kept| {
                     let same = kept.holds(grant);
                     if same {
                         kept.grant = Some(renewed);
                     }
                     same
                 })?;
-                return if taken { Ok(value) } else { self.replaced(server, &grant.url, client) };
+                return if current { Ok(value) } else { self.replaced(server, &grant.url, client) };
             }
             // RFC 6749 section 5.2: the grant, or the client, is no longer good.
             Ok(Err(ClientError::Refused(code))) if code == "invalid_grant" || unknown_client(&code) => {

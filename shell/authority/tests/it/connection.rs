@@ -59,6 +59,8 @@ struct Script {
     /// The answer of the token endpoint, where it isn't the usual one.
     token: Option<(u16, Value)>,
     registration: Value,
+    /// What happens while the token endpoint thinks about its next answer.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
     seen: Vec<(String, Option<String>, BTreeMap<String, String>)>,
     tokens: u64,
 }
@@ -100,6 +102,9 @@ async fn serve(script: &Shared) -> Server {
                     (201, merged(base, &script.registration).to_string())
                 }
                 "/one/token" | "/two/token" => {
+                    if let Some(meanwhile) = script.meanwhile.take() {
+                        meanwhile();
+                    }
                     if let Some((status, body)) = &script.token {
                         return (*status, body.to_string());
                     }
@@ -231,6 +236,17 @@ impl World {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Does this to the credentials while the token endpoint thinks about its next answer.
+    fn meanwhile(&self, act: impl FnOnce(&UpstreamCredentials) + Send + 'static) {
+        let credentials = Arc::clone(&self.credentials);
+        self.set(|script| script.meanwhile = Some(Box::new(move || act(&credentials))));
+    }
+
+    /// What is kept in the store, as text.
+    fn kept(&self) -> String {
+        String::from_utf8(self.store.kept.lock().unwrap()[&key()].clone()).unwrap()
     }
 
     fn state(&self) -> ConnectionState {
@@ -401,7 +417,7 @@ async fn a_connection_that_was_revoked_ends_and_says_so() {
     world.restart();
     assert_eq!(world.header(None).await.unwrap_err(), told);
     assert_eq!((world.state(), world.credentials.connections()[0].detail.as_str()), (ConnectionState::Missing, told));
-    let kept = String::from_utf8(world.store.kept.lock().unwrap()[&key()].clone()).unwrap();
+    let kept = world.kept();
     assert!(!kept.contains("at1") && !kept.contains("rt1"), "{kept}");
     world.set(|script| script.token = None);
     world.connected().await;
@@ -420,7 +436,7 @@ async fn a_connection_that_was_revoked_ends_and_says_so() {
     assert!(world.credentials.disconnect(&key()).unwrap());
     assert!(!world.credentials.disconnect(&key()).unwrap());
     assert!(world.header(None).await.unwrap_err().contains("nobody has connected"));
-    let kept = String::from_utf8(world.store.kept.lock().unwrap()[&key()].clone()).unwrap();
+    let kept = world.kept();
     assert!(!kept.contains("client-of") && !kept.contains("at3"), "{kept}");
 }
 
@@ -547,7 +563,7 @@ async fn a_secret_of_the_operator_goes_to_its_issuer_alone() {
         RegisteredClient { client_id: "own".into(), secret: Some(SecretRef::Stored("client".into())), private_key_alg: None };
     let client = AuthorizationCodeClient { registered: Some(own), ..AuthorizationCodeClient::default() };
     let world = World::with(client.clone()).await;
-    // The server's own host may have it without further words; another host may not.
+    // The server's own origin may have it without further words; another host may not.
     world.connected().await;
     assert_eq!(world.sent("/one/token")[0].0.as_deref(), Some("Basic b3duOnMzY3JldA=="));
     assert!(world.sent("/one/register").is_empty());
@@ -592,4 +608,132 @@ async fn a_client_is_known_as_the_server_offers() {
         assert_eq!((authorization, form.contains_key("client_secret")), (None, secret), "{methods}");
         assert_eq!(form["client_id"], "client-of/one");
     }
+}
+
+#[tokio::test]
+async fn a_code_goes_where_it_was_given() {
+    let world = World::new().await;
+    // An honest authorization server elsewhere, whose consent page a hostile one names as its own.
+    let honest = serve(&Shared::default()).await;
+    let consent = format!("{}/one/authorize", honest.url);
+    let metadata = |iss: bool| json!({"authorization_endpoint": consent, "authorization_response_iss_parameter_supported": iss});
+    world.set(|script| script.metadata = metadata(false));
+    let why = format!(
+        "the authorization server asks for consent at `{}`, takes codes at `{}`, and promises no `iss`: if that is right, register it as \
+         the `issuer`",
+        honest.url, world.server.url
+    );
+    assert_eq!(world.refusal().await, why);
+    assert!(world.sent("/one/register").is_empty());
+    // One that promises `iss` is held to it, and the honest one can't be made to say another's.
+    world.set(|script| script.metadata = metadata(true));
+    for (iss, why) in [(None, "no `iss`"), (Some(format!("{}/one", honest.url)), "another `iss`")] {
+        let begun = world.begin().await;
+        assert_eq!(
+            (begun.consent_origin.as_str(), begun.token_origin.as_str()),
+            (honest.url.as_str(), world.server.url.as_str())
+        );
+        assert_eq!(begun.server_origin, world.server.url);
+        let state = asked(&begun)["state"].clone();
+        let mut query = vec![("code", "c0de"), ("state", state.as_str())];
+        query.extend(iss.as_deref().map(|iss| ("iss", iss)));
+        let refused = world.credentials.redirected(&form::write(query)).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("the authorization response is refused: {why}"));
+    }
+    assert!(world.sent("/one/token").is_empty());
+    // The operator's word on the issuer is enough.
+    world.set(|script| script.metadata = metadata(false));
+    let issuer = Some(format!("{}/one", world.server.url));
+    world.register(&AuthorizationCodeClient { issuer, ..AuthorizationCodeClient::default() }, &world.url());
+    assert_eq!(world.begin().await.consent_origin, honest.url);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_stays_forgotten() {
+    let nobody = "nobody has connected the server `111122223333/git` yet: `remit connect 111122223333/git`";
+    // While it is renewed: by an answer that is good, by one that fails while the old token still lives, and by a no.
+    for answer in [None, Some((503, json!({}))), Some((400, json!({"error": "invalid_grant"})))] {
+        let mut world = World::new().await;
+        world.connected().await;
+        world.later(945);
+        world.set(|script| script.token = answer.clone());
+        world.meanwhile(|credentials| assert!(credentials.disconnect(&key()).unwrap()));
+        assert_eq!(world.header(None).await.unwrap_err(), nobody, "{answer:?}");
+        assert_eq!(world.sent("/one/token").len(), 2);
+        assert_eq!(world.credentials.ended(), []);
+        assert!(!world.kept().contains("at1") && !world.kept().contains("at2"), "{}", world.kept());
+        world.restart();
+        assert_eq!(world.header(None).await.unwrap_err(), nobody, "{answer:?}");
+    }
+    // While its code is redeemed, and between that and the moment when it would be in effect.
+    let mut world = World::new().await;
+    let begun = world.begin().await;
+    world.meanwhile(|credentials| assert!(credentials.disconnect(&key()).unwrap()));
+    let refused = world.credentials.redirected(&answer(&begun)).await.unwrap_err().to_string();
+    let why = "the attempt to connect `111122223333/git` has ended: the server was disconnected";
+    assert_eq!((refused.as_str(), world.sent("/one/token").len()), (why, 1));
+    let begun = world.begin().await;
+    let consent = world.credentials.redirected(&answer(&begun)).await.unwrap();
+    world.credentials.disconnect(&key()).unwrap();
+    assert_eq!(world.credentials.establish(consent).unwrap_err().to_string(), why);
+    let ended = Progress::Failed("the server was disconnected".into());
+    assert_eq!(world.credentials.progress(&begun.id, Duration::ZERO).await, Some(ended));
+    assert_eq!(world.header(None).await.unwrap_err(), nobody);
+    world.restart();
+    assert_eq!(world.header(None).await.unwrap_err(), nobody);
+}
+
+#[tokio::test]
+async fn an_attempt_that_ended_establishes_nothing() {
+    let world = World::new().await;
+    let redeemed = async || {
+        let begun = world.begin().await;
+        world.credentials.redirected(&answer(&begun)).await.unwrap()
+    };
+    let why = |what: &str| format!("the attempt to connect `111122223333/git` has ended: {what}");
+    let earlier = redeemed().await;
+    let later = redeemed().await;
+    let refused = world.credentials.establish(earlier).unwrap_err().to_string();
+    assert_eq!(refused, why("a later attempt took its place"));
+    world.credentials.abandon(&later, "not recorded");
+    assert_eq!(world.credentials.establish(later).unwrap_err().to_string(), why("not recorded"));
+    let late = redeemed().await;
+    world.later(ATTEMPT_SECS);
+    assert_eq!(world.credentials.establish(late).unwrap_err().to_string(), why("it was not finished in time"));
+    assert_eq!(world.state(), ConnectionState::Missing);
+    world.credentials.establish(redeemed().await).unwrap();
+    assert_eq!(world.header(None).await.unwrap(), "Bearer at4");
+}
+
+#[tokio::test]
+async fn a_new_consent_outlives_the_end_of_the_one_before() {
+    for answered in [None, Some((400, json!({"error": "invalid_grant"}))), Some((401, json!({"error": "invalid_client"})))] {
+        let mut world = World::new().await;
+        world.connected().await;
+        world.later(1000);
+        let begun = world.begin().await;
+        let consent = world.credentials.redirected(&answer(&begun)).await.unwrap();
+        world.set(|script| script.token = answered.clone());
+        // The old connection has ended and is renewed; meanwhile a person makes it anew.
+        world.meanwhile(move |credentials| credentials.establish(consent).unwrap());
+        assert_eq!(world.header(None).await.unwrap(), "Bearer at2", "{answered:?}");
+        assert_eq!(world.sent("/one/token")[2].1["refresh_token"], "rt1");
+        assert_eq!((world.state(), world.credentials.ended()), (ConnectionState::Connected, Vec::new()));
+        world.restart();
+        assert_eq!(world.header(None).await.unwrap(), "Bearer at2", "{answered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_one_issuer_disowns_stays_known_to_another() {
+    let world = World::new().await;
+    world.connected().await;
+    let two = format!("{}/two", world.server.url);
+    world.set(|script| script.resource = json!({"authorization_servers": [two]}));
+    world.begin().await;
+    world.later(1000);
+    world.set(|script| script.token = Some((401, json!({"error": "invalid_client"}))));
+    assert!(world.header(None).await.unwrap_err().contains("(`invalid_client`)"));
+    world.begin().await;
+    assert_eq!(world.sent("/two/register").len(), 1);
 }

@@ -143,6 +143,32 @@ async fn metadata_about_another_resource_is_refused() {
 }
 
 #[tokio::test]
+async fn a_secret_goes_to_no_host_that_the_server_names() {
+    let server = Server::start(|url| {
+        let elsewhere = url.replace("127.0.0.1", "localhost");
+        Box::new(move |path, _, _| match path {
+            "/.well-known/oauth-protected-resource/mcp" => {
+                (200, json!({ "resource": format!("{url}/mcp"), "authorization_servers": [elsewhere] }).to_string())
+            }
+            "/.well-known/oauth-authorization-server" => {
+                (200, json!({ "issuer": elsewhere, "token_endpoint": format!("{elsewhere}/token") }).to_string())
+            }
+            _ => (404, String::new()),
+        })
+    })
+    .await;
+    let url = format!("{}/mcp", server.url);
+    let credentials = credentials(&url, &Arc::new(AtomicU64::new(NOW)));
+    let refused = credentials.header(&key(), &url, &oauth("client"), None).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("names an authorization server elsewhere") && refused.contains("register its `token_endpoint`"),
+        "{refused}"
+    );
+    // The two documents, and no token.
+    assert_eq!(server.asked(), 2);
+}
+
+#[tokio::test]
 async fn secrets_and_plain_headers() {
     let credentials = credentials("http://127.0.0.1:1/", &Arc::new(AtomicU64::new(NOW)));
     let header = async |credential: Credential| credentials.header(&key(), "http://127.0.0.1:1/", &credential, None).await;

@@ -259,6 +259,37 @@ fn a_person_connects_a_server_once() {
 }
 
 #[test]
+fn the_person_is_told_where_to_consent_and_who_gets_what() {
+    let issuer = Shared::new(Mutex::new(Issuer { lifetime_secs: 3600, ..Issuer::default() }));
+    issuer.lock().unwrap().metadata = json!({"authorization_endpoint": "http://127.0.0.2:9/authorize"});
+    let server = protected(&issuer);
+    let remit = Remit::up(&consenting(&server));
+    let origin = format!("http://{}", server.addr);
+    let mut connecting = Connecting::begin(remit.place());
+    let begun = &connecting.begun;
+    assert_eq!(begun["consent_origin"], "http://127.0.0.2:9");
+    assert_eq!((begun["token_origin"].as_str(), begun["server_origin"].as_str()), (Some(origin.as_str()), Some(origin.as_str())));
+    connecting.child.kill().unwrap();
+    connecting.child.wait().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+    command.args(["connect", &format!("{ACCOUNT}/a"), "--by", "ops", "--data"]).arg(remit.place().data());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let sentence = format!(
+        "Consent only where the browser shows http://127.0.0.2:9; {origin} then gives the tokens, and Remit shows them to {origin}."
+    );
+    assert!(told.contains(&sentence), "{told}");
+    let requested = remit.place().log_of("connection");
+    assert!(
+        requested.iter().all(|entry| entry["consent_origin"] == "http://127.0.0.2:9" && entry["token_origin"] == origin),
+        "{requested:?}"
+    );
+    remit.stop();
+}
+
+#[test]
 fn tokens_rotate_until_they_are_revoked() {
     let issuer = Shared::new(Mutex::new(Issuer { lifetime_secs: 1, ..Issuer::default() }));
     let server = protected(&issuer);
@@ -355,6 +386,10 @@ fn a_connection_that_cannot_begin_says_why() {
         (json!({"issuer": "https://evil.example"}), "the authorization server metadata is of issuer `https://evil.example`"),
         (json!({"code_challenge_methods_supported": []}), "PKCE with S256"),
         (json!({"registration_endpoint": "http://169.254.169.254/register"}), "169.254.169.254"),
+        (
+            json!({"authorization_endpoint": "http://127.0.0.2/authorize", "authorization_response_iss_parameter_supported": false}),
+            "promises no `iss`",
+        ),
     ] {
         issuer.lock().unwrap().metadata = metadata;
         let said = connect(gateway.place(), "111122223333/a");
