@@ -280,9 +280,16 @@ impl World {
         }
         self.launched.lock().await.replace(&mut organization, &self.program).await.map_err(fault)?;
         let from = self.config.as_ref().map_or_else(|| "sample organization".to_owned(), |path| path.display().to_string());
+        // Servers that start need what identities know; should the gateway refuse, identities go back to what they knew.
+        let before = self.shared.organization();
         self.shared.replace(&organization, &self.home).map_err(|failure| fault(failure.message))?;
         self.authenticator.invalidate();
-        self.gateway.apply(organization, &source.digest, &from).await.map_err(fault)
+        let applied = self.gateway.apply(organization, &source.digest, &from).await;
+        if applied.is_err() {
+            self.shared.replace(&before, &self.home).map_err(|failure| fault(failure.message))?;
+            self.authenticator.invalidate();
+        }
+        applied.map_err(fault)
     }
 
     /// Reads the configuration again. A bad one replaces nothing, and is recorded.
