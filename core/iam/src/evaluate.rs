@@ -200,7 +200,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn undecided() -> Self {
-        Self { decision: Decision::ImplicitlyDenied, lines: [NO_LINE; LINES_MAX], len: 0, details: Vec::new() }
+        Self { decision: Decision::ImplicitlyDenied, lines: const { [NO_LINE; LINES_MAX] }, len: 0, details: Vec::new() }
     }
 
     #[inline]
@@ -239,6 +239,7 @@ pub fn trust<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool) -> E
 }
 
 /// The answers of the layers that grant, or limit what is granted.
+#[derive(Default)]
 struct Answers<'a> {
     identity: Answer<'a>,
     boundary: Option<Answer<'a>>,
@@ -264,7 +265,11 @@ fn decide<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool, trust: 
     let (mut denied, mut guarded) = (false, true);
     let mut controls = |check, sets: &'a [&'a PolicySet], exempt: bool| {
         for (level, set) in sets.iter().enumerate() {
-            let (effect, statement) = if exempt { (CheckEffect::NoImpact, None) } else { said(&set.ask(&question), true) };
+            let mut answer = Answer::default();
+            if !exempt {
+                set.ask(&question, &mut answer);
+            }
+            let (effect, statement) = said(&answer, !exempt);
             denied |= effect == CheckEffect::ExplicitDeny;
             guarded &= exempt || effect == CheckEffect::Allow;
             evaluation.push(Line { check, level, effect, statement });
@@ -272,13 +277,16 @@ fn decide<'a>(request: &Request<'_>, layers: &Layers<'a>, explain: bool, trust: 
     };
     controls(CheckType::ServiceControl, layers.service_control, layers.service_control_exempt);
     controls(CheckType::ResourceControl, layers.resource_control, layers.resource_control_exempt);
-    let ask = |set: &'a PolicySet| set.ask(&question);
-    let answers = Answers {
-        identity: ask(layers.identity),
-        boundary: layers.boundary.map(ask),
-        session: layers.session.map(ask),
-        resource: layers.resource.map(ask),
+    let mut answers = Answers::default();
+    let ask = |set: Option<&'a PolicySet>, answer: &mut Option<Answer<'a>>| {
+        if let Some(set) = set {
+            set.ask(&question, answer.insert(Answer::default()));
+        }
     };
+    layers.identity.ask(&question, &mut answers.identity);
+    ask(layers.boundary, &mut answers.boundary);
+    ask(layers.session, &mut answers.session);
+    ask(layers.resource, &mut answers.resource);
     let bearing = bearing(request, &answers, trust.then_some(action));
     let mut line = |check, answer: Option<&Answer<'a>>| {
         let bears = bearing.on.contains(&check);

@@ -46,10 +46,12 @@ impl std::error::Error for NotAPrincipal {}
 impl<'a> Principal<'a> {
     /// A session of a role: `arn:aws:iam::111122223333:role/path/name` and
     /// `arn:aws:sts::111122223333:assumed-role/name/session`. It answers to both names.
+    #[inline]
     pub fn session(role: &'a str, session: &'a str) -> Result<Self, NotAPrincipal> {
         Self::read_session(role, session).ok_or(NotAPrincipal("a session needs the ARN of its role and its own, of one account"))
     }
 
+    #[inline]
     fn read_session(role: &'a str, session: &'a str) -> Option<Self> {
         let rest = role.strip_prefix("arn:")?;
         let (partition, rest) = rest.split_at_checked(bytes::find(rest.as_bytes(), b':')?)?;

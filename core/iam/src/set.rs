@@ -115,15 +115,13 @@ impl PolicySet {
         &self.rules
     }
 
-    /// Asks the statements that the index finds.
-    pub(crate) fn ask(&self, question: &Question<'_>) -> Answer<'_> {
-        let mut answer = Answer::default();
+    /// Asks the statements that the index finds. The answer has to be empty.
+    pub(crate) fn ask<'s>(&'s self, question: &Question<'_>, answer: &mut Answer<'s>) {
         let found = self.index.find(question.action, question.action_hash, question.service_hash);
-        found.visit(true, &question.resource.marks, |ids, certain| self.denies(ids, certain, question, &mut answer));
+        found.visit(true, &question.resource.marks, |ids, certain| self.denies(ids, certain, question, answer));
         if answer.denied.is_none() {
-            found.visit(false, &question.resource.marks, |ids, certain| self.allows(ids, certain, question, &mut answer));
+            found.visit(false, &question.resource.marks, |ids, certain| self.allows(ids, certain, question, answer));
         }
-        answer
     }
 
     /// Whether one of these denies.

@@ -7,7 +7,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use remit_identity::client::{
     AuthMethod, AuthorizationRequest, ClientError, Registration as Road, ServerMetadata, authorization_base, authorization_code,
-    choose_issuer, choose_scope, code_exchange, origin, pkce_challenge, pkce_verifier, registration, scope_union,
+    choose_issuer, choose_scope, code_exchange, origin, pkce_challenge, pkce_verifier, registration, same_origin, scope_union,
     with_offline_access,
 };
 use remit_identity::{base64url_encode, challenge, form};
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::connection::{Registered, identity};
 use super::kept::{Client, Grant, Kept, Registration};
-use super::{CredentialError, UpstreamCredentials, near, refused};
+use super::{CredentialError, UpstreamCredentials, refused};
 use crate::random;
 
 /// How long a person may take, in seconds.
@@ -305,7 +305,7 @@ impl UpstreamCredentials {
             };
             // On the server's own word, a secret that anybody can replay goes no further than the server's own origin.
             let shared = matches!(method, AuthMethod::Secret(_)) && client.issuer.is_none();
-            if shared && !near(*network, &metadata.token_endpoint, url) {
+            if shared && !same_origin(&metadata.token_endpoint, url) {
                 let what = "the server names an authorization server elsewhere";
                 return Err(refused(format!("{what} (`{}`): register it as the `issuer`", metadata.issuer)));
             }

@@ -563,13 +563,16 @@ async fn a_secret_of_the_operator_goes_to_its_issuer_alone() {
         RegisteredClient { client_id: "own".into(), secret: Some(SecretRef::Stored("client".into())), private_key_alg: None };
     let client = AuthorizationCodeClient { registered: Some(own), ..AuthorizationCodeClient::default() };
     let world = World::with(client.clone()).await;
-    // The server's own origin may have it without further words; another host may not.
+    // The server's own origin may have it without further words; another host or port may not.
     world.connected().await;
     assert_eq!(world.sent("/one/token")[0].0.as_deref(), Some("Basic b3duOnMzY3JldA=="));
     assert!(world.sent("/one/register").is_empty());
-    let elsewhere = world.server.url.replace("127.0.0.1", "localhost");
-    world.set(|script| script.metadata = json!({"token_endpoint": format!("{elsewhere}/one/token")}));
-    assert!(world.refusal().await.contains("register it as the `issuer`"));
+    for elsewhere in [world.server.url.replace("127.0.0.1", "localhost"), "http://127.0.0.1:1".to_owned()] {
+        world.set(|script| script.metadata = json!({"token_endpoint": format!("{elsewhere}/one/token")}));
+        let refused = world.refusal().await;
+        assert!(refused.starts_with("the server names an authorization server elsewhere"), "{refused}");
+        assert!(refused.ends_with("register it as the `issuer`"), "{refused}");
+    }
     let named = AuthorizationCodeClient { issuer: Some(format!("{}/one", world.server.url)), ..client.clone() };
     world.register(&named, &world.url());
     world.begin().await;
