@@ -112,7 +112,7 @@ impl<'a> Call<'a> {
         }
         match acting {
             Acting::Unlimited if self.snapshot.tree.is_silent(&self.space.space.account, self.called.server) => {
-                judged.extend(silent())
+                judged.extend(silent());
             }
             _ => judged.extend(self.called(&actor, acting)),
         }
@@ -201,7 +201,7 @@ impl<'a> Call<'a> {
     fn assume(&self, actor: &Actor<'_>, acting: Acting<'_>, role: &Role, given: &Given<'_>) -> Vec<Judged> {
         let Given { external_id, tags, source_identity, source } = *given;
         let name = session_name(self.principal.agent.as_str());
-        let session = SessionFacts { name, external_id, tags, source_identity, ..SessionFacts::default() };
+        let session = SessionFacts { name, external_id, source_identity, tags, ..SessionFacts::default() };
         let asked = Asked {
             organization: self.organization(),
             actor,
