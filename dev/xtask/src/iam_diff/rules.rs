@@ -37,6 +37,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "trust-within-boundary", may_grant: false, rewrite: trust_within_boundary },
     Rule { name: "web-identity-is-federated", may_grant: false, rewrite: web_identity_is_federated },
     Rule { name: "null-on-empty-list", may_grant: true, rewrite: null_on_empty_list },
+    Rule { name: "special-characters", may_grant: true, rewrite: special_characters },
     Rule { name: "exact-numbers", may_grant: true, rewrite: exact_numbers },
     Rule { name: "epoch-in-seconds", may_grant: true, rewrite: epoch_in_seconds },
     Rule { name: "prefix-of-zero", may_grant: true, rewrite: prefix_of_zero },
@@ -348,6 +349,23 @@ fn null_on_empty_list(case: &Value) -> Value {
         for key in empty {
             if let Some(values) = tests.remove(&key) {
                 tests.insert(format!("none:{}", key.replace(':', "-")), values);
+            }
+        }
+    })
+}
+
+/// `${*}`, `${?}` and `${$}` are characters; an operator without wildcards takes them as they are.
+fn special_characters(case: &Value) -> Value {
+    each(case, |_, statement| {
+        let operators = statement.get_mut("Condition").and_then(Value::as_object_mut).into_iter().flatten();
+        let equality = |operator: &str| operator.contains("StringEquals") || operator.contains("StringNotEquals");
+        for (_, tests) in operators.filter(|(operator, _)| equality(operator)) {
+            for (_, values) in tests.as_object_mut().into_iter().flatten() {
+                let plain = |text: String| {
+                    let plain = text.replace("${*}", "*").replace("${?}", "?");
+                    if plain.contains("${$}{") { plain } else { plain.replace("${$}", "$") }
+                };
+                *values = texts(values).into_iter().map(plain).collect::<Vec<_>>().into();
             }
         }
     })
