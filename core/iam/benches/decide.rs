@@ -1,5 +1,5 @@
-//! What a decision over six layers costs, the binding of its context included, beside the plain evaluation of the tests and the
-//! same engine without its index: `cargo bench -p remit-iam`.
+//! What a decision over six layers costs, alone and with the binding of its context, beside the plain evaluation of the tests and
+//! the same engine without its index: `cargo bench -p remit-iam`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that can't be set up fails")]
 
@@ -103,19 +103,23 @@ fn measured(mut part: impl FnMut()) -> f64 {
 
 fn main() {
     let mut output = std::io::stdout();
-    writeln!(output, "six layers, ns a decision           engine   linear    naive   naive/engine").unwrap();
+    writeln!(output, "six layers, ns a decision         decision with context  linear    naive  naive/with context").unwrap();
     for apart in [Apart::Actions, Apart::Resources] {
         for count in [10, 100, 1_000] {
-            let (engine, linear, naive) = compare(apart, count);
+            let [alone, engine, linear, naive] = compare(apart, count);
             let shape = if apart == Apart::Actions { "actions" } else { "resources" };
             let ratio = naive / engine;
-            writeln!(output, "{count:>5} statements, by {shape:<12} {engine:>8.0} {linear:>8.0} {naive:>8.0} {ratio:>8.0}")
-                .unwrap();
+            writeln!(
+                output,
+                "{count:>5} statements, by {shape:<10} {alone:>8.0} {engine:>12.0} {linear:>8.0} {naive:>8.0} {ratio:>8.0}"
+            )
+            .unwrap();
         }
     }
 }
 
-fn compare(apart: Apart, count: usize) -> (f64, f64, f64) {
+/// Nanoseconds of the decision alone, with its context bound, without the index, and of the plain evaluation.
+fn compare(apart: Apart, count: usize) -> [f64; 4] {
     let node = |kind| layer(kind, apart, count);
     let documents = Documents {
         identity: vec![node(PolicyKind::Identity)],
@@ -170,17 +174,22 @@ fn compare(apart: Apart, count: usize) -> (f64, f64, f64) {
     // The naive engine knows only the numbers of its scale.
     let mut plain = world.clone();
     plain.facts.insert("mcp:risk".to_owned(), Fact::One("0".to_owned()));
+    let principal = Principal::session(ROLE, SESSION).unwrap();
+    let mut context = Context::new(&keys);
+    bound.iter().for_each(|(slot, value)| context.set(*slot, Value::One(value)));
+    let request =
+        Request { principal: &principal, action: "mcp:CallTool", resource, resource_account: Some(ACCOUNT), context: &context };
+    let alone = measured(|| {
+        black_box(evaluate(black_box(&request), black_box(&layers), false).decision());
+    });
     let engine = measured(|| {
         black_box(decide(false));
     });
-    if std::env::args().any(|argument| argument == "engine") {
-        return (engine, engine, engine);
-    }
     let linear = measured(|| {
         black_box(decide(true));
     });
     let naive = measured(|| {
         black_box(naive::decide(&plain, &documents));
     });
-    (engine, linear, naive)
+    [alone, engine, linear, naive]
 }
