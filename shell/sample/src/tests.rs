@@ -203,12 +203,15 @@ async fn keys_and_origins_are_checked() {
 /// The organization of `examples/acme`.
 fn acme() -> remit_model::Organization {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/acme");
-    let mut files = Vec::new();
-    for directory in ["", "keys/"] {
-        for entry in std::fs::read_dir(root.join(directory)).unwrap() {
-            let path = format!("{directory}{}", entry.unwrap().file_name().to_str().unwrap());
-            if is_source(&path) {
-                files.push(SourceFile { text: std::fs::read_to_string(root.join(&path)).unwrap(), path });
+    let (mut files, mut directories) = (Vec::new(), vec![root.clone()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap().path();
+            let path = entry.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            if entry.is_dir() {
+                directories.push(entry);
+            } else if is_source(&path) {
+                files.push(SourceFile { text: std::fs::read_to_string(entry).unwrap(), path });
             }
         }
     }
