@@ -1,0 +1,312 @@
+//! What a set says of a call.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
+    RestrictedExpression,
+};
+use serde_json::Value;
+
+use crate::NAMESPACE;
+use crate::history::Bindings;
+use crate::set::{PolicySet, Slice, action_uid};
+use crate::shape::Unheld;
+use crate::source::{Mode, RuleEffect};
+
+/// Claims of a token, or tags of a session: texts by name.
+pub type Claims = BTreeMap<String, String>;
+
+/// Who a caller is to policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// Whoever shows a token: `AgentCore::OAuthUser`, named by the token's subject.
+    OAuthUser,
+    /// Whoever signs requests: `AgentCore::IamEntity`, named by the session's ARN.
+    IamEntity,
+}
+
+impl PrincipalKind {
+    /// The entity type.
+    pub(crate) fn type_name(self) -> String {
+        match self {
+            Self::OAuthUser => format!("{NAMESPACE}::OAuthUser"),
+            Self::IamEntity => format!("{NAMESPACE}::IamEntity"),
+        }
+    }
+}
+
+/// The principal of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// What it is.
+    pub kind: PrincipalKind,
+    /// Its id.
+    pub id: &'a str,
+    /// Its tags.
+    pub claims: &'a Claims,
+}
+
+/// Remit's own facts: `context.remit`.
+#[derive(Debug, Clone, Copy)]
+pub struct ContextFacts<'a> {
+    /// The agent.
+    pub agent: &'a str,
+    /// The user for whom it acts.
+    pub user: Option<&'a str>,
+    /// The space's id.
+    pub space: &'a str,
+    /// The space's account.
+    pub account: &'a str,
+    /// The role that is acted in: its ARN.
+    pub role: Option<&'a str>,
+    /// Who is behind it.
+    pub source_identity: Option<&'a str>,
+    /// The policy session.
+    pub session_id: &'a str,
+    /// From where the request came.
+    pub source_ip: Option<IpAddr>,
+    /// The tool's risk.
+    pub risk: &'a str,
+    /// The same as a number, 1 the lowest.
+    pub risk_level: i64,
+    /// The tool's class.
+    pub class: &'a str,
+    /// The tool's categories.
+    pub categories: &'a [String],
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Who calls.
+    pub who: Who<'a>,
+    /// The tool's name in policies.
+    pub tool: &'a str,
+    /// The arguments.
+    pub input: &'a Value,
+    /// The result, when it is there: the structured one.
+    pub output: Option<&'a Value>,
+    /// Remit's own facts.
+    pub facts: ContextFacts<'a>,
+    /// Milliseconds since the epoch.
+    pub now_ms: u64,
+    /// What temporal conditions came to.
+    pub bindings: Option<&'a Bindings>,
+}
+
+/// What rules come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A rule permits and none forbids.
+    Allow,
+    /// No rule permits.
+    ImplicitDeny,
+    /// A rule forbids.
+    ExplicitDeny,
+    /// It could not be told.
+    Undecided,
+}
+
+/// A rule that could not be evaluated for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleError {
+    /// Which rule.
+    pub rule: usize,
+    /// Why.
+    pub why: String,
+}
+
+/// One judgement with the rules that it rests on, by number in [`PolicySet::rules`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it comes to.
+    pub effect: Effect,
+    /// The rules that determined it.
+    pub rules: Vec<usize>,
+    /// Rules that could not be evaluated.
+    pub errors: Vec<RuleError>,
+    /// Why nothing could be told.
+    pub why: Option<String>,
+}
+
+impl Judgement {
+    fn undecided(why: String) -> Self {
+        Self { effect: Effect::Undecided, rules: Vec::new(), errors: Vec::new(), why: Some(why) }
+    }
+}
+
+/// What a set says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// By the rules that are enforced.
+    pub enforced: Judgement,
+    /// By all rules, where some are only logged.
+    pub shadow: Option<Judgement>,
+    /// Whether the set itself is enforced.
+    pub mode: Mode,
+}
+
+impl Answer {
+    /// Whether the call may go on, as far as this set is concerned.
+    pub fn allows(&self) -> bool {
+        self.mode == Mode::LogOnly || self.enforced.effect == Effect::Allow
+    }
+
+    /// Whether what is only logged would have changed the outcome.
+    pub fn flips(&self) -> bool {
+        let allows = |judgement: &Judgement| judgement.effect == Effect::Allow;
+        self.allows() != self.shadow.as_ref().map_or_else(|| allows(&self.enforced), allows)
+    }
+}
+
+impl PolicySet {
+    /// Judges a call. Nothing in it fails: what can't be told is undecided.
+    ///
+    /// It is Cedar's semantics, with one deviation, in the direction of denying: a forbidding rule whose evaluation fails denies, where
+    /// Cedar would leave it out.
+    pub fn decide(&self, ask: &Ask<'_>) -> Answer {
+        let mode = self.source.mode;
+        let told = self
+            .slice_of(ask.tool)
+            .ok_or_else(|| "the tool is not in the vocabulary of the policy set".to_owned())
+            .and_then(|slice| {
+                let (request, entities) = self.request(ask, slice)?;
+                Ok((slice, request, entities))
+            });
+        match told {
+            Err(why) => Answer { enforced: Judgement::undecided(why), shadow: None, mode },
+            Ok((slice, request, entities)) => Answer {
+                enforced: self.judge(slice, false, &request, &entities),
+                shadow: slice.shadow.is_some().then(|| self.judge(slice, true, &request, &entities)),
+                mode,
+            },
+        }
+    }
+
+    /// The judgement of a slice.
+    pub(crate) fn judge(&self, slice: &Slice, shadow: bool, request: &Request, entities: &Entities) -> Judgement {
+        let policies = if shadow { slice.shadow.as_ref().unwrap_or(&slice.active) } else { &slice.active };
+        let response = Authorizer::new().is_authorized(request, policies, entities);
+        let mut rules: Vec<usize> = response.diagnostics().reason().filter_map(|id| self.rule_of.get(id).copied()).collect();
+        rules.sort_unstable();
+        let mut errors: Vec<RuleError> = response
+            .diagnostics()
+            .errors()
+            .map(|error| {
+                let AuthorizationError::PolicyEvaluationError(inner) = error;
+                RuleError { rule: self.rule_of.get(inner.policy_id()).copied().unwrap_or(usize::MAX), why: inner.to_string() }
+            })
+            .collect();
+        errors.sort_by_key(|error| error.rule);
+        let forbids = |error: &&RuleError| self.source.rules.get(error.rule).is_none_or(|rule| rule.effect == RuleEffect::Forbid);
+        let failed: Vec<usize> =
+            errors.iter().filter(forbids).map(|error| error.rule).chain(slice.broken.iter().copied()).collect();
+        let denied = response.decision() == Decision::Deny;
+        let effect = match (denied, rules.is_empty(), failed.is_empty()) {
+            (true, false, _) => Effect::ExplicitDeny,
+            (_, _, false) => {
+                let why = format!("{} could not be evaluated, and it forbids", self.names(&failed));
+                return Judgement { effect: Effect::ExplicitDeny, rules: failed, errors, why: Some(why) };
+            }
+            (true, true, true) => Effect::ImplicitDeny,
+            (false, _, true) => Effect::Allow,
+        };
+        Judgement { effect, rules, errors, why: None }
+    }
+
+    fn names(&self, rules: &[usize]) -> String {
+        let names: Vec<String> =
+            rules.iter().filter_map(|rule| self.source.rules.get(*rule)).map(|rule| format!("`{}`", rule.id)).collect();
+        names.join(", ")
+    }
+
+    fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Entities), String> {
+        let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
+        let unheld = |Unheld(at): Unheld| {
+            format!("a value at `{at}` can't be held by Cedar's types: it is too large, too precise or of another type")
+        };
+        let mut pairs = Self::context(ask);
+        pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
+        if let Some(output) = ask.output {
+            pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
+        }
+        if !slice.leaves.is_empty() {
+            let bindings = ask.bindings.ok_or("the history of this caller is not known")?;
+            for leaf in &slice.leaves {
+                let holds = bindings.get(leaf).ok_or("a temporal condition was not evaluated")?;
+                pairs.push((leaf.clone(), RestrictedExpression::new_bool(*holds)));
+            }
+        }
+        let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
+        self.put(ask, slice, context)
+    }
+
+    /// What a request is besides its context.
+    pub(crate) fn put(&self, ask: &Ask<'_>, slice: &Slice, context: Context) -> Result<(Request, Entities), String> {
+        let principal = entity_uid(&ask.who.kind.type_name(), ask.who.id)?;
+        let resource = entity_uid(&format!("{NAMESPACE}::Gateway"), &self.gateway)?;
+        let action = action_uid(ask.tool).ok_or("the tool has no action")?;
+        let attributes = [("id".to_owned(), RestrictedExpression::new_string(ask.who.id.to_owned()))];
+        let tags = ask.who.claims.iter().map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
+        let who = Entity::new_with_tags(principal.clone(), attributes, [], tags).map_err(|error| error.to_string())?;
+        let entities = slice.entities.iter().cloned().chain([who]);
+        let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+        let request = Request::new(principal, action, resource, context, None).map_err(|error| error.to_string())?;
+        Ok((request, entities))
+    }
+
+    /// The context besides arguments and result.
+    pub(crate) fn context(ask: &Ask<'_>) -> Vec<(String, RestrictedExpression)> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let facts = &ask.facts;
+        let mut remit = vec![
+            ("agent", text(facts.agent)),
+            ("delegated", RestrictedExpression::new_bool(facts.user.is_some())),
+            ("space", text(facts.space)),
+            ("account", text(facts.account)),
+            ("sessionId", text(facts.session_id)),
+            ("risk", text(facts.risk)),
+            ("riskLevel", RestrictedExpression::new_long(facts.risk_level)),
+            ("class", text(facts.class)),
+            ("categories", RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))),
+        ];
+        remit.extend(facts.user.map(|user| ("user", text(user))));
+        remit.extend(facts.role.map(|role| ("role", text(role))));
+        remit.extend(facts.source_identity.map(|identity| ("sourceIdentity", text(identity))));
+        remit.extend(facts.source_ip.map(|ip| ("sourceIp", RestrictedExpression::new_ip(ip.to_string()))));
+        let record = |fields: Vec<(&str, RestrictedExpression)>| {
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+            // Their names differ, and that is all that a record asks for.
+            RestrictedExpression::new_record(fields).unwrap_or_else(|_| RestrictedExpression::new_bool(false))
+        };
+        vec![
+            ("isOutput".to_owned(), RestrictedExpression::new_bool(ask.output.is_some())),
+            ("system".to_owned(), record(vec![("now", RestrictedExpression::new_datetime(datetime(ask.now_ms)))])),
+            ("remit".to_owned(), record(remit)),
+        ]
+    }
+}
+
+fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+/// A time as Cedar's `datetime` reads it (RFC 80): `2026-01-31T12:30:00.123Z`.
+pub(crate) fn datetime(ms: u64) -> String {
+    let (secs, rest) = (ms / 1000, ms % 1000);
+    let (days, secs) = (secs / 86_400, secs % 86_400);
+    // Civil from days, after Howard Hinnant's algorithm.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{rest:03}Z", secs / 3600, secs / 60 % 60, secs % 60)
+}
