@@ -228,7 +228,7 @@ impl PolicySet {
         let unheld = |Unheld(at): Unheld| {
             format!("a value at `{at}` can't be held by Cedar's types: it is too large, too precise or of another type")
         };
-        let mut pairs = Self::context(ask);
+        let mut pairs = Self::context(ask, true);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {
             pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
@@ -259,7 +259,7 @@ impl PolicySet {
     }
 
     /// The context besides arguments and result.
-    pub(crate) fn context(ask: &Ask<'_>) -> Vec<(String, RestrictedExpression)> {
+    pub(crate) fn context(ask: &Ask<'_>, session_is_known: bool) -> Vec<(String, RestrictedExpression)> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let facts = &ask.facts;
         let mut remit = vec![
@@ -267,7 +267,7 @@ impl PolicySet {
             ("delegated", RestrictedExpression::new_bool(facts.user.is_some())),
             ("space", text(facts.space)),
             ("account", text(facts.account)),
-            ("sessionId", text(facts.session_id)),
+            ("sessionId", if session_is_known { text(facts.session_id) } else { RestrictedExpression::new_unknown("sessionId") }),
             ("risk", text(facts.risk)),
             ("riskLevel", RestrictedExpression::new_long(facts.risk_level)),
             ("class", text(facts.class)),

@@ -7,7 +7,7 @@ use crate::set::{PolicySet, Slice};
 use crate::source::{Mode, RuleEffect};
 
 impl PolicySet {
-    /// Whether some arguments, at some time, after some history, could be allowed to this caller: what of `ask` speaks of those isn't
+    /// Whether some arguments, in some session, at some time, after some history, could be allowed to this caller: what of `ask` speaks of those isn't
     /// read. It errs on the side of yes: a tool is hidden from `tools/list` only where no call of it could pass.
     pub fn possible(&self, ask: &Ask<'_>) -> bool {
         if self.source.mode == Mode::LogOnly {
@@ -25,7 +25,7 @@ impl PolicySet {
         let unknown = |name: &str| (name.to_owned(), RestrictedExpression::new_unknown(name));
         let ask = Ask { output: None, ..*ask };
         let mut pairs: Vec<(String, RestrictedExpression)> =
-            Self::context(&ask).into_iter().filter(|(name, _)| name != "system").collect();
+            Self::context(&ask, false).into_iter().filter(|(name, _)| name != "system").collect();
         pairs.extend([unknown("input"), unknown("system")]);
         pairs.extend(slice.leaves.iter().map(|leaf| unknown(leaf)));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;

@@ -147,6 +147,11 @@ impl PolicySet {
         &self.vocabulary.schema
     }
 
+    /// Whether any of its rules has a temporal condition.
+    pub fn looks_back(&self) -> bool {
+        !self.conditions.groups.is_empty()
+    }
+
     /// Whether a decision about this tool reads the history.
     pub fn needs_history(&self, tool: &str) -> bool {
         self.slice_of(tool).is_some_and(|slice| !slice.leaves.is_empty())
@@ -160,6 +165,11 @@ impl PolicySet {
     /// Whether a temporal condition reads the tool's results.
     pub fn watches_output(&self, tool: &str) -> bool {
         self.conditions.watches_output(&action(tool))
+    }
+
+    /// What policies can see of a tool's arguments: the properties that its schema gives a type.
+    pub fn visible_input(&self, tool: &str, arguments: &serde_json::Value) -> serde_json::Value {
+        self.vocabulary.actions.get(tool).map_or(serde_json::Value::Null, |action| action.input.pruned(arguments))
     }
 
     /// Whether a rule speaks of the tool's result: it is asked again when the result is there.

@@ -92,6 +92,12 @@ impl Record {
         Ok(values)
     }
 
+    /// An object without what isn't in the vocabulary.
+    pub(crate) fn pruned(&self, object: &Value) -> Value {
+        let kept = self.0.iter().filter_map(|(name, property)| Some((name.clone(), property.shape.pruned(object.get(name)?))));
+        Value::Object(kept.collect())
+    }
+
     /// For Cedar.
     pub(crate) fn expression(&self, object: &Value, pointer: &str) -> Result<RestrictedExpression, Unheld> {
         let fields = self.values(object, pointer, |shape, value, pointer| shape.expression(value, pointer).map(Some))?;
@@ -196,6 +202,14 @@ impl Shape {
             Self::Bool => "__cedar::Bool".to_owned(),
             Self::Set(items) => format!("Set<{}>", items.to_cedar()),
             Self::Record(record) => record.to_cedar(),
+        }
+    }
+
+    fn pruned(&self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Record(record), Value::Object(_)) => record.pruned(value),
+            (Self::Set(items), Value::Array(values)) => Value::Array(values.iter().map(|value| items.pruned(value)).collect()),
+            _ => value.clone(),
         }
     }
 

@@ -150,7 +150,7 @@ impl PartialEq for Source {
 impl Source {
     /// Reads files: all of them, or every fault.
     pub fn read(mode: Mode, files: Vec<File>) -> Result<Self, Vec<Fault>> {
-        let service = match ServiceSchema::builder().event_schema_str(EVENTS).build() {
+        let service = match service() {
             Ok(service) => service,
             Err(error) => {
                 return Err(vec![Fault { path: String::new(), line: 1, column: 1, what: error.to_string(), mend: None }]);
@@ -197,6 +197,17 @@ impl Source {
         if faults.is_empty() { Ok(Self { mode, files, rules, parsed, service }) } else { Err(faults) }
     }
 
+    /// What stands for texts that can't be read: it permits nothing.
+    pub fn unreadable() -> Self {
+        Self {
+            mode: Mode::Active,
+            files: Vec::new(),
+            rules: Vec::new(),
+            parsed: Vec::new(),
+            service: service().unwrap_or_else(|error| unreachable!("the events are tested: {error}")),
+        }
+    }
+
     /// Its rules, in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -206,6 +217,10 @@ impl Source {
     pub fn files(&self) -> &[File] {
         &self.files
     }
+}
+
+fn service() -> Result<ServiceSchema, Error> {
+    ServiceSchema::builder().event_schema_str(EVENTS).build()
 }
 
 fn read_rules(index: usize, file: &File, count: usize, rules: &mut Vec<Rule>, faults: &mut Vec<Fault>) {

@@ -8,6 +8,7 @@ use remit_model::{
 };
 
 use crate::item::{Item, Object, shown};
+use crate::policy_set::policy_set;
 use crate::server::{CLASSES, NETWORKS, RISKS};
 use crate::url::{Rules, url};
 use crate::{jwks, path};
@@ -58,8 +59,12 @@ pub(crate) struct PolicyDraft<'a> {
 }
 
 /// Reads one space.
-pub(crate) fn space<'a>(item: &Item<'a>, account: impl Fn(&Object<'_>) -> Option<AccountId>) -> Option<SpaceDraft<'a>> {
-    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role"];
+pub(crate) fn space<'a>(
+    item: &Item<'a>,
+    account: impl Fn(&Object<'_>) -> Option<AccountId>,
+    files: &BTreeMap<&str, &str>,
+) -> Option<SpaceDraft<'a>> {
+    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role", "policy_set"];
     let object = item.object("a space", keys)?;
     let id = object.need("id").and_then(|id| id.id(SpaceId::new));
     let account = account(&object);
@@ -89,7 +94,21 @@ pub(crate) fn space<'a>(item: &Item<'a>, account: impl Fn(&Object<'_>) -> Option
     let named = (object.get("role"), object.get("operator_role"));
     let key = |item: &Option<Item<'_>>| item.as_ref().and_then(|item| role_key(item, account.as_ref()));
     let (role, operator_role) = (key(&named.0), key(&named.1));
-    let space = Space { id: id?, account: account?, region: region?, agents, servers, class_max, quotas, role, operator_role };
+    let policy_set = object.get("policy_set").map(|set| policy_set(&set, files));
+    // A set that can't be read refuses the configuration; it is never left out.
+    let policy_set = policy_set.map(Option::unwrap_or_default);
+    let space = Space {
+        id: id?,
+        account: account?,
+        region: region?,
+        agents,
+        servers,
+        class_max,
+        quotas,
+        role,
+        operator_role,
+        policy_set,
+    };
     let (role, operator_role) = named;
     Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries, role, operator_role })
 }

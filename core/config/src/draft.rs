@@ -186,7 +186,7 @@ impl<'a> Draft<'a> {
             once(&mut self.agents, agent.agent.id.clone(), agent, &item, what);
         }
         for item in all("spaces", "spaces") {
-            let Some(space) = access::space(&item, account) else { continue };
+            let Some(space) = access::space(&item, account, texts) else { continue };
             let what = format!("there is already a space `{}`", space.space.id);
             once(&mut self.spaces, space.space.id.clone(), space, &item, what);
         }

@@ -6,7 +6,7 @@
 //!
 //! - `yaml`: text to a tree in which every node knows its place;
 //! - `item`: typed reading of that tree;
-//! - `iam`, `managed`, `server`, `access`, `secret`, `url`, `jwks`: the nouns;
+//! - `iam`, `managed`, `server`, `access`, `policy_set`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - `schema`: the same shape for editors.
 
@@ -19,6 +19,7 @@ mod item;
 mod jwks;
 mod managed;
 mod path;
+mod policy_set;
 mod schema;
 mod secret;
 mod server;

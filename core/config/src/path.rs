@@ -1,8 +1,13 @@
 //! Paths below the configuration directory, as texts.
 
-/// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON and key sets, hidden files left out.
+/// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON, key sets and policies, hidden files left out.
 pub fn is_source(path: &str) -> bool {
-    !hidden(path) && (is_configuration(path) || has_extension(path, &["jwks"]))
+    !hidden(path) && (is_configuration(path) || is_policy(path) || has_extension(path, &["jwks"]))
+}
+
+/// Whether the file holds policies in Cedar or Dogwood.
+pub(crate) fn is_policy(path: &str) -> bool {
+    !hidden(path) && has_extension(path, &["cedar", "dw"])
 }
 
 /// Whether the file is read as configuration, unless it is named as a key set.
@@ -47,6 +52,13 @@ mod tests {
         assert_eq!(resolve("a/b.yaml", "../x.json").as_deref(), Some("x.json"));
         assert_eq!(resolve("b.yaml", "../x.json"), None);
         assert_eq!(resolve("b.yaml", "/etc/x.json"), None);
-        assert!(is_source("a/b.YML") && is_source("k.jwks") && !is_source("README.md") && !is_source(".git/x.yaml"));
+        assert!(
+            is_source("a/b.YML")
+                && is_source("k.jwks")
+                && is_source("p/a.cedar")
+                && is_source("a.dw")
+                && !is_source("README.md")
+                && !is_source(".git/x.yaml")
+        );
     }
 }

@@ -214,11 +214,31 @@ fn space() -> Value {
             "mandate": { "$ref": "#/$defs/class", "default": "READ_ONLY", "description": "The highest class of tool that may be called here." },
             "servers": { "type": ["array", "null"], "items": refer("space_server"), "description": "The servers that meet here, in order." },
             "role": refer("role_name"), "operator_role": refer("role_name"),
+            "policy_set": policy_set(),
             "quotas": object("Limits for each agent; none where one is left out.", &[], &json!({
                 "calls_concurrent_max": count("Calls under way at once, per agent and tool.", 1_000_000),
                 "calls_per_minute_max": count("Calls started in a minute, per agent and tool.", 1_000_000),
                 "sessions_max": count("Sessions held open at once, per agent.", 1_000_000),
             })),
+        }),
+    )
+}
+
+fn policy_set() -> Value {
+    let file = object(
+        "A file of policies in Cedar or Dogwood.",
+        &["file"],
+        &json!({
+            "file": { "type": "string", "pattern": "\\.(cedar|dw)$", "description": "Its path, relative to this file." },
+            "mode": { "enum": ["ACTIVE", "LOG_ONLY"], "default": "ACTIVE", "description": "LOG_ONLY: asked and recorded, and nothing comes of it." },
+        }),
+    );
+    object(
+        "Policies that judge every call of a tool here, with its arguments and with what came before. All other layers still apply.",
+        &["policies"],
+        &json!({
+            "mode": { "enum": ["ENFORCE", "LOG_ONLY"], "default": "ENFORCE", "description": "LOG_ONLY: the whole set is asked and recorded, and nothing comes of it." },
+            "policies": { "type": ["array", "null"], "maxItems": 1000, "items": file },
         }),
     )
 }

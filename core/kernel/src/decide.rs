@@ -6,6 +6,7 @@ use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
 use crate::catalogue::PinState;
 use crate::facts::{Call, Fact, Facts, Identity, Principal, SessionOf, Target};
+use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::{Judged, Near};
@@ -34,6 +35,12 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
+    let mut policy_flip = None;
+    if space.is_some_and(|space| space.policy_set.is_some()) {
+        asked.ask(Layer::PolicySet, || {
+            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, now_secs, &mut policy_flip)
+        });
+    }
 
     let (tool, server) = match &subject {
         Some(Subject::Tool(tool)) => (Some(Arc::clone(tool)), Some(tool.server.clone())),
@@ -49,7 +56,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
             statement: "every layer agreed and there is nothing to call".to_owned(),
         }),
     };
-    Decision { verdict, layers: asked.layers, risk, tool, server, acted_as, near: asked.near }
+    Decision { verdict, layers: asked.layers, risk, tool, server, acted_as, policy_flip, near: asked.near }
 }
 
 /// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
@@ -93,7 +100,10 @@ pub fn visible(
     };
     let admitted = reached && admitted(space, principal, &subject).effect.agrees();
     let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
+    let possible =
+        || policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, &mut None).effect.agrees();
     permitted
+        && possible()
         && organization(snapshot, facts, space, principal, &subject, now_secs, false).0.iter().all(|line| line.effect.agrees())
 }
 
@@ -419,6 +429,33 @@ fn tool_policy(
         }
         _ => Finding::allow(Arc::clone(&row.statement)).origin(&row.origin),
     }
+}
+
+/// What the space's policy set says. A space without one has nothing to say here.
+#[allow(clippy::too_many_arguments, reason = "everything that a decision is about")]
+fn policy_set(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: Option<&SpaceView>,
+    principal: Option<&Principal>,
+    subject: Option<&Subject<'_>>,
+    target: Target<'_>,
+    now_secs: u64,
+    flip: &mut Option<String>,
+) -> Finding<'static> {
+    let Some((space, set)) = space.and_then(|space| Some((space, space.policy_set.as_ref()?))) else {
+        return Finding::no_impact("the space has no policy set");
+    };
+    let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
+    let (tool, arguments) = match (subject, target) {
+        (Some(Subject::Tool(tool)), Target::Tool { arguments, .. }) => (tool, arguments),
+        (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool to judge"),
+        _ => return Finding::no_impact("policy sets are about tools"),
+    };
+    let said =
+        policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, now_secs.saturating_mul(1000));
+    *flip = said.flip;
+    Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }
 
 fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding<'static> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use remit_cedar::{Bindings, Claims};
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
 use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
@@ -37,6 +38,8 @@ pub struct Principal {
     pub issued_at_secs: u64,
     /// The session whose key pair signed the request; `None` for tokens, whose bearer acts in the space's role.
     pub session: Option<Arc<Session>>,
+    /// What the token claims, for policy sets: texts, numbers and truth values by name, lists joined with spaces. Empty for signers.
+    pub claims: Arc<Claims>,
 }
 
 impl Principal {
@@ -161,6 +164,23 @@ pub struct Facts {
     pub origin: Origin,
     /// What has been revoked.
     pub revocations: Fact<Arc<Revocations>>,
+    /// The policy session, and what its history says.
+    pub policy_session: PolicySession,
+}
+
+/// The session that temporal conditions look back on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicySession {
+    /// Its id, as the caller named it.
+    pub id: Arc<str>,
+    /// What temporal conditions came to; `None` if nobody asked, because no rule about the tool has one.
+    pub bindings: Fact<Option<Arc<Bindings>>>,
+}
+
+impl Default for PolicySession {
+    fn default() -> Self {
+        Self { id: "".into(), bindings: Fact::Known(None) }
+    }
 }
 
 impl Facts {

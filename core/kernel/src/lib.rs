@@ -2,7 +2,7 @@
 //!
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
-//! - [`schema`]: argument schemas, bounded.
+//! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
@@ -11,6 +11,7 @@ pub mod catalogue;
 mod context;
 pub mod decide;
 pub mod facts;
+pub mod policy;
 pub mod reach;
 pub mod remedy;
 mod role;
@@ -22,6 +23,9 @@ pub mod verdict;
 pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
 pub use context::Origin;
 pub use decide::{decide, enter, visible};
-pub use facts::{Arguments, Call, Fact, Facts, Identity, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
+pub use facts::{
+    Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
+};
+pub use policy::PolicyCaller;
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use verdict::{ActedAs, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

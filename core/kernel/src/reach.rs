@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::assume::{Caller, assume_role, authorize, caller_identity};
 use crate::context::Origin;
 use crate::decide::decide;
-use crate::facts::{Call, Fact, Facts, Identity, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
+use crate::facts::{Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::verdict::{LayerLine, Verdict};
 
@@ -160,6 +160,7 @@ impl Asked<'_> {
             // A new credential: whoever was revoked up to now may get one.
             issued_at_secs: u64::MAX,
             session: session.map(Arc::new),
+            claims: Arc::default(),
         };
         Facts {
             identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
@@ -167,6 +168,7 @@ impl Asked<'_> {
             quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
             origin: Origin::default(),
             revocations: Fact::Known(Arc::new(self.revocations.clone())),
+            policy_session: PolicySession::default(),
         }
     }
 

@@ -59,6 +59,7 @@ impl Asked<'_> {
             Layer::Space => (self.space_change(line), at, self.account_owner()),
             Layer::ToolPolicy => (self.row_change(line), at, self.account_owner()),
             Layer::ArgumentSchema => (format!("call with other arguments: {}", line.statement.as_str()), at, self.agent_owner()),
+            Layer::PolicySet => (self.set_change(line), at, self.account_owner()),
             Layer::ServiceControlPolicy | Layer::ResourceControlPolicy => {
                 (self.control_change(line), at, self.organization_owner())
             }
@@ -119,6 +120,15 @@ impl Asked<'_> {
                 format!("add the row {{ agent: {}, tool: {name}, max_risk: {risk} }} to `tool_policies`", self.agent())
             }
         }
+    }
+
+    fn set_change(&self, line: &LayerLine) -> String {
+        let space = self.space.map_or(self.call.space, |space| space.space.id.as_str());
+        if line.effect == Effect::ExplicitDeny {
+            return format!("call with other arguments, or make an exception in the policy of space `{space}` that forbids it");
+        }
+        let tool = self.decision.tool.as_ref().map_or(self.name(), |tool| &tool.id);
+        format!("call with other arguments, or let a policy of space `{space}` permit AgentCore::Action::\"{tool}\"")
     }
 
     fn control_change(&self, line: &LayerLine) -> String {

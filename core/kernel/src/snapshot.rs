@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use remit_cedar::{File, Mode, PolicySet, Source, Tool};
 use remit_mcp::header::ParamHeader;
 use remit_mcp::json::{Limits, quote, scan};
 use remit_mcp::splice::Splice;
@@ -49,6 +50,8 @@ pub struct SpaceView {
     pub templates: Vec<ListedView>,
     /// The servers that meet here, in order, with how they are exposed.
     pub servers: Vec<(ServerKey, SpaceServer)>,
+    /// Its policy set, if it has one.
+    pub policy_set: Option<Arc<PolicySet>>,
 }
 
 /// A tool as a space sees it.
@@ -128,6 +131,11 @@ pub(crate) enum RowMatch<'a> {
 impl Snapshot {
     /// Compiles. Never fails: what can't be offered isn't, and is named in [`Snapshot::findings`].
     pub fn compile(version: u64, organization: Arc<Organization>, catalogue: &Catalogue) -> Self {
+        Self::compile_after(None, version, organization, catalogue)
+    }
+
+    /// The same, after another one: policy sets that say what they said, of the same tools, are taken over.
+    pub fn compile_after(before: Option<&Self>, version: u64, organization: Arc<Organization>, catalogue: &Catalogue) -> Self {
         let mut findings: Vec<ToolFinding> = Vec::new();
         let mut pinned: HashMap<ServerKey, Vec<Pinned>> = HashMap::new();
         for (key, server) in &organization.servers {
@@ -138,7 +146,9 @@ impl Snapshot {
         let mut spaces = HashMap::new();
         for space in organization.spaces.values() {
             let mut builder = SpaceBuilder { organization: &organization, catalogue, space, findings: &mut findings };
-            let view = builder.build(&pinned);
+            let mut view = builder.build(&pinned);
+            let old = before.and_then(|before| before.spaces.get(space.id.as_str())).and_then(|view| view.policy_set.as_ref());
+            view.policy_set = policy_set(&view, &builder.unheard(), old);
             spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
         }
         let mut rows: HashMap<AgentId, AgentRows> = HashMap::new();
@@ -189,6 +199,32 @@ impl AgentRows {
     }
 }
 
+/// The policy set of a space, compiled against its tools.
+///
+/// `unheard` are the accepted tools, by id and definition, of servers that haven't answered yet: at a start rules about them, and the
+/// history that those look back on, must not wait for the slowest server.
+fn policy_set(view: &SpaceView, unheard: &[(String, &str)], old: Option<&Arc<PolicySet>>) -> Option<Arc<PolicySet>> {
+    let texts = view.space.policy_set.as_ref()?;
+    let mode = |log_only: bool| if log_only { Mode::LogOnly } else { Mode::Active };
+    let file =
+        |file: &remit_model::PolicyFile| File { path: file.path.clone(), text: file.text.clone(), mode: mode(file.log_only) };
+    let files: Vec<File> = texts.files.iter().map(file).collect();
+    let heard = view.tools_listed.iter().map(|tool| (&*tool.id, &*tool.definition));
+    let server = |id: &'_ str| id.split_once(TOOL_SEPARATOR).map_or(0, |(server, _)| server.len());
+    let tools: Vec<Tool<'_>> = heard
+        .chain(unheard.iter().map(|(id, definition)| (id.as_str(), *definition)))
+        .map(|(id, definition)| Tool { id, server: id.get(..server(id)).unwrap_or_default(), definition })
+        .collect();
+    let kept = old.filter(|set| set.mode() == mode(texts.log_only) && set.source().files() == files);
+    let source = match kept {
+        Some(set) if set.is_of(set.source(), &tools, &view.arn) => return Some(Arc::clone(set)),
+        Some(set) => Arc::clone(set.source()),
+        // What can't be read permits nothing. A configuration with such a text is refused when it is read.
+        None => Arc::new(Source::read(mode(texts.log_only), files).unwrap_or_else(|_| Source::unreadable())),
+    };
+    Some(Arc::new(PolicySet::compile(&source, &tools, &view.arn)))
+}
+
 struct SpaceBuilder<'a> {
     organization: &'a Organization,
     catalogue: &'a Catalogue,
@@ -207,6 +243,7 @@ impl SpaceBuilder<'_> {
             resources: Vec::new(),
             templates: Vec::new(),
             servers: Vec::new(),
+            policy_set: None,
         };
         for entry in &self.space.servers {
             let key = Organization::server_key(self.space, entry);
@@ -219,6 +256,27 @@ impl SpaceBuilder<'_> {
             view.servers.push((key, entry.clone()));
         }
         view
+    }
+
+    /// The accepted tools that the space admits of servers that haven't answered yet: their ids and definitions.
+    fn unheard(&self) -> Vec<(String, &str)> {
+        let mut unheard = Vec::new();
+        for entry in &self.space.servers {
+            let key = Organization::server_key(self.space, entry);
+            let Some(server) = self.organization.servers.get(&key).filter(|_| !self.catalogue.servers.contains_key(&key)) else {
+                continue;
+            };
+            for (pin_key, pin) in self.catalogue.pins.iter().filter(|(pin_key, _)| pin_key.server == key) {
+                let admitted = match &entry.tools {
+                    ToolAdmission::All => true,
+                    ToolAdmission::Listed(names) => names.contains(&pin_key.tool),
+                };
+                if admitted {
+                    unheard.push((tool_id(entry, server, &pin_key.tool), pin.definition.as_str()));
+                }
+            }
+        }
+        unheard
     }
 
     fn finding(&mut self, server: &ServerKey, tool: &str, fault: String) {
@@ -272,7 +330,7 @@ impl SpaceBuilder<'_> {
             self.finding(key, own, fault);
         }
         let view_of_tool = ToolView {
-            id: format!("{}{TOOL_SEPARATOR}{base}", entry.server).into(),
+            id: tool_id(entry, server, own).into(),
             server: key.clone(),
             name: own.clone(),
             arn: self.organization.offered_arn(self.space, key, "tool", own),
@@ -330,6 +388,12 @@ impl SpaceBuilder<'_> {
             }
         }
     }
+}
+
+/// The name of a tool that policies use.
+fn tool_id(entry: &SpaceServer, server: &Server, own: &str) -> String {
+    let said = server.tools.get(own).and_then(|said| said.expose_as.as_ref());
+    format!("{}{TOOL_SEPARATOR}{}", entry.server, said.map_or(own, ToolName::as_str))
 }
 
 impl SpaceView {

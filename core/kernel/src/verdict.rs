@@ -32,6 +32,8 @@ pub enum Layer {
     ToolPolicy,
     /// The arguments are what the pinned schema allows.
     ArgumentSchema,
+    /// The space's policy set: Cedar and Dogwood.
+    PolicySet,
 }
 
 impl Layer {
@@ -49,6 +51,7 @@ impl Layer {
             Self::Session => "SESSION",
             Self::ToolPolicy => "TOOL_POLICY",
             Self::ArgumentSchema => "ARGUMENT_SCHEMA",
+            Self::PolicySet => "POLICY_SET",
         }
     }
 
@@ -205,6 +208,8 @@ pub enum Reason {
     RiskExceedsPolicy,
     /// The arguments break the tool's schema.
     ArgumentsInvalid,
+    /// The space's policy set forbids, or none of its policies permits.
+    PolicySet,
     /// Something could not be found out.
     CouldNotDecide,
 }
@@ -234,6 +239,7 @@ impl Reason {
             Self::ToolNotPermitted => "tool_not_permitted",
             Self::RiskExceedsPolicy => "risk_exceeds_policy",
             Self::ArgumentsInvalid => "arguments_invalid",
+            Self::PolicySet => "policy_set",
             Self::CouldNotDecide => "could_not_decide",
         }
     }
@@ -262,6 +268,7 @@ impl Reason {
             Self::ToolNotPermitted => "Tool not permitted",
             Self::RiskExceedsPolicy => "Risk exceeds policy",
             Self::ArgumentsInvalid => "Arguments break the tool's schema",
+            Self::PolicySet => "Policy set does not permit",
             Self::CouldNotDecide => "Could not decide",
         }
     }
@@ -338,6 +345,8 @@ pub struct Decision {
     pub server: Option<ServerKey>,
     /// As whom the agent acted, as far as that was found out.
     pub acted_as: Option<ActedAs>,
+    /// What a policy set says that is, wholly or in part, only logged, where that would have been another verdict.
+    pub policy_flip: Option<String>,
     /// Statements that nearly allowed, where that was explained.
     pub(crate) near: Vec<(Layer, Near)>,
 }

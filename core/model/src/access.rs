@@ -24,6 +24,28 @@ pub struct Space {
     pub role: Option<RoleKey>,
     /// The role that people act in when they operate the space.
     pub operator_role: Option<RoleKey>,
+    /// Its policy set, in Cedar and Dogwood. Without one, none judges its calls; one without policies permits nothing.
+    pub policy_set: Option<PolicyTexts>,
+}
+
+/// The texts of a policy set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyTexts {
+    /// Whether the whole set is asked and recorded only.
+    pub log_only: bool,
+    /// Its files.
+    pub files: Vec<PolicyFile>,
+}
+
+/// A file of policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Its path in the configuration.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Whether its policies are asked and recorded only, if they don't state it.
+    pub log_only: bool,
 }
 
 /// One server in a space.

@@ -7,7 +7,10 @@ mod id;
 mod organization;
 mod server;
 
-pub use access::{Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, Quotas, Space, SpaceServer, ToolAdmission, ToolPolicy};
+pub use access::{
+    Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
+    ToolPolicy,
+};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,

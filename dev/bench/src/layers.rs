@@ -115,6 +115,7 @@ fn facts() -> Result<Facts, String> {
         class_max: None,
         issued_at_secs: 0,
         session: None,
+        claims: Arc::default(),
     };
     Ok(Facts {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
@@ -122,5 +123,6 @@ fn facts() -> Result<Facts, String> {
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
+        policy_session: remit_kernel::PolicySession::default(),
     })
 }

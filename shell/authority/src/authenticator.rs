@@ -1,5 +1,6 @@
 //! Who calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_identity::access::AccessClaims;
@@ -135,13 +136,24 @@ impl Authenticator {
             class_max: None,
             issued_at_secs: session.issued_at_secs,
             session: Some(session),
+            claims: Arc::default(),
         })
     }
 
     fn own(&self, token: Unverified<'_>, now_secs: u64) -> Result<Principal, Refusal> {
         let keys = self.authority.keys_for(&token, now_secs).map_err(|error| Refusal::Unknown(error.to_string()))?;
         let claims = AccessClaims::verify(token, self.authority.issuer(), &keys.public, now_secs)?;
+        let told = [
+            ("iss", Some(claims.issuer.as_str())),
+            ("sub", Some(claims.user.as_deref().unwrap_or(claims.agent.as_str()))),
+            ("client_id", Some(claims.agent.as_str())),
+            ("aud", Some(claims.audience.as_str())),
+            ("scope", claims.scope.as_deref()),
+        ];
+        let told: BTreeMap<String, String> =
+            told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         let principal = Principal {
+            claims: Arc::new(told),
             class_max: claims.class_max(),
             agent: claims.agent,
             user: claims.user,
@@ -175,6 +187,7 @@ impl Authenticator {
         // Ids are unique in their issuer only; a token without one goes by its digest.
         let id = token.text_if_any("jti")?.map_or_else(|| base64url_encode(digest), str::to_owned);
         let principal = Principal {
+            claims: Arc::new(texts(token.claims())),
             agent,
             user: None,
             credential_id: format!("{}/{id}", issuer.name),
@@ -187,6 +200,20 @@ impl Authenticator {
         };
         Ok(principal)
     }
+}
+
+/// Claims as policy sets see them: texts, numbers and truth values; a list of texts is joined with spaces, as `scope` is. Others have no
+/// text, and aren't there.
+fn texts(claims: &serde_json::Map<String, serde_json::Value>) -> BTreeMap<String, String> {
+    use serde_json::Value;
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::Array(values) => values.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(" ")),
+        Value::Null | Value::Object(_) => None,
+    };
+    claims.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
 }
 
 /// The agent that acts in a session of a role: the one that names this session, else the one that names the role.

@@ -120,7 +120,12 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         Ok(arguments) => arguments,
         Err(error) => return invalid(&format!("`arguments` is not acceptable JSON: {error}")),
     };
+    // A policy set judges calls by their arguments; without any there are none, which is `{}`.
+    let judged = state.snapshot.spaces.get(&space).is_some_and(|space| space.policy_set.is_some());
+    let arguments = arguments.or_else(|| if judged { Arguments::scan("{}").ok() } else { None });
     let target = Target::Tool { name: &question.tool_id, arguments };
+    // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.
+    facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
     let decision = decide(&state.snapshot, &facts, &Call { space: &space, target, risk_requested, explain: true }, at_ms / 1000);
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
@@ -219,6 +224,9 @@ fn entry<'a>(
         verdict: if reason.is_none() { "ALLOW" } else { "DENY" },
         reason,
         layers: &decision.layers,
+        policy_flip: decision.policy_flip.as_deref(),
+        policy_session: None,
+        history: None,
         snapshot,
     }
 }

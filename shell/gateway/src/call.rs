@@ -19,7 +19,7 @@ use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
-    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict, decide, enter,
+    Arguments, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict, enter,
 };
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
@@ -28,13 +28,15 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 use crate::body::Body;
 pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
+use crate::observe::PolicyFlip;
 use crate::quota::Place;
-use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id, method_name};
+use crate::record::{DecisionEntry, Names, Pending, Trace, Unrecorded, clip, fresh_id, method_name};
 use crate::relay::{Held, Relay};
 use crate::reply::{
     answer_rpc, denial_error, empty, events, events_while, json_status, last_message, read, refusal, unavailable, unreadable,
 };
 use crate::session::Opening;
+use crate::settle::{self, Settled, Stamp, settle};
 use crate::signed::Signed;
 use crate::tasks::Task;
 use crate::{Inner, State, agree, list, listen};
@@ -302,6 +304,9 @@ impl Arrival {
                     verdict: "DENY",
                     reason: Some(denial.reason.as_str()),
                     layers,
+                    policy_flip: None,
+                    policy_session: None,
+                    history: None,
                     snapshot: self.state.snapshot.version,
                 };
                 let recorded = self.gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await;
@@ -548,6 +553,10 @@ impl Arrival {
         };
         caller.task_id = asked.task_id.clone();
         let mut facts = self.facts.clone();
+        facts.policy_session.id = match settle::policy_session(&self.headers, &caller) {
+            Ok(session) => session,
+            Err(error) => return answer_rpc(era, &id, &error),
+        };
         let place = self.take_place(&caller, &asked, &mut facts);
         let (decision_id, at_ms) = match fresh_id() {
             Ok(fresh) => fresh,
@@ -555,20 +564,30 @@ impl Arrival {
         };
         let traceparent = message.inner_str("_meta", "traceparent");
         let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
-        // Decide.
-        let call = Call { space: &self.space_id, target: asked.target(&message), risk_requested: None, explain: false };
-        let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
-        if let (Some(tool), Era::Modern, true) = (&decision.tool, era, decision.allows())
-            && let Err(error) = agree::params(&self.headers, tool, &message)
-        {
-            return self.contradicted(&caller.principal, &message, &error).await;
-        }
-        // Record.
+        // Decide, and record.
+        let stamp = Stamp { decision_id: &decision_id, trace: &trace, at_ms };
+        let settled = settle(&self.headers, &mut caller, &asked, &message, &mut facts, &stamp);
+        let Settled { decision, recorded, watched } = match settled {
+            Ok(settled) => settled,
+            Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
+        };
         let names = caller_names(&caller, &asked, &decision, message.method());
-        let recorded = self.record(&caller, &asked, &message, &decision, &decision_id, &trace, at_ms).await;
+        if decision.policy_flip.is_some() {
+            let flip = PolicyFlip { space: &names.space, tool: &names.tool, allowed: decision.allows() };
+            caller.gateway.recorder.observer().policy_flip(flip);
+        }
+        let recorded = match recorded {
+            Ok(append) => append.await.map_err(Unrecorded::from),
+            Err(error) => Err(error),
+        };
         let index = match recorded {
-            Ok(index) => index,
-            Err(error) => return unavailable(&id, &error.to_string()),
+            Ok(appended) => appended.index,
+            Err(error) => {
+                if let Some(watched) = watched {
+                    watched.ended("busy", None, at_ms, drop);
+                }
+                return unavailable(&id, &error.to_string());
+            }
         };
         // Enforce.
         match decision.verdict {
@@ -579,7 +598,7 @@ impl Arrival {
                 self.challenge(denial.reason, scopes, refused)
             }
             Verdict::Allow(permit) => {
-                let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started);
+                let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started).watched_by(watched);
                 enforce(caller, message, permit, pending, place).await
             }
         }
@@ -603,51 +622,6 @@ impl Arrival {
             caller.gateway.quotas.take(&self.space_id, caller.principal.agent.as_str(), &asked.name, crate::clock::now_ms());
         facts.quota = fact;
         place
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "each is one field of the entry")]
-    async fn record(
-        &self,
-        caller: &Caller,
-        asked: &Asked,
-        message: &Message,
-        decision: &Decision,
-        decision_id: &str,
-        trace: &Trace,
-        at_ms: u64,
-    ) -> Result<u64, crate::record::Unrecorded> {
-        let (verdict, reason) = match &decision.verdict {
-            Verdict::Allow(_) => ("ALLOW", None),
-            Verdict::Deny(denial) => ("DENY", Some(denial.reason.as_str())),
-        };
-        let session = match &caller.client {
-            // A session's id is a capability of its holder: the record names it without giving it away.
-            Client::Legacy(session) => Some(&*session.short_id),
-            Client::Modern(_) => None,
-        };
-        let tool = decision.tool.as_ref();
-        let entry = DecisionEntry {
-            agent: Some(caller.principal.agent.as_str()),
-            user: caller.principal.user.as_deref(),
-            credential_id: Some(&caller.principal.credential_id),
-            session,
-            acted_as: decision.acted_as.as_ref(),
-            source_ip: self.facts.source_ip(),
-            space: &self.space_id,
-            server: decision.server.as_ref(),
-            tool: Some(tool.map_or(clip(&asked.name), |tool| &tool.id)),
-            method: message.method(),
-            protocol: Some(caller.version().as_str()),
-            arguments_digest: message.param("arguments").map(|arguments| digest(arguments.as_bytes())),
-            tool_digest: tool.map(|tool| tool.digest.as_str()),
-            risk: decision.risk.map(remit_model::Risk::as_str),
-            class: tool.map(|tool| tool.class.as_str()),
-            verdict,
-            reason,
-            layers: &decision.layers,
-            snapshot: caller.state.snapshot.version,
-        };
-        caller.gateway.recorder.decision(decision_id, trace, at_ms, entry).await
     }
 }
 
@@ -681,14 +655,14 @@ async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pend
 }
 
 /// What a request with a target asks for.
-struct Asked {
-    kind: AskedKind,
-    name: String,
+pub(crate) struct Asked {
+    pub(crate) kind: AskedKind,
+    pub(crate) name: String,
     task_id: Option<String>,
 }
 
 #[derive(Clone, Copy)]
-enum AskedKind {
+pub(crate) enum AskedKind {
     Call,
     /// A tool in general: a task of its making is asked about.
     Tool,
@@ -725,7 +699,7 @@ impl Asked {
         Ok(Self { kind, name, task_id })
     }
 
-    fn target<'a>(&'a self, message: &'a Message) -> Target<'a> {
+    pub(crate) fn target<'a>(&'a self, message: &'a Message) -> Target<'a> {
         match self.kind {
             AskedKind::Call => Target::Tool { name: &self.name, arguments: Some(Arguments::of(message)) },
             AskedKind::Tool => Target::Tool { name: &self.name, arguments: None },

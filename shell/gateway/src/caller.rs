@@ -42,6 +42,14 @@ pub(crate) struct ModernClient {
 }
 
 impl Caller {
+    /// Goes over to the configuration that is in effect now. A space that is no more keeps its last shape: the decision finds it gone.
+    pub(crate) fn refresh(&mut self) {
+        self.state = self.gateway.state.load_full();
+        if let Some(space) = self.state.snapshot.spaces.get(self.space.space.id.as_str()) {
+            self.space = Arc::clone(space);
+        }
+    }
+
     /// The facts of this caller, with no quota used.
     pub(crate) fn facts(&self) -> Facts {
         let identity = Fact::Known(Identity::Authenticated(Arc::clone(&self.principal)));

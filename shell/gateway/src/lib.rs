@@ -13,6 +13,7 @@ mod compose;
 mod detach;
 mod discovery;
 mod edge;
+mod history;
 mod list;
 mod listen;
 mod observe;
@@ -22,6 +23,7 @@ mod relay;
 mod reply;
 mod seal;
 mod session;
+mod settle;
 mod signed;
 mod tasks;
 mod upstream;
@@ -41,8 +43,8 @@ use remit_kernel::catalogue::PinState;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
-    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, Principal, QuotaUse, Revocations,
-    SessionOf, Snapshot, Target, decide,
+    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
+    Revocations, SessionOf, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
@@ -50,7 +52,7 @@ use remit_model::{AgentId, Organization, Risk, ServerKey};
 pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
-pub use observe::{Gauge, Observed, Observer};
+pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
 pub use upstream::{CredentialError, Credentials, Header};
 
@@ -124,6 +126,8 @@ pub struct Options {
     pub credentials: Arc<dyn Credentials>,
     /// Where pins are kept.
     pub pins: Arc<dyn Pins>,
+    /// The key under which the journal keeps what temporal conditions look back on. It must be the same at every start.
+    pub history_key: zeroize::Zeroizing<[u8; 32]>,
     /// The key under which state that clients carry is sealed.
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
     /// What `remit` stands for in a server's command.
@@ -200,6 +204,7 @@ pub(crate) struct Inner {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) sessions: Sessions,
     pub(crate) seal: seal::Seal,
+    pub(crate) histories: Arc<history::Histories>,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
     pub(crate) tasks: tasks::Tasks,
@@ -263,6 +268,7 @@ impl Gateway {
             recorder: Arc::new(Recorder::new(options.journal, options.observer)),
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
+            histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
             parked: relay::ParkingLot::default(),
             tasks: tasks::Tasks::default(),
@@ -304,6 +310,12 @@ impl Gateway {
             }
         }
         Ok(version)
+    }
+
+    /// Makes the histories that temporal conditions look back on, of what the journal holds: entries in its order. To be called once,
+    /// after the first configuration took effect and before anything is served. Answers how many events there were.
+    pub fn recall<'a>(&self, entries: impl Iterator<Item = &'a [u8]>) -> Result<usize, String> {
+        self.inner.histories.recall(&self.snapshot(), entries)
     }
 
     /// What has been revoked.
@@ -480,8 +492,12 @@ impl Gateway {
             class_max: None,
             issued_at_secs: u64::MAX,
             session: None,
+            claims: Arc::default(),
         });
         let facts = self.inner.facts(Fact::Known(Identity::Authenticated(principal)), audience, Origin::default());
+        let mut facts = facts;
+        facts.policy_session.bindings =
+            Fact::Unknown("rules that look back need a session's history, and this is no session".to_owned());
         let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
         let snapshot = self.snapshot();
         let decision = decide(&snapshot, &facts, &call, clock::now_ms() / 1000);
@@ -622,7 +638,14 @@ impl Inner {
     /// The facts about a caller, before quotas are counted.
     pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
         let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
-        Facts { identity, audience, quota, origin, revocations: Fact::Known(self.revocations.load_full()) }
+        Facts {
+            identity,
+            audience,
+            quota,
+            origin,
+            revocations: Fact::Known(self.revocations.load_full()),
+            policy_session: PolicySession::default(),
+        }
     }
 
     /// Who calls.
@@ -637,6 +660,7 @@ impl Inner {
                 class_max: None,
                 issued_at_secs: u64::MAX,
                 session: None,
+                claims: Arc::default(),
             })));
         }
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
@@ -647,7 +671,9 @@ impl Inner {
         let mut registry = lock(&self.registry);
         registry.version += 1;
         let version = registry.version;
-        let snapshot = Snapshot::compile(version, Arc::clone(&registry.organization), &registry.catalogue);
+        let before = self.state.load_full();
+        let snapshot =
+            Snapshot::compile_after(Some(&before.snapshot), version, Arc::clone(&registry.organization), &registry.catalogue);
         // Swapped under the lock: a later snapshot is never replaced by an earlier one.
         let addresses =
             snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
@@ -681,6 +707,16 @@ impl Inner {
             }
         }
         self.recorder.observer().gauge(Gauge::Quarantined(quarantined));
+        for space in state.snapshot.spaces.values() {
+            let findings = space.policy_set.iter().flat_map(|set| set.findings());
+            all.extend(findings.map(|finding| {
+                let fault = &finding.fault;
+                format!(
+                    "space `{}`: {}:{}: {}: the policy permits nothing, or forbids all of its scope",
+                    space.space.id, fault.path, fault.line, fault.what
+                )
+            }));
+        }
         all.sort();
         all.dedup();
         all

@@ -226,6 +226,9 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         verdict: if reason.is_none() { "ALLOW" } else { "DENY" },
         reason,
         layers: &decision.layers,
+        policy_flip: decision.policy_flip.as_deref(),
+        policy_session: None,
+        history: None,
         snapshot: caller.state.snapshot.version,
     };
     let recorder = &caller.gateway.recorder;

@@ -74,6 +74,17 @@ pub enum Gauge {
     Quarantined(usize),
 }
 
+/// Where a policy set that is, wholly or in part, only logged would have said otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyFlip<'a> {
+    /// The space.
+    pub space: &'a str,
+    /// The tool's name in policies.
+    pub tool: &'a str,
+    /// Whether the call was allowed, and would have been denied; or the other way round.
+    pub allowed: bool,
+}
+
 /// Watches the data plane.
 pub trait Observer: Send + Sync {
     /// A call has ended. Must return at once.
@@ -81,6 +92,9 @@ pub trait Observer: Send + Sync {
 
     /// A figure has changed.
     fn gauge(&self, gauge: Gauge);
+
+    /// What is only logged would have decided otherwise.
+    fn policy_flip(&self, flip: PolicyFlip<'_>);
 
     /// Whether spans are exported: only then is `_meta.traceparent` changed on its way upstream.
     fn traces(&self) -> bool;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use remit_journal::{AppendError, Journal};
+use remit_cedar::EventKind;
+use remit_journal::{Append, AppendError, Journal};
 use remit_kernel::{ActedAs, LayerLine};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{AgentId, ServerKey, ServerName};
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
+use crate::history::{Told, Watched};
 use crate::observe::{Observed, Observer};
 
 /// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
@@ -73,6 +75,15 @@ pub(crate) struct DecisionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'a str>,
     pub(crate) layers: &'a [LayerLine],
+    /// What a policy set says that is only logged, where that is another verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_flip: Option<&'a str>,
+    /// The policy session, where the space's policies look back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_session: Option<&'a str>,
+    /// What the history of the space needs of the call, sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) history: Option<String>,
     pub(crate) snapshot: u64,
 }
 
@@ -105,6 +116,14 @@ struct OutcomeEntry<'a> {
     result_bytes: Option<usize>,
     latency_us: u64,
     upstream_us: u64,
+    /// What the outcome is to the history of the space: `response` or `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_event: Option<&'static str>,
+    /// The result, where a condition reads it, sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_output: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    history_at_ms: u64,
 }
 
 /// Why nothing could be recorded: the call is refused.
@@ -128,6 +147,7 @@ pub(crate) struct Pending {
     started: Instant,
     upstream: Duration,
     done: bool,
+    watched: Option<Watched>,
 }
 
 /// Who and what, for the outcome and for observers.
@@ -244,9 +264,19 @@ impl Recorder {
         at_ms: u64,
         entry: DecisionEntry<'_>,
     ) -> Result<u64, Unrecorded> {
+        Ok(self.enqueue(decision_id, trace, at_ms, entry)?.await?.index)
+    }
+
+    /// The same, and the entry has its place in the journal's order as soon as this returns.
+    pub(crate) fn enqueue(
+        &self,
+        decision_id: &str,
+        trace: &Trace,
+        at_ms: u64,
+        entry: DecisionEntry<'_>,
+    ) -> Result<Append, Unrecorded> {
         let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
-        let bytes = encode(&whole)?;
-        Ok(self.journal.append(bytes).await?.index)
+        Ok(self.journal.append(encode(&whole)?))
     }
 
     /// Records that a caller whom nobody knows was refused, unless very many were within this second. `None`: not this one.
@@ -307,7 +337,22 @@ fn is_zero(number: &u64) -> bool {
 
 impl Pending {
     pub(crate) fn new(recorder: &Arc<Recorder>, decision_id: String, trace: Trace, names: Names, started: Instant) -> Self {
-        Self { recorder: Arc::clone(recorder), decision_id, trace, names, started, upstream: Duration::ZERO, done: false }
+        Self {
+            recorder: Arc::clone(recorder),
+            decision_id,
+            trace,
+            names,
+            started,
+            upstream: Duration::ZERO,
+            done: false,
+            watched: None,
+        }
+    }
+
+    /// A history waits for the outcome.
+    pub(crate) fn watched_by(mut self, watched: Option<Watched>) -> Self {
+        self.watched = watched;
+        self
     }
 
     /// Counts time that an upstream took.
@@ -318,13 +363,24 @@ impl Pending {
     /// Records the outcome. When it resolves well, the entry is durable and the reply may go.
     pub(crate) async fn finish(mut self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
         self.done = true;
-        let bytes = self.encode(outcome, result)?;
+        let append = self.enqueue(outcome, result)?;
         self.observe(outcome);
-        self.recorder.journal.append(bytes).await?;
+        append.await?;
         Ok(())
     }
 
-    fn encode(&self, outcome: &str, result: Option<&[u8]>) -> Result<Vec<u8>, Unrecorded> {
+    /// Enqueues the outcome, in the order in which the history has it.
+    fn enqueue(&self, outcome: &str, result: Option<&[u8]>) -> Result<Append, Unrecorded> {
+        let at_ms = now_ms();
+        let then = |told: Option<Told>| Ok(self.recorder.journal.append(self.encode(outcome, result, told, at_ms)?));
+        match &self.watched {
+            Some(watched) => watched.ended(outcome, result, at_ms, then),
+            None => then(None),
+        }
+    }
+
+    fn encode(&self, outcome: &str, result: Option<&[u8]>, told: Option<Told>, at_ms: u64) -> Result<Vec<u8>, Unrecorded> {
+        let history_event = told.as_ref().map(|told| told.kind).map(EventKind::as_str);
         let entry = OutcomeEntry {
             decision: &self.decision_id,
             agent: self.names.agent(),
@@ -335,8 +391,11 @@ impl Pending {
             result_bytes: result.map(<[u8]>::len),
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),
+            history_event,
+            history_at_ms: if told.is_some() { at_ms } else { 0 },
+            history_output: told.and_then(|told| told.output),
         };
-        let whole = Whole { v: 1, kind: "outcome", time: rfc3339(now_ms()), id: "", trace_id: &self.trace.trace_id, entry };
+        let whole = Whole { v: 1, kind: "outcome", time: rfc3339(at_ms), id: "", trace_id: &self.trace.trace_id, entry };
         encode(&whole)
     }
 
@@ -360,9 +419,7 @@ impl Drop for Pending {
             return;
         }
         self.observe("cancelled");
-        if let Ok(bytes) = self.encode("cancelled", None) {
-            drop(self.recorder.journal.append(bytes));
-        }
+        drop(self.enqueue("cancelled", None));
     }
 }
 

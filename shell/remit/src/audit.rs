@@ -17,9 +17,14 @@ pub(crate) fn open(home: &Home) -> Result<(Journal, Recovered), Failure> {
     let key = home.journal_key()?;
     let mut open: HashMap<String, Left> = HashMap::new();
     let directory = home.journal();
-    let (journal, recovery) = Journal::open(Options::new(&directory, ORIGIN), key, |_, entry| pair(&mut open, entry))
+    let mut past = Past::new(remit_gateway::rfc3339(crate::now_ms().saturating_sub(LOOK_BACK_MAX_MS)));
+    let recover = |_: u64, entry: &[u8]| {
+        pair(&mut open, entry);
+        past.take(entry);
+    };
+    let (journal, recovery) = Journal::open(Options::new(&directory, ORIGIN), key, recover)
         .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
-    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped };
+    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries };
     let mut left: Vec<(String, Left)> = open.into_iter().collect();
     left.sort_by(|a, b| a.0.cmp(&b.0));
     for (decision, left) in left {
@@ -40,6 +45,43 @@ pub(crate) struct Recovered {
     pub(crate) entries: u64,
     pub(crate) unknown: usize,
     pub(crate) stopped: Option<String>,
+    /// The entries that temporal conditions may look back on, in order.
+    pub(crate) past: Vec<Vec<u8>>,
+}
+
+/// How far a temporal condition can look back: 30 days.
+const LOOK_BACK_MAX_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// Gathers entries of histories.
+struct Past {
+    since: String,
+    entries: Vec<Vec<u8>>,
+}
+
+impl Past {
+    fn new(since: String) -> Self {
+        Self { since, entries: Vec::new() }
+    }
+
+    fn take(&mut self, entry: &[u8]) {
+        #[derive(serde::Deserialize)]
+        struct Dated {
+            #[serde(default)]
+            time: String,
+        }
+        let has = |key: &[u8]| entry.windows(key.len()).any(|window| window == key);
+        // What an operator gave up stays given up.
+        if has(b"\"type\":\"history_forgotten\"") {
+            self.entries.clear();
+        }
+        if !has(b"\"history\":\"") && !has(b"\"history_event\":\"") {
+            return;
+        }
+        // Times are in UTC and of one shape: their texts are in their order.
+        if serde_json::from_slice::<Dated>(entry).is_ok_and(|dated| dated.time >= self.since) {
+            self.entries.push(entry.to_vec());
+        }
+    }
 }
 
 /// A decision that waits for its outcome.

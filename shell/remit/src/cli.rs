@@ -102,6 +102,9 @@ pub(crate) struct Up {
     /// The OTLP/HTTP collector for spans, such as http://127.0.0.1:4318.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp: Option<String>,
+    /// Begin without what temporal conditions look back on: for when the journal's history can't be opened any more.
+    #[arg(long)]
+    pub(crate) forget_history: bool,
     /// For tests on loopback only: everybody who calls is this agent.
     #[arg(long, hide = true, value_name = "AGENT")]
     pub(crate) anonymous_agent: Option<String>,

@@ -99,6 +99,11 @@ impl Home {
         random_file(&self.root.join("seal.key"))
     }
 
+    /// The key under which the journal keeps what temporal conditions look back on.
+    pub(crate) fn history_key(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        random_file(&self.root.join("history.key"))
+    }
+
     /// The operator's token; made on first use.
     pub(crate) fn operator_token(&self) -> Result<Zeroizing<String>, Failure> {
         let key = random_file(&self.root.join("operator.token"))?;

@@ -11,7 +11,7 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 17] = files![
+const FILES: [(&str, &str); 18] = files![
     "organization.yaml",
     "roles.yaml",
     "servers.yaml",
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 17] = files![
     "keys/agent-ops-2.json",
     "policies/deny-when-accessed-via-mcp.json",
     "policies/finance-boundary.json",
+    "policies/finance.dw",
     "policies/only-our-regions.json",
     "policies/only-treasury-transfers.json",
     "policies/trust-finance.json",

@@ -99,6 +99,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let (world, recovered) = assemble(&options, &home, &public, control_address, printer)?;
     let world = Arc::new(world);
     world.apply(source).await.map_err(|fault| Failure::new(fault.to_string()))?;
+    look_back(&world, &recovered, options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
     let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
@@ -205,6 +206,7 @@ fn assemble(
         authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
+        history_key: home.history_key()?,
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,
@@ -232,6 +234,17 @@ fn assemble(
         reloading: tokio::sync::Mutex::default(),
     };
     Ok((world, recovered))
+}
+
+/// Makes the histories of temporal conditions again, before anything is served.
+async fn look_back(world: &World, recovered: &audit::Recovered, forget: bool) -> Result<(), Failure> {
+    if forget {
+        let event = json!({"entries": recovered.past.len()});
+        return world.gateway.record("history_forgotten", event).await.map(drop).map_err(Failure::new);
+    }
+    let mend = "put the key back, or start with --forget-history: then nothing before counts for rules that look back";
+    let recalled = world.gateway.recall(recovered.past.iter().map(Vec::as_slice));
+    recalled.map(drop).map_err(|why| Failure::new(format!("{why}; {mend}")))
 }
 
 /// Metrics, and spans to a collector if one is named.
@@ -386,9 +399,16 @@ impl Plane for World {
         let mut spaces: Vec<Value> = snapshot.spaces.values().map(|space| self.space_status(space)).collect();
         spaces.sort_by_key(|space| space.get("space").map(ToString::to_string));
         let findings = &snapshot.findings;
+        let mut policy_findings: Vec<Value> = Vec::new();
+        for (space, view) in snapshot.spaces.iter().collect::<std::collections::BTreeMap<_, _>>() {
+            policy_findings.extend(view.policy_set.iter().flat_map(|set| set.findings()).map(|finding| {
+                let fault = &finding.fault;
+                json!({"space": space, "policy": finding.rule, "file": fault.path, "line": fault.line, "column": fault.column, "what": fault.what, "mend": fault.mend})
+            }));
+        }
         let agents: Vec<&str> = snapshot.organization.agents.keys().map(AgentId::as_str).collect();
         let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "last_reload": last})
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "policy_findings": policy_findings, "last_reload": last})
     }
 
     fn explain(&self, question: &Value) -> Result<Value, String> {

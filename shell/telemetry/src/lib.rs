@@ -8,7 +8,7 @@ mod spans;
 
 use std::sync::Arc;
 
-use remit_gateway::{Gauge, Observed, Observer};
+use remit_gateway::{Gauge, Observed, Observer, PolicyFlip};
 
 pub use spans::{SpanError, Spans};
 
@@ -49,6 +49,10 @@ impl Observer for Telemetry {
         if let Some(spans) = &self.spans {
             spans.observed(call);
         }
+    }
+
+    fn policy_flip(&self, flip: PolicyFlip<'_>) {
+        self.metrics.policy_flip(flip);
     }
 
     fn gauge(&self, gauge: Gauge) {

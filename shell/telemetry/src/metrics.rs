@@ -1,7 +1,7 @@
 //! Figures for Prometheus. Label values are bounded: a name that no configuration holds is `other`.
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
-use remit_gateway::{Gauge, Observed};
+use remit_gateway::{Gauge, Observed, PolicyFlip};
 
 /// The boundaries that OpenTelemetry's conventions for MCP give durations, in seconds, with finer ones below.
 const BOUNDARIES: [f64; 17] =
@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     calls: IntCounterVec,
     denials: IntCounterVec,
+    policy_flips: IntCounterVec,
     duration: HistogramVec,
     upstream: HistogramVec,
     sessions: IntGauge,
@@ -33,6 +34,11 @@ impl Metrics {
                 &["space", "agent", "tool", "outcome"],
             )?,
             denials: counter("remit_denials_total", "Calls that were denied, by reason", &["space", "agent", "tool", "reason"])?,
+            policy_flips: counter(
+                "remit_policy_flips_total",
+                "Calls that would have been decided otherwise if what is only logged were enforced",
+                &["space", "tool", "verdict"],
+            )?,
             duration: histogram(
                 "mcp_server_operation_duration_seconds",
                 "From a request's head to its reply",
@@ -49,6 +55,7 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(metrics.calls.clone()))?;
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
+        metrics.registry.register(Box::new(metrics.policy_flips.clone()))?;
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream.clone()))?;
         for gauge in [&metrics.sessions, &metrics.snapshot, &metrics.quarantined] {
@@ -74,6 +81,11 @@ impl Metrics {
             self.upstream.with_label_values(&[method, call.server()]).observe(call.upstream.as_secs_f64());
         }
         self.duration.with_label_values(&[method, space, call.outcome]).observe(call.total.as_secs_f64());
+    }
+
+    pub(crate) fn policy_flip(&self, flip: PolicyFlip<'_>) {
+        let verdict = if flip.allowed { "ALLOW" } else { "DENY" };
+        self.policy_flips.with_label_values(&[flip.space, flip.tool, verdict]).inc();
     }
 
     pub(crate) fn gauge(&self, gauge: Gauge) {

@@ -95,6 +95,7 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
         quotas: Quotas::default(),
         role: None,
         operator_role: None,
+        policy_set: None,
     };
     (id, space)
 }

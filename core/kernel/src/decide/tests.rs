@@ -6,7 +6,7 @@ use remit_model::*;
 use super::*;
 use crate::catalogue::{Catalogue, ServerCatalogue};
 use crate::context::Origin;
-use crate::facts::{Arguments, QuotaUse};
+use crate::facts::{Arguments, PolicySession, QuotaUse};
 
 const SPACE: &str = "support";
 const AUDIENCE: &str = "http://remit/spaces/support/mcp";
@@ -90,6 +90,7 @@ impl World {
                 quotas: Quotas { calls_concurrent_max: Some(2), calls_per_minute_max: Some(9), sessions_max: None },
                 role: None,
                 operator_role: None,
+                policy_set: None,
             },
         );
         organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];
@@ -144,6 +145,7 @@ fn principal(id: &str) -> Principal {
         class_max: None,
         issued_at_secs: 90,
         session: None,
+        claims: Arc::default(),
     }
 }
 
@@ -154,6 +156,7 @@ fn facts(id: &str) -> Facts {
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
+        policy_session: PolicySession::default(),
     }
 }
 
@@ -320,4 +323,136 @@ proptest! {
             prop_assert_eq!(listed, world.ask(&facts(who), name, r#"{"id":1}"#).is_ok());
         }
     }
+}
+
+/// A policy set of one file.
+#[allow(clippy::unnecessary_wraps, reason = "as a space has it")]
+fn set_of(log_only: bool, text: &str) -> Option<PolicyTexts> {
+    Some(PolicyTexts { log_only, files: vec![PolicyFile { path: "p.cedar".into(), text: text.into(), log_only: false }] })
+}
+
+#[test]
+fn a_policy_set_judges_beside_all_other_layers() {
+    let mut world = World::new();
+    let with = |world: &mut World, text: &str| world.space().policy_set = set_of(false, text);
+    with(&mut world, "");
+    assert_eq!(
+        world.ask(&facts("agent-a"), "desk___read", r#"{"id":1}"#),
+        Err(Reason::PolicySet),
+        "an empty set permits nothing"
+    );
+    with(&mut world, "permit (principal, action in AgentCore::Action::\"desk\", resource) when { context.input.id < 10 };");
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":9}"#), Ok(()));
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":10}"#), Err(Reason::PolicySet));
+    assert_eq!(
+        world.ask(&facts("agent-a"), "desk___read", r#"{"id":"9"}"#),
+        Err(Reason::ArgumentsInvalid),
+        "the schema comes first"
+    );
+    assert_eq!(
+        world.ask(&facts("agent-a"), "desk___drop", r#"{"id":1}"#),
+        Err(Reason::ClassExceedsMandate),
+        "it opens no other layer"
+    );
+    with(
+        &mut world,
+        "permit (principal is AgentCore::OAuthUser, action, resource == AgentCore::Gateway::\"arn:aws:mcp:us-east-1:111122223333:space/other\");",
+    );
+    assert_eq!(world.ask(&facts("agent-a"), "desk___read", r#"{"id":1}"#), Err(Reason::PolicySet), "another gateway's");
+}
+
+#[test]
+fn claims_are_tags_and_signers_are_iam_entities() {
+    let mut world = World::new();
+    world.space().policy_set = set_of(
+        false,
+        "permit (principal is AgentCore::OAuthUser, action, resource) when { principal.hasTag(\"team\") && principal.getTag(\"team\") == \"red\" && principal.id == \"u-1\" };",
+    );
+    let ask = |world: &World, claims: &[(&str, &str)]| {
+        let claims = claims.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let who = Principal { claims: Arc::new(claims), ..principal("agent-a") };
+        let facts = Facts { identity: Fact::Known(Identity::Authenticated(Arc::new(who))), ..facts("agent-a") };
+        world.ask(&facts, "desk___read", r#"{"id":1}"#)
+    };
+    assert_eq!(ask(&world, &[("sub", "u-1"), ("team", "red")]), Ok(()));
+    assert_eq!(ask(&world, &[("sub", "u-2"), ("team", "red")]), Err(Reason::PolicySet));
+    assert_eq!(ask(&world, &[("sub", "u-1")]), Err(Reason::PolicySet));
+}
+
+#[test]
+fn a_history_that_is_not_known_denies() {
+    let mut world = World::new();
+    world.space().policy_set = set_of(
+        false,
+        "permit (principal, action == AgentCore::Action::\"desk___read\", resource);\npermit (principal, action == AgentCore::Action::\"desk___write\", resource) when temporal { formerly within 1h AgentCore::Action::\"desk___read\"::response{} };",
+    );
+    let with = |bindings| Facts { policy_session: PolicySession { id: "s".into(), bindings }, ..facts("agent-a") };
+    let snapshot = world.snapshot();
+    let set = snapshot.spaces.get(SPACE).unwrap().policy_set.as_ref().unwrap();
+    assert!(set.needs_history("desk___write") && !set.needs_history("desk___read") && set.watches("desk___read"));
+    let ask = |facts: &Facts, tool: &str| world.ask(facts, tool, r#"{"id":1}"#);
+    assert_eq!(ask(&with(Fact::Known(None)), "desk___write"), Err(Reason::CouldNotDecide), "nobody asked for it");
+    assert_eq!(ask(&with(Fact::Unknown("full".into())), "desk___write"), Err(Reason::CouldNotDecide));
+    assert_eq!(ask(&with(Fact::Unknown("full".into())), "desk___read"), Err(Reason::CouldNotDecide), "it would be missing later");
+    assert_eq!(ask(&with(Fact::Known(None)), "desk___read"), Ok(()));
+    let told = |holds: bool| Fact::Known(Some(Arc::new([("f0_1__temporal_0".to_owned(), holds)].into_iter().collect())));
+    assert_eq!(ask(&with(told(true)), "desk___write"), Ok(()));
+    assert_eq!(ask(&with(told(false)), "desk___write"), Err(Reason::PolicySet));
+}
+
+#[test]
+fn what_is_only_logged_is_told_and_changes_nothing() {
+    let mut world = World::new();
+    world.space().policy_set = set_of(true, "forbid (principal, action, resource);");
+    let call = |arguments| Call {
+        space: SPACE,
+        target: Target::Tool { name: "desk___read", arguments: Some(Arguments::scan(arguments).unwrap()) },
+        risk_requested: None,
+        explain: false,
+    };
+    let decision = decide(&world.snapshot(), &facts("agent-a"), &call(r#"{"id":1}"#), 100);
+    assert!(decision.allows());
+    assert_eq!(decision.policy_flip.as_deref(), Some("EXPLICIT_DENY: policy `p#1` forbids"));
+    let line = decision.layers.last().unwrap();
+    assert_eq!((line.layer, line.effect, line.origin.as_deref()), (Layer::PolicySet, Effect::NoImpact, Some("p.cedar:1")));
+    world.space().policy_set = set_of(
+        false,
+        "permit (principal, action, resource);\n@id(\"trial\") @mode(\"LOG_ONLY\") forbid (principal, action, resource) when { context.input.id > 5 };",
+    );
+    let decision = |arguments| decide(&world.snapshot(), &facts("agent-a"), &call(arguments), 100);
+    assert!(decision(r#"{"id":6}"#).allows() && decision(r#"{"id":5}"#).policy_flip.is_none());
+    assert_eq!(decision(r#"{"id":6}"#).policy_flip.as_deref(), Some("EXPLICIT_DENY: policy `trial` forbids"));
+}
+
+#[test]
+fn lists_hide_what_no_argument_could_make_allowed() {
+    let mut world = World::new();
+    world.space().policy_set = set_of(
+        false,
+        "permit (principal, action == AgentCore::Action::\"desk___read\", resource) when { context.input.id < 10 };",
+    );
+    let snapshot = world.snapshot();
+    let space = snapshot.spaces.get(SPACE).unwrap();
+    let facts = facts("agent-a");
+    let seen = |name| visible(&snapshot, &facts, space, &principal("agent-a"), Target::Tool { name, arguments: None }, 100);
+    assert!(seen("desk___read") && !seen("desk___write"));
+}
+
+#[test]
+fn sets_are_taken_over_where_nothing_of_theirs_changed() {
+    let mut world = World::new();
+    world.space().policy_set = set_of(false, "permit (principal, action, resource);");
+    let one = world.snapshot();
+    let set = |snapshot: &Snapshot| Arc::clone(snapshot.spaces.get(SPACE).unwrap().policy_set.as_ref().unwrap());
+    let again = Snapshot::compile_after(Some(&one), 2, Arc::new(world.organization.clone()), &world.catalogue);
+    assert!(Arc::ptr_eq(&set(&one), &set(&again)));
+    world.space().policy_set = set_of(false, "permit (principal, action, resource) when { true };");
+    let other = Snapshot::compile_after(Some(&again), 3, Arc::new(world.organization.clone()), &world.catalogue);
+    assert!(!Arc::ptr_eq(&set(&again), &set(&other)));
+    world.space().policy_set = None;
+    assert!(
+        Snapshot::compile_after(Some(&other), 4, Arc::new(world.organization.clone()), &world.catalogue).spaces[SPACE]
+            .policy_set
+            .is_none()
+    );
 }

@@ -139,6 +139,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             class_max: None,
             issued_at_secs: NOW - 10,
             session: self.session.clone().map(Arc::new),
+            claims: Arc::default(),
         };
         Facts {
             identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
@@ -146,6 +147,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
             origin: self.origin.clone(),
             revocations: Fact::Known(Arc::new(self.revocations.clone())),
+            policy_session: remit_kernel::PolicySession::default(),
         }
     }
 

@@ -112,6 +112,7 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
         quotas: Quotas::default(),
         role: None,
         operator_role: None,
+        policy_set: None,
     };
     let issuer = Issuer {
         name: "corp".into(),

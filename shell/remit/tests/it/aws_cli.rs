@@ -23,7 +23,7 @@ impl Cli {
                 data.display()
             )
         };
-        let config = profile("prod-sre", SPACE_ARN) + &profile("riley", RILEY);
+        let config = profile("prod-sre", SPACE_ARN) + profile("riley", RILEY).as_str();
         std::fs::write(remit.place().root().join("aws-config"), config).unwrap();
         Self { peers: Peers::installed(), remit }
     }

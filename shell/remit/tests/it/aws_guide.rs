@@ -76,7 +76,7 @@ impl Run {
         let mut shell: Command = isolated(Path::new("bash"), remit);
         shell.env_remove("AWS_DEFAULT_REGION").env_remove("AWS_CONFIG_FILE").env("PATH", path).current_dir(self.root());
         let done = said(shell.args(["-e", "-o", "pipefail", "-c", &self.here(commands)]));
-        (done.code, done.out + &done.err)
+        (done.code, done.out + done.err.as_str())
     }
 
     /// With the port that the test's gateway has.

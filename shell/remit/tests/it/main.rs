@@ -29,5 +29,6 @@ mod faults;
 mod hostile;
 mod operations;
 mod organization;
+mod policy_sets;
 mod real;
 mod smuggling;

@@ -1,0 +1,210 @@
+//! The space's policy set: what it is asked, and what its word means for a call.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use remit_cedar::{
+    Answer, Ask, Claims, ContextFacts, Effect as SetEffect, Judgement, Mode, PolicySet, PrincipalKind, RuleEffect, Scopes, Who,
+};
+use remit_model::Organization;
+use serde_json::Value;
+
+use crate::facts::{Arguments, Fact, Facts, Principal, SessionOf};
+use crate::snapshot::{SpaceView, ToolView};
+use crate::verdict::{Effect, Reason, Statement};
+
+/// The longest statement that names rules, in bytes.
+const STATEMENT_BYTES_MAX: usize = 500;
+
+/// A caller as policies and histories see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyCaller {
+    /// Whether it showed a token or signed.
+    pub kind: PrincipalKind,
+    /// The token's subject, or the session's ARN.
+    pub id: String,
+    /// The token's claims, or the session's tags.
+    pub claims: Arc<Claims>,
+    /// A name for the agent with the user for whom it acts and the session in which it signs; no two callers share it.
+    pub principal: String,
+    /// The agent.
+    pub agent: String,
+}
+
+impl PolicyCaller {
+    /// What a principal is to policies.
+    pub fn of(organization: &Organization, principal: &Principal) -> Self {
+        let user = principal.user.as_deref().unwrap_or_default();
+        let agent = principal.agent.as_str().to_owned();
+        let Some(session) = &principal.session else {
+            let subject = principal.claims.get("sub").map(String::as_str);
+            let id = subject.or(principal.user.as_deref()).unwrap_or(&agent).to_owned();
+            let name = format!("{}:{agent}{user}", agent.len());
+            return Self { kind: PrincipalKind::OAuthUser, id, claims: Arc::clone(&principal.claims), principal: name, agent };
+        };
+        let partition = &organization.partition;
+        let id = match &session.who {
+            SessionOf::Role(role) => format!("arn:{partition}:sts::{}:assumed-role/{}/{}", role.account, role.name, session.name),
+            SessionOf::User(user) => format!("arn:{partition}:iam::{}:user/{}", user.account, user.name),
+        };
+        let tags: Claims = session.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+        let name = format!("{}:{agent}{}:{user}{id}", agent.len(), user.len());
+        Self { kind: PrincipalKind::IamEntity, id, claims: Arc::new(tags), principal: name, agent }
+    }
+
+    /// As policies name it.
+    pub fn who(&self) -> Who<'_> {
+        Who { kind: self.kind, id: &self.id, claims: &self.claims }
+    }
+
+    /// The histories that it is part of.
+    pub fn scopes<'a>(&'a self, session: &'a str) -> Scopes<'a> {
+        Scopes { session, principal: &self.principal, agent: &self.agent }
+    }
+}
+
+/// What the set says of a call, in the kernel's words.
+pub(crate) struct Said {
+    pub(crate) effect: Effect,
+    pub(crate) reason: Reason,
+    pub(crate) statement: Statement,
+    pub(crate) origin: Option<Arc<str>>,
+    /// What would have been otherwise, if everything that is only logged were enforced.
+    pub(crate) flip: Option<String>,
+}
+
+/// Judges a call. Without arguments: whether any could be allowed.
+#[allow(clippy::too_many_arguments, reason = "everything that a call is")]
+pub(crate) fn judge(
+    set: &PolicySet,
+    organization: &Organization,
+    space: &SpaceView,
+    facts: &Facts,
+    principal: &Principal,
+    tool: &ToolView,
+    arguments: Option<Arguments<'_>>,
+    now_ms: u64,
+) -> Said {
+    let undecided = |why: String| {
+        let statement: Statement = if set.mode() == Mode::LogOnly { format!("LOG_ONLY: {why}") } else { why }.into();
+        let effect = if set.mode() == Mode::LogOnly { Effect::NoImpact } else { Effect::ImplicitDeny };
+        Said { effect, reason: Reason::CouldNotDecide, statement, origin: None, flip: None }
+    };
+    let caller = PolicyCaller::of(organization, principal);
+    let input: Cow<'_, Value> = match arguments.map(|arguments| serde_json::from_str(arguments.as_str())) {
+        Some(Ok(value)) => Cow::Owned(value),
+        Some(Err(_)) => return undecided("the arguments hold a number that policies can't see".to_owned()),
+        None => Cow::Owned(Value::Null),
+    };
+    let role = principal.session.as_ref().map_or(space.space.role.as_ref(), |session| match &session.who {
+        SessionOf::Role(role) => Some(role),
+        SessionOf::User(_) => None,
+    });
+    let role =
+        role.map(|key| organization.roles.get(key).map_or_else(|| key.to_string(), |role| role.arn(&organization.partition)));
+    let bindings = match &facts.policy_session.bindings {
+        Fact::Known(bindings) => bindings.as_deref(),
+        // What could not be put into the history would be missing there for whatever comes after.
+        Fact::Unknown(why) if arguments.is_some() && (set.needs_history(&tool.id) || set.watches(&tool.id)) => {
+            return undecided(why.clone());
+        }
+        Fact::Unknown(_) => None,
+    };
+    let ask = Ask {
+        who: caller.who(),
+        tool: &tool.id,
+        input: &input,
+        output: None,
+        facts: ContextFacts {
+            agent: principal.agent.as_str(),
+            user: principal.user.as_deref(),
+            space: space.space.id.as_str(),
+            account: space.space.account.as_str(),
+            role: role.as_deref(),
+            source_identity: principal.session.as_ref().and_then(|session| session.source_identity.as_deref()),
+            session_id: &facts.policy_session.id,
+            source_ip: facts.source_ip(),
+            risk: tool.risk.as_str(),
+            risk_level: i64::from(tool.risk as u8) + 1,
+            class: tool.class.as_str(),
+            categories: &tool.categories,
+        },
+        now_ms,
+        bindings,
+    };
+    if arguments.is_none() {
+        return if set.possible(&ask) {
+            Said {
+                effect: Effect::NoImpact,
+                reason: Reason::PolicySet,
+                statement: "no arguments to judge".into(),
+                origin: None,
+                flip: None,
+            }
+        } else {
+            let statement = "no arguments could be allowed".into();
+            Said { effect: Effect::ImplicitDeny, reason: Reason::PolicySet, statement, origin: None, flip: None }
+        };
+    }
+    said(set, &set.decide(&ask))
+}
+
+fn said(set: &PolicySet, answer: &Answer) -> Said {
+    let flip = answer.flips().then(|| {
+        let all = answer.shadow.as_ref().unwrap_or(&answer.enforced);
+        format!("{}: {}", word(all.effect), text(set, all))
+    });
+    let (mut effect, reason) = match answer.enforced.effect {
+        SetEffect::Allow => (Effect::Allow, Reason::PolicySet),
+        SetEffect::ImplicitDeny => (Effect::ImplicitDeny, Reason::PolicySet),
+        SetEffect::ExplicitDeny => (Effect::ExplicitDeny, Reason::PolicySet),
+        SetEffect::Undecided => (Effect::ImplicitDeny, Reason::CouldNotDecide),
+    };
+    let mut statement = text(set, &answer.enforced);
+    if answer.mode == Mode::LogOnly {
+        statement = format!("LOG_ONLY: {}: {statement}", word(answer.enforced.effect));
+        effect = Effect::NoImpact;
+    }
+    let first = answer.enforced.rules.first().and_then(|rule| set.rules().get(*rule));
+    Said {
+        effect,
+        reason,
+        statement: clip(statement).into(),
+        origin: first.map(|rule| rule.origin.as_str().into()),
+        flip: flip.map(clip),
+    }
+}
+
+fn word(effect: SetEffect) -> &'static str {
+    match effect {
+        SetEffect::Allow => "ALLOW",
+        SetEffect::ImplicitDeny | SetEffect::Undecided => "IMPLICIT_DENY",
+        SetEffect::ExplicitDeny => "EXPLICIT_DENY",
+    }
+}
+
+/// The rules that a judgement rests on; never a value.
+fn text(set: &PolicySet, judgement: &Judgement) -> String {
+    if let Some(why) = &judgement.why {
+        return why.clone();
+    }
+    let named = |rule: &usize| {
+        let rule = set.rules().get(*rule)?;
+        let verb = if rule.effect == RuleEffect::Permit { "permits" } else { "forbids" };
+        Some(format!("policy `{}` {verb}", rule.id))
+    };
+    let rules: Vec<String> = judgement.rules.iter().filter_map(named).collect();
+    if rules.is_empty() { "no policy permits".to_owned() } else { rules.join(", ") }
+}
+
+fn clip(mut text: String) -> String {
+    if text.len() > STATEMENT_BYTES_MAX {
+        let mut end = STATEMENT_BYTES_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,295 @@
+//! What temporal conditions look back on: one history per space, in the order of its decisions.
+//!
+//! A call of a tool that a condition reads is put into the history, decided and enqueued for the journal under one lock, so that two
+//! calls at once can't both pass a limit that admits one. The journal's entries carry what the history needs, sealed; at start the
+//! histories are made of them again. Tools that no condition reads never come here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use remit_cedar::{Claims, EventKind, History, HistoryEvent, PolicySet, PrincipalKind, Who};
+use remit_kernel::{PolicyCaller, Snapshot};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::session::lock;
+
+/// The largest arguments or result that a history holds, in bytes of JSON.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The histories of all spaces, and the key under which the journal keeps them.
+pub(crate) struct Histories {
+    key: RandomizedNonceKey,
+    spaces: Mutex<HashMap<String, Arc<Mutex<Option<History>>>>>,
+}
+
+impl std::fmt::Debug for Histories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Histories")
+    }
+}
+
+/// A call as a history knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Called {
+    /// Whether the caller signed: an `IamEntity`.
+    signed: bool,
+    id: String,
+    principal: String,
+    agent: String,
+    session: String,
+    tool: String,
+    request_id: String,
+    at_ms: u64,
+    input: Value,
+}
+
+impl Called {
+    pub(crate) fn new(caller: PolicyCaller, session: &str, tool: &str, request_id: &str, at_ms: u64, input: Value) -> Self {
+        Self {
+            signed: caller.kind == PrincipalKind::IamEntity,
+            id: caller.id,
+            principal: caller.principal,
+            agent: caller.agent,
+            session: session.to_owned(),
+            tool: tool.to_owned(),
+            request_id: request_id.to_owned(),
+            at_ms,
+            input,
+        }
+    }
+
+    fn event<'a>(&'a self, kind: EventKind, output: Option<&'a Value>, claims: &'a Claims, at_ms: u64) -> HistoryEvent<'a> {
+        let kind_of_who = if self.signed { PrincipalKind::IamEntity } else { PrincipalKind::OAuthUser };
+        HistoryEvent {
+            kind,
+            who: Who { kind: kind_of_who, id: &self.id, claims },
+            scopes: remit_cedar::Scopes { session: &self.session, principal: &self.principal, agent: &self.agent },
+            tool: &self.tool,
+            input: &self.input,
+            output,
+            request_id: &self.request_id,
+            now_ms: at_ms,
+        }
+    }
+}
+
+/// The history of one space, locked: what happens now happens in this order.
+pub(crate) struct Locked<'a>(MutexGuard<'a, Option<History>>);
+
+impl Locked<'_> {
+    /// The history under this set. What unchanged rules had gathered is kept.
+    fn under(&mut self, set: &Arc<PolicySet>) -> &mut History {
+        let history = self.0.get_or_insert_with(|| History::new(Arc::clone(set)));
+        history.turn_to(set);
+        history
+    }
+
+    /// A call is asked for.
+    pub(crate) fn request(&mut self, set: &Arc<PolicySet>, called: &Called) -> Result<remit_cedar::Bindings, String> {
+        if size(&called.input) > VALUE_BYTES_MAX {
+            return Err(format!("the arguments are larger than the {VALUE_BYTES_MAX} bytes that a history holds"));
+        }
+        let claims = Claims::new();
+        let event = called.event(EventKind::Request, None, &claims, called.at_ms);
+        self.under(set).request(&event).map_err(|error| error.to_string())
+    }
+
+    /// A call that was asked for was refused, or has failed.
+    pub(crate) fn failed(&mut self, called: &Called, at_ms: u64) {
+        self.ended(called, EventKind::Error, None, at_ms);
+    }
+
+    /// It has ended. What can't be understood of the result is in doubt from then on: the history itself remembers it.
+    fn ended(&mut self, called: &Called, kind: EventKind, output: Option<&Value>, at_ms: u64) {
+        let Some(history) = self.0.as_mut() else { return };
+        let set = Arc::clone(history.set());
+        if !set.watches(&called.tool) {
+            return;
+        }
+        let claims = Claims::new();
+        let event = called.event(kind, output, &claims, at_ms);
+        let unseen = kind == EventKind::Response && output.is_none() && set.watches_output(&called.tool);
+        if unseen {
+            history.doubt(&called.tool, &event.scopes, &format!("a result of `{}` could not be seen", called.tool), at_ms);
+        }
+        // A failure is in doubt by itself; a request that was never taken in has no outcome to speak of.
+        let _ = history.outcome(&event);
+    }
+}
+
+fn size(value: &Value) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// A call under way whose outcome its history waits for.
+pub(crate) struct Watched {
+    pub(crate) histories: Arc<Histories>,
+    pub(crate) space: Arc<str>,
+    pub(crate) called: Called,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+/// What an outcome is to a history.
+pub(crate) struct Told {
+    pub(crate) kind: EventKind,
+    /// The result, sealed.
+    pub(crate) output: Option<String>,
+}
+
+impl Watched {
+    /// What an outcome is: `None` leaves the call in flight, because nobody knows whether it was done.
+    fn kind(outcome: &str) -> Option<EventKind> {
+        match outcome {
+            "ok" | "answered" => Some(EventKind::Response),
+            "tool_error" | "error" | "input_required" | "unreachable" | "egress_refused" | "busy" | "credential" => {
+                Some(EventKind::Error)
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts an outcome into the history; `then` enqueues it for the journal in the same order.
+    pub(crate) fn ended<T>(&self, outcome: &str, result: Option<&[u8]>, at_ms: u64, then: impl FnOnce(Option<Told>) -> T) -> T {
+        let Some(kind) = Self::kind(outcome) else { return then(None) };
+        let space = self.histories.of(&self.space);
+        let mut history = Locked(lock(&space));
+        let reads = history.0.as_ref().is_some_and(|history| history.set().watches_output(&self.called.tool));
+        let output = (kind == EventKind::Response && reads).then(|| result.and_then(structured)).flatten();
+        let output = output.filter(|output| size(output) <= VALUE_BYTES_MAX);
+        let sealed = output.as_ref().and_then(|output| self.histories.seal(output, &self.space, &self.called.request_id));
+        // What can't be kept for the next start can't be relied on in this one.
+        let output = output.filter(|_| sealed.is_some());
+        history.ended(&self.called, kind, output.as_ref(), at_ms);
+        then(Some(Told { kind, output: sealed }))
+    }
+}
+
+/// The structured content of a result.
+fn structured(answer: &[u8]) -> Option<Value> {
+    let mut answer: Value = serde_json::from_slice(answer).ok()?;
+    answer.pointer_mut("/result/structuredContent").map(Value::take).filter(Value::is_object)
+}
+
+/// An entry of the journal that a history is made of.
+#[derive(Deserialize)]
+struct Past {
+    #[serde(rename = "type")]
+    kind: String,
+    space: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    decision: String,
+    #[serde(default)]
+    verdict: String,
+    #[serde(default)]
+    history: Option<String>,
+    #[serde(default)]
+    history_event: Option<String>,
+    #[serde(default)]
+    history_output: Option<String>,
+    #[serde(default)]
+    history_at_ms: u64,
+}
+
+impl Histories {
+    /// No history yet.
+    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
+        Some(Self { key: RandomizedNonceKey::new(&AES_256_GCM, key).ok()?, spaces: Mutex::default() })
+    }
+
+    /// The history of a space.
+    pub(crate) fn of(&self, space: &str) -> Arc<Mutex<Option<History>>> {
+        let mut spaces = lock(&self.spaces);
+        if let Some(known) = spaces.get(space) {
+            return Arc::clone(known);
+        }
+        Arc::clone(spaces.entry(space.to_owned()).or_default())
+    }
+
+    /// Seals a value for the journal, bound to its space and call.
+    pub(crate) fn seal(&self, value: &impl Serialize, space: &str, call: &str) -> Option<String> {
+        let mut bytes = serde_json::to_vec(value).ok()?;
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(aad(space, call)), &mut bytes).ok()?;
+        let mut sealed = nonce.as_ref().to_vec();
+        sealed.append(&mut bytes);
+        Some(STANDARD_NO_PAD.encode(sealed))
+    }
+
+    fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Option<T> {
+        let mut bytes = STANDARD_NO_PAD.decode(sealed).ok()?;
+        let mut rest = bytes.split_off(NONCE_LEN.min(bytes.len()));
+        let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
+        let opened = self.key.open_in_place(nonce, Aad::from(aad(space, call)), &mut rest).ok()?;
+        serde_json::from_slice(opened).ok()
+    }
+
+    /// Makes the histories again of the journal's entries, in its order. Answers how many events they hold.
+    ///
+    /// An entry that can't be opened would be forgotten, and a rule that forbids after it would permit: it is an error.
+    pub(crate) fn recall<'a>(&self, snapshot: &Snapshot, entries: impl Iterator<Item = &'a [u8]>) -> Result<usize, String> {
+        let mut under_way: HashMap<String, Called> = HashMap::new();
+        let mut recalled = 0;
+        for entry in entries {
+            let Ok(past) = serde_json::from_slice::<Past>(entry) else { continue };
+            let set = snapshot.spaces.get(&past.space).and_then(|view| view.policy_set.as_ref());
+            let Some(set) = set.filter(|set| set.looks_back()) else { continue };
+            let unopened = |call: &str| {
+                format!(
+                    "the history of call {call} in space `{}` can't be opened: `history.key` is not the one that sealed it",
+                    past.space
+                )
+            };
+            let space = self.of(&past.space);
+            let mut history = Locked(lock(&space));
+            match (past.kind.as_str(), &past.history, &past.history_event) {
+                ("decision", Some(sealed), _) => {
+                    let called: Called = self.open(sealed, &past.space, &past.id).ok_or_else(|| unopened(&past.id))?;
+                    // A tool that is no more is in no condition that could still be evaluated.
+                    if !set.watches(&called.tool) {
+                        continue;
+                    }
+                    recalled += 1;
+                    if history.request(set, &called).is_ok() && past.verdict == "DENY" {
+                        let at_ms = called.at_ms;
+                        history.failed(&called, at_ms);
+                    } else if past.verdict == "ALLOW" {
+                        under_way.insert(past.id, called);
+                    }
+                }
+                ("outcome", _, Some(event)) => {
+                    let Some(called) = under_way.remove(&past.decision) else { continue };
+                    recalled += 1;
+                    let output = match &past.history_output {
+                        Some(sealed) => Some(
+                            self.open::<Value>(sealed, &past.space, &past.decision).ok_or_else(|| unopened(&past.decision))?,
+                        ),
+                        None => None,
+                    };
+                    let kind = if event == "response" { EventKind::Response } else { EventKind::Error };
+                    history.ended(&called, kind, output.as_ref(), past.history_at_ms);
+                }
+                _ => {}
+            }
+        }
+        Ok(recalled)
+    }
+}
+
+fn aad(space: &str, call: &str) -> Vec<u8> {
+    format!("remit history v1\n{space}\n{call}").into_bytes()
+}
+
+/// Locks the history of a space.
+pub(crate) fn locked(space: &Mutex<Option<History>>) -> Locked<'_> {
+    Locked(lock(space))
+}
