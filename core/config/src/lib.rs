@@ -29,7 +29,7 @@ mod yaml;
 
 pub use draft::read;
 pub use fault::{Fault, Severity};
-pub use path::is_source;
+pub use path::{LOCK_FILE, TESTS_FOLDER, is_cases, is_source};
 pub use schema::schema;
 
 use remit_model::Organization;

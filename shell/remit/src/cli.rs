@@ -32,9 +32,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Show spaces, servers and tools of a running gateway.
     Status(Common),
-    /// Look at tools whose definition changed, and accept what changed.
-    #[command(subcommand)]
-    Pins(Pins),
+    /// Look at tools whose definition changed, accept what changed, and write what is accepted to a file.
+    Pins(PinsOf),
     /// Let a person consent to what a server's authorization server asks: for servers with `grant: authorization_code`.
     Connect(Connect),
     /// Keep secrets that servers need, sealed under the master key.
@@ -204,6 +203,20 @@ pub(crate) struct Token {
     /// The user's token, to act on behalf of a user (RFC 8693).
     #[arg(long, value_name = "FILE")]
     pub(crate) subject_token: Option<PathBuf>,
+}
+
+/// Without a command, `list`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PinsOf {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check` and `remit test`
+    /// know the tools without starting any server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Pins>,
 }
 
 #[derive(Debug, Subcommand)]

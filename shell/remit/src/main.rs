@@ -5,12 +5,15 @@ mod aws;
 mod cli;
 mod commands;
 mod connect;
+mod files;
 mod home;
 mod iam;
 mod launch;
 mod lint;
 mod new_access;
+mod offline;
 mod output;
+mod pins;
 mod reach;
 mod sample;
 mod serve;
@@ -61,7 +64,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),
         Command::Status(options) => runtime()?.block_on(commands::status(&options)),
-        Command::Pins(options) => runtime()?.block_on(commands::pins(options)),
+        Command::Pins(options) => runtime()?.block_on(pins::pins(options)),
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),

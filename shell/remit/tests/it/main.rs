@@ -27,6 +27,7 @@ mod bridging;
 mod connect;
 mod faults;
 mod hostile;
+mod offline;
 mod operations;
 mod organization;
 mod real;

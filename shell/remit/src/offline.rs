@@ -1,0 +1,116 @@
+//! A configuration directory with what lies beside it: the lock of tools and the organization's own cases. Nothing is started.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use remit_config::{Fault, LOCK_FILE, SourceFile, TESTS_FOLDER};
+use remit_control::{DirectoryError, Source};
+use remit_kernel::Snapshot;
+use remit_trial::{Lock, lock};
+use serde_json::json;
+
+use crate::output::{Failure, INVALID, Printer, warn};
+use crate::{files, sample};
+
+/// The most files with cases.
+const CASES_FILES_MAX: usize = 1000;
+
+/// A directory, as far as it has no fault.
+pub(crate) struct Offline {
+    pub(crate) source: Source,
+    /// The accepted definitions, if the directory holds any.
+    pub(crate) lock: Option<Lock>,
+    pub(crate) cases: Vec<SourceFile>,
+}
+
+/// Why a directory can't be used.
+pub(crate) enum Refused {
+    /// Its faults.
+    Faults(Vec<Fault>),
+    /// It can't be read.
+    Other(Failure),
+}
+
+impl From<DirectoryError> for Refused {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Faults(faults) => Self::Faults(faults),
+            other => Self::Other(Failure::invalid(other.to_string())),
+        }
+    }
+}
+
+impl Refused {
+    /// Tells what is wrong; answers how the command ends.
+    pub(crate) fn told(self, printer: Printer) -> Result<Failure, Failure> {
+        match self {
+            Self::Faults(faults) => {
+                if printer.json {
+                    printer.line(&json!({"ok": false, "faults": faults}).to_string())?;
+                } else {
+                    faults.iter().try_for_each(|fault| printer.line(&fault.to_string()))?;
+                    warn(&format!("{} faults", faults.len()));
+                }
+                Ok(Failure::said(INVALID))
+            }
+            Self::Other(failure) => Ok(failure),
+        }
+    }
+}
+
+impl Offline {
+    /// Reads a directory, or the sample organization that is part of the binary.
+    pub(crate) fn read(directory: Option<&Path>) -> Result<Self, Refused> {
+        let Some(directory) = directory else {
+            let locked = Lock::read(&format!("examples/acme/{LOCK_FILE}"), sample::LOCK).map_err(Refused::Faults)?;
+            return Ok(Self { source: sample::acme()?, lock: Some(locked), cases: sample::cases() });
+        };
+        let source = remit_control::read(directory)?;
+        let path = directory.join(LOCK_FILE);
+        let lock = if path.exists() {
+            let text = files::read(&path, lock::BYTES_MAX).map_err(Refused::Other)?;
+            Some(Lock::read(LOCK_FILE, &text).map_err(Refused::Faults)?)
+        } else {
+            None
+        };
+        Ok(Self { source, lock, cases: cases(directory).map_err(Refused::Other)? })
+    }
+
+    /// What the directory and its lock come to.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let catalogue = self.lock.as_ref().map(Lock::catalogue).unwrap_or_default();
+        Snapshot::compile(1, Arc::new(self.source.loaded.organization.clone()), &catalogue)
+    }
+
+    /// Everything that is allowed but probably not meant.
+    pub(crate) fn warnings(&self) -> Vec<Fault> {
+        let mut warnings = self.source.loaded.warnings.clone();
+        if let Some(lock) = &self.lock {
+            warnings.extend(lock.warnings(LOCK_FILE, &self.source.loaded.organization, &self.snapshot().findings));
+        }
+        warnings
+    }
+}
+
+/// The files of cases, in the order of their names.
+fn cases(directory: &Path) -> Result<Vec<SourceFile>, Failure> {
+    let folder = directory.join(TESTS_FOLDER);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", folder.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let path = format!("{TESTS_FOLDER}/{}", entry.file_name().to_string_lossy());
+        if !remit_config::is_cases(&path) || entry.path().is_dir() {
+            continue;
+        }
+        if found.len() >= CASES_FILES_MAX {
+            return Err(Failure::invalid(format!("`{}` holds more than {CASES_FILES_MAX} files", folder.display())));
+        }
+        found.push(SourceFile { path, text: files::read(&entry.path(), lock::BYTES_MAX)? });
+    }
+    found.sort();
+    Ok(found)
+}
