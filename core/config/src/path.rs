@@ -65,8 +65,18 @@ mod tests {
         assert_eq!(resolve("b.yaml", "../x.json"), None);
         assert_eq!(resolve("b.yaml", "/etc/x.json"), None);
         assert!(!is_source("tools.lock.json") && is_source("a/tools.lock.json"));
-        assert!(!is_source("tests/a.yaml") && !is_source("tests/deep/a.yaml") && is_source("a/tests/b.yaml") && is_source("tests.yaml"));
-        assert!(is_cases("tests/a.yaml") && !is_cases("tests/.a.yaml") && !is_cases("tests/deep/a.yaml") && !is_cases("a/tests/a.yaml"));
+        assert!(
+            !is_source("tests/a.yaml")
+                && !is_source("tests/deep/a.yaml")
+                && is_source("a/tests/b.yaml")
+                && is_source("tests.yaml")
+        );
+        assert!(
+            is_cases("tests/a.yaml")
+                && !is_cases("tests/.a.yaml")
+                && !is_cases("tests/deep/a.yaml")
+                && !is_cases("a/tests/a.yaml")
+        );
         assert!(is_source("a/b.YML") && is_source("k.jwks") && !is_source("README.md") && !is_source(".git/x.yaml"));
     }
 }

@@ -137,7 +137,7 @@ struct Reader<'a> {
     faults: Vec<Fault>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn fault(&mut self, offset: usize, pointer: &[&str], what: impl Into<String>, mend: &str) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
@@ -160,9 +160,9 @@ impl<'a> Reader<'a> {
             }
         };
         let root = spans.root.clone();
-        for (key, _) in self.fields(&spans, &root, 1, &[])? {
+        for (key, value) in self.fields(&spans, &root, 1, &[])? {
             if !matches!(key.as_str(), "$schema" | "version" | "servers") {
-                self.fault(root.start, &[&key], format!("a lock has no key `{key}`"), "its keys are version, servers");
+                self.fault(value.start, &[&key], format!("a lock has no key `{key}`"), "its keys are version, servers");
             }
         }
         let version = spans.get(self.text.as_bytes(), &root, 1, "version").and_then(|span| self.text.get(span));

@@ -211,7 +211,7 @@ pub(crate) struct Token {
 pub(crate) struct PinsOf {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check` and `remit test`
+    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check`
     /// know the tools without starting any server.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,

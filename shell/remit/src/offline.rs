@@ -1,9 +1,9 @@
-//! A configuration directory with what lies beside it: the lock of tools and the organization's own cases. Nothing is started.
+//! A configuration directory with what lies beside it: the lock of tools. Nothing is started.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_config::{Fault, LOCK_FILE, SourceFile, TESTS_FOLDER};
+use remit_config::{Fault, LOCK_FILE};
 use remit_control::{DirectoryError, Source};
 use remit_kernel::Snapshot;
 use remit_trial::{Lock, lock};
@@ -12,15 +12,11 @@ use serde_json::json;
 use crate::output::{Failure, INVALID, Printer, warn};
 use crate::{files, sample};
 
-/// The most files with cases.
-const CASES_FILES_MAX: usize = 1000;
-
 /// A directory, as far as it has no fault.
 pub(crate) struct Offline {
     pub(crate) source: Source,
     /// The accepted definitions, if the directory holds any.
     pub(crate) lock: Option<Lock>,
-    pub(crate) cases: Vec<SourceFile>,
 }
 
 /// Why a directory can't be used.
@@ -63,7 +59,7 @@ impl Offline {
     pub(crate) fn read(directory: Option<&Path>) -> Result<Self, Refused> {
         let Some(directory) = directory else {
             let locked = Lock::read(&format!("examples/acme/{LOCK_FILE}"), sample::LOCK).map_err(Refused::Faults)?;
-            return Ok(Self { source: sample::acme()?, lock: Some(locked), cases: sample::cases() });
+            return Ok(Self { source: sample::acme()?, lock: Some(locked) });
         };
         let source = remit_control::read(directory)?;
         let path = directory.join(LOCK_FILE);
@@ -73,7 +69,7 @@ impl Offline {
         } else {
             None
         };
-        Ok(Self { source, lock, cases: cases(directory).map_err(Refused::Other)? })
+        Ok(Self { source, lock })
     }
 
     /// What the directory and its lock come to.
@@ -90,27 +86,4 @@ impl Offline {
         }
         warnings
     }
-}
-
-/// The files of cases, in the order of their names.
-fn cases(directory: &Path) -> Result<Vec<SourceFile>, Failure> {
-    let folder = directory.join(TESTS_FOLDER);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", folder.display()));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let path = format!("{TESTS_FOLDER}/{}", entry.file_name().to_string_lossy());
-        if !remit_config::is_cases(&path) || entry.path().is_dir() {
-            continue;
-        }
-        if found.len() >= CASES_FILES_MAX {
-            return Err(Failure::invalid(format!("`{}` holds more than {CASES_FILES_MAX} files", folder.display())));
-        }
-        found.push(SourceFile { path, text: files::read(&entry.path(), lock::BYTES_MAX)? });
-    }
-    found.sort();
-    Ok(found)
 }

@@ -34,14 +34,6 @@ const FILES: [(&str, &str); 17] = files![
 /// The accepted definitions of the sample servers' tools.
 pub(crate) const LOCK: &str = include_str!("../../../examples/acme/tools.lock.json");
 
-/// The sample organization's own cases.
-const CASES: [(&str, &str); 0] = files![];
-
-/// The sample organization's own cases.
-pub(crate) fn cases() -> Vec<SourceFile> {
-    CASES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect()
-}
-
 /// The sample organization.
 pub(crate) fn acme() -> Result<Source, DirectoryError> {
     let files: Vec<SourceFile> =

@@ -55,7 +55,7 @@ fn every_fault_is_told_in_one_run() {
     );
     assert_eq!(
         said,
-        "1:1:/more a lock has no key `more`\n\
+        "1:24:/more a lock has no key `more`\n\
          2:10:/servers/obs this is no server\n\
          3:21:/servers/111122223333~1a an object is expected here\n\
          4:27:/servers/111122223333~1b/t a locked tool needs `digest` and `definition`\n\

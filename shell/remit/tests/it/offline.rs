@@ -1,4 +1,4 @@
-//! What works without a gateway: pins as code, an organization's own cases, the registry in other forms.
+//! What works without a gateway: pins as code.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,10 @@ fn the_lock_of_the_sample_organization_is_what_its_servers_show() {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&kept, &shown).unwrap();
     }
-    assert!(std::fs::read_to_string(&kept).unwrap() == shown, "the sample servers show other tools: run this test with UPDATE=1");
+    assert!(
+        std::fs::read_to_string(&kept).unwrap() == shown,
+        "the sample servers show other tools: UPDATE=1 cargo nextest run -p remit -E 'test(the_lock_of_the_sample)'"
+    );
     let said = check(&example());
     assert!(said.code == 0 && said.out.starts_with("ok: ") && said.out.contains("20 tools locked"), "{said:?}");
 }
