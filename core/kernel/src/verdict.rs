@@ -35,6 +35,21 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// Every layer, in order.
+    pub const ALL: &[Self] = &[
+        Self::Identity,
+        Self::Space,
+        Self::ServiceControlPolicy,
+        Self::ResourceControlPolicy,
+        Self::RoleTrust,
+        Self::Resource,
+        Self::Principal,
+        Self::PermissionsBoundary,
+        Self::Session,
+        Self::ToolPolicy,
+        Self::ArgumentSchema,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,6 +97,9 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Every effect.
+    pub const ALL: &[Self] = &[Self::Allow, Self::NoImpact, Self::ImplicitDeny, Self::ExplicitDeny];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -210,6 +228,32 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: &[Self] = &[
+        Self::Unauthenticated,
+        Self::Audience,
+        Self::UnknownAgent,
+        Self::AgentSuspended,
+        Self::InsufficientScope,
+        Self::NotInSpace,
+        Self::ToolNotListed,
+        Self::ToolQuarantined,
+        Self::ClassExceedsMandate,
+        Self::QuotaExceeded,
+        Self::Revoked,
+        Self::ServiceControlPolicy,
+        Self::ResourceControlPolicy,
+        Self::RoleTrust,
+        Self::ResourcePolicy,
+        Self::RolePolicy,
+        Self::PermissionsBoundary,
+        Self::SessionPolicy,
+        Self::ToolNotPermitted,
+        Self::RiskExceedsPolicy,
+        Self::ArgumentsInvalid,
+        Self::CouldNotDecide,
+    ];
+
     /// The code, as it is journalled.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -338,6 +382,8 @@ pub struct Decision {
     pub server: Option<ServerKey>,
     /// As whom the agent acted, as far as that was found out.
     pub acted_as: Option<ActedAs>,
+    /// Where that was explained: every statement of IAM that applied, whether or not it decided.
+    pub applied: Vec<Arc<remit_iam::Statement>>,
     /// Statements that nearly allowed, where that was explained.
     pub(crate) near: Vec<(Layer, Near)>,
 }

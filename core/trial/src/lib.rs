@@ -1,7 +1,15 @@
 //! A configuration tried offline, as the running gateway would decide by it: nothing is started, called or recorded.
 //!
-//! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration.
+//! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration;
+//! - [`cases`]: an organization's own cases; [`run`]: what the kernel says of them;
+//! - [`cover`]: which statements, rows and listed tools they exercised.
 
+pub mod cases;
+pub mod cover;
 pub mod lock;
+pub mod run;
 
+pub use cases::Case;
+pub use cover::Coverage;
 pub use lock::Lock;
+pub use run::{Outcome, Trial};

@@ -80,6 +80,11 @@ impl Lock {
         (self.servers.len(), self.servers.values().map(|locked| locked.tools.len()).sum())
     }
 
+    /// Every tool, with its server.
+    pub fn tools(&self) -> impl Iterator<Item = (&ServerKey, &str)> {
+        self.servers.iter().flat_map(|(key, locked)| locked.tools.keys().map(move |name| (key, name.as_str())))
+    }
+
     /// What a snapshot is compiled with: every server offers exactly what was accepted.
     pub fn catalogue(&self) -> Catalogue {
         let mut catalogue = Catalogue::default();

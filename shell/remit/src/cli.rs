@@ -22,6 +22,12 @@ pub(crate) enum Command {
     Try(Common),
     /// Check a configuration directory and name every fault in it.
     Check(Check),
+    /// Run an organization's own cases: who calls what, and what must be said of it. Without a directory it runs the sample
+    /// organization's, Acme's.
+    ///
+    /// Cases stand in DIR/tests/*.yaml, the tools in DIR/tools.lock.json (`remit pins --export`). Nothing is started. Exit code 0 if every
+    /// case passes, 1 if one fails or the coverage is under --coverage-min, 3 if a file of cases or the configuration has a fault.
+    Test(Test),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
     /// Read the journal.
@@ -111,6 +117,30 @@ pub(crate) struct Check {
     /// The configuration directory.
     pub(crate) directory: PathBuf,
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The configuration directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// Only cases whose file and name hold this text, such as `support.yaml` or `publish`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Show which statements, rows and listed tools the cases exercised.
+    #[arg(long)]
+    pub(crate) coverage: bool,
+    /// Write the same as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) coverage_json: Option<PathBuf>,
+    /// Write the same as an lcov trace file, by line of the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lcov: Option<PathBuf>,
+    /// Fail if less than this share is exercised, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) coverage_min: Option<u8>,
+    /// Print JSON: one object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -211,7 +241,7 @@ pub(crate) struct Token {
 pub(crate) struct PinsOf {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check`
+    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check` and `remit test`
     /// know the tools without starting any server.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,

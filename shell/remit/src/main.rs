@@ -19,6 +19,7 @@ mod sample;
 mod serve;
 mod shared;
 mod tour;
+mod trial;
 mod up;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up(options) => runtime()?.block_on(up::up(options)),
         Command::Try(options) => runtime()?.block_on(tour::tour(&options)),
         Command::Check(options) => commands::check(&options),
+        Command::Test(options) => trial::test(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
         Command::Log(options) => commands::log(options),
         Command::Verify(options) => commands::verify(options),

@@ -1,16 +1,19 @@
-//! A configuration directory with what lies beside it: the lock of tools. Nothing is started.
+//! A configuration directory with what lies beside it: the lock of tools and the organization's own cases. Nothing is started.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_config::{Fault, LOCK_FILE};
+use remit_config::{Fault, LOCK_FILE, SourceFile, TESTS_FOLDER};
 use remit_control::{DirectoryError, Source};
 use remit_kernel::Snapshot;
-use remit_trial::{Lock, lock};
+use remit_trial::{Lock, cases, lock};
 use serde_json::json;
 
 use crate::output::{Failure, INVALID, Printer, warn};
 use crate::{files, sample};
+
+/// The most files with cases.
+const CASES_FILES_MAX: usize = 1000;
 
 /// A directory, as far as it has no fault.
 pub(crate) struct Offline {
@@ -86,4 +89,28 @@ impl Offline {
         }
         warnings
     }
+}
+
+/// The files of cases, in the order of their names. Without a directory those of the sample organization.
+pub(crate) fn cases(directory: Option<&Path>) -> Result<Vec<SourceFile>, Failure> {
+    let Some(directory) = directory else { return Ok(sample::cases()) };
+    let folder = directory.join(TESTS_FOLDER);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", folder.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let path = format!("{TESTS_FOLDER}/{}", entry.file_name().to_string_lossy());
+        if !remit_config::is_cases(&path) || entry.path().is_dir() {
+            continue;
+        }
+        if found.len() >= CASES_FILES_MAX {
+            return Err(Failure::invalid(format!("`{}` holds more than {CASES_FILES_MAX} files", folder.display())));
+        }
+        found.push(SourceFile { path, text: files::read(&entry.path(), cases::BYTES_MAX)? });
+    }
+    found.sort();
+    Ok(found)
 }

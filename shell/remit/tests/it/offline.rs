@@ -1,4 +1,4 @@
-//! What works without a gateway: pins as code.
+//! What works without a gateway: pins as code, an organization's own cases.
 
 use std::path::{Path, PathBuf};
 
@@ -63,4 +63,124 @@ fn a_lock_is_checked_with_its_directory() {
     std::fs::remove_file(&lock).unwrap();
     let said = check(&place.config());
     assert!(said.code == 0 && !said.out.contains("locked"), "{said:?}");
+}
+
+/// A copy of the sample organization with one file of cases.
+fn with_cases(cases: &str) -> crate::gateway::Place {
+    let place = acme(&[]);
+    std::fs::remove_dir_all(place.config().join("tests")).unwrap();
+    std::fs::create_dir(place.config().join("tests")).unwrap();
+    std::fs::write(place.config().join("tests/own.yaml"), cases).unwrap();
+    place
+}
+
+fn tested(directory: &Path, more: &[&str]) -> Said {
+    remit(&[&["test", directory.to_str().unwrap()], more].concat(), None)
+}
+
+#[test]
+fn without_a_directory_the_sample_organizations_cases_run() {
+    let said = remit(&["test", "--coverage-min", "90"], None);
+    assert!(said.code == 0 && said.out.contains("0 failed") && said.out.contains("examples/acme/tests/support.yaml"), "{said:?}");
+    assert!(said.out.contains("  ok    the knowledge base is searched\n"), "{}", said.out);
+    // What is embedded is what lies in the repository: as many cases, as much of it exercised.
+    let [embedded, read] = [remit(&["test", "--json"], None), tested(&example(), &["--json"])].map(|said| json(&said.out));
+    assert!(embedded["passed"].as_u64() > Some(25) && embedded["ok"] == true, "{embedded}");
+    assert_eq!((&embedded["passed"], &embedded["coverage"]), (&read["passed"], &read["coverage"]));
+    assert_eq!(embedded["cases"].as_array().unwrap().len(), read["cases"].as_array().unwrap().len());
+}
+
+#[test]
+fn a_case_that_fails_is_told_with_what_was_said_and_where() {
+    let place = with_cases(
+        "cases:\n  - name: closing\n    space: support\n    agent: agent-support-1\n    tool: helpdesk___close_ticket\n    expect: allow\n  - { name: drafting, space: support, agent: agent-support-2, tool: publishing___draft, expect: { verdict: deny, layer: SPACE } }\n  - { name: fine, space: support, agent: agent-support-2, tool: publishing___publish, expect: deny }\n",
+    );
+    let said = tested(&place.config(), &[]);
+    assert_eq!(said.code, 1, "{said:?}");
+    for line in [
+        "own.yaml:2\n",
+        "          expected: allow\n          said:     deny risk_exceeds_policy, by\n",
+        "TOOL_POLICY             EXPLICIT_DENY risk high is above risk_max medium: tool policy (agent-support-1, helpdesk___close_ticket) allows, risk_max medium  [tool-policies.yaml:10]\n",
+        "          to allow it: raise `max_risk` of the row to high, or have the tool's risk lowered  [tool-policies.yaml:10]\n",
+        "own.yaml:7\n          expected: deny SPACE\n          said:     allow, by\n",
+        "  ok    fine\n",
+        "3 cases: 1 passed, 2 failed;",
+    ] {
+        assert!(said.out.contains(line), "{line}\n{}", said.out);
+    }
+    let told = json(&tested(&place.config(), &["--json"]).out);
+    assert_eq!((&told["ok"], &told["passed"], &told["failed"]), (&false.into(), &1.into(), &2.into()), "{told}");
+    let first = &told["cases"][0];
+    assert_eq!((&first["line"], &first["verdict"], &first["reason"]), (&2.into(), &"deny".into(), &"risk_exceeds_policy".into()));
+    assert!(first["mismatches"][0]["key"] == "verdict" && first["layers"].as_array().unwrap().len() > 5, "{first}");
+    // A filter leaves the others out; one that fits nothing must not pass for everything passing.
+    assert_eq!(tested(&place.config(), &["--filter", "fine"]).code, 0);
+    let said = tested(&place.config(), &["--filter", "fein"]);
+    assert!(said.code == 3 && said.err.contains("none of 3 cases holds `fein`"), "{said:?}");
+}
+
+#[test]
+fn faulty_cases_and_none_at_all_are_invalid() {
+    let place =
+        with_cases("cases:\n  - { name: a, space: suport, agent: agent-support-1, tool: helpdesk___search_kb, expect: allow }\n");
+    let said = tested(&place.config(), &[]);
+    assert!(
+        said.code == 3 && said.out.starts_with("tests/own.yaml:2:23: there is no space `suport`; did you mean `support`?"),
+        "{said:?}"
+    );
+    let told = json(&tested(&place.config(), &["--json"]).out);
+    assert!(told["ok"] == false && told["faults"][0]["pointer"] == "/cases/0/space", "{told}");
+    std::fs::remove_file(place.config().join("tests/own.yaml")).unwrap();
+    let said = tested(&place.config(), &[]);
+    assert!(said.code == 3 && said.err.contains("there are no cases"), "{said:?}");
+    std::fs::write(place.config().join("tests/own.yaml"), "cases: []\n").unwrap();
+    assert_eq!(tested(&place.config(), &[]).code, 3);
+    std::fs::remove_file(place.config().join("tools.lock.json")).unwrap();
+    std::fs::write(
+        place.config().join("tests/own.yaml"),
+        "cases: [{ name: a, space: support, agent: agent-support-1, tool: helpdesk___search_kb, expect: deny }]\n",
+    )
+    .unwrap();
+    let said = tested(&place.config(), &[]);
+    assert!(said.code == 3 && said.out.contains("there is no `tools.lock.json` beside the configuration"), "{said:?}");
+    // Cases are no configuration: a fault in them is none of it.
+    assert_eq!(check(&place.config()).code, 0);
+}
+
+#[test]
+fn coverage_is_shown_written_and_asked_for() {
+    let place =
+        with_cases("cases: [{ name: a, space: support, agent: agent-support-1, tool: helpdesk___search_kb, expect: allow }]\n");
+    let (trace, whole) = (place.root().join("lcov.info"), place.root().join("coverage.json"));
+    let files = ["--lcov", trace.to_str().unwrap(), "--coverage-json", whole.to_str().unwrap()];
+    let said = tested(&place.config(), &[&files[..], &["--coverage", "--coverage-min", "50"]].concat());
+    assert!(said.code == 1 && said.err.contains("% is less than --coverage-min 50"), "{said:?}");
+    assert!(
+        said.out.contains("✗       0        0   tool policy            (agent-support-1, helpdesk___get_ticket)"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("        1        0   tool policy            (agent-support-1, helpdesk___search_kb)"),
+        "{}",
+        said.out
+    );
+    let config = place.config();
+    let lcov = std::fs::read_to_string(&trace).unwrap();
+    assert!(
+        lcov.contains(&format!("SF:{}/tool-policies.yaml\n", config.display())) && lcov.contains("DA:5,1\nDA:6,0\n"),
+        "{lcov}"
+    );
+    // Each file of the trace is one that is there, and each line one that it has.
+    for record in lcov.split("end_of_record\n").filter(|record| !record.is_empty()) {
+        let file = record.lines().find_map(|line| line.strip_prefix("SF:")).unwrap();
+        let lines = std::fs::read_to_string(file).unwrap().lines().count();
+        let of = |line: &str| line.strip_prefix("DA:")?.split_once(',')?.0.parse::<usize>().ok();
+        assert!(record.lines().filter_map(of).all(|line| line <= lines), "{record}");
+    }
+    let units = json(&std::fs::read_to_string(&whole).unwrap());
+    let row =
+        units["units"].as_array().unwrap().iter().find(|unit| unit["name"] == "(agent-support-1, helpdesk___search_kb)").unwrap();
+    assert_eq!((&row["decided"], &row["kind"], &row["line"]), (&1.into(), &"tool policy".into(), &5.into()));
+    assert_eq!(tested(&place.config(), &["--coverage-min", "1"]).code, 0);
 }
