@@ -2,11 +2,13 @@
 //!
 //! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration;
 //! - [`cases`]: an organization's own cases; [`run`]: what the kernel says of them;
-//! - [`cover`]: which statements, rows and listed tools they exercised.
+//! - [`cover`]: which statements, rows and listed tools they exercised;
+//! - [`registry`]: the tool policies in other forms.
 
 pub mod cases;
 pub mod cover;
 pub mod lock;
+pub mod registry;
 pub mod run;
 
 pub use cases::Case;

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
+    /// Write the tool policy registry as rows of a DynamoDB table or as CSV, and read such rows into a configuration directory.
+    #[command(subcommand)]
+    ToolPolicies(ToolPolicies),
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
     /// One of the sample organization's MCP servers.
@@ -444,6 +447,66 @@ pub(crate) enum Iam {
         /// The space.
         space: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolPolicies {
+    /// Write the registry of a configuration directory; without one, the sample organization's.
+    ///
+    /// dynamodb-json writes a line {"Item": …} for each row, as an import from S3 takes them; with --table a line for each request of
+    /// `aws dynamodb batch-write-item`. csv writes agent_id, tool_id, allowed, max_risk.
+    Export(Export),
+    /// Read rows and write them as YAML: all of them, or every fault with its row and nothing at all.
+    ///
+    /// dynamodb-json takes what `aws dynamodb scan` or `query` prints, lines of an export to S3, and requests of batch-write-item. Each row has
+    /// agent_id, tool_id, max_risk and, if it may not be called, allowed. With --into the rows are checked together with the directory.
+    /// Exit code 3 for faults.
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The configuration directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// dynamodb-json or csv.
+    #[arg(long)]
+    pub(crate) format: String,
+    /// Write requests of `aws dynamodb batch-write-item` for this table instead of items.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+    /// Print JSON: how many rows, and the text if no file is written.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file with the rows.
+    pub(crate) file: PathBuf,
+    /// dynamodb-json or csv.
+    #[arg(long)]
+    pub(crate) format: String,
+    /// The configuration directory to write them into. Without it the YAML is printed, and the rows are checked by themselves only.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// The file in it.
+    #[arg(long = "as", default_value = "tool-policies.yaml", value_name = "NAME", requires = "into")]
+    pub(crate) name: String,
+    /// Replace the file if it is there.
+    #[arg(long, requires = "into")]
+    pub(crate) replace: bool,
+    /// Where a row names a tool without its server, name the one server that lists it in the spaces of the row's agent.
+    #[arg(long, requires = "into")]
+    pub(crate) qualify: bool,
+    /// An attribute that may be there and says nothing to Remit; may be given several times.
+    #[arg(long, value_name = "ATTRIBUTE")]
+    pub(crate) ignore: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

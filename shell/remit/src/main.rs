@@ -18,6 +18,7 @@ mod reach;
 mod sample;
 mod serve;
 mod shared;
+mod tool_policies;
 mod tour;
 mod trial;
 mod up;
@@ -73,6 +74,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
+        Command::ToolPolicies(command) => tool_policies::run(command),
         Command::Schema => commands::schema(),
         Command::SampleServer(options) => commands::sample_server(&options),
     }

@@ -5,6 +5,7 @@
 mod coverage;
 mod faults;
 mod mutants;
+mod registry;
 mod suite;
 
 use std::fs;

@@ -13,6 +13,7 @@
 
 mod aws;
 mod aws_signed;
+mod aws_table;
 mod child;
 mod client;
 mod gateway;
