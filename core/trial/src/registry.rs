@@ -83,7 +83,7 @@ pub fn write_batches(table: &str, rows: &[Row]) -> String {
 
 /// Reads rows: all of them, or every fault. `file` is what faults call it; attributes in `ignored` may be there and say nothing.
 pub fn read(form: Form, file: &str, text: &str, ignored: &[String]) -> Result<Vec<Placed>, Vec<Fault>> {
-    let mut reader = Reader { file, text, ignored, faults: Vec::new(), rows: Vec::new(), number: 0 };
+    let mut reader = Reader { file, text, ignored, faults: Vec::new(), rows: Vec::new(), number: 0, mark: (0, 0) };
     if text.len() > BYTES_MAX {
         reader.fault(0, format!("the file is larger than {} MiB", BYTES_MAX / 1024 / 1024), "split it");
     } else {
@@ -162,6 +162,8 @@ struct Reader<'a> {
     rows: Vec<Placed>,
     /// The row that is read, from 1.
     number: usize,
+    /// An offset whose line is known, and the lines before it: rows are asked for in their order.
+    mark: (usize, usize),
 }
 
 impl Reader<'_> {
@@ -178,8 +180,12 @@ impl Reader<'_> {
         self.fault(offset, format!("row {}: {what}", self.number), mend);
     }
 
-    fn line(&self, offset: usize) -> usize {
-        self.text.get(..offset).unwrap_or(self.text).bytes().filter(|byte| *byte == b'\n').count() + 1
+    fn line(&mut self, offset: usize) -> usize {
+        let (from, before) = if offset >= self.mark.0 { self.mark } else { (0, 0) };
+        let between = self.text.as_bytes().get(from..offset).unwrap_or_default();
+        let lines = between.split(|byte| *byte == b'\n').count();
+        self.mark = (offset, before + lines - 1);
+        before + lines
     }
 
     /// Whether an attribute is one of a row's, and which; one that is neither that nor ignored is a fault.

@@ -58,8 +58,8 @@ pub(crate) enum Command {
     /// Write the tool policy registry as rows of a DynamoDB table or as CSV, and read such rows into a configuration directory.
     #[command(subcommand)]
     ToolPolicies(ToolPolicies),
-    /// Print the JSON Schema of configuration files, for editors.
-    Schema,
+    /// Print or write the JSON Schemas of configuration files, of cases and of the lock of tools, for editors.
+    Schema(Schema),
     /// One of the sample organization's MCP servers.
     #[command(hide = true)]
     SampleServer(SampleServer),
@@ -447,6 +447,20 @@ pub(crate) enum Iam {
         /// The space.
         space: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which one to print: configuration, cases or lock.
+    #[arg(default_value = "configuration")]
+    pub(crate) which: String,
+    /// Write all of them to this directory instead. In a configuration directory its name must begin with a dot, or they would be read as
+    /// configuration: `remit schema --write acme/.schemas`.
+    #[arg(long, value_name = "DIR", conflicts_with = "which")]
+    pub(crate) write: Option<PathBuf>,
+    /// Say what was written as JSON; a schema is JSON with or without it.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Secret, Token, Verify};
+use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema, Secret, Token, Verify};
 use crate::home::{Home, Running};
 use crate::offline::Offline;
 use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
@@ -372,9 +372,28 @@ pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
 }
 
 /// `remit schema`.
-pub(crate) fn schema() -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(&remit_config::schema()).map_err(|error| Failure::new(error.to_string()))?;
-    Printer::new(false).line(&text)
+pub(crate) fn schema(options: &Schema) -> Result<(), Failure> {
+    let printer = Printer::new(options.json);
+    if let Some(directory) = &options.write {
+        std::fs::create_dir_all(directory).map_err(|error| Failure::io(directory, &error))?;
+        let mut written = Vec::new();
+        for (name, schema) in remit_trial::schema::all() {
+            let path = directory.join(name);
+            crate::files::write(&path, &format!("{schema:#}\n"))?;
+            written.push(path);
+        }
+        if options.json {
+            return printer.line(&json!({"written": written}).to_string());
+        }
+        return written.iter().try_for_each(|path| printer.line(&path.display().to_string()));
+    }
+    let schema = match options.which.as_str() {
+        "configuration" => remit_config::schema(),
+        "cases" => remit_trial::schema::cases(),
+        "lock" => remit_trial::schema::lock(),
+        other => return Err(Failure::invalid(format!("there is no schema `{other}`: write configuration, cases or lock"))),
+    };
+    printer.line(&format!("{schema:#}"))
 }
 
 /// `remit sample-server`.

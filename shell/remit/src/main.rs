@@ -75,7 +75,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
-        Command::Schema => commands::schema(),
+        Command::Schema(options) => commands::schema(&options),
         Command::SampleServer(options) => commands::sample_server(&options),
     }
 }

@@ -6,16 +6,20 @@ mod coverage;
 mod faults;
 mod mutants;
 mod registry;
+mod schemas;
 mod suite;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use remit_config::item::Sink;
+use remit_config::yaml::{Node, Value as Yaml};
 use remit_config::{Fault, SourceFile, is_cases, is_source};
 use remit_model::Organization;
 use remit_trial::cases::{self, Case, Known};
 use remit_trial::{Coverage, Lock, Outcome, Trial};
+use serde_json::{Value, json};
 
 /// The sample organization's directory.
 pub(crate) fn acme() -> PathBuf {
@@ -80,4 +84,20 @@ pub(crate) fn run_text(text: &str) -> Result<(Vec<Case>, Vec<Outcome>, Coverage)
 pub(crate) fn told(text: &str) -> String {
     let faults = run_text(text).map(|(cases, ..)| cases.len()).unwrap_err();
     faults.iter().map(|fault| format!("{}:{} {} / {}\n", fault.line, fault.pointer, fault.what, fault.mend)).collect()
+}
+
+/// A YAML text as JSON.
+pub(crate) fn json_of_text(text: &str) -> Value {
+    json_of(&remit_config::yaml::parse("a.yaml", text, &Sink::default()).documents[0])
+}
+
+fn json_of(node: &Node) -> Value {
+    match &node.value {
+        Yaml::Null | Yaml::Broken => Value::Null,
+        Yaml::Bool(flag) => json!(flag),
+        Yaml::Number(text) => serde_json::from_str(text).unwrap(),
+        Yaml::Text(text) => json!(text),
+        Yaml::List(nodes) => nodes.iter().map(json_of).collect(),
+        Yaml::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json_of(&entry.value))).collect(),
+    }
 }

@@ -5,26 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_config::SourceFile;
-use remit_config::item::Sink;
-use remit_config::yaml::{Node, Value as Yaml, parse};
 use remit_model::Organization;
 use remit_trial::cases::{self, Case, Known};
 use remit_trial::{Coverage, Lock, Trial};
 use serde_json::{Value, json};
 
-use crate::{lock, sources, suite};
-
-/// What a YAML text says.
-fn json_of(node: &Node) -> Value {
-    match &node.value {
-        Yaml::Null | Yaml::Broken => Value::Null,
-        Yaml::Bool(flag) => json!(flag),
-        Yaml::Number(text) => serde_json::from_str(text).unwrap(),
-        Yaml::Text(text) => json!(text),
-        Yaml::List(nodes) => nodes.iter().map(json_of).collect(),
-        Yaml::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json_of(&entry.value))).collect(),
-    }
-}
+use crate::{json_of_text, lock, sources, suite};
 
 /// A change: what kind, what it is about, and the organization's files with it.
 struct Mutant {
@@ -40,10 +26,7 @@ struct Maker {
 
 impl Maker {
     fn new() -> Self {
-        let files = sources().into_iter().map(|file| {
-            let parsed = parse(&file.path, &file.text, &Sink::default());
-            (file.path, json_of(&parsed.documents[0]))
-        });
+        let files = sources().into_iter().map(|file| (file.path, json_of_text(&file.text)));
         Self { files: files.collect(), mutants: Vec::new() }
     }
 

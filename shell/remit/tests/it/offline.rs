@@ -184,3 +184,24 @@ fn coverage_is_shown_written_and_asked_for() {
     assert_eq!((&row["decided"], &row["kind"], &row["line"]), (&1.into(), &"tool policy".into(), &5.into()));
     assert_eq!(tested(&place.config(), &["--coverage-min", "1"]).code, 0);
 }
+
+#[test]
+fn the_schemas_are_printed_and_written_as_they_are_published() {
+    let place = acme(&[]);
+    // A folder whose name begins with a dot is no part of the configuration beside which it lies.
+    let into = place.config().join(".schemas");
+    let said = remit(&["schema", "--write", into.to_str().unwrap(), "--json"], None);
+    assert_eq!((said.code, json(&said.out)["written"].as_array().map(Vec::len)), (0, Some(3)), "{said:?}");
+    let published = example().join("../../docs/schemas");
+    for (which, name) in [("configuration", "configuration"), ("cases", "cases"), ("lock", "tools.lock")] {
+        let name = format!("{name}.schema.json");
+        let text = std::fs::read_to_string(published.join(&name)).unwrap();
+        let stale = "stale: cargo run -- schema --write docs/schemas";
+        assert!(std::fs::read_to_string(into.join(&name)).unwrap() == text, "{name}: {stale}");
+        assert!(remit(&["schema", which], None).out == text, "{name}: {stale}");
+    }
+    assert!(remit(&["schema"], None).out.contains("Remit configuration"));
+    assert_eq!(check(&place.config()).code, 0);
+    let said = remit(&["schema", "cases.json"], None);
+    assert!(said.code == 3 && said.err.contains("configuration, cases or lock"), "{said:?}");
+}
