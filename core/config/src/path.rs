@@ -11,10 +11,9 @@ pub fn is_source(path: &str) -> bool {
     !hidden(path) && !beside(path) && (is_configuration(path) || has_extension(path, &["jwks"]))
 }
 
-/// Whether a file holds cases: YAML directly in `tests/`.
+/// Whether a file holds cases: YAML in `tests/` or below.
 pub fn is_cases(path: &str) -> bool {
-    let name = path.strip_prefix(TESTS_FOLDER).and_then(|rest| rest.strip_prefix('/'));
-    name.is_some_and(|name| !name.contains('/')) && !hidden(path) && has_extension(path, &["yaml", "yml"])
+    path != LOCK_FILE && beside(path) && !hidden(path) && has_extension(path, &["yaml", "yml"])
 }
 
 /// Whether it stands beside the configuration in its directory, and is none.
@@ -71,12 +70,8 @@ mod tests {
                 && is_source("a/tests/b.yaml")
                 && is_source("tests.yaml")
         );
-        assert!(
-            is_cases("tests/a.yaml")
-                && !is_cases("tests/.a.yaml")
-                && !is_cases("tests/deep/a.yaml")
-                && !is_cases("a/tests/a.yaml")
-        );
+        assert!(is_cases("tests/a.yaml") && is_cases("tests/deep/a.yml"));
+        assert!(!is_cases("tests/.a.yaml") && !is_cases("a/tests/a.yaml") && !is_cases("tools.lock.json"));
         assert!(is_source("a/b.YML") && is_source("k.jwks") && !is_source("README.md") && !is_source(".git/x.yaml"));
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Run an organization's own cases: who calls what, and what must be said of it. Without a directory it runs the sample
     /// organization's, Acme's.
     ///
-    /// Cases stand in DIR/tests/*.yaml, the tools in DIR/tools.lock.json (`remit pins --export`). Nothing is started. Exit code 0 if every
+    /// Cases stand in DIR/tests/*.yaml and below, the tools in DIR/tools.lock.json (`remit pins --export`). Nothing is started. Exit code 0 if every
     /// case passes, 1 if one fails or the coverage is under --coverage-min, 3 if a file of cases or the configuration has a fault.
     Test(Test),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.

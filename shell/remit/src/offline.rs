@@ -14,6 +14,8 @@ use crate::{files, sample};
 
 /// The most files with cases.
 const CASES_FILES_MAX: usize = 1000;
+/// The deepest folder of them below `tests/`.
+const CASES_DEPTH_MAX: usize = 8;
 
 /// A directory, as far as it has no fault.
 pub(crate) struct Offline {
@@ -94,23 +96,35 @@ impl Offline {
 /// The files of cases, in the order of their names. Without a directory those of the sample organization.
 pub(crate) fn cases(directory: Option<&Path>) -> Result<Vec<SourceFile>, Failure> {
     let Some(directory) = directory else { return Ok(sample::cases()) };
-    let folder = directory.join(TESTS_FOLDER);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", folder.display()));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let path = format!("{TESTS_FOLDER}/{}", entry.file_name().to_string_lossy());
-        if !remit_config::is_cases(&path) || entry.path().is_dir() {
-            continue;
-        }
-        if found.len() >= CASES_FILES_MAX {
-            return Err(Failure::invalid(format!("`{}` holds more than {CASES_FILES_MAX} files", folder.display())));
-        }
-        found.push(SourceFile { path, text: files::read(&entry.path(), cases::BYTES_MAX)? });
+    if directory.join(TESTS_FOLDER).is_dir() {
+        collect(directory, TESTS_FOLDER, 0, &mut found)?;
     }
     found.sort();
     Ok(found)
+}
+
+/// Every file of cases in a folder and below. One that was passed over would be one whose cases pass.
+fn collect(directory: &Path, folder: &str, depth: usize, found: &mut Vec<SourceFile>) -> Result<(), Failure> {
+    let path = directory.join(folder);
+    let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", path.display()));
+    if depth > CASES_DEPTH_MAX {
+        return Err(Failure::invalid(format!("`{}` is nested deeper than {CASES_DEPTH_MAX} folders", path.display())));
+    }
+    for entry in std::fs::read_dir(&path).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let below = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type().map_err(fault)?.is_dir() {
+            collect(directory, &below, depth + 1, found)?;
+        } else if remit_config::is_cases(&below) {
+            if found.len() >= CASES_FILES_MAX {
+                return Err(Failure::invalid(format!("`{}` holds more than {CASES_FILES_MAX} files", path.display())));
+            }
+            found.push(SourceFile { text: files::read(&entry.path(), cases::BYTES_MAX)?, path: below });
+        }
+    }
+    Ok(())
 }

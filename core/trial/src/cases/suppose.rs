@@ -31,9 +31,16 @@ pub struct Suppose {
 }
 
 impl Suppose {
-    /// The organization, changed so.
+    /// The organization, changed so, with this space and its servers alone: the others are compiled without the supposition.
     pub(crate) fn applied(&self, organization: &Organization) -> Organization {
         let mut changed = organization.clone();
+        changed.spaces.retain(|id, _| *id == self.space);
+        let used: Vec<_> = changed
+            .spaces
+            .values()
+            .flat_map(|space| space.servers.iter().map(|entry| Organization::server_key(space, entry)))
+            .collect();
+        changed.servers.retain(|key, _| used.contains(key));
         let Some(space) = changed.spaces.get_mut(&self.space) else { return changed };
         if let Some(region) = &self.region {
             space.region = region.clone();

@@ -150,11 +150,10 @@ fn item_read(reader: &mut Reader<'_>, item: &RawValue) {
         let whose = format!("row {}: it has", reader.number);
         let Some(place) = reader.attribute(at, name, &whose) else { continue };
         match text(typed) {
-            Ok(text) => {
-                if let Some(value) = attributes.values.get_mut(place) {
-                    *value = text;
-                }
-            }
+            Ok(text) => match attributes.values.get_mut(place) {
+                Some(value) if value.is_none() => *value = text,
+                _ => reader.row_fault(at, &format!("it says `{}` twice", cut(name)), "keep one of the two"),
+            },
             Err(what) => reader.row_fault(at, &format!("`{}` {what}", cut(name)), "write {\"S\": \"…\"}, or {\"BOOL\": true}"),
         }
     }

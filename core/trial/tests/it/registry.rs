@@ -205,6 +205,7 @@ fn every_fault_is_told_with_its_row() {
         (format!("{good}\n{}", good.replace("\"S\":\"low\"", "\"N\":\"1\"")), "2 row 2: `max_risk` has the type N"),
         (good.replace("{\"S\":\"low\"}", "\"low\""), "`max_risk` doesn't say which type it is"),
         (good.replace("{\"S\":\"low\"}", "{\"S\":\"low\",\"S\":\"high\"}"), "this is no acceptable JSON"),
+        (good.replacen("\"max_risk\"", "\"Max_Risk\":{\"S\":\"high\"},\"max_risk\"", 1), "row 1: it says `max_risk` twice"),
         (good.replace("max_risk", "expires_at"), "row 1: it has an attribute `expires_at` that a row doesn't have"),
         (format!("[{good},\n 7]"), "2 row 2: it is no object"),
         ("{\"t\":[{\"DeleteRequest\":{\"Key\":{}}}]}".to_owned(), "`DeleteRequest` takes a row away"),

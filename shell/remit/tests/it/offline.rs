@@ -133,6 +133,16 @@ fn faulty_cases_and_none_at_all_are_invalid() {
     std::fs::remove_file(place.config().join("tests/own.yaml")).unwrap();
     let said = tested(&place.config(), &[]);
     assert!(said.code == 3 && said.err.contains("there are no cases"), "{said:?}");
+    // What lies in a folder of `tests/` is run too.
+    std::fs::create_dir(place.config().join("tests/more")).unwrap();
+    std::fs::write(
+        place.config().join("tests/more/own.yml"),
+        "cases: [{ name: a, space: support, agent: agent-support-1, tool: helpdesk___search_kb, expect: deny }]\n",
+    )
+    .unwrap();
+    let said = tested(&place.config(), &[]);
+    assert!(said.code == 1 && said.out.contains("tests/more/own.yml:1\n"), "{said:?}");
+    std::fs::remove_dir_all(place.config().join("tests/more")).unwrap();
     std::fs::write(place.config().join("tests/own.yaml"), "cases: []\n").unwrap();
     assert_eq!(tested(&place.config(), &[]).code, 3);
     std::fs::remove_file(place.config().join("tools.lock.json")).unwrap();
@@ -204,4 +214,93 @@ fn the_schemas_are_printed_and_written_as_they_are_published() {
     assert_eq!(check(&place.config()).code, 0);
     let said = remit(&["schema", "cases.json"], None);
     assert!(said.code == 3 && said.err.contains("configuration, cases or lock"), "{said:?}");
+}
+
+/// Every agent and every tool of every space: what is decided offline, with what the lock knows of the tools, is what a gateway decides that
+/// asked the servers themselves; every layer's word and its place too.
+#[test]
+fn what_is_decided_offline_is_what_the_gateway_decides() {
+    let place = acme(&[]);
+    assert_eq!(place.cli_with(&["secret", "set", "ledger-api-key"], Some("any-value")).code, 0);
+    let agents: Vec<String> = ["support-1", "support-2", "ops-1", "ops-2", "review-1", "finance-1", "finance-2"]
+        .map(|name| format!("agent-{name}"))
+        .into();
+    let tools = [
+        (
+            "support",
+            [
+                "helpdesk___search_kb",
+                "helpdesk___close_ticket",
+                "helpdesk___delete_ticket",
+                "publishing___publish",
+                "publishing___draft",
+            ],
+        ),
+        (
+            "prod-sre",
+            [
+                "observability___search_logs",
+                "observability___restart_service",
+                "deployments___apply",
+                "deployments___rollback",
+                "helpdesk___get_ticket",
+            ],
+        ),
+        (
+            "incident-review",
+            [
+                "observability___search_logs",
+                "observability___get_metric",
+                "observability___restart_service",
+                "deployments___plan",
+                "helpdesk___get_ticket",
+            ],
+        ),
+        (
+            "finance",
+            [
+                "ledger___get_account",
+                "ledger___list_transactions",
+                "ledger___refund",
+                "ledger___transfer",
+                "ledger___close_account",
+            ],
+        ),
+    ];
+    // Nothing is ever denied for this reason here: each case tells all that was said.
+    let case = |space: &str, tools: &[&str]| {
+        format!(
+            "  - {{ name: {space}, space: {space}, agent: [{}], tool: [{}], expect: arguments_invalid }}\n",
+            agents.join(", "),
+            tools.join(", ")
+        )
+    };
+    let cases: String = tools.iter().map(|(space, tools)| case(space, tools)).collect();
+    std::fs::remove_dir_all(place.config().join("tests")).unwrap();
+    std::fs::create_dir(place.config().join("tests")).unwrap();
+    std::fs::write(place.config().join("tests/all.yaml"), format!("cases:\n{cases}")).unwrap();
+    let offline = json(&tested(&place.config(), &["--json"]).out);
+    let offline = offline["cases"].as_array().unwrap();
+    assert_eq!(offline.len(), 4 * 7 * 5);
+    let remit_up = Remit::up_at(place, &[]);
+    for server in ["helpdesk", "publishing", "observability", "deployments", "ledger"] {
+        remit_up.until_server(server, "ready");
+    }
+    let mut allowed = 0;
+    for case in offline {
+        let (space, tool) = (case["space"].as_str().unwrap(), case["asked"].as_str().unwrap());
+        let agent = case["name"].as_str().unwrap().split_once('[').unwrap().1.split(',').next().unwrap();
+        let said = remit_up.place().cli(&["explain", "--agent", agent, "--space", space, "--tool", tool, "--json"]);
+        let online = json(&said.out);
+        assert_eq!(
+            online["verdict"].as_str().unwrap().to_ascii_lowercase(),
+            case["verdict"],
+            "{agent} {tool} in {space}: {said:?}"
+        );
+        assert!(case["layers"].as_array().is_some_and(|layers| layers.len() >= 4), "{case}");
+        assert_eq!(online["layers"], case["layers"], "{agent} {tool} in {space}");
+        allowed += usize::from(case["verdict"] == "allow");
+    }
+    assert!(allowed > 10, "{allowed}");
+    remit_up.stop();
 }
