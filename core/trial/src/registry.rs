@@ -9,6 +9,7 @@ mod yaml;
 
 use std::collections::HashMap;
 
+use remit_config::item::shown;
 use remit_config::{Fault, Severity};
 use remit_model::{AgentId, Organization, Risk, TOOL_SEPARATOR, ToolAdmission, ToolPolicy};
 
@@ -118,7 +119,7 @@ pub fn qualify(organization: &Organization, file: &str, rows: &mut [Placed]) -> 
             [server] => row.tool = format!("{server}{TOOL_SEPARATOR}{}", row.tool),
             several => {
                 let found = if several.is_empty() { "no server".to_owned() } else { format!("servers {}", several.join(", ")) };
-                let what = format!("row {number}: {found} list `{}` in the spaces of {}", row.tool, row.agent);
+                let what = format!("row {number}: {found} list {} in the spaces of {}", shown(&row.tool), row.agent);
                 faults.push(error(file, *line, what, "write `server___tool` in the table"));
             }
         }
@@ -193,7 +194,7 @@ impl Reader<'_> {
         let known = ATTRIBUTES.iter().position(|known| known.eq_ignore_ascii_case(name));
         if known.is_none() && !self.ignored.iter().any(|ignored| ignored == name) {
             let near = remit_config::did_you_mean(name, ATTRIBUTES);
-            let what = format!("{whose} an attribute `{}` that a row doesn't have{near}", cut(name));
+            let what = format!("{whose} an attribute {} that a row doesn't have{near}", shown(name));
             self.fault(offset, what, "its attributes are agent_id, tool_id, allowed, max_risk; `--ignore NAME` leaves one out");
         }
         known
@@ -211,7 +212,8 @@ impl Reader<'_> {
             Some(text) => match AgentId::new(text) {
                 Ok(agent) => Some(agent),
                 Err(error) => {
-                    self.row_fault(offset, &error.to_string(), "correct `agent_id`");
+                    let what = format!("{} is not {}: {}", shown(text), error.kind, error.rule);
+                    self.row_fault(offset, &what, "correct `agent_id`");
                     None
                 }
             },
@@ -227,7 +229,7 @@ impl Reader<'_> {
                 {
                     self.row_fault(
                         offset,
-                        &format!("`{}` is no tool", cut(tool)),
+                        &format!("{} is no tool", shown(tool)),
                         "write server___tool; a `*` stands only at the end",
                     );
                 }
@@ -238,14 +240,14 @@ impl Reader<'_> {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => {
-                self.row_fault(offset, &format!("`allowed` is `{}`", cut(other)), "write true or false");
+                self.row_fault(offset, &format!("`allowed` is {}", shown(other)), "write true or false");
                 true
             }
         };
         let risk_max = match risk.as_deref().map(|text| (text, Risk::parse(&text.to_ascii_lowercase()))) {
             Some((_, Some(risk))) => risk,
             Some((text, None)) => {
-                self.row_fault(offset, &format!("`max_risk` is `{}`", cut(text)), "write low, medium, high or critical");
+                self.row_fault(offset, &format!("`max_risk` is {}", shown(text)), "write low, medium, high or critical");
                 Risk::Low
             }
             None if allowed => {
@@ -266,7 +268,7 @@ impl Reader<'_> {
         let mut twice = Vec::new();
         for Placed { row, number, line } in &self.rows {
             if let Some(first) = known.insert((&row.agent, &row.tool), *number) {
-                let what = format!("row {number}: row {first} is for {} and `{}` already", row.agent, row.tool);
+                let what = format!("row {number}: row {first} is for {} and {} already", row.agent, shown(&row.tool));
                 twice.push(error(self.file, *line, what, "keep one of the two"));
             }
         }
@@ -277,9 +279,4 @@ impl Reader<'_> {
         self.faults.sort_by_key(|fault| fault.line);
         if self.faults.is_empty() { Ok(self.rows) } else { Err(self.faults) }
     }
-}
-
-/// The first characters of a text, for a message.
-fn cut(text: &str) -> String {
-    text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

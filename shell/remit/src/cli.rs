@@ -498,7 +498,7 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file with the rows.
+    /// The file with the rows; `-` is standard input.
     pub(crate) file: PathBuf,
     /// dynamodb-json or csv.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! Files that commands read and write for people: read within limits, written whole or not at all.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::output::Failure;
@@ -9,11 +9,23 @@ use crate::output::Failure;
 /// Reads a text of at most so many bytes.
 pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     let fault = |error: std::io::Error| Failure::invalid(format!("`{}`: {error}", path.display()));
-    let length = fs::metadata(path).map_err(fault)?.len();
-    if length > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
+    whole(fs::File::open(path).map_err(fault)?, path, bytes_max)
+}
+
+/// The same, where `-` stands for standard input.
+pub(crate) fn read_or_stdin(path: &Path, bytes_max: usize) -> Result<String, Failure> {
+    if path == Path::new("-") { whole(std::io::stdin().lock(), path, bytes_max) } else { read(path, bytes_max) }
+}
+
+fn whole(from: impl Read, path: &Path, bytes_max: usize) -> Result<String, Failure> {
+    let mut text = String::new();
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let read = from.take(most.saturating_add(1)).read_to_string(&mut text);
+    read.map_err(|error| Failure::invalid(format!("`{}`: {error}", path.display())))?;
+    if text.len() > bytes_max {
         return Err(Failure::invalid(format!("`{}` is larger than {} MiB", path.display(), bytes_max / 1024 / 1024)));
     }
-    fs::read_to_string(path).map_err(fault)
+    Ok(text)
 }
 
 /// Writes a text: to a draft beside it, then renamed into place, so that nobody ever sees half of it. What was there keeps its mode.

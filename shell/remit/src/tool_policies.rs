@@ -61,9 +61,12 @@ fn export(options: &Export) -> Result<(), Failure> {
 fn import(options: &Import, printer: Printer) -> Result<(), Refused> {
     let form = form(&options.format).map_err(Refused::Other)?;
     let name = options.file.display().to_string();
-    let text = files::read(&options.file, registry::BYTES_MAX).map_err(Refused::Other)?;
+    let text = files::read_or_stdin(&options.file, registry::BYTES_MAX).map_err(Refused::Other)?;
     let mut rows = registry::read(form, &name, &text, &options.ignore).map_err(Refused::Faults)?;
-    let source = options.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let source = match options.file.file_name().map(std::ffi::OsStr::to_string_lossy) {
+        Some(name) if name != "-" => name.into_owned(),
+        _ => "standard input".to_owned(),
+    };
     let Some(directory) = &options.into else {
         let text = registry::yaml(&rows, &source, &name).map_err(|fault| Refused::Faults(vec![*fault]))?;
         let said = if options.json {

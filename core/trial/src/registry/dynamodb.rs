@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use remit_config::item::shown;
 use remit_mcp::json::{Limits, scan};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Attributes, Reader, Row, cut};
+use super::{Attributes, Reader, Row};
 
 /// The most rows of one request (BatchWriteItem, Amazon DynamoDB API Reference).
 const BATCH_MAX: usize = 25;
@@ -95,7 +96,7 @@ fn page(reader: &mut Reader<'_>, at: usize, fields: &Fields<'_>) {
             let mend = "scan again without `--max-items`, or give the other pages too and take this key out";
             reader.fault(at, format!("`{name}` says that there are more rows than these"), mend);
         } else {
-            reader.fault(at, format!("a page of a scan has no `{}`", cut(name)), "give what `aws dynamodb scan` prints");
+            reader.fault(at, format!("a page of a scan has no {}", shown(name)), "give what `aws dynamodb scan` prints");
         }
     }
     match fields.get("Items").and_then(|items| list(items)) {
@@ -152,9 +153,9 @@ fn item_read(reader: &mut Reader<'_>, item: &RawValue) {
         match text(typed) {
             Ok(text) => match attributes.values.get_mut(place) {
                 Some(value) if value.is_none() => *value = text,
-                _ => reader.row_fault(at, &format!("it says `{}` twice", cut(name)), "keep one of the two"),
+                _ => reader.row_fault(at, &format!("it says {} twice", shown(name)), "keep one of the two"),
             },
-            Err(what) => reader.row_fault(at, &format!("`{}` {what}", cut(name)), "write {\"S\": \"…\"}, or {\"BOOL\": true}"),
+            Err(what) => reader.row_fault(at, &format!("{} {what}", shown(name)), "write {\"S\": \"…\"}, or {\"BOOL\": true}"),
         }
     }
     if reader.faults.len() == before {
@@ -171,7 +172,7 @@ fn text(typed: &RawValue) -> Result<Option<String>, String> {
         (Some((kind, Value::String(text))), None) if kind == "S" => Ok(Some(text)),
         (Some((kind, Value::Bool(flag))), None) if kind == "BOOL" => Ok(Some(flag.to_string())),
         (Some((kind, Value::Bool(true))), None) if kind == "NULL" => Ok(None),
-        (Some((kind, _)), None) => Err(format!("has the type {}", cut(&kind))),
+        (Some((kind, _)), None) => Err(format!("has the type {}", shown(&kind))),
         _ => Err("doesn't say which type it is".to_owned()),
     }
 }

@@ -1,5 +1,8 @@
 //! Faulty cases: each fault with its place and how to mend it, all of them in one run.
 
+use proptest::prelude::*;
+use remit_config::SourceFile;
+use remit_trial::Lock;
 use remit_trial::cases::{self, Known};
 
 use crate::{organization, run_text, told};
@@ -156,4 +159,33 @@ fn more_cases_than_a_run_may_have_are_refused() {
         "cases:\n  - name: many\n    space: [support, prod-sre, finance, incident-review]\n    agent: [agent-ops-1, agent-ops-2, agent-review-1]\n    tool: {tools}\n    expect: deny\n    each:\n{rows}"
     );
     assert!(told(&text).contains("there are more than 100000 cases"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() })]
+
+    /// A good text that is cut, or in which something else stands, is read or refused with a place in it.
+    #[test]
+    fn nothing_panics(at in 0.0..1.0_f64, with in "[-{}\\[\\]:,\"'a-z0-9 \n_.*]{0,12}", rest in any::<bool>()) {
+        static WORLD: std::sync::LazyLock<(std::sync::Arc<remit_model::Organization>, Lock, Vec<SourceFile>)> =
+            std::sync::LazyLock::new(|| (organization(), crate::lock(), crate::suite()));
+        let (organization, lock, suite) = &*WORLD;
+        let known = Known::new(organization, Some(lock));
+        let changed = |text: &str| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place, about")]
+            let at = text.floor_char_boundary((text.len() as f64 * at) as usize);
+            format!("{}{with}{}", &text[..at], if rest { &text[at..] } else { "" })
+        };
+        for file in suite {
+            let text = changed(&file.text);
+            // What is missing at the end is missing on the line after the last.
+            let lines = text.split('\n').count() + 1;
+            if let Err(faults) = cases::read(&[SourceFile { path: file.path.clone(), text }], &known) {
+                prop_assert!(!faults.is_empty() && faults.iter().all(|fault| fault.line <= lines && !fault.mend.is_empty()), "{:?}", faults);
+            }
+        }
+        if let Err(faults) = Lock::read("tools.lock.json", &changed(&lock.to_text())) {
+            prop_assert!(!faults.is_empty());
+        }
+    }
 }

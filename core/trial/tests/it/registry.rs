@@ -202,7 +202,7 @@ fn every_fault_is_told_with_its_row() {
         ),
         (format!("{{\"Items\":[{good}],\"NextToken\":\"x\"}}"), "`NextToken` says that there are more rows than these"),
         ("{\"Items\":{}}".to_owned(), "`Items` is no list"),
-        (format!("{good}\n{}", good.replace("\"S\":\"low\"", "\"N\":\"1\"")), "2 row 2: `max_risk` has the type N"),
+        (format!("{good}\n{}", good.replace("\"S\":\"low\"", "\"N\":\"1\"")), "2 row 2: `max_risk` has the type `N`"),
         (good.replace("{\"S\":\"low\"}", "\"low\""), "`max_risk` doesn't say which type it is"),
         (good.replace("{\"S\":\"low\"}", "{\"S\":\"low\",\"S\":\"high\"}"), "this is no acceptable JSON"),
         (good.replacen("\"max_risk\"", "\"Max_Risk\":{\"S\":\"high\"},\"max_risk\"", 1), "row 1: it says `max_risk` twice"),
@@ -215,6 +215,9 @@ fn every_fault_is_told_with_its_row() {
     ] {
         assert!(told(Form::DynamodbJson, &text).contains(fault), "{text}: {}", told(Form::DynamodbJson, &text));
     }
+    // A secret that strayed into a column is not repeated.
+    let said = told(Form::Csv, "agent_id,tool_id,max_risk\nabc,a___b,ghp_0123456789abcdef0123456789abcdef0123\n");
+    assert_eq!(said, "2 row 1: `max_risk` is (a text that looks like a secret)\n");
     // An attribute that is left out by name says nothing.
     let text = "agent_id,tool_id,max_risk,owner\nabc,a___b,low,me\n";
     assert!(read(Form::Csv, "rows", text, &[]).is_err());

@@ -208,6 +208,11 @@ fn a_file_that_says_more_is_not_replaced_and_no_path_leads_out() {
         (said.code, said.out.as_str()),
         (0, "# From rows.csv.\ntool_policies:\n  - { agent: agent-ops-1, tool: observability___search_logs, max_risk: low }\n")
     );
+    let said = remit(&["tool-policies", "import", "-", "--format", "csv"], Some("tool_id,agent_id,max_risk\na___b,abc,low\n"));
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "# From standard input.\ntool_policies:\n  - { agent: abc, tool: a___b, max_risk: low }\n")
+    );
     assert_eq!(import(&["--replace"]).code, 3, "--replace goes with --into");
     assert_eq!(remit(&["tool-policies", "export", "--format", "xml"], None).code, 3);
 }
