@@ -94,6 +94,10 @@ fn document<'a>(root: &Item<'a>, known: &Known<'_>, names: &mut BTreeMap<&'a str
     for item in object.need("cases").map(|list| list.list("cases")).unwrap_or_default() {
         let Some(case) = item.object("a case", CASE) else { continue };
         let Some(name) = case.need("name").and_then(|name| name.text()) else { continue };
+        if name.contains(char::is_control) {
+            item.error("the name holds a line break or another control character", "write it on one line");
+            continue;
+        }
         if let Some(line) = names.insert(name, item.node.at.line) {
             item.error(format!("the case on line {line} has this name already"), "give each case of a file a name of its own");
             continue;
@@ -266,8 +270,7 @@ impl<'a> One<'_, '_, 'a> {
     }
 
     fn no_arguments(&self) -> Option<()> {
-        let place = self.said.places.first()?;
-        if let Some(item) = place.get("arguments") {
+        if let Some(item) = self.said.get("arguments") {
             item.error("only tools have arguments", "leave `arguments` out");
             return None;
         }

@@ -145,6 +145,7 @@ fn without_a_lock_no_tool_is_known() {
 #[test]
 fn what_is_no_yaml_is_told_where() {
     assert!(told("cases: [").contains("this is no YAML"));
+    assert!(told("cases: [{ name: \"a\\nb\", expect: allow }]").contains("the name holds a line break"));
     assert!(told("cases: {}").contains("a list of cases is expected here"));
     assert!(told("- a").contains("a mapping (a file of cases) is expected here"));
     assert_eq!(run_text("cases: []").unwrap().0.len(), 0);

@@ -113,6 +113,11 @@ fn a_case_that_fails_is_told_with_what_was_said_and_where() {
     let first = &told["cases"][0];
     assert_eq!((&first["line"], &first["verdict"], &first["reason"]), (&2.into(), &"deny".into(), &"risk_exceeds_policy".into()));
     assert!(first["mismatches"][0]["key"] == "verdict" && first["layers"].as_array().unwrap().len() > 5, "{first}");
+    // Who stops reading doesn't make them pass.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_remit"));
+    let mut unread = command.arg("test").arg(place.config()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(unread.stdout.take());
+    assert_eq!(unread.wait().unwrap().code(), Some(1));
     // A filter leaves the others out; one that fits nothing must not pass for everything passing.
     assert_eq!(tested(&place.config(), &["--filter", "fine"]).code, 0);
     let said = tested(&place.config(), &["--filter", "fein"]);
