@@ -132,6 +132,12 @@ fn what_is_expected_and_supposed_must_make_sense() {
 }
 
 #[test]
+fn no_name_stands_twice_in_a_list() {
+    let case = "space: support, agent: agent-support-1, tool: [helpdesk___search_kb, helpdesk___search_kb], expect: allow";
+    assert!(told(&format!("cases: [{{ name: a, {case} }}]")).contains("`helpdesk___search_kb` stands twice in this list"));
+}
+
+#[test]
 fn without_a_lock_no_tool_is_known() {
     let organization = organization();
     let file = |text: &str| [remit_config::SourceFile { path: "tests/a.yaml".to_owned(), text: text.to_owned() }];

@@ -7,6 +7,7 @@ mod faults;
 mod mutants;
 mod registry;
 mod schemas;
+mod shapes;
 mod suite;
 
 use std::fs;
