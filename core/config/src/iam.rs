@@ -229,6 +229,17 @@ impl<'f> Shelf<'f> {
     }
 }
 
+/// A session policy that stands where it is needed. Its faults go to the item's sink.
+pub fn session_policy(item: &Item<'_>) -> Option<Arc<Policy>> {
+    match Policy::read(PolicyKind::Session, "session", item.file, &node(item.node)) {
+        Ok(policy) => Some(Arc::new(policy)),
+        Err(faults) => {
+            tell(item, item.file, &item.pointer, faults);
+            None
+        }
+    }
+}
+
 /// Passes faults of a policy on. Those of an inline document stand in the configuration's own file.
 fn tell(item: &Item<'_>, file: &str, inline: &str, faults: Vec<remit_iam::document::Fault>) {
     for fault in faults {

@@ -15,25 +15,26 @@ const FAULTS_MAX: usize = 1000;
 
 /// Where faults go.
 #[derive(Debug, Default)]
-pub(crate) struct Sink(RefCell<Vec<Fault>>);
+pub struct Sink(RefCell<Vec<Fault>>);
 
 impl Sink {
     /// Takes a fault.
-    pub(crate) fn push(&self, fault: Fault) {
+    pub fn push(&self, fault: Fault) {
         let mut faults = self.0.borrow_mut();
-        if faults.len() < FAULTS_MAX {
+        // What several cases have in common is told once.
+        if faults.len() < FAULTS_MAX && !faults.contains(&fault) {
             faults.push(fault);
         }
     }
 
     /// Takes a fault that refuses the configuration.
-    pub(crate) fn error(&self, file: &str, at: At, pointer: String, what: String, mend: String) {
+    pub fn error(&self, file: &str, at: At, pointer: String, what: String, mend: String) {
         let At { line, column } = at;
         self.push(Fault { severity: Severity::Error, file: file.to_owned(), line, column, pointer, what, mend });
     }
 
     /// All of them, in the order of the files.
-    pub(crate) fn into_faults(self) -> Vec<Fault> {
+    pub fn into_faults(self) -> Vec<Fault> {
         let mut faults = self.0.into_inner();
         faults.sort_by(|a, b| a.order().cmp(&b.order()));
         faults.dedup();
@@ -42,41 +43,45 @@ impl Sink {
 }
 
 /// Adds a part to a JSON pointer.
-pub(crate) fn push(pointer: &mut String, part: &str) {
+pub fn push(pointer: &mut String, part: &str) {
     pointer.push('/');
     let part = if looks_secret(part) { "(secret)" } else { part };
     pointer.push_str(&cut(part).replace('~', "~0").replace('/', "~1"));
 }
 
 /// A text as a message may show it: never one that looks like a secret.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     if looks_secret(text) { "(a text that looks like a secret)".to_owned() } else { format!("`{}`", cut(text)) }
 }
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Item<'a> {
-    pub(crate) sink: &'a Sink,
-    pub(crate) file: &'a str,
-    pub(crate) node: &'a Node,
-    pub(crate) pointer: String,
+pub struct Item<'a> {
+    /// Where its faults go.
+    pub sink: &'a Sink,
+    /// The file that it stands in.
+    pub file: &'a str,
+    /// The value.
+    pub node: &'a Node,
+    /// Where in the document: a JSON pointer (RFC 6901).
+    pub pointer: String,
 }
 
 impl<'a> Item<'a> {
     /// Tells that this is wrong.
-    pub(crate) fn error(&self, what: impl Into<String>, mend: impl Into<String>) {
+    pub fn error(&self, what: impl Into<String>, mend: impl Into<String>) {
         self.sink.error(self.file, self.node.at, self.pointer.clone(), what.into(), mend.into());
     }
 
     /// Tells that this is probably not meant.
-    pub(crate) fn warn(&self, what: impl Into<String>, mend: impl Into<String>) {
+    pub fn warn(&self, what: impl Into<String>, mend: impl Into<String>) {
         let At { line, column } = self.node.at;
         let (file, pointer) = (self.file.to_owned(), self.pointer.clone());
         self.sink.push(Fault { severity: Severity::Warning, file, line, column, pointer, what: what.into(), mend: mend.into() });
     }
 
     /// `file:line`.
-    pub(crate) fn origin(&self) -> String {
+    pub fn origin(&self) -> String {
         format!("{}:{}", self.file, self.node.at.line)
     }
 
@@ -107,7 +112,7 @@ impl<'a> Item<'a> {
     }
 
     /// A mapping with keys of this list only.
-    pub(crate) fn object(&self, noun: &'static str, keys: &'static [&'static str]) -> Option<Object<'a>> {
+    pub fn object(&self, noun: &'static str, keys: &'static [&'static str]) -> Option<Object<'a>> {
         let entries = self.entries(&format!("a mapping ({noun})"))?;
         for entry in entries.iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
             let what = format!("{noun} has no key {}{}", shown(&entry.key), did_you_mean(&entry.key, keys.iter().copied()));
@@ -128,13 +133,13 @@ impl<'a> Item<'a> {
     }
 
     /// A mapping with keys of its own: each key with its item; the first item stands for the key's place.
-    pub(crate) fn pairs(&self, expected: &str) -> Vec<(&'a str, Self)> {
+    pub fn pairs(&self, expected: &str) -> Vec<(&'a str, Self)> {
         let entries = self.entries(expected).unwrap_or_default();
         entries.iter().map(|entry| (entry.key.as_str(), self.inner(&entry.key, &entry.value))).collect()
     }
 
     /// The members of a list.
-    pub(crate) fn list(&self, of: &str) -> Vec<Self> {
+    pub fn list(&self, of: &str) -> Vec<Self> {
         if let Value::List(nodes) = &self.node.value {
             nodes.iter().enumerate().map(|(n, node)| self.inner(&n.to_string(), node)).collect()
         } else {
@@ -144,7 +149,7 @@ impl<'a> Item<'a> {
     }
 
     /// A text that isn't empty.
-    pub(crate) fn text(&self) -> Option<&'a str> {
+    pub fn text(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::Text(text) if text.trim().is_empty() => {
                 self.error("the text is empty", "write something, or leave the key out");
@@ -163,7 +168,7 @@ impl<'a> Item<'a> {
     }
 
     /// The text, if it is one; no fault if it isn't.
-    pub(crate) fn as_text(&self) -> Option<&'a str> {
+    pub fn as_text(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::Text(text) => Some(text),
             _ => None,
@@ -171,7 +176,7 @@ impl<'a> Item<'a> {
     }
 
     /// Texts, each with its place, none of them twice.
-    pub(crate) fn texts(&self, of: &str) -> Vec<(&'a str, Self)> {
+    pub fn texts(&self, of: &str) -> Vec<(&'a str, Self)> {
         let mut texts: Vec<(&'a str, Self)> = Vec::new();
         let mut seen: HashSet<&str> = HashSet::new();
         for item in self.list(of) {
@@ -186,7 +191,7 @@ impl<'a> Item<'a> {
     }
 
     /// True or false.
-    pub(crate) fn flag(&self) -> Option<bool> {
+    pub fn flag(&self) -> Option<bool> {
         if let Value::Bool(flag) = &self.node.value {
             Some(*flag)
         } else {
@@ -196,7 +201,7 @@ impl<'a> Item<'a> {
     }
 
     /// A whole number from 1 to `max`.
-    pub(crate) fn count(&self, max: u64) -> Option<u64> {
+    pub fn count(&self, max: u64) -> Option<u64> {
         let Value::Number(text) = &self.node.value else {
             self.unfit("a whole number");
             return None;
@@ -209,7 +214,7 @@ impl<'a> Item<'a> {
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -221,7 +226,7 @@ impl<'a> Item<'a> {
     }
 
     /// An identifier.
-    pub(crate) fn id<T>(&self, make: fn(&str) -> Result<T, IdError>) -> Option<T> {
+    pub fn id<T>(&self, make: fn(&str) -> Result<T, IdError>) -> Option<T> {
         if let Value::Number(_) = self.node.value {
             self.unfit("a text");
             return None;
@@ -239,26 +244,27 @@ impl<'a> Item<'a> {
 
 /// A mapping whose keys are known.
 #[derive(Debug, Clone)]
-pub(crate) struct Object<'a> {
-    pub(crate) item: Item<'a>,
+pub struct Object<'a> {
+    /// The mapping itself.
+    pub item: Item<'a>,
     noun: &'static str,
     entries: &'a [Entry],
 }
 
 impl<'a> Object<'a> {
     /// The value of a key; an empty one is absent.
-    pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
+    pub fn get(&self, key: &str) -> Option<Item<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         (!matches!(entry.value.value, Value::Null)).then(|| self.item.inner(key, &entry.value))
     }
 
     /// Whether a key is there.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
     /// The value of a key that has to be there.
-    pub(crate) fn need(&self, key: &str) -> Option<Item<'a>> {
+    pub fn need(&self, key: &str) -> Option<Item<'a>> {
         let found = self.get(key);
         if found.is_none() {
             self.item.error(format!("{} needs `{key}`", self.noun), format!("add `{key}: …`"));
@@ -267,7 +273,7 @@ impl<'a> Object<'a> {
     }
 
     /// The keys of this list that are there.
-    pub(crate) fn present(&self, keys: &[&'static str]) -> Vec<&'static str> {
+    pub fn present(&self, keys: &[&'static str]) -> Vec<&'static str> {
         keys.iter().copied().filter(|key| self.has(key)).collect()
     }
 }

@@ -4,8 +4,8 @@
 //! Nothing here touches a file, the network or the environment; a secret is only ever named, and a text that looks like one
 //! is refused without being repeated.
 //!
-//! - `yaml`: text to a tree in which every node knows its place;
-//! - `item`: typed reading of that tree;
+//! - [`yaml`]: text to a tree in which every node knows its place;
+//! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
 //! - `iam`, `managed`, `server`, `access`, `policy_set`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - `schema`: the same shape for editors.
@@ -15,7 +15,7 @@ mod check;
 mod draft;
 mod fault;
 mod iam;
-mod item;
+pub mod item;
 mod jwks;
 mod managed;
 mod path;
@@ -26,12 +26,14 @@ mod server;
 mod suggest;
 mod tree;
 mod url;
-mod yaml;
+pub mod yaml;
 
 pub use draft::read;
 pub use fault::{Fault, Severity};
-pub use path::is_source;
+pub use iam::session_policy;
+pub use path::{LOCK_FILE, TESTS_FOLDER, is_cases, is_source};
 pub use schema::schema;
+pub use suggest::did_you_mean;
 
 use remit_model::Organization;
 

@@ -1,13 +1,29 @@
 //! Paths below the configuration directory, as texts.
 
-/// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON, key sets and policies, hidden files left out.
+/// The accepted definitions of tools, at the top of a configuration directory: for what works offline, and no configuration.
+pub const LOCK_FILE: &str = "tools.lock.json";
+/// The folder at the top of a configuration directory that holds an organization's own cases, and no configuration.
+pub const TESTS_FOLDER: &str = "tests";
+
+/// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON, key sets and policies; hidden files, the lock of
+/// tools and cases left out.
 pub fn is_source(path: &str) -> bool {
-    !hidden(path) && (is_configuration(path) || is_policy(path) || has_extension(path, &["jwks"]))
+    !hidden(path) && !beside(path) && (is_configuration(path) || is_policy(path) || has_extension(path, &["jwks"]))
 }
 
 /// Whether the file holds policies in Cedar or Dogwood.
 pub(crate) fn is_policy(path: &str) -> bool {
     !hidden(path) && has_extension(path, &["cedar", "dw"])
+}
+
+/// Whether a file holds cases: YAML in `tests/` or below.
+pub fn is_cases(path: &str) -> bool {
+    path != LOCK_FILE && beside(path) && !hidden(path) && has_extension(path, &["yaml", "yml"])
+}
+
+/// Whether it stands beside the configuration in its directory, and is none.
+fn beside(path: &str) -> bool {
+    path == LOCK_FILE || path.strip_prefix(TESTS_FOLDER).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether the file is read as configuration, unless it is named as a key set.
@@ -52,6 +68,16 @@ mod tests {
         assert_eq!(resolve("a/b.yaml", "../x.json").as_deref(), Some("x.json"));
         assert_eq!(resolve("b.yaml", "../x.json"), None);
         assert_eq!(resolve("b.yaml", "/etc/x.json"), None);
+        assert!(!is_source("tools.lock.json") && is_source("a/tools.lock.json"));
+        assert!(
+            !is_source("tests/a.yaml")
+                && !is_source("tests/deep/a.yaml")
+                && is_source("a/tests/b.yaml")
+                && is_source("tests.yaml")
+        );
+        assert!(is_cases("tests/a.yaml") && is_cases("tests/deep/a.yml"));
+        assert!(!is_cases("tests/.a.yaml") && !is_cases("a/tests/a.yaml") && !is_cases("tools.lock.json"));
+        assert!(is_source("a/b.YML") && is_source("k.jwks") && !is_source("README.md") && !is_source(".git/x.yaml"));
         assert!(
             is_source("a/b.YML")
                 && is_source("k.jwks")

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub fn schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://remit.invalid/remit.schema.json",
+        "$id": "https://remit.invalid/configuration.schema.json",
         "title": "Remit configuration",
         "description": "One file of a configuration directory. All files are read together; lists with the same name are joined.",
         "type": "object",

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use crate::item::Sink;
 
 /// The largest file, in bytes.
-pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// The deepest nesting.
 const DEPTH_MAX: usize = 32;
 /// The most nodes of one file.
@@ -18,16 +18,16 @@ const NODES_MAX: usize = 100_000;
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct At {
+pub struct At {
     /// From 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// From 1, in characters.
-    pub(crate) column: usize,
+    pub column: usize,
 }
 
 impl At {
     /// The start of a file.
-    pub(crate) const START: Self = Self { line: 1, column: 1 };
+    pub const START: Self = Self { line: 1, column: 1 };
 
     fn of(mark: Marker) -> Self {
         Self { line: mark.line().max(1), column: mark.col() + 1 }
@@ -36,20 +36,27 @@ impl At {
 
 /// A value and where it stands.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) at: At,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub at: At,
+    /// What it is.
+    pub value: Value,
 }
 
 /// A value.
 #[derive(Debug)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing: empty, `~` or `null`.
     Null,
+    /// True or false.
     Bool(bool),
     /// A number as it was written.
     Number(String),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// A mapping, in its order; no key stands twice.
     Map(Vec<Entry>),
     /// Something that a fault was already told of.
     Broken,
@@ -57,15 +64,18 @@ pub(crate) enum Value {
 
 /// A key and its value.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: At,
-    pub(crate) key: String,
-    pub(crate) value: Node,
+pub struct Entry {
+    /// Where the key begins.
+    pub at: At,
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Node,
 }
 
 impl Node {
     /// The value of a key, if this is a mapping that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
             _ => None,
@@ -73,7 +83,7 @@ impl Node {
     }
 
     /// The nodes of a list; nothing if it is none.
-    pub(crate) fn nodes(&self) -> &[Self] {
+    pub fn nodes(&self) -> &[Self] {
         match &self.value {
             Value::List(nodes) => nodes,
             _ => &[],
@@ -83,14 +93,15 @@ impl Node {
 
 /// A file's documents.
 #[derive(Debug)]
-pub(crate) struct Parsed {
-    pub(crate) documents: Vec<Node>,
+pub struct Parsed {
+    /// Its documents, in order.
+    pub documents: Vec<Node>,
     /// Whether the text was read to its end.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 /// Reads all documents of a file.
-pub(crate) fn parse(file: &str, text: &str, sink: &Sink) -> Parsed {
+pub fn parse(file: &str, text: &str, sink: &Sink) -> Parsed {
     let mut builder = Builder { file, sink, frames: Vec::new(), documents: Vec::new(), nodes: 0 };
     if text.len() > FILE_BYTES_MAX {
         let what = format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024);
@@ -253,7 +264,7 @@ impl Builder<'_> {
 }
 
 /// The first 80 characters, control characters replaced.
-pub(crate) fn cut(text: &str) -> String {
+pub fn cut(text: &str) -> String {
     text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

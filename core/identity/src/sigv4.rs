@@ -462,8 +462,8 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// Seconds since the epoch of `20150830T123600Z`.
-fn epoch_secs(text: &str) -> Option<u64> {
+/// Seconds since the epoch of `20150830T123600Z`; `None` for any other text.
+pub fn epoch_secs(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     if bytes.len() != 16 || bytes.get(8) != Some(&b'T') || bytes.get(15) != Some(&b'Z') {
         return None;

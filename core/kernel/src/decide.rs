@@ -20,7 +20,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     let space = snapshot.spaces.get(call.space).map(Arc::as_ref);
     let subject = space.and_then(|space| Subject::find(space, call.target));
     let risk = subject.as_ref().and_then(|subject| subject.risk(call.risk_requested));
-    let mut asked = Asked { layers: Vec::with_capacity(8), denial: None, explain: call.explain, near: Vec::new() };
+    let mut asked = Asked::new(8, call.explain);
 
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, call.space, subject.as_ref(), now_secs));
     let principal = principal.map(Arc::as_ref);
@@ -56,7 +56,17 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
             statement: "every layer agreed and there is nothing to call".to_owned(),
         }),
     };
-    Decision { verdict, layers: asked.layers, risk, tool, server, acted_as, policy_flip, near: asked.near }
+    Decision {
+        verdict,
+        layers: asked.layers,
+        risk,
+        tool,
+        server,
+        acted_as,
+        policy_flip,
+        near: asked.near,
+        applied: asked.applied,
+    }
 }
 
 /// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
@@ -66,7 +76,7 @@ pub fn enter<'a>(
     space: &str,
     now_secs: u64,
 ) -> Result<&'a Arc<Principal>, (Denial, Vec<LayerLine>)> {
-    let mut asked = Asked { layers: Vec::with_capacity(2), denial: None, explain: false, near: Vec::new() };
+    let mut asked = Asked::new(2, false);
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, space, None, now_secs));
     asked.ask(Layer::Space, || match (snapshot.spaces.get(space), principal) {
         (Some(space), Some(principal)) => member(space, principal),
@@ -182,16 +192,22 @@ struct Asked {
     denial: Option<Denial>,
     explain: bool,
     near: Vec<(Layer, Near)>,
+    applied: Vec<Arc<remit_iam::Statement>>,
 }
 
 impl Asked {
+    fn new(layers: usize, explain: bool) -> Self {
+        Self { layers: Vec::with_capacity(layers), denial: None, explain, near: Vec::new(), applied: Vec::new() }
+    }
+
     /// Whether another layer is to be asked.
     fn goes_on(&self) -> bool {
         self.denial.is_none() || self.explain
     }
 
     fn take(&mut self, judged: Vec<Judged>) {
-        for Judged { layer, effect, reason, statement, origin, near } in judged {
+        for Judged { layer, effect, reason, statement, origin, near, applied } in judged {
+            self.applied.extend(applied);
             self.near.extend(near.into_iter().map(|near| (layer, near)));
             if !effect.agrees() && self.denial.is_none() {
                 self.denial = Some(Denial { reason, layer, statement: statement.as_str().to_owned() });

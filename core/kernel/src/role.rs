@@ -84,6 +84,7 @@ fn no_role(why: impl Into<Statement>) -> Judged {
         statement: why.into(),
         origin: None,
         near: Vec::new(),
+        applied: Vec::new(),
     }
 }
 
@@ -225,8 +226,14 @@ impl<'a> Call<'a> {
         for (_, action) in also.into_iter().filter(|(is, _)| *is) {
             let trust = Some(&role.key);
             let ask = Ask { asked, acting, session: self.policies(acting), action, resource: &arn, server: None, trust };
-            let lines = self.snapshot.tree.ask(&ask, self.explain);
-            judged.extend(lines.into_iter().filter(|line| line.layer == Layer::RoleTrust || !line.effect.agrees()));
+            let mut lines = self.snapshot.tree.ask(&ask, self.explain);
+            // What applied in a layer without a line of its own applied nevertheless.
+            let applied: Vec<_> = lines.iter_mut().flat_map(|line| std::mem::take(&mut line.applied)).collect();
+            lines.retain(|line| line.layer == Layer::RoleTrust || !line.effect.agrees());
+            if let Some(line) = lines.first_mut() {
+                line.applied = applied;
+            }
+            judged.extend(lines);
             if denied(&judged) && !self.explain {
                 break;
             }

@@ -71,6 +71,8 @@ pub(crate) struct Judged {
     pub(crate) origin: Option<Arc<str>>,
     /// Where the layer doesn't allow and that is explained: the statements that nearly did.
     pub(crate) near: Vec<Near>,
+    /// Where that is explained: every statement that applies, whether or not it decides.
+    pub(crate) applied: Vec<Arc<remit_iam::Statement>>,
 }
 
 /// A statement that would have allowed but for one thing.
@@ -325,6 +327,7 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
         match of_check.min_by_key(rank) {
             Some((place, line)) => judged.extend(one(ask, line, nodes).map(|judged| Judged {
                 near: if line.effect == CheckEffect::ImplicitDeny { near(evaluation, place) } else { Vec::new() },
+                applied: applied(evaluation, check),
                 ..judged
             })),
             // No level says more than the default.
@@ -339,6 +342,12 @@ fn judged(ask: &Ask<'_>, evaluation: &Evaluation<'_>, nodes: &Nodes<'_>, explain
         judged.truncate(first + 1);
     }
     judged
+}
+
+/// The statements that apply in a layer, at all of its levels.
+fn applied(evaluation: &Evaluation<'_>, check: CheckType) -> Vec<Arc<remit_iam::Statement>> {
+    let of_check = evaluation.lines().iter().zip(evaluation.details()).filter(|(line, _)| line.check == check);
+    of_check.flat_map(|(_, detail)| detail.matched.iter().map(|statement| Arc::clone(statement))).collect()
 }
 
 /// The allowing statements that nearly applied in a line.
@@ -379,6 +388,7 @@ fn no_controls() -> Judged {
         statement: "no service control policy but FullAWSAccess above the account".into(),
         origin: None,
         near: Vec::new(),
+        applied: Vec::new(),
     }
 }
 
@@ -431,7 +441,7 @@ fn one(ask: &Ask<'_>, line: &Line<'_>, nodes: &Nodes<'_>) -> Option<Judged> {
     let statement = if unlimited { NO_ROLE.into() } else { statement };
     let effect = if unlimited { Effect::NoImpact } else { effect };
     let origin = if unlimited { None } else { origin };
-    Some(Judged { layer, effect, reason, statement, origin, near: Vec::new() })
+    Some(Judged { layer, effect, reason, statement, origin, near: Vec::new(), applied: Vec::new() })
 }
 
 /// The beginning of AWS's sentence for a refusal ("Troubleshoot access denied error messages", IAM User Guide).
@@ -447,6 +457,7 @@ fn undecided(ask: &Ask<'_>, what: &str) -> Judged {
         statement: format!("{}: {what}", refused(ask)).into(),
         origin: None,
         near: Vec::new(),
+        applied: Vec::new(),
     }
 }
 

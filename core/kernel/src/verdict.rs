@@ -37,6 +37,22 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// Every layer, in order.
+    pub const ALL: &[Self] = &[
+        Self::Identity,
+        Self::Space,
+        Self::ServiceControlPolicy,
+        Self::ResourceControlPolicy,
+        Self::RoleTrust,
+        Self::Resource,
+        Self::Principal,
+        Self::PermissionsBoundary,
+        Self::Session,
+        Self::ToolPolicy,
+        Self::ArgumentSchema,
+        Self::PolicySet,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +101,9 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Every effect.
+    pub const ALL: &[Self] = &[Self::Allow, Self::NoImpact, Self::ImplicitDeny, Self::ExplicitDeny];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -215,6 +234,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: &[Self] = &[
+        Self::Unauthenticated,
+        Self::Audience,
+        Self::UnknownAgent,
+        Self::AgentSuspended,
+        Self::InsufficientScope,
+        Self::NotInSpace,
+        Self::ToolNotListed,
+        Self::ToolQuarantined,
+        Self::ClassExceedsMandate,
+        Self::QuotaExceeded,
+        Self::Revoked,
+        Self::ServiceControlPolicy,
+        Self::ResourceControlPolicy,
+        Self::RoleTrust,
+        Self::ResourcePolicy,
+        Self::RolePolicy,
+        Self::PermissionsBoundary,
+        Self::SessionPolicy,
+        Self::ToolNotPermitted,
+        Self::RiskExceedsPolicy,
+        Self::ArgumentsInvalid,
+        Self::PolicySet,
+        Self::CouldNotDecide,
+    ];
+
     /// The code, as it is journalled.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -347,6 +393,8 @@ pub struct Decision {
     pub acted_as: Option<ActedAs>,
     /// What a policy set says that is, wholly or in part, only logged, where that would have been another verdict.
     pub policy_flip: Option<String>,
+    /// Where that was explained: every statement of IAM that applied, whether or not it decided.
+    pub applied: Vec<Arc<remit_iam::Statement>>,
     /// Statements that nearly allowed, where that was explained.
     pub(crate) near: Vec<(Layer, Near)>,
 }

@@ -22,6 +22,12 @@ pub(crate) enum Command {
     Try(Common),
     /// Check a configuration directory and name every fault in it.
     Check(Check),
+    /// Run an organization's own cases: who calls what, and what must be said of it. Without a directory it runs the sample
+    /// organization's, Acme's.
+    ///
+    /// Cases stand in DIR/tests/*.yaml and below, the tools in DIR/tools.lock.json (`remit pins --export`). Nothing is started. Exit code 0 if every
+    /// case passes, 1 if one fails or the coverage is under --coverage-min, 3 if a file of cases or the configuration has a fault.
+    Test(Test),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
     /// Read the journal.
@@ -32,9 +38,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Show spaces, servers and tools of a running gateway.
     Status(Common),
-    /// Look at tools whose definition changed, and accept what changed.
-    #[command(subcommand)]
-    Pins(Pins),
+    /// Look at tools whose definition changed, accept what changed, and write what is accepted to a file.
+    Pins(PinsOf),
     /// Let a person consent to what a server's authorization server asks: for servers with `grant: authorization_code`.
     Connect(Connect),
     /// Keep secrets that servers need, sealed under the master key.
@@ -50,8 +55,11 @@ pub(crate) enum Command {
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
-    /// Print the JSON Schema of configuration files, for editors.
-    Schema,
+    /// Write the tool policy registry as rows of a DynamoDB table or as CSV, and read such rows into a configuration directory.
+    #[command(subcommand)]
+    ToolPolicies(ToolPolicies),
+    /// Print or write the JSON Schemas of configuration files, of cases and of the lock of tools, for editors.
+    Schema(Schema),
     /// One of the sample organization's MCP servers.
     #[command(hide = true)]
     SampleServer(SampleServer),
@@ -115,6 +123,30 @@ pub(crate) struct Check {
     /// The configuration directory.
     pub(crate) directory: PathBuf,
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The configuration directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// Only cases whose file and name hold this text, such as `support.yaml` or `publish`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Show which statements, rows and listed tools the cases exercised.
+    #[arg(long)]
+    pub(crate) coverage: bool,
+    /// Write the same as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) coverage_json: Option<PathBuf>,
+    /// Write the same as an lcov trace file, by line of the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lcov: Option<PathBuf>,
+    /// Fail if less than this share is exercised, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) coverage_min: Option<u8>,
+    /// Print JSON: one object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -207,6 +239,20 @@ pub(crate) struct Token {
     /// The user's token, to act on behalf of a user (RFC 8693).
     #[arg(long, value_name = "FILE")]
     pub(crate) subject_token: Option<PathBuf>,
+}
+
+/// Without a command, `list`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PinsOf {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Write every accepted definition to this file, sorted: `tools.lock.json` beside a configuration lets `remit check` and `remit test`
+    /// know the tools without starting any server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Pins>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -404,6 +450,80 @@ pub(crate) enum Iam {
         /// The space.
         space: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which one to print: configuration, cases or lock.
+    #[arg(default_value = "configuration")]
+    pub(crate) which: String,
+    /// Write all of them to this directory instead. In a configuration directory its name must begin with a dot, or they would be read as
+    /// configuration: `remit schema --write acme/.schemas`.
+    #[arg(long, value_name = "DIR", conflicts_with = "which")]
+    pub(crate) write: Option<PathBuf>,
+    /// Say what was written as JSON; a schema is JSON with or without it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolPolicies {
+    /// Write the registry of a configuration directory; without one, the sample organization's.
+    ///
+    /// dynamodb-json writes a line {"Item": …} for each row, as an import from S3 takes them; with --table a line for each request of
+    /// `aws dynamodb batch-write-item`. csv writes agent_id, tool_id, allowed, max_risk.
+    Export(Export),
+    /// Read rows and write them as YAML: all of them, or every fault with its row and nothing at all.
+    ///
+    /// dynamodb-json takes what `aws dynamodb scan` or `query` prints, lines of an export to S3, and requests of batch-write-item. Each row has
+    /// agent_id, tool_id, max_risk and, if it may not be called, allowed. With --into the rows are checked together with the directory.
+    /// Exit code 3 for faults.
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The configuration directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// dynamodb-json or csv.
+    #[arg(long)]
+    pub(crate) format: String,
+    /// Write requests of `aws dynamodb batch-write-item` for this table instead of items.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+    /// Print JSON: how many rows, and the text if no file is written.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file with the rows; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// dynamodb-json or csv.
+    #[arg(long)]
+    pub(crate) format: String,
+    /// The configuration directory to write them into. Without it the YAML is printed, and the rows are checked by themselves only.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// The file in it.
+    #[arg(long = "as", default_value = "tool-policies.yaml", value_name = "NAME", requires = "into")]
+    pub(crate) name: String,
+    /// Replace the file if it is there.
+    #[arg(long, requires = "into")]
+    pub(crate) replace: bool,
+    /// Where a row names a tool without its server, name the one server that lists it in the spaces of the row's agent.
+    #[arg(long, requires = "into")]
+    pub(crate) qualify: bool,
+    /// An attribute that may be there and says nothing to Remit; may be given several times.
+    #[arg(long, value_name = "ATTRIBUTE")]
+    pub(crate) ignore: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

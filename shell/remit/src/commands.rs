@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
-use remit_control::DirectoryError;
 use remit_model::Network;
 use remit_sample::{Access, HttpServer};
 use remit_store::Store as _;
@@ -16,8 +15,9 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::{AgentSecret, Check, Common, Explain, Log, Pins, SampleServer, Secret, Token, Verify};
+use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema, Secret, Token, Verify};
 use crate::home::{Home, Running};
+use crate::offline::Offline;
 use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
 use crate::shared::RESERVED;
 use crate::{audit, now_secs};
@@ -75,39 +75,28 @@ pub(crate) async fn operator(home: &Home, method: Method, path: &str, body: Opti
 /// `remit check`.
 pub(crate) fn check(options: &Check) -> Result<(), Failure> {
     let printer = Printer::new(options.json);
-    match remit_control::read(&options.directory) {
-        Ok(source) => {
-            let organization = &source.loaded.organization;
+    match Offline::read(Some(&options.directory)) {
+        Ok(offline) => {
+            let warnings = offline.warnings();
+            let organization = &offline.source.loaded.organization;
+            let digest = &offline.source.digest;
             if options.json {
-                return printer.line(
-                    &json!({"ok": true, "digest": source.digest, "faults": [], "warnings": source.loaded.warnings}).to_string(),
-                );
+                return printer.line(&json!({"ok": true, "digest": digest, "faults": [], "warnings": warnings}).to_string());
             }
-            for warning in &source.loaded.warnings {
+            for warning in &warnings {
                 printer.line(&warning.to_string())?;
             }
+            let locked = offline.lock.map(|lock| format!(", {} tools locked", lock.counts().1)).unwrap_or_default();
             printer.line(&format!(
-                "ok: {} accounts, {} servers, {} spaces, {} agents, {} tool policies ({})",
+                "ok: {} accounts, {} servers, {} spaces, {} agents, {} tool policies{locked} ({digest})",
                 organization.accounts.len(),
                 organization.servers.len(),
                 organization.spaces.len(),
                 organization.agents.len(),
                 organization.tool_policies.len(),
-                source.digest
             ))
         }
-        Err(DirectoryError::Faults(faults)) => {
-            if options.json {
-                printer.line(&json!({"ok": false, "faults": faults}).to_string())?;
-            } else {
-                for fault in &faults {
-                    printer.line(&fault.to_string())?;
-                }
-                warn(&format!("{} faults", faults.len()));
-            }
-            Err(Failure::said(INVALID))
-        }
-        Err(error) => Err(Failure::invalid(error.to_string())),
+        Err(refused) => Err(refused.told(printer)?),
     }
 }
 
@@ -315,61 +304,6 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `remit pins`.
-pub(crate) async fn pins(command: Pins) -> Result<(), Failure> {
-    match command {
-        Pins::Accept { common, server, tool, by } => {
-            let request = json!({"server": server, "tool": tool, "by": by});
-            let accepted = operator(&Home::existing(&common.data)?, Method::POST, "/v1/pins/accept", Some(&request)).await?;
-            Printer::new(common.json).line(&accepted.to_string())
-        }
-        Pins::List(common) => {
-            let printer = Printer::new(common.json);
-            let status = operator(&Home::existing(&common.data)?, Method::GET, "/v1/status", None).await?;
-            let servers = status.get("servers").and_then(Value::as_array).cloned().unwrap_or_default();
-            let mut waiting = 0;
-            for server in &servers {
-                let name = server.get("server").and_then(Value::as_str).unwrap_or_default();
-                for tool in server.get("tools").and_then(Value::as_array).into_iter().flatten() {
-                    let pin = tool.get("pin").and_then(Value::as_str).unwrap_or_default();
-                    if pin == "intact" {
-                        continue;
-                    }
-                    waiting += 1;
-                    if printer.json {
-                        printer.line(&json!({"server": name, "tool": tool}).to_string())?;
-                    } else {
-                        printer.line(&difference(name, pin, tool))?;
-                    }
-                }
-            }
-            printer.say(&format!("{waiting} tools wait"))
-        }
-    }
-}
-
-/// What changed in a definition, line by line.
-fn difference(server: &str, pin: &str, tool: &Value) -> String {
-    let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
-    let lines = |key: &str| -> Vec<String> {
-        let value: Value = serde_json::from_str(text(key)).unwrap_or_default();
-        if value.is_null() {
-            return Vec::new();
-        }
-        let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
-        pretty.lines().map(|line| line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()).collect()
-    };
-    let (before, after) = (lines("accepted"), lines("shown"));
-    let mut out = format!("{server} {} is {pin}\n", text("tool"));
-    for line in before.iter().filter(|line| !after.contains(line)) {
-        out.push_str(&format!("  - {line}\n"));
-    }
-    for line in after.iter().filter(|line| !before.contains(line)) {
-        out.push_str(&format!("  + {line}\n"));
-    }
-    out
-}
-
 /// `remit secret`.
 pub(crate) fn secret(command: Secret) -> Result<(), Failure> {
     let fault = |error: remit_store::StoreError| Failure::new(error.to_string());
@@ -438,9 +372,28 @@ pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
 }
 
 /// `remit schema`.
-pub(crate) fn schema() -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(&remit_config::schema()).map_err(|error| Failure::new(error.to_string()))?;
-    Printer::new(false).line(&text)
+pub(crate) fn schema(options: &Schema) -> Result<(), Failure> {
+    let printer = Printer::new(options.json);
+    if let Some(directory) = &options.write {
+        std::fs::create_dir_all(directory).map_err(|error| Failure::io(directory, &error))?;
+        let mut written = Vec::new();
+        for (name, schema) in remit_trial::schema::all() {
+            let path = directory.join(name);
+            crate::files::write(&path, &format!("{schema:#}\n"))?;
+            written.push(path);
+        }
+        if options.json {
+            return printer.line(&json!({"written": written}).to_string());
+        }
+        return written.iter().try_for_each(|path| printer.line(&path.display().to_string()));
+    }
+    let schema = match options.which.as_str() {
+        "configuration" => remit_config::schema(),
+        "cases" => remit_trial::schema::cases(),
+        "lock" => remit_trial::schema::lock(),
+        other => return Err(Failure::invalid(format!("there is no schema `{other}`: write configuration, cases or lock"))),
+    };
+    printer.line(&format!("{schema:#}"))
 }
 
 /// `remit sample-server`.

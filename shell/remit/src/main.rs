@@ -5,17 +5,22 @@ mod aws;
 mod cli;
 mod commands;
 mod connect;
+mod files;
 mod home;
 mod iam;
 mod launch;
 mod lint;
 mod new_access;
+mod offline;
 mod output;
+mod pins;
 mod reach;
 mod sample;
 mod serve;
 mod shared;
+mod tool_policies;
 mod tour;
+mod trial;
 mod up;
 
 use std::process::ExitCode;
@@ -56,19 +61,21 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up(options) => runtime()?.block_on(up::up(options)),
         Command::Try(options) => runtime()?.block_on(tour::tour(&options)),
         Command::Check(options) => commands::check(&options),
+        Command::Test(options) => trial::test(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
         Command::Log(options) => commands::log(options),
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),
         Command::Status(options) => runtime()?.block_on(commands::status(&options)),
-        Command::Pins(options) => runtime()?.block_on(commands::pins(options)),
+        Command::Pins(options) => runtime()?.block_on(pins::pins(options)),
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
-        Command::Schema => commands::schema(),
+        Command::ToolPolicies(command) => tool_policies::run(command),
+        Command::Schema(options) => commands::schema(&options),
         Command::SampleServer(options) => commands::sample_server(&options),
     }
 }

@@ -2,7 +2,6 @@
 
 use remit_config::SourceFile;
 use remit_control::{DirectoryError, Source};
-use remit_mcp::canonical::{hex, sha256};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -32,11 +31,26 @@ const FILES: [(&str, &str); 18] = files![
     "policies/trust-support.json",
 ];
 
+/// The accepted definitions of the sample servers' tools.
+pub(crate) const LOCK: &str = include_str!("../../../examples/acme/tools.lock.json");
+
+/// The sample organization's own cases.
+const CASES: [(&str, &str); 6] = files![
+    "tests/confinement.yaml",
+    "tests/finance.yaml",
+    "tests/operations.yaml",
+    "tests/outsiders.yaml",
+    "tests/risks.yaml",
+    "tests/support.yaml",
+];
+
+/// The sample organization's own cases.
+pub(crate) fn cases() -> Vec<SourceFile> {
+    CASES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect()
+}
+
 /// The sample organization.
 pub(crate) fn acme() -> Result<Source, DirectoryError> {
-    let files: Vec<SourceFile> =
-        FILES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect();
-    let whole: String = FILES.iter().map(|(_, text)| *text).collect();
-    let loaded = remit_config::read(&files).map_err(DirectoryError::Faults)?;
-    Ok(Source { loaded, digest: format!("sha256:{}", hex(&sha256(whole.as_bytes()))) })
+    let file = |(name, text): &(&str, &str)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() };
+    Source::of(FILES.iter().map(file).collect())
 }

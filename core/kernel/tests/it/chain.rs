@@ -159,3 +159,35 @@ fn revocations_reach_roles_elsewhere_and_keys_before() {
     world.revocations.credentials.insert("AKIAFIRST".into(), NOW);
     assert_eq!(reason(&world, "ops___look"), "revoked");
 }
+
+/// Explained, a decision knows every statement that applied on the way: also the one by which a role may be assumed, which has no line.
+#[test]
+fn what_applied_is_kept_where_it_is_explained() {
+    let mut world = far(ASSUME, &deny(r#"{ StringEquals: { "mcp:Tool": "change" } }"#));
+    world.account = "service_control_policies: [FullAWSAccess, Far]".into();
+    world.policies = r#"{ name: Far, type: SERVICE_CONTROL_POLICY, document: { Version: "2012-10-17", Statement: [{ Sid: Money, Effect: Deny, Action: "mcp:*", Resource: "*", Condition: { StringEquals: { "mcp:Tool": "move_money" } } }] } }"#.into();
+    let labels = |tool: &str| {
+        let mut labels: Vec<String> = world.decide(tool).applied.iter().map(|statement| statement.label().to_string()).collect();
+        labels.sort();
+        labels.dedup();
+        labels
+    };
+    let by_trust = ["McpFullAccess: statement 1", "assume: statement 1", "far: statement 1", "ops-role: Space"];
+    let with = |more: &[&str]| {
+        let mut all: Vec<String> = by_trust.iter().chain(more).map(|&label| label.to_owned()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(labels("desk___look"), with(&["FullAWSAccess: statement 1"]));
+    assert_eq!(labels("desk___change"), with(&["FullAWSAccess: statement 1", "p: statement 1"]));
+    let call = Call {
+        space: "ops",
+        target: Target::Tool { name: "desk___look", arguments: None },
+        risk_requested: None,
+        explain: false,
+    };
+    assert!(
+        decide(&world.snapshot(), &world.facts(), &call, NOW).applied.is_empty(),
+        "a call that isn't explained pays for nothing"
+    );
+}

@@ -13,6 +13,7 @@
 
 mod aws;
 mod aws_signed;
+mod aws_table;
 mod child;
 mod client;
 mod gateway;
@@ -27,6 +28,7 @@ mod bridging;
 mod connect;
 mod faults;
 mod hostile;
+mod offline;
 mod operations;
 mod organization;
 mod policy_sets;

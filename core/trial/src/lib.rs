@@ -1,0 +1,19 @@
+//! A configuration tried offline, as the running gateway would decide by it: nothing is started, called or recorded.
+//!
+//! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration;
+//! - [`cases`]: an organization's own cases; [`run`]: what the kernel says of them;
+//! - [`cover`]: which statements, rows and listed tools they exercised;
+//! - [`registry`]: the tool policies in other forms;
+//! - [`schema`]: the shapes of all of this, for editors.
+
+pub mod cases;
+pub mod cover;
+pub mod lock;
+pub mod registry;
+pub mod run;
+pub mod schema;
+
+pub use cases::Case;
+pub use cover::Coverage;
+pub use lock::Lock;
+pub use run::{Outcome, Trial};
