@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, check, path, server};
+use crate::{Fault, Loaded, SourceFile, check, path, review, server};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -18,6 +18,7 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const TOP: &[&str] = &[
     "$schema",
     "organization",
+    "change_review",
     "organizational_units",
     "accounts",
     "policies",
@@ -84,7 +85,7 @@ pub fn read(files: &[SourceFile]) -> Result<Loaded, Vec<Fault>> {
 
 /// All documents of all configuration files, without the files that others name as key sets or policy documents, and whether all
 /// were read fully.
-fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
+pub(crate) fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
     let mut read = Vec::new();
     let mut sets: BTreeSet<String> = BTreeSet::new();
     let mut last: Option<&str> = None;
@@ -149,6 +150,7 @@ impl<'a> Draft<'a> {
         let policies = policies;
         self.organization.policies = policies.policies_managed();
         self.organization(roots, &policies);
+        self.organization.change_review = review::change_review(roots);
         for item in all("organizational_units", "organizational units") {
             let Some(unit) = iam::unit(&item, &policies) else { continue };
             let what = format!("there is already an organizational unit `{}`", unit.unit.id);

@@ -8,6 +8,7 @@
 //! - `item`: typed reading of that tree;
 //! - `iam`, `managed`, `server`, `access`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
+//! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
 
 mod access;
@@ -18,7 +19,9 @@ mod iam;
 mod item;
 mod jwks;
 mod managed;
+pub mod outline;
 mod path;
+mod review;
 mod schema;
 mod secret;
 mod server;

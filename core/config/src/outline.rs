@@ -1,0 +1,323 @@
+//! What two configurations say differently, noun by noun and field by field, each with its place: for people who review a change.
+//!
+//! The texts are compared as trees, so that a noun that moves to another file or another line hasn't changed, and what is said of it is said
+//! in the words of the file. A document that a noun names (`{ file: … }`, `jwks_file`) is part of the noun.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Sink, shown};
+use crate::yaml::{Node, Value, parse};
+use crate::{SourceFile, draft, path};
+
+/// The longest value that is shown, in characters.
+const VALUE_CHARS_MAX: usize = 240;
+/// How deep documents may name documents.
+const FILES_DEEP_MAX: usize = 4;
+
+/// What happened to something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It is there before and after, and says something else.
+    Changed,
+}
+
+/// A noun that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What happened to it.
+    pub verb: Verb,
+    /// What it is: `agent`, `space`, `role`, `tool policy`, …
+    pub noun: String,
+    /// Which one, such as `444455556666/helpdesk`; empty for what there is one of.
+    pub name: String,
+    /// Where it stands, or stood: `file:line`.
+    pub at: String,
+    /// What differs in it; for an added or removed noun everything that it says.
+    pub fields: Vec<FieldChange>,
+}
+
+/// A field that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Where in the noun: `servers[helpdesk].tools`.
+    pub field: String,
+    /// Where it stands, or stood.
+    pub at: String,
+    /// What it was; of a list, the members that are gone. Empty: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
+    /// What it is; of a list, the members that are new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// Whether it is a list: then `before` and `after` are what it lost and gained.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub list: bool,
+}
+
+/// Every noun that differs between two sets of files, by noun and name. Files that can't be read to their end are compared as far as they
+/// can.
+pub fn changes(before: &[SourceFile], after: &[SourceFile]) -> Vec<Change> {
+    let (mut old, new) = (outline(before), outline(after));
+    let mut changes = Vec::new();
+    for (key, entry) in new {
+        let (verb, fields) = match old.remove(&key) {
+            None => (Verb::Added, differing(&BTreeMap::new(), &entry.fields)),
+            Some(was) if was.fields == entry.fields => continue,
+            Some(was) => (Verb::Changed, differing(&was.fields, &entry.fields)),
+        };
+        if verb == Verb::Changed && fields.is_empty() {
+            continue;
+        }
+        changes.push(Change { verb, noun: key.0, name: key.1, at: entry.at, fields });
+    }
+    let removed = old.into_iter().map(|((noun, name), entry)| Change {
+        verb: Verb::Removed,
+        noun,
+        name,
+        at: entry.at,
+        fields: differing(&entry.fields, &BTreeMap::new()),
+    });
+    changes.extend(removed);
+    changes.sort_by(|a, b| (&a.noun, &a.name, a.verb).cmp(&(&b.noun, &b.name, b.verb)));
+    changes
+}
+
+type Fields = BTreeMap<String, Field>;
+
+/// One noun of a configuration.
+struct Entry {
+    at: String,
+    fields: Fields,
+}
+
+/// One field of a noun, down to where there are no further fields.
+struct Field {
+    at: String,
+    values: Vec<String>,
+    list: bool,
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list && self.values == other.values
+    }
+}
+
+fn differing(before: &Fields, after: &Fields) -> Vec<FieldChange> {
+    let mut changed = Vec::new();
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (was, is) = (before.get(name), after.get(name));
+        if was == is {
+            continue;
+        }
+        let list = was.or(is).is_some_and(|field| field.list) && is.or(was).is_some_and(|field| field.list);
+        let values = |field: Option<&Field>| field.map(|field| field.values.clone()).unwrap_or_default();
+        let (mut lost, mut gained) = (values(was), values(is));
+        if list {
+            let (all, now) = (lost.clone(), gained.clone());
+            lost.retain(|value| !now.contains(value));
+            gained.retain(|value| !all.contains(value));
+            if lost.is_empty() && gained.is_empty() && was.is_some() && is.is_some() {
+                // Only the order differs, which says something: the first of two equal names counts.
+                (lost, gained) = (vec![all.join(", ")], vec![now.join(", ")]);
+            }
+        }
+        let at = is.or(was).map(|field| field.at.clone()).unwrap_or_default();
+        changed.push(FieldChange { field: name.clone(), at, before: lost, after: gained, list });
+    }
+    changed
+}
+
+/// Every noun of a configuration, by noun and name.
+fn outline(files: &[SourceFile]) -> BTreeMap<(String, String), Entry> {
+    let sink = Sink::default();
+    let mut sorted: Vec<&SourceFile> = files.iter().collect();
+    sorted.sort();
+    let (documents, _) = draft::documents(&sorted, &sink);
+    let texts: BTreeMap<&str, &str> = sorted.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let mut entries = BTreeMap::new();
+    let (mut unnamed, mut seen): (BTreeMap<String, usize>, BTreeMap<(String, String), usize>) = Default::default();
+    for (file, document) in &documents {
+        let Value::Map(top) = &document.value else { continue };
+        for entry in top.iter().filter(|entry| entry.key != "$schema") {
+            let noun = singular(&entry.key);
+            let mut add = |name: String, node: &Node| {
+                let reader = Reader { texts: &texts };
+                let mut fields = Fields::new();
+                reader.fields(file, node, "", 0, &mut fields);
+                // Two of one name are refused when a configuration is read; here each is told.
+                let count = seen.entry((noun.clone(), name.clone())).or_insert(0_usize);
+                *count += 1;
+                let name = if *count == 1 { name } else { format!("{name} ({count})") };
+                let key = (noun.clone(), name);
+                entries.insert(key, Entry { at: format!("{file}:{}", node.at.line), fields });
+            };
+            match &entry.value.value {
+                Value::List(nodes) => {
+                    for node in nodes {
+                        let name = name_of(node).unwrap_or_else(|| {
+                            let count = unnamed.entry(noun.clone()).or_default();
+                            *count += 1;
+                            format!("number {count}")
+                        });
+                        add(name, node);
+                    }
+                }
+                Value::Null => {}
+                _ => add(String::new(), &entry.value),
+            }
+        }
+    }
+    entries
+}
+
+/// The word for one of a list's members.
+fn singular(key: &str) -> String {
+    let word = match key.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => key.strip_suffix('s').unwrap_or(key).to_owned(),
+    };
+    word.replace('_', " ")
+}
+
+/// What tells a member of a list from the others.
+fn name_of(node: &Node) -> Option<String> {
+    let text = |key: &str| node.get(key).and_then(scalar);
+    let own = text("id").or_else(|| text("name"));
+    match (own, text("account")) {
+        (Some(own), Some(account)) if node.get("name").is_some() => Some(format!("{account}/{own}")),
+        (Some(own), _) => Some(own),
+        (None, _) => match (text("agent"), text("tool")) {
+            (Some(agent), Some(tool)) => Some(format!("{agent} → {tool}")),
+            _ => ["server", "Sid", "kid", "claim"].iter().find_map(|key| text(key)),
+        },
+    }
+}
+
+fn scalar(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Number(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+/// A value as a review may show it: never one that looks like a secret, never longer than a line or two.
+fn value(text: &str) -> String {
+    let safe = shown(text);
+    if !safe.starts_with('`') {
+        return safe;
+    }
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(VALUE_CHARS_MAX + 1).collect();
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+struct Reader<'a> {
+    texts: &'a BTreeMap<&'a str, &'a str>,
+}
+
+impl Reader<'_> {
+    fn fields(&self, file: &str, node: &Node, prefix: &str, deep: usize, into: &mut Fields) {
+        let mut leaf = |values: Vec<String>, list: bool| {
+            into.insert(prefix.to_owned(), Field { at: format!("{file}:{}", node.at.line), values, list });
+        };
+        match &node.value {
+            Value::Null | Value::Broken => {}
+            Value::List(nodes) if nodes.iter().all(|node| scalar(node).is_some()) => {
+                leaf(nodes.iter().filter_map(scalar).map(|text| value(&text)).collect(), true);
+            }
+            Value::List(nodes) => {
+                for (n, node) in nodes.iter().enumerate() {
+                    let name = name_of(node).unwrap_or_else(|| n.to_string());
+                    let inner = format!("{prefix}[{}]", value(&name));
+                    // Of two equal names the second goes by its number.
+                    let taken = into.range(inner.clone()..).next().is_some_and(|(key, _)| key.starts_with(&inner));
+                    let inner = if taken { format!("{prefix}[{} {n}]", value(&name)) } else { inner };
+                    self.fields(file, node, &inner, deep, into);
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    let inner = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
+                    self.fields(file, &entry.value, &inner, deep, into);
+                    let named = entry.key == "file" || entry.key.ends_with("_file");
+                    if let (true, Value::Text(text)) = (named && deep < FILES_DEEP_MAX, &entry.value.value)
+                        && let Some(path) = path::resolve(file, text)
+                    {
+                        self.document(&path, if entry.key == "file" { prefix } else { &inner }, deep + 1, into);
+                    }
+                }
+            }
+            _ => leaf(scalar(node).into_iter().map(|text| value(&text)).collect(), false),
+        }
+    }
+
+    /// What a named file says: as part of the noun that names it.
+    fn document(&self, path: &str, prefix: &str, deep: usize, into: &mut Fields) {
+        let Some((path, text)) = self.texts.get_key_value(path) else { return };
+        let parsed = parse(path, text, &Sink::default());
+        let whole = path::is_configuration(path) || path.ends_with(".jwks");
+        match parsed.documents.first() {
+            Some(node) if whole && parsed.complete => self.fields(path, node, prefix, deep, into),
+            _ => {
+                let lines = text.lines().filter(|line| !line.trim().is_empty()).map(value).collect();
+                into.insert(format!("{prefix}.text"), Field { at: format!("{path}:1"), values: lines, list: true });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "a test that can't go on fails")]
+
+    use super::*;
+
+    fn file(path: &str, text: &str) -> SourceFile {
+        SourceFile { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_moves_has_not_changed() {
+        let one = [file("a.yaml", "agents:\n  - { id: agent-1, owner: x }\nservers:\n  - { name: s, url: u }\n")];
+        let other =
+            [file("b.yaml", "\n\nservers:\n  - name: s\n    url: u\n"), file("c.yaml", "agents:\n  - { owner: x, id: agent-1 }\n")];
+        assert_eq!(changes(&one, &other), []);
+    }
+
+    #[test]
+    fn fields_are_told_with_their_places() {
+        let one = [
+            file("a.yaml", "spaces:\n  - id: s\n    agents: [a, b]\n    servers:\n      - { server: x, tools: [t] }\nroles:\n  - { name: r, account: \"1\", trust_policy: { file: t.json } }\n"),
+            file("t.json", "{\"Statement\":[{\"Sid\":\"A\",\"Effect\":\"Deny\"}]}"),
+        ];
+        let mut other = one.clone();
+        other[0].text = other[0].text.replace("[a, b]", "[b, c]").replace("[t]", "all");
+        other[1].text = "{\"Statement\":[\n{\"Sid\":\"A\",\n\"Effect\":\"Allow\"}]}".to_owned();
+        let told = changes(&one, &other);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let role = &told[0];
+        assert_eq!((role.noun.as_str(), role.name.as_str()), ("role", "1/r"));
+        assert_eq!(role.fields[0].field, "trust_policy.Statement[A].Effect");
+        assert_eq!((role.fields[0].before[0].as_str(), role.fields[0].after[0].as_str()), ("Deny", "Allow"));
+        assert_eq!(role.fields[0].at, "t.json:3");
+        let space = &told[1];
+        assert_eq!((space.fields[0].before.as_slice(), space.fields[0].after.as_slice()), (&["a".to_owned()][..], &["c".to_owned()][..]));
+        assert!(space.fields[0].list && space.fields[0].at == "a.yaml:3");
+        assert_eq!(space.fields[1].field, "servers[x].tools");
+        let gone = changes(&one, &[]);
+        assert!(gone.len() == 2 && gone.iter().all(|change| change.verb == Verb::Removed));
+    }
+}
