@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use remit_mcp::canonical::{hex, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Sink, shown};
 use crate::yaml::{Node, Value, parse};
 use crate::{SourceFile, draft, path};
 
+/// The most values of a list, or lines of a text, that are shown.
+const LINES_MAX: usize = 200;
 /// The longest value that is shown, in characters.
 const VALUE_CHARS_MAX: usize = 240;
 /// How deep documents may name documents.
@@ -120,20 +123,74 @@ fn differing(before: &Fields, after: &Fields) -> Vec<FieldChange> {
         }
         let list = was.or(is).is_some_and(|field| field.list) && is.or(was).is_some_and(|field| field.list);
         let values = |field: Option<&Field>| field.map(|field| field.values.clone()).unwrap_or_default();
-        let (mut lost, mut gained) = (values(was), values(is));
+        let (mut gone, mut gained) = (values(was), values(is));
         if list {
-            let (all, now) = (lost.clone(), gained.clone());
-            lost.retain(|value| !now.contains(value));
-            gained.retain(|value| !all.contains(value));
-            if lost.is_empty() && gained.is_empty() && was.is_some() && is.is_some() {
-                // Only the order differs, which says something: the first of two equal names counts.
-                (lost, gained) = (vec![all.join(", ")], vec![now.join(", ")]);
-            }
+            (gone, gained) = lost_and_gained(&gone, &gained);
         }
         let at = is.or(was).map(|field| field.at.clone()).unwrap_or_default();
-        changed.push(FieldChange { field: name.clone(), at, before: lost, after: gained, list });
+        changed.push(FieldChange { field: name.clone(), at, before: told(&gone), after: told(&gained), list });
     }
     changed
+}
+
+/// What a list lost and what it gained, each as often as it did. Where only the order differs, which says something (the first of two equal
+/// names counts), the part that was turned round.
+fn lost_and_gained(before: &[String], after: &[String]) -> (Vec<String>, Vec<String>) {
+    let without = |all: &[String], other: &[String]| {
+        let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+        for value in other {
+            *left.entry(value).or_default() += 1;
+        }
+        let mut rest = all.to_vec();
+        rest.retain(|value| match left.get_mut(value.as_str()) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        });
+        rest
+    };
+    let (gone, gained) = (without(before, after), without(after, before));
+    if !gone.is_empty() || !gained.is_empty() {
+        return (gone, gained);
+    }
+    let same = |pairs: &mut dyn Iterator<Item = (&String, &String)>| pairs.take_while(|(a, b)| a == b).count();
+    let first = same(&mut before.iter().zip(after));
+    let last = before.len().saturating_sub(same(&mut before.iter().rev().zip(after.iter().rev())));
+    let part = |all: &[String]| all.get(first..last).unwrap_or_default().to_vec();
+    (part(before), part(after))
+}
+
+/// Values as a review may show them.
+fn told(values: &[String]) -> Vec<String> {
+    let mut told: Vec<String> = values.iter().take(LINES_MAX).map(|text| value(text)).collect();
+    if let Some(more) = values.len().checked_sub(LINES_MAX).filter(|more| *more > 0) {
+        told.push(format!("… and {more} more"));
+    }
+    told
+}
+
+/// What a file says of one noun, for the history of it: its place, and each of its fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Where it stands: `file:line`.
+    pub at: String,
+    /// Its fields in their order, each with its values.
+    pub fields: Vec<(String, Vec<String>)>,
+}
+
+/// What the document of one file says of the nouns of one kind, such as `tool policy`, by name; several of one name as often as they stand
+/// there.
+pub fn said(file: &SourceFile, noun: &str) -> BTreeMap<String, Vec<Said>> {
+    let mut found: BTreeMap<String, Vec<Said>> = BTreeMap::new();
+    for ((_, name), entry) in outline(std::slice::from_ref(file)).into_iter().filter(|((kind, _), _)| kind == noun) {
+        let fields = entry.fields.into_iter().map(|(field, said)| (field, told(&said.values))).collect();
+        let own = name.rsplit_once(" (").filter(|(_, count)| count.strip_suffix(')').is_some_and(|n| n.parse::<usize>().is_ok()));
+        let name = own.map_or(name.as_str(), |(name, _)| name).to_owned();
+        found.entry(name).or_default().push(Said { at: entry.at, fields });
+    }
+    found
 }
 
 /// Every noun of a configuration, by noun and name.
@@ -217,10 +274,14 @@ fn value(text: &str) -> String {
     if !safe.starts_with('`') {
         return safe;
     }
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(VALUE_CHARS_MAX + 1).collect();
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(VALUE_CHARS_MAX + 1).collect();
+    match plain.char_indices().nth(VALUE_CHARS_MAX) {
+        // Two that differ further on don't look the same.
+        Some((end, _)) => {
+            let digest = hex(&sha256(text.as_bytes()));
+            format!("{}… (sha256 {})", plain.get(..end).unwrap_or_default(), digest.get(..12).unwrap_or_default())
+        }
+        None => plain,
     }
 }
 
@@ -236,7 +297,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Null | Value::Broken => {}
             Value::List(nodes) if nodes.iter().all(|node| scalar(node).is_some()) => {
-                leaf(nodes.iter().filter_map(scalar).map(|text| value(&text)).collect(), true);
+                leaf(nodes.iter().filter_map(scalar).collect(), true);
             }
             Value::List(nodes) => {
                 for (n, node) in nodes.iter().enumerate() {
@@ -248,6 +309,7 @@ impl Reader<'_> {
                     self.fields(file, node, &inner, deep, into);
                 }
             }
+            Value::Map(entries) if entries.is_empty() => leaf(vec!["{}".to_owned()], false),
             Value::Map(entries) => {
                 for entry in entries {
                     let inner = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
@@ -260,7 +322,8 @@ impl Reader<'_> {
                     }
                 }
             }
-            _ => leaf(scalar(node).into_iter().map(|text| value(&text)).collect(), false),
+            Value::Text(text) if text.trim_end().contains('\n') => leaf(text.lines().map(str::to_owned).collect(), true),
+            _ => leaf(scalar(node).into_iter().collect(), false),
         }
     }
 
@@ -268,11 +331,11 @@ impl Reader<'_> {
     fn document(&self, path: &str, prefix: &str, deep: usize, into: &mut Fields) {
         let Some((path, text)) = self.texts.get_key_value(path) else { return };
         let parsed = parse(path, text, &Sink::default());
-        let whole = path::is_configuration(path) || path.ends_with(".jwks");
+        let whole = path::is_configuration(path) || path::is_key_set(path);
         match parsed.documents.first() {
             Some(node) if whole && parsed.complete => self.fields(path, node, prefix, deep, into),
             _ => {
-                let lines = text.lines().filter(|line| !line.trim().is_empty()).map(value).collect();
+                let lines = text.lines().map(str::to_owned).collect();
                 into.insert(format!("{prefix}.text"), Field { at: format!("{path}:1"), values: lines, list: true });
             }
         }
@@ -292,15 +355,20 @@ mod tests {
     #[test]
     fn what_moves_has_not_changed() {
         let one = [file("a.yaml", "agents:\n  - { id: agent-1, owner: x }\nservers:\n  - { name: s, url: u }\n")];
-        let other =
-            [file("b.yaml", "\n\nservers:\n  - name: s\n    url: u\n"), file("c.yaml", "agents:\n  - { owner: x, id: agent-1 }\n")];
+        let other = [
+            file("b.yaml", "\n\nservers:\n  - name: s\n    url: u\n"),
+            file("c.yaml", "agents:\n  - { owner: x, id: agent-1 }\n"),
+        ];
         assert_eq!(changes(&one, &other), []);
     }
 
     #[test]
     fn fields_are_told_with_their_places() {
         let one = [
-            file("a.yaml", "spaces:\n  - id: s\n    agents: [a, b]\n    servers:\n      - { server: x, tools: [t] }\nroles:\n  - { name: r, account: \"1\", trust_policy: { file: t.json } }\n"),
+            file(
+                "a.yaml",
+                "spaces:\n  - id: s\n    agents: [a, b]\n    servers:\n      - { server: x, tools: [t] }\nroles:\n  - { name: r, account: \"1\", trust_policy: { file: t.json } }\n",
+            ),
             file("t.json", "{\"Statement\":[{\"Sid\":\"A\",\"Effect\":\"Deny\"}]}"),
         ];
         let mut other = one.clone();
@@ -314,9 +382,21 @@ mod tests {
         assert_eq!((role.fields[0].before[0].as_str(), role.fields[0].after[0].as_str()), ("Deny", "Allow"));
         assert_eq!(role.fields[0].at, "t.json:3");
         let space = &told[1];
-        assert_eq!((space.fields[0].before.as_slice(), space.fields[0].after.as_slice()), (&["a".to_owned()][..], &["c".to_owned()][..]));
+        assert_eq!(
+            (space.fields[0].before.as_slice(), space.fields[0].after.as_slice()),
+            (&["a".to_owned()][..], &["c".to_owned()][..])
+        );
         assert!(space.fields[0].list && space.fields[0].at == "a.yaml:3");
         assert_eq!(space.fields[1].field, "servers[x].tools");
+        let long = |end: char| [file("a.yaml", &format!("agents:\n  - {{ id: a, owner: {}{end} }}\n", "x".repeat(300)))];
+        let told = changes(&long('1'), &long('2'));
+        assert_ne!(told[0].fields[0].before, told[0].fields[0].after, "what differs looks different");
+        let text = |lines: &str| [file("a.yaml", &format!("roles:\n  - name: r\n    text: |\n{lines}"))];
+        let told = changes(&text("      a\n      b\n      a\n"), &text("      a\n      c\n      a\n      a\n"));
+        let field = &told[0].fields[0];
+        assert_eq!((field.before.join(" "), field.after.join(" ")), ("b".to_owned(), "c a".to_owned()), "line by line");
+        let told = changes(&text("      a\n      b\n      c\n"), &text("      a\n      c\n      b\n"));
+        assert_eq!(told[0].fields[0].after, ["c", "b"], "the order says something");
         let gone = changes(&one, &[]);
         assert!(gone.len() == 2 && gone.iter().all(|change| change.verb == Verb::Removed));
     }

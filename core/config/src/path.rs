@@ -2,7 +2,12 @@
 
 /// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON and key sets, hidden files left out.
 pub fn is_source(path: &str) -> bool {
-    !hidden(path) && (is_configuration(path) || has_extension(path, &["jwks"]))
+    !hidden(path) && (is_configuration(path) || is_key_set(path))
+}
+
+/// Whether the file is one that can only be a key set.
+pub(crate) fn is_key_set(path: &str) -> bool {
+    has_extension(path, &["jwks"])
 }
 
 /// Whether the file is read as configuration, unless it is named as a key set.

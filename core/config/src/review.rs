@@ -25,15 +25,23 @@ pub(crate) fn change_review(roots: &[Object<'_>]) -> Option<ChangeReview> {
     let required = object.get("required").and_then(|flag| flag.flag()).unwrap_or(true);
     let approvals = object.get("approvals").and_then(|count| count.count(APPROVALS_MAX)).unwrap_or(1);
     let list = object.need("reviewers")?;
-    let (mut names, mut reviewers): (BTreeMap<String, String>, Vec<String>) = Default::default();
+    let (mut names, mut reviewers): (BTreeMap<String, [u8; 32]>, Vec<String>) = Default::default();
     for (text, item) in list.texts("reviewers' public keys") {
         match Verifier::parse(text) {
             Ok(key) if key.name().len() > NAME_BYTES_MAX => {
                 item.error(format!("a reviewer's name has at most {NAME_BYTES_MAX} bytes"), "shorten it");
             }
             Ok(key) => {
-                if names.insert(key.name().to_owned(), text.to_owned()).is_some() {
+                // Names are told apart as people do, since an author is known by name alone.
+                if names.insert(key.name().to_lowercase(), *key.key()).is_some() {
                     item.error(format!("there is already a reviewer `{}`", key.name()), "a reviewer has one key: keep one");
+                } else if let Some(other) =
+                    names.iter().find(|(name, own)| *own == key.key() && **name != key.name().to_lowercase())
+                {
+                    item.error(
+                        format!("this is the key of `{}` under another name", other.0),
+                        "a key is one reviewer's: keep one",
+                    );
                 }
                 reviewers.push(text.to_owned());
             }
@@ -48,7 +56,10 @@ pub(crate) fn change_review(roots: &[Object<'_>]) -> Option<ChangeReview> {
     }
     if required && u64::try_from(names.len()).unwrap_or(u64::MAX) < approvals {
         list.error(
-            format!("{approvals} approvals are asked for, and there are {} reviewers: no change could ever be approved", names.len()),
+            format!(
+                "{approvals} approvals are asked for, and there are {} reviewers: no change could ever be approved",
+                names.len()
+            ),
             "name more reviewers, or ask for fewer approvals",
         );
     } else if required && u64::try_from(names.len()).unwrap_or(u64::MAX) == approvals {

@@ -147,8 +147,7 @@ fn because(before: &Decision, after: &Decision, allowed: bool) -> Vec<Because> {
         lines().find(|line| !line.effect.agrees()).or_else(|| lines().next()).cloned()
     };
     let against = if allowed { before } else { after };
-    let layers: BTreeSet<Layer> =
-        against.layers.iter().filter(|line| !line.effect.agrees()).map(|line| line.layer).collect();
+    let layers: BTreeSet<Layer> = against.layers.iter().filter(|line| !line.effect.agrees()).map(|line| line.layer).collect();
     let told = layers.into_iter().map(|layer| {
         let text = |line: &Option<LayerLine>| {
             line.as_ref().map_or_else(|| "nothing".to_owned(), |line| line.statement.as_str().to_owned())

@@ -19,6 +19,30 @@ pub struct Source {
     pub loaded: Loaded,
     /// The digest of all its files: `sha256:…`.
     pub digest: String,
+    /// Its files, by path.
+    pub files: Vec<SourceFile>,
+}
+
+impl Source {
+    /// Reads the texts of files: all of them, or every fault that they have.
+    pub fn of(mut files: Vec<SourceFile>) -> Result<Self, DirectoryError> {
+        files.sort();
+        let digest = digest(&files);
+        let loaded = remit_config::read(&files).map_err(DirectoryError::Faults)?;
+        Ok(Self { loaded, digest, files })
+    }
+}
+
+/// The digest of files, which are sorted by path: SHA-256 over each path and text, each with its length in bytes before it.
+pub fn digest(files: &[SourceFile]) -> String {
+    let mut all = Vec::new();
+    for file in files {
+        for part in [&file.path, &file.text] {
+            all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            all.extend_from_slice(part.as_bytes());
+        }
+    }
+    format!("sha256:{}", hex(&sha256(&all)))
 }
 
 /// Why a directory could not be taken.
@@ -47,19 +71,15 @@ pub enum DirectoryError {
 
 /// Reads a directory: all of it, or every fault that it has.
 pub fn read(directory: &Path) -> Result<Source, DirectoryError> {
+    Source::of(texts(directory)?)
+}
+
+/// The files of a directory as they are, by path.
+pub fn texts(directory: &Path) -> Result<Vec<SourceFile>, DirectoryError> {
     let mut files = Vec::new();
     collect(directory, directory, 0, &mut files)?;
     files.sort();
-    let mut all = Vec::new();
-    for file in &files {
-        for part in [&file.path, &file.text] {
-            all.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            all.extend_from_slice(part.as_bytes());
-        }
-    }
-    let digest = format!("sha256:{}", hex(&sha256(&all)));
-    let loaded = remit_config::read(&files).map_err(DirectoryError::Faults)?;
-    Ok(Source { loaded, digest })
+    Ok(files)
 }
 
 fn collect(root: &Path, directory: &Path, depth: usize, files: &mut Vec<SourceFile>) -> Result<(), DirectoryError> {

@@ -279,13 +279,19 @@ impl Gateway {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Puts an organization into effect: durable in the journal first, then all of it at once. Calls under way finish under the one that
-    /// they started with. Servers whose registration didn't change keep their connections.
-    pub async fn apply(&self, organization: Organization, digest: &str, source: &str) -> Result<u64, String> {
-        let event = serde_json::json!({"digest": digest, "source": source, "organization": organization.id});
+    /// Puts an organization into effect: `event`, which says what it is and whose, is durable in the journal first, then all of it takes
+    /// effect at once. `taken` runs between the two, when nothing can be refused any more: for what must change along with it. Calls under
+    /// way finish under the one that they started with. Servers whose registration didn't change keep their connections.
+    pub async fn apply(
+        &self,
+        organization: Organization,
+        event: serde_json::Value,
+        taken: impl FnOnce() + Send,
+    ) -> Result<u64, String> {
         self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
         let (started, stopped) = {
             let mut registry = lock(&self.inner.registry);
+            taken();
             registry.replace(organization, &self.inner.context)
         };
         let version = self.inner.rebuild();
@@ -377,6 +383,11 @@ impl Gateway {
     /// The snapshot in effect.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.inner.state.load().snapshot)
+    }
+
+    /// What servers offer, as far as it is known, and what of it was accepted.
+    pub fn catalogue(&self) -> Catalogue {
+        lock(&self.inner.registry).catalogue.clone()
     }
 
     /// The address of a space: what tokens must name as their audience.

@@ -2,7 +2,6 @@
 
 use remit_config::SourceFile;
 use remit_control::{DirectoryError, Source};
-use remit_mcp::canonical::{hex, sha256};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -33,9 +32,6 @@ const FILES: [(&str, &str); 17] = files![
 
 /// The sample organization.
 pub(crate) fn acme() -> Result<Source, DirectoryError> {
-    let files: Vec<SourceFile> =
-        FILES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect();
-    let whole: String = FILES.iter().map(|(_, text)| *text).collect();
-    let loaded = remit_config::read(&files).map_err(DirectoryError::Faults)?;
-    Ok(Source { loaded, digest: format!("sha256:{}", hex(&sha256(whole.as_bytes()))) })
+    let file = |(name, text): &(&str, &str)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() };
+    Source::of(FILES.iter().map(file).collect())
 }
