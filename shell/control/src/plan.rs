@@ -38,6 +38,7 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
     let new_servers: Vec<Value> =
         unheard.iter().map(|(space, server)| json!({"space": space.as_str(), "server": server})).collect();
     let (findings, findings_count) = new_findings(&old, &new);
+    let reviewers = |organization: &Organization| organization.change_review.clone().filter(|review| review.required);
     json!({
         "changes": changes.iter().take(CHANGES_MAX).collect::<Vec<&Change>>(),
         "changes_count": changes.len(),
@@ -47,6 +48,7 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
         "denials_count": denied_count,
         "examined": examined,
         "unexamined": unexamined,
+        "reviewers_change": reviewers(&old) != reviewers(&new),
         "policies": new_access(&old, &new),
         "unheard": new_servers,
         "warnings": after.loaded.warnings,

@@ -280,7 +280,7 @@ impl Gateway {
     }
 
     /// Puts an organization into effect: `event`, which says what it is and whose, is durable in the journal first, then all of it takes
-    /// effect at once. `taken` runs between the two, when nothing can be refused any more: for what must change along with it. Calls under
+    /// effect at once. `taken` runs right before that, when nothing can be refused any more: for what must change along with it. Calls under
     /// way finish under the one that they started with. Servers whose registration didn't change keep their connections.
     pub async fn apply(
         &self,
@@ -289,12 +289,12 @@ impl Gateway {
         taken: impl FnOnce() + Send,
     ) -> Result<u64, String> {
         self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
-        let (started, stopped) = {
+        let (started, stopped, version) = {
             let mut registry = lock(&self.inner.registry);
-            taken();
-            registry.replace(organization, &self.inner.context)
+            let (started, stopped) = registry.replace(organization, &self.inner.context);
+            (started, stopped, self.inner.swap(&mut registry, taken))
         };
-        let version = self.inner.rebuild();
+        self.inner.recorder.observer().gauge(Gauge::Snapshot(version));
         self.evict();
         for upstream in stopped {
             tokio::spawn(async move {
@@ -655,17 +655,21 @@ impl Inner {
 
     /// Compiles what is known into a new snapshot and swaps it in.
     pub(crate) fn rebuild(&self) -> u64 {
-        let mut registry = lock(&self.registry);
+        let version = self.swap(&mut lock(&self.registry), || ());
+        self.recorder.observer().gauge(Gauge::Snapshot(version));
+        version
+    }
+
+    /// The same under the registry's lock, so that a later snapshot is never replaced by an earlier one. `taken` runs at the last moment.
+    fn swap(&self, registry: &mut Registry, taken: impl FnOnce()) -> u64 {
         registry.version += 1;
         let version = registry.version;
         let snapshot = Snapshot::compile(version, Arc::clone(&registry.organization), &registry.catalogue);
-        // Swapped under the lock: a later snapshot is never replaced by an earlier one.
         let addresses =
             snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
         let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses };
+        taken();
         self.state.store(Arc::new(state));
-        drop(registry);
-        self.recorder.observer().gauge(Gauge::Snapshot(version));
         version
     }
 

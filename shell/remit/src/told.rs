@@ -143,6 +143,9 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
         return lines;
     }
     let changes = changes(report);
+    if is(report, "reviewers_change") {
+        lines.push("\n! This changes who has to agree to changes.".to_owned());
+    }
     lines.push(String::new());
     if changes.is_empty() {
         lines.push("Changes: only the files' layout, order or comments".to_owned());

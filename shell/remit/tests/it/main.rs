@@ -24,6 +24,7 @@ mod aws_guide;
 mod aws_hostile;
 mod aws_mcp;
 mod bridging;
+mod changes;
 mod connect;
 mod faults;
 mod hostile;
