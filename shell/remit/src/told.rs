@@ -383,6 +383,7 @@ pub(crate) fn standing_of(configuration: Option<&Value>) -> Vec<String> {
     let Some(configuration) = configuration.filter(|configuration| configuration.is_object()) else { return Vec::new() };
     let mut lines = vec![format!("version {}", version(configuration).trim_start())];
     match configuration.get("approvals_needed").and_then(Value::as_u64) {
+        Some(1) => lines.push("a change takes effect once a reviewer approves it".to_owned()),
         Some(needed) => lines.push(format!("a change takes effect once {needed} reviewers approve it")),
         None if !text(configuration, "follows").is_empty() => {
             lines.push(format!("follows {}", text(configuration, "follows")));

@@ -30,5 +30,6 @@ mod faults;
 mod hostile;
 mod operations;
 mod organization;
+mod policy_guide;
 mod real;
 mod smuggling;
