@@ -85,7 +85,7 @@ pub fn read(files: &[SourceFile]) -> Result<Loaded, Vec<Fault>> {
 
 /// All documents of all configuration files, without the files that others name as key sets or policy documents, and whether all
 /// were read fully.
-pub(crate) fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
+fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>, bool) {
     let mut read = Vec::new();
     let mut sets: BTreeSet<String> = BTreeSet::new();
     let mut last: Option<&str> = None;
@@ -113,7 +113,7 @@ pub(crate) fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a 
 }
 
 /// The files that a document names as key sets or policy documents.
-fn named_files(file: &str, document: &Node, files: &mut BTreeSet<String>) {
+pub(crate) fn named_files(file: &str, document: &Node, files: &mut BTreeSet<String>) {
     let list = |key: &str| document.get(key).map(Node::nodes).unwrap_or_default();
     let mut add = |named: Option<&Node>| {
         if let Some(Value::Text(named)) = named.map(|node| &node.value) {

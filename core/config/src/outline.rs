@@ -3,13 +3,15 @@
 //! The texts are compared as trees, so that a noun that moves to another file or another line hasn't changed, and what is said of it is said
 //! in the words of the file. A document that a noun names (`{ file: … }`, `jwks_file`) is part of the noun.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use remit_mcp::canonical::{hex, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Sink, shown};
-use crate::yaml::{Node, Value, parse};
+use crate::yaml::{Node, Parsed, Value, parse};
 use crate::{SourceFile, draft, path};
 
 /// The most values of a list, or lines of a text, that are shown.
@@ -67,7 +69,13 @@ pub struct FieldChange {
 /// Every noun that differs between two sets of files, by noun and name. Files that can't be read to their end are compared as far as they
 /// can.
 pub fn changes(before: &[SourceFile], after: &[SourceFile]) -> Vec<Change> {
-    let (mut old, new) = (outline(before), outline(after));
+    let (before, after) = Files::of_both(before, after);
+    // A file that is the same, and so is everything that it names, says the same.
+    let same = |path: &str| match (before.all.get(path), after.all.get(path)) {
+        (Some(before), Some(after)) => before.text == after.text,
+        _ => false,
+    };
+    let (mut old, new) = (outline(&before, &same), outline(&after, &same));
     let mut changes = Vec::new();
     for (key, entry) in new {
         let (verb, fields) = match old.remove(&key) {
@@ -115,7 +123,7 @@ impl PartialEq for Field {
 
 fn differing(before: &Fields, after: &Fields) -> Vec<FieldChange> {
     let mut changed = Vec::new();
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let (was, is) = (before.get(name), after.get(name));
         if was == is {
@@ -184,7 +192,9 @@ pub struct Said {
 /// there.
 pub fn said(file: &SourceFile, noun: &str) -> BTreeMap<String, Vec<Said>> {
     let mut found: BTreeMap<String, Vec<Said>> = BTreeMap::new();
-    for ((_, name), entry) in outline(std::slice::from_ref(file)).into_iter().filter(|((kind, _), _)| kind == noun) {
+    for ((_, name), entry) in
+        outline(&Files::of(std::slice::from_ref(file)), &|_| false).into_iter().filter(|((kind, _), _)| kind == noun)
+    {
         let fields = entry.fields.into_iter().map(|(field, said)| (field, told(&said.values))).collect();
         let own = name.rsplit_once(" (").filter(|(_, count)| count.strip_suffix(')').is_some_and(|n| n.parse::<usize>().is_ok()));
         let name = own.map_or(name.as_str(), |(name, _)| name).to_owned();
@@ -193,21 +203,59 @@ pub fn said(file: &SourceFile, noun: &str) -> BTreeMap<String, Vec<Said>> {
     found
 }
 
-/// Every noun of a configuration, by noun and name.
-fn outline(files: &[SourceFile]) -> BTreeMap<(String, String), Entry> {
-    let sink = Sink::default();
-    let mut sorted: Vec<&SourceFile> = files.iter().collect();
-    sorted.sort();
-    let (documents, _) = draft::documents(&sorted, &sink);
-    let texts: BTreeMap<&str, &str> = sorted.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+/// The files of one side, each parsed at most once, for both sides if it is the same on both.
+struct Files<'a> {
+    all: BTreeMap<&'a str, File<'a>>,
+}
+
+struct File<'a> {
+    text: &'a str,
+    parsed: Rc<OnceCell<Parsed>>,
+}
+
+impl<'a> Files<'a> {
+    fn of(files: &'a [SourceFile]) -> Self {
+        let file = |file: &'a SourceFile| (file.path.as_str(), File { text: &file.text, parsed: Rc::default() });
+        Self { all: files.iter().map(file).collect() }
+    }
+
+    fn of_both(before: &'a [SourceFile], after: &'a [SourceFile]) -> (Self, Self) {
+        let (before, mut after) = (Self::of(before), Self::of(after));
+        for (path, file) in &mut after.all {
+            if let Some(same) = before.all.get(path).filter(|old| old.text == file.text) {
+                file.parsed = Rc::clone(&same.parsed);
+            }
+        }
+        (before, after)
+    }
+
+    fn parsed(&self, path: &str) -> Option<(&'a str, &'a str, &Parsed)> {
+        let (path, file) = self.all.get_key_value(path)?;
+        Some((path, file.text, file.parsed.get_or_init(|| parse(path, file.text, &Sink::default()))))
+    }
+}
+
+/// Every noun of a configuration, by noun and name; without those of files that are the `same` as everything that they name.
+fn outline(files: &Files<'_>, same: &dyn Fn(&str) -> bool) -> BTreeMap<(String, String), Entry> {
+    let mut named = BTreeSet::new();
+    let mut documents: Vec<(&str, &Node)> = Vec::new();
+    for (path, _, parsed) in files.all.keys().filter(|path| path::is_configuration(path)).filter_map(|path| files.parsed(path)) {
+        let mut own = BTreeSet::new();
+        parsed.documents.iter().for_each(|document| draft::named_files(path, document, &mut own));
+        if !same(path) || !own.iter().all(|path| same(path)) {
+            documents.extend(parsed.documents.iter().map(|document| (path, document)));
+        }
+        named.append(&mut own);
+    }
+    documents.retain(|(path, _)| !named.contains(*path));
     let mut entries = BTreeMap::new();
     let (mut unnamed, mut seen): (BTreeMap<String, usize>, BTreeMap<(String, String), usize>) = Default::default();
-    for (file, document) in &documents {
+    for (file, document) in documents {
         let Value::Map(top) = &document.value else { continue };
         for entry in top.iter().filter(|entry| entry.key != "$schema") {
             let noun = singular(&entry.key);
             let mut add = |name: String, node: &Node| {
-                let reader = Reader { texts: &texts };
+                let reader = Reader { files };
                 let mut fields = Fields::new();
                 reader.fields(file, node, "", 0, &mut fields);
                 // Two of one name are refused when a configuration is read; here each is told.
@@ -286,7 +334,7 @@ fn value(text: &str) -> String {
 }
 
 struct Reader<'a> {
-    texts: &'a BTreeMap<&'a str, &'a str>,
+    files: &'a Files<'a>,
 }
 
 impl Reader<'_> {
@@ -329,8 +377,7 @@ impl Reader<'_> {
 
     /// What a named file says: as part of the noun that names it.
     fn document(&self, path: &str, prefix: &str, deep: usize, into: &mut Fields) {
-        let Some((path, text)) = self.texts.get_key_value(path) else { return };
-        let parsed = parse(path, text, &Sink::default());
+        let Some((path, text, parsed)) = self.files.parsed(path) else { return };
         let whole = path::is_configuration(path) || path::is_key_set(path);
         match parsed.documents.first() {
             Some(node) if whole && parsed.complete => self.fields(path, node, prefix, deep, into),

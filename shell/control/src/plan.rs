@@ -3,27 +3,29 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use remit_config::SourceFile;
 use remit_config::outline::{self, Change};
 use remit_iam::access::{Access, Answer, new_access_within, new_trust_within};
 use remit_iam::lint::lint;
 use remit_iam::{Policy, Statement};
 use remit_kernel::compare::{Bounds, Compared, Difference, compare, unheard};
 use remit_kernel::{Catalogue, Snapshot};
-use remit_model::{AccountId, Attached, Organization};
+use remit_model::{AccountId, AgentCredential, Attached, Organization};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::directory::Source;
 
-/// The most changes that are told one by one.
-const CHANGES_MAX: usize = 1_000;
-/// The most findings of lint that are told.
-const FINDINGS_MAX: usize = 500;
+/// The most bytes, as JSON, of the changes that are told one by one; the rest is counted.
+const CHANGES_BYTES_MAX: usize = 256 * 1024;
+/// The same for each other list.
+const LIST_BYTES_MAX: usize = 96 * 1024;
 /// How far calls are compared.
 const BOUNDS: Bounds = Bounds { examined_max: 300_000, told_max: 200 };
 /// The most requests that are tried for one role's policies.
-const CASES_MAX: u64 = 100_000;
-/// The most requests that are tried for all roles and users together.
-const CASES_ALL_MAX: u64 = 1_000_000;
+const CASES_MAX: u64 = 20_000;
+/// The most searches for what roles and users newly may do.
+const SEARCHES_MAX: usize = 100;
 
 /// What `after` makes of `before`, as JSON; an absent `before` allowed nothing. `catalogue` is what servers offer.
 pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, now_secs: u64) -> Value {
@@ -37,34 +39,71 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
     let unheard = unheard(is, |server| catalogue.servers.contains_key(server));
     let new_servers: Vec<Value> =
         unheard.iter().map(|(space, server)| json!({"space": space.as_str(), "server": server})).collect();
-    let (findings, findings_count) = new_findings(&old, &new);
+    let findings = new_findings(&old, &new);
+    let policies = new_access(&old, &new);
+    let credentials = credentials(&old, &new);
+    let warnings = &after.loaded.warnings;
     let reviewers = |organization: &Organization| organization.change_review.clone().filter(|review| review.required);
     json!({
-        "changes": changes.iter().take(CHANGES_MAX).collect::<Vec<&Change>>(),
+        "changes": within(&changes, CHANGES_BYTES_MAX),
         "changes_count": changes.len(),
-        "grants": grouped(&granted),
+        "grants": within(&sorted(&granted), LIST_BYTES_MAX),
         "grants_count": granted_count,
-        "denials": grouped(&denied),
+        "denials": within(&sorted(&denied), LIST_BYTES_MAX),
         "denials_count": denied_count,
         "examined": examined,
         "unexamined": unexamined,
         "reviewers_change": reviewers(&old) != reviewers(&new),
-        "policies": new_access(&old, &new),
-        "unheard": new_servers,
-        "warnings": after.loaded.warnings,
-        "findings": findings,
-        "findings_count": findings_count,
+        "credentials_change": within(&credentials, LIST_BYTES_MAX),
+        "credentials_change_count": credentials.len(),
+        "policies": within(&policies, LIST_BYTES_MAX),
+        "policies_count": policies.len(),
+        "unheard": within(&new_servers, LIST_BYTES_MAX),
+        "unheard_count": new_servers.len(),
+        "warnings": within(warnings, LIST_BYTES_MAX),
+        "warnings_count": warnings.len(),
+        "findings": within(&findings, LIST_BYTES_MAX),
+        "findings_count": findings.len(),
     })
 }
 
-/// What two configurations say differently, as JSON.
-pub fn differences(before: &[remit_config::SourceFile], after: &[remit_config::SourceFile], most: usize) -> Value {
+/// The first of a list, as JSON, so many bytes of it.
+pub fn within<T: Serialize>(list: &[T], bytes_max: usize) -> Vec<Value> {
+    let mut left = bytes_max;
+    let fits = list.iter().map_while(|one| {
+        let value = json!(one);
+        left = left.checked_sub(value.to_string().len() + 1)?;
+        Some(value)
+    });
+    fits.collect()
+}
+
+/// What two configurations say differently, as JSON, the first `most` of it.
+pub fn differences(before: &[SourceFile], after: &[SourceFile], most: usize) -> Value {
     let changes = outline::changes(before, after);
-    json!({"changes": changes.iter().take(most).collect::<Vec<&Change>>(), "changes_count": changes.len()})
+    let told: Vec<&Change> = changes.iter().take(most).collect();
+    json!({"changes": within(&told, LIST_BYTES_MAX), "changes_count": changes.len()})
+}
+
+/// Agents who prove who they are in another way than before, or whose issuer's word is another one: calls are compared as if the agent were
+/// known, so this is a change of its own.
+fn credentials(old: &Organization, new: &Organization) -> Vec<String> {
+    let vouched = |agent: &remit_model::Agent| {
+        let issuers = agent.credentials.iter().filter_map(|credential| match credential {
+            AgentCredential::External { issuer, .. } => Some(issuer),
+            _ => None,
+        });
+        issuers.into_iter().any(|issuer| old.issuers.get(issuer) != new.issuers.get(issuer))
+    };
+    let changed = new.agents.values().filter(|agent| {
+        let before = old.agents.get(&agent.id).map(|agent| agent.credentials.as_slice()).unwrap_or_default();
+        before != agent.credentials.as_slice() || vouched(agent)
+    });
+    changed.map(|agent| agent.id.as_str().to_owned()).collect()
 }
 
 /// Sorted by space, agent and target: a reader goes through them as through the spaces.
-fn grouped(differences: &[Difference]) -> Vec<&Difference> {
+fn sorted(differences: &[Difference]) -> Vec<&Difference> {
     let mut sorted: Vec<&Difference> = differences.iter().collect();
     sorted.sort_by(|a, b| (&a.space, &a.agent, &a.target, &a.signs_as).cmp(&(&b.space, &b.agent, &b.target, &b.signs_as)));
     sorted
@@ -105,8 +144,8 @@ pub fn findings(policy: &Policy) -> Vec<Value> {
     lint(policy).into_iter().map(finding).collect()
 }
 
-/// What is found now and wasn't before, and how much of it there is. A finding that moves isn't new.
-fn new_findings(old: &Organization, new: &Organization) -> (Vec<Value>, usize) {
+/// What is found now and wasn't before. A finding that moves isn't new.
+fn new_findings(old: &Organization, new: &Organization) -> Vec<Value> {
     let of = |finding: &Value| -> Vec<String> {
         ["policy", "statement", "code", "what"]
             .iter()
@@ -117,30 +156,16 @@ fn new_findings(old: &Organization, new: &Organization) -> (Vec<Value>, usize) {
     let known: BTreeSet<Vec<String>> = before.iter().flat_map(|policy| findings(policy)).map(|finding| of(&finding)).collect();
     let mut found: Vec<Value> = after.iter().flat_map(|policy| findings(policy)).collect();
     found.retain(|finding| !known.contains(&of(finding)));
-    let count = found.len();
-    found.truncate(FINDINGS_MAX);
-    (found, count)
+    found
 }
 
 /// Whether a role or a user may do what it couldn't, and whether a role may be assumed by whom it couldn't: for those whose policies changed.
 fn new_access(old: &Organization, new: &Organization) -> Vec<Value> {
-    let mut left = CASES_ALL_MAX;
-    let mut answers = Vec::new();
-    let mut tell = |what: String, answer: &dyn Fn(u64) -> Answer, left: &mut u64| {
-        let answer = match (*left).min(CASES_MAX) {
-            0 => Answer::Unknown {
-                cases: 0,
-                why: format!("more than {CASES_ALL_MAX} requests would have to be tried for all of the change"),
-            },
-            cases => answer(cases),
-        };
-        let cases = match &answer {
-            Answer::Nothing { cases } | Answer::Unknown { cases, .. } => *cases,
-            Answer::Grants(_) => 1_000,
-        };
-        *left = left.saturating_sub(cases.max(1));
-        if let Some(told) = told(&what, &answer) {
-            answers.push(told);
+    let (mut answers, mut searches) = (Vec::new(), 0_usize);
+    let mut search = |what: String, answer: &dyn Fn() -> Answer| {
+        searches += 1;
+        if searches <= SEARCHES_MAX {
+            answers.extend(told(&what, &answer()));
         }
     };
     for (key, role) in &new.roles {
@@ -151,11 +176,11 @@ fn new_access(old: &Organization, new: &Organization) -> Vec<Value> {
             before.map(|role| access(old, &key.account, &role.policies, role.permissions_boundary.as_ref())).unwrap_or_default();
         if !same(&then, &now) {
             let account = key.account.as_str();
-            tell(format!("what {arn} may do"), &|cases| new_access_within(&then, &now, account, cases), &mut left);
+            search(format!("what {arn} may do"), &|| new_access_within(&then, &now, account, CASES_MAX));
         }
         let trust = before.map(|role| &role.trust);
         if !trust.is_some_and(|trust| trust.says_as(&role.trust)) {
-            tell(format!("who may assume {arn}"), &|cases| new_trust_within(trust, &role.trust, &arn, cases), &mut left);
+            search(format!("who may assume {arn}"), &|| new_trust_within(trust, &role.trust, &arn, CASES_MAX));
         }
     }
     for (key, user) in &new.users {
@@ -165,8 +190,12 @@ fn new_access(old: &Organization, new: &Organization) -> Vec<Value> {
             then.map(|user| access(old, &key.account, &user.policies, user.permissions_boundary.as_ref())).unwrap_or_default();
         if !same(&then, &now) {
             let (arn, account) = (user.arn(&new.partition), key.account.as_str());
-            tell(format!("what {arn} may do"), &|cases| new_access_within(&then, &now, account, cases), &mut left);
+            search(format!("what {arn} may do"), &|| new_access_within(&then, &now, account, CASES_MAX));
         }
+    }
+    if let Some(more) = searches.checked_sub(SEARCHES_MAX).filter(|more| *more > 0) {
+        let what = format!("what {more} more roles and users may do, and who may assume them");
+        answers.push(json!({"what": what, "answer": "unknown", "cases": 0, "why": "too many changed at once"}));
     }
     answers
 }

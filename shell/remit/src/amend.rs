@@ -198,7 +198,17 @@ fn ended(status: StatusCode, answer: &Value, printer: Printer) -> Result<(), Fai
 pub(crate) async fn rollback(options: &Rollback) -> Result<(), Failure> {
     let printer = Printer::new(options.common.json);
     let home = Home::existing(&options.common.data)?;
-    let body = json!({"version": options.version, "by": options.by, "reason": options.reason});
+    let mut body = json!({"version": options.version, "by": options.by, "reason": options.reason});
+    if !printer.json {
+        // What is rolled back is what is shown.
+        let (_, newest) = agreed(&home, "history", &json!({"count": 1}), printer).await?;
+        let base = newest.pointer("/versions/0/version").cloned().unwrap_or_default();
+        let (_, told) = agreed(&home, "diff", &json!({"from": base, "to": options.version}), printer).await?;
+        for line in told::report(&told) {
+            printer.line(&line)?;
+        }
+        crate::change::merge(&mut body, json!({"base": base}));
+    }
     let (status, told) = agreed(&home, "rollback", &body, printer).await?;
     ended(status, &told, printer)
 }

@@ -18,7 +18,7 @@ use crate::shared::sample_secrets;
 use crate::up::World;
 use crate::{now_secs, sample};
 
-/// The most changes that a drift tells one by one.
+/// The most changes, or faults, that a drift tells one by one.
 const DRIFT_MAX: usize = 50;
 
 /// What is in effect.
@@ -192,7 +192,7 @@ impl World {
     async fn enact(&self, source: Source, next: Next) -> Result<u64, Value> {
         let fault = |what: String| json!({"error": what});
         let mut organization = source.loaded.organization.clone();
-        if sample::acme().is_ok_and(|sample| sample.digest == source.digest) {
+        if sample::is_acme(&source.digest) {
             let store = self.home.store().map_err(|failure| fault(failure.message))?;
             sample_secrets(&store, &organization).map_err(|failure| fault(failure.message))?;
         }
@@ -347,7 +347,10 @@ impl World {
                 merge(&mut told, json!({"directory": directory, "digest": read.digest}));
                 told
             }
-            Err(DirectoryError::Faults(faults)) => json!({"directory": directory, "faults": faults}),
+            Err(DirectoryError::Faults(faults)) => {
+                let first: Vec<_> = faults.iter().take(DRIFT_MAX).collect();
+                json!({"directory": directory, "faults": first, "faults_count": faults.len()})
+            }
             Err(error) => json!({"directory": directory, "error": error.to_string()}),
         }
     }

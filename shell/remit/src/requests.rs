@@ -15,6 +15,8 @@ use crate::up::World;
 
 /// The most versions of one answer.
 const HISTORY_MAX: usize = 1_000;
+/// The most bytes of one answer's versions, as JSON.
+const HISTORY_BYTES_MAX: usize = 512 * 1024;
 /// How many are answered where nobody says.
 const HISTORY: usize = 20;
 /// The longest author or reason, in bytes.
@@ -61,7 +63,9 @@ impl From<DirectoryError> for Refused {
     fn from(error: DirectoryError) -> Self {
         let refused = Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
         match error {
-            DirectoryError::Faults(faults) => refused.with(json!({"faults": faults})),
+            DirectoryError::Faults(faults) => {
+                refused.with(json!({"faults": plan::within(&faults, HISTORY_BYTES_MAX), "faults_count": faults.len()}))
+            }
             _ => refused,
         }
     }
@@ -162,13 +166,15 @@ pub(crate) fn looked_back(versions: &Versions, request: &Value) -> Result<Value,
     }
     if let (Some(agent), Some(tool)) = (text(request, "agent")?, text(request, "tool")?) {
         let (steps, more) = history::tool_policy(versions, agent, tool, count)?;
-        return Ok(json!({"agent": agent, "tool": tool, "versions": steps, "more": more}));
+        let told = plan::within(&steps, HISTORY_BYTES_MAX);
+        return Ok(json!({"agent": agent, "tool": tool, "more": more || told.len() < steps.len(), "versions": told}));
     }
     let before = number(request, "before")?.unwrap_or(u64::MAX);
     let mut found = versions.recent(before, count + 1)?;
     let more = found.len() > count;
     found.truncate(count);
-    Ok(json!({"versions": found, "more": more}))
+    let told = plan::within(&found, HISTORY_BYTES_MAX);
+    Ok(json!({"more": more || told.len() < found.len(), "versions": told}))
 }
 
 impl World {
@@ -288,6 +294,11 @@ impl World {
         let _one = self.reloading.lock().await;
         let to = number(request, "version")?.ok_or_else(|| Refused::bad("`version` is missing: to which?"))?;
         let version = stored(&self.versions, to)?;
+        let (now, _) = self.in_effect()?;
+        if let Some(base) = number(request, "base")?.filter(|base| *base != now.version) {
+            let why = format!("version {} is in effect, not {base} from which it was to be rolled back: look again", now.version);
+            return Err(Refused::new(StatusCode::CONFLICT, why));
+        }
         let wanted = Wanted {
             files: self.versions.files(&version)?,
             origin: Origin::Rollback,
@@ -376,7 +387,7 @@ impl World {
             && let Some(old) = self.versions.version(base)?
         {
             let count = usize::try_from(now.version - base).unwrap_or(SINCE_MAX).min(SINCE_MAX);
-            merge(&mut said, json!({"since": self.versions.recent(u64::MAX, count)?}));
+            merge(&mut said, json!({"since": plan::within(&self.versions.recent(u64::MAX, count)?, HISTORY_BYTES_MAX)}));
             merge(&mut said, plan::differences(&self.versions.files(&old)?, &self.versions.files(now)?, SINCE_MAX));
         }
         Ok(Refused::new(StatusCode::CONFLICT, detail).with(said))
@@ -417,7 +428,8 @@ impl World {
                 merge(&mut told, json!({"review": standing(&plan)?}));
                 all.push(told);
             }
-            return Ok((StatusCode::OK, json!({"plans": all, "gateway": gateway})));
+            let told = plan::within(&all, HISTORY_BYTES_MAX);
+            return Ok((StatusCode::OK, json!({"plans": told, "plans_count": all.len(), "gateway": gateway})));
         };
         let plan = self.waiting(digest)?;
         let files = self.versions.plan_files(&plan)?;

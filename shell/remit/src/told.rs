@@ -168,10 +168,17 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
             text(server, "space")
         ));
     }
+    let known: Vec<&str> = list(report, "credentials_change").iter().filter_map(Value::as_str).collect();
+    if !known.is_empty() {
+        let more = number(report, "credentials_change_count").saturating_sub(lines_of(known.len()));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown = known.iter().take(LINES_MAX).copied().collect::<Vec<_>>().join(", ");
+        lines.push(format!("  ! who can prove to be {shown}{more} changes: see the credentials above"));
+    }
     lines.extend(access(report));
     let warnings = list(report, "warnings");
     if !warnings.is_empty() {
-        lines.push(format!("\nWarnings ({}):", warnings.len()));
+        lines.push(format!("\nWarnings ({}):", number(report, "warnings_count")));
         lines.extend(warnings.iter().take(LINES_MAX).map(fault));
     }
     let findings = list(report, "findings");
