@@ -25,7 +25,7 @@ const BOUNDS: Bounds = Bounds { examined_max: 300_000, told_max: 200 };
 /// The most requests that are tried for one role's policies.
 const CASES_MAX: u64 = 20_000;
 /// The most searches for what roles and users newly may do.
-const SEARCHES_MAX: usize = 100;
+const SEARCHES_MAX: usize = 50;
 
 /// What `after` makes of `before`, as JSON; an absent `before` allowed nothing. `catalogue` is what servers offer.
 pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, now_secs: u64) -> Value {

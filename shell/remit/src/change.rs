@@ -32,6 +32,13 @@ pub(crate) struct Standing {
     drift: Value,
 }
 
+impl Standing {
+    /// Whether the version in effect lets nothing take effect without a review.
+    fn is_reviewed(&self) -> bool {
+        self.current.as_ref().is_some_and(|(_, source)| required(&source.loaded.organization).is_some())
+    }
+}
+
 /// What a start puts into effect.
 pub(crate) struct Beginning {
     source: Source,
@@ -159,14 +166,8 @@ impl World {
             ));
         }
         let mut standing = self.standing();
-        (standing.follows, standing.drift) = (follows && !self.is_reviewed(&standing), drift);
+        (standing.follows, standing.drift) = (follows && !standing.is_reviewed(), drift);
         Ok(())
-    }
-
-    /// Whether the version in effect lets nothing take effect without a review.
-    #[allow(clippy::unused_self, reason = "beside its kind")]
-    fn is_reviewed(&self, standing: &Standing) -> bool {
-        standing.current.as_ref().is_some_and(|(_, source)| required(&source.loaded.organization).is_some())
     }
 
     /// A new version out of the directory, or the sample organization.
@@ -310,7 +311,7 @@ impl World {
     pub(crate) fn looked(&self) -> bool {
         let (follows, reviewed) = {
             let standing = self.standing();
-            (standing.follows, self.is_reviewed(&standing))
+            (standing.follows, standing.is_reviewed())
         };
         if follows && !reviewed {
             return true;

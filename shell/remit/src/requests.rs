@@ -118,7 +118,13 @@ fn files(request: &Value) -> Result<Vec<SourceFile>, Refused> {
         fits.then(|| SourceFile { path: path.to_owned(), text: text.to_owned() })
     };
     let unfit = || Refused::bad("each of `files` has a `path` below the directory that is a configuration's, and a `text`");
-    list.iter().map(|one| file(one).ok_or_else(unfit)).collect()
+    let mut files: Vec<SourceFile> = list.iter().map(|one| file(one).ok_or_else(unfit)).collect::<Result<_, _>>()?;
+    files.sort();
+    let twice = files.windows(2).find(|pair| matches!(pair, [one, other] if one.path == other.path));
+    match twice.and_then(|pair| pair.first()) {
+        Some(file) => Err(Refused::bad(format!("the file `{}` was given twice", file.path))),
+        None => Ok(files),
+    }
 }
 
 /// Runs what takes long beside those who serve.
@@ -230,6 +236,11 @@ impl World {
                 files: source.files.clone(),
             };
             let _one = self.reloading.lock().await;
+            let (now, _) = self.in_effect()?;
+            if now.version != version.version {
+                let why = format!("version {} took effect while this was planned: plan again", now.version);
+                return Err(Refused::new(StatusCode::CONFLICT, why));
+            }
             let kept = self.submitted(&version, &source, &wanted).await?;
             merge(&mut told, json!({"review": self.standing_of(&rule, &kept)?}));
         }

@@ -26,6 +26,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
@@ -127,9 +128,11 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     world.gateway.settled(SERVERS_MAX).await;
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
+    // Whoever reads that it is up may stop it at once.
+    let stops = Stops::hear();
     greet(&world, &running, &recovered, printer)?;
 
-    stopped().await;
+    stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
@@ -503,7 +506,7 @@ async fn keep(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tick = tokio::time::interval(TICK);
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    let mut hangup = signal(SignalKind::hangup()).ok();
     let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
     loop {
         let hung_up = async {
@@ -549,20 +552,30 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits until somebody wants the gateway to stop.
-async fn stopped() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(terminate) => {
-                terminate.recv().await;
+/// The signals by which somebody wants the gateway to stop: heard from when they are made.
+struct Stops([Option<Signal>; 2]);
+
+impl Stops {
+    fn hear() -> Self {
+        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok()))
+    }
+
+    /// Waits until somebody does.
+    async fn stopped(mut self) {
+        let [terminate, interrupt] = &mut self.0;
+        let heard = |signal| async {
+            let signal: &mut Option<Signal> = signal;
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
             }
-            None => std::future::pending().await,
+        };
+        tokio::select! {
+            () = heard(terminate) => {}
+            () = heard(interrupt) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use remit_control::versions::{Candidate, Origin, Versions};
 use serde_json::{Value, json};
 
 use crate::client::json as parsed;
@@ -316,6 +317,67 @@ fn what_the_journal_refuses_is_taken_back() {
         "{history}"
     );
     assert_eq!((&all[0]["origin"], &remit.status()["configuration"]["version"]), (&json!("taken_back"), &json!(3)));
+}
+
+#[test]
+fn what_the_store_refuses_changes_nothing() {
+    let a = Upstream::start(Era::Modern);
+    let good = config(&[a.server("a")]);
+    let remit = Remit::up(&good);
+    let client = remit.client("agent-1", "a");
+    let closed = directory(remit.place(), "closed", &without(&good, "agent-1", "a___echo"));
+    let apply = ["apply", text(&closed), "--reason", "nobody echoes"];
+    // A store that keeps the texts and then fails at the version itself keeps none of them.
+    let store = rusqlite::Connection::open(remit.place().data().join("remit.db")).unwrap();
+    let fails =
+        "CREATE TRIGGER fails BEFORE INSERT ON record WHEN NEW.kind = 'configuration' BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    store.execute_batch(fails).unwrap();
+    let rows = || store.query_row("SELECT count(*) FROM record", [], |row| row.get::<_, i64>(0)).unwrap();
+    let (before, recorded) = (rows(), remit.place().log_of("configuration").len());
+    let (code, said) = cli(&remit, &apply);
+    assert!(code == 1 && said["detail"].as_str().unwrap().contains("no room"), "{said}");
+    assert_eq!((rows(), remit.place().log_of("configuration").len()), (before, recorded), "neither has it");
+    assert_eq!((version(&remit), verdict(&client.call("a___echo", "{}"))), (1, "ok".to_owned()));
+    // So with the directory, which says it.
+    remit.place().write(&without(&good, "agent-1", "a___echo"));
+    let (status, said) = remit.operator("POST /v1/reload", "");
+    assert_eq!((status, verdict(&client.call("a___echo", "{}"))), (422, "ok".to_owned()), "{said}");
+    store.execute_batch("DROP TRIGGER fails").unwrap();
+    assert_eq!(cli(&remit, &apply).1["version"], 2);
+    assert_eq!(verdict(&client.call("a___echo", "{}")), "tool_not_permitted");
+    remit.stop();
+}
+
+#[test]
+fn a_version_that_only_the_store_has_takes_effect_with_the_next_start() {
+    let a = Upstream::start(Era::Modern);
+    let good = config(&[a.server("a")]);
+    let place = Remit::up(&good).stop();
+    // What a crash between the store and the journal leaves.
+    let db = place.data().join("remit.db");
+    let store = remit_store::SqliteStore::open_with_key_file(&db, &place.data().join("master.key")).unwrap();
+    let versions = Versions::new(std::sync::Arc::new(store));
+    let head = versions.head().unwrap().unwrap();
+    let closed = without(&good, "agent-1", "a___echo").to_string();
+    let candidate = Candidate {
+        files: vec![remit_config::SourceFile { path: "it.json".to_owned(), text: closed }],
+        review: None,
+        origin: Origin::Apply,
+        source: "elsewhere".to_owned(),
+        again: None,
+        by: "alice".to_owned(),
+        reason: "nobody echoes".to_owned(),
+        plan: None,
+    };
+    let kept = versions.keep(Some(head.version), &candidate, 1).unwrap();
+    drop(versions);
+    assert!(place.log_of("configuration").iter().all(|entry| entry["version"] == 1));
+    let remit = Remit::up_at(place, &[]);
+    assert_eq!(version(&remit), kept.version);
+    let entry = remit.place().log_of("configuration").pop().unwrap();
+    assert_eq!((&entry["version"], &entry["by"], &entry["digest"]), (&json!(2), &json!("alice"), &json!(kept.entry.digest)));
+    assert_eq!(verdict(&remit.client("agent-1", "a").call("a___echo", "{}")), "tool_not_permitted");
+    remit.stop();
 }
 
 #[test]
