@@ -10,6 +10,7 @@
 pub mod directory;
 pub mod history;
 pub mod operator;
+mod parts;
 pub mod plan;
 pub mod review;
 pub mod versions;

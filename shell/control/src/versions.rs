@@ -1,10 +1,9 @@
 //! Versions of the configuration: whole, immutable, each by somebody and for a reason; and the changes that wait for their reviewers.
 //!
 //! A version is one record of the store, which names a list of files, which names the texts. Lists and texts go by their SHA-256, so that a
-//! text is kept once however many versions have it. All of it lands together, at the version after the one that it was made from:
-//! of two that were made from the same version one is refused.
+//! text is kept once however many versions have it, and of a long one only the parts that are new (`parts`). All of it lands together, at
+//! the version after the one that it was made from: of two that were made from the same version one is refused.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use remit_config::SourceFile;
@@ -13,12 +12,10 @@ use remit_model::ChangeReview;
 use remit_store::{Note, Record, Store, StoreError, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::directory;
+use crate::{directory, parts};
 
 const VERSION_KIND: &str = "configuration";
 const VERSION_KEY: &str = "versions";
-const LIST_KIND: &str = "configuration_files";
-const TEXT_KIND: &str = "configuration_text";
 const PLAN_KIND: &str = "plan";
 const REVIEW_KIND: &str = "plan_review";
 
@@ -223,9 +220,7 @@ impl Versions {
 
     /// One text by its SHA-256.
     pub fn text(&self, digest: &str) -> Result<String, VersionError> {
-        let unreadable = || VersionError::Unreadable(format!("text {digest}"));
-        let record = self.store.get(TEXT_KIND, digest)?.ok_or_else(unreadable)?;
-        String::from_utf8(record.body).map_err(|_| unreadable())
+        parts::text(&*self.store, digest)?.ok_or_else(|| VersionError::Unreadable(format!("text {digest}")))
     }
 
     /// Makes the next version: durable and whole when this answers. `base` is the version that it was made from; if another one is the
@@ -237,11 +232,10 @@ impl Versions {
             )));
         }
         let approved = candidate.plan.clone().unwrap_or_default();
-        let (list, texts) = listed(&candidate.files);
-        let list_key = key(&list);
+        let (list, texts) = self.absent(&candidate.files)?;
         let entry = Entry {
             digest: directory::digest(&candidate.files),
-            list: list_key.clone(),
+            list,
             origin: candidate.origin,
             source: candidate.source.clone(),
             again: candidate.again,
@@ -254,7 +248,7 @@ impl Versions {
         let body = serde_json::to_vec(&entry).map_err(|error| VersionError::Unreadable(error.to_string()))?;
         let note = Note { author: &candidate.by, reason: &candidate.reason, now_secs };
         let own = Write { kind: VERSION_KIND, key: VERSION_KEY, expected: base, body: &body };
-        let mut writes = self.absent(&list, &list_key, &texts)?;
+        let mut writes: Vec<Write<'_>> = texts.iter().map(parts::Part::write).collect();
         writes.push(own);
         let number = base.unwrap_or_default() + 1;
         let kept =
@@ -286,13 +280,13 @@ impl Versions {
                 "{PLANS_MAX} plans wait for a review: apply one, or withdraw some with `remit plans --withdraw PLAN`"
             )));
         }
-        let (list, texts) = listed(&candidate.files);
+        let (list, texts) = self.absent(&candidate.files)?;
         let plan = Plan {
             plan,
             base: head.version,
             base_digest: head.entry.digest.clone(),
             digest,
-            list: key(&list),
+            list,
             origin: candidate.origin,
             source: candidate.source.clone(),
             again: candidate.again,
@@ -301,7 +295,7 @@ impl Versions {
             at_secs: now_secs,
         };
         let body = serde_json::to_vec(&plan).map_err(|error| VersionError::Unreadable(error.to_string()))?;
-        let mut writes = self.absent(&list, &plan.list, &texts)?;
+        let mut writes: Vec<Write<'_>> = texts.iter().map(parts::Part::write).collect();
         writes.push(Write { kind: PLAN_KIND, key: &plan.plan, expected: None, body: &body });
         self.store.put_all(&writes, Note { author: &plan.by, reason: &plan.reason, now_secs })?;
         Ok(plan)
@@ -360,36 +354,36 @@ impl Versions {
         self.store.history(REVIEW_KIND, plan)?.into_iter().map(text).collect()
     }
 
-    /// What of a list and its texts the store doesn't have yet.
-    fn absent<'a>(
-        &self,
-        list: &'a str,
-        list_key: &'a str,
-        texts: &'a [(String, &'a str)],
-    ) -> Result<Vec<Write<'a>>, VersionError> {
-        let mut writes = Vec::new();
-        if self.store.get(LIST_KIND, list_key)?.is_some() {
-            return Ok(writes);
+    /// What of these files the store doesn't have yet, with their list, whose SHA-256 comes first.
+    fn absent(&self, files: &[SourceFile]) -> Result<(String, Vec<parts::Part>), VersionError> {
+        let mut list = String::new();
+        let digests: Vec<String> = files.iter().map(|file| parts::key(&file.text)).collect();
+        for (file, digest) in files.iter().zip(&digests) {
+            list.push_str(&format!("{digest} {}\n", serde_json::Value::from(file.path.as_str())));
         }
-        // What the newest version has needn't be asked for one by one.
-        let known: BTreeSet<String> = match self.head()? {
-            Some(head) => self.paths(&head)?.into_iter().map(|(_, digest)| digest).collect(),
-            None => BTreeSet::new(),
-        };
-        let mut seen = BTreeSet::new();
-        for (digest, text) in texts.iter().filter(|(digest, _)| !known.contains(digest)) {
-            if seen.insert(digest) && self.store.get(TEXT_KIND, digest)?.is_none() {
-                writes.push(Write { kind: TEXT_KIND, key: digest, expected: None, body: text.as_bytes() });
+        let list_key = parts::key(&list);
+        let mut absent = parts::Absent::new(&*self.store);
+        if !absent.has(&list_key)? {
+            // What the newest version has needn't be asked for one by one.
+            if let Some(head) = self.head()? {
+                absent.known(self.paths(&head)?.into_iter().map(|(_, digest)| digest));
             }
+            for (file, digest) in files.iter().zip(&digests) {
+                absent.add(digest, &file.text)?;
+            }
+            absent.add(&list_key, &list)?;
         }
-        writes.push(Write { kind: LIST_KIND, key: list_key, expected: None, body: list.as_bytes() });
-        Ok(writes)
+        Ok((list_key, absent.into_parts()))
     }
 
     fn list(&self, list: &str) -> Result<Vec<(String, String)>, VersionError> {
         let unreadable = || VersionError::Unreadable(format!("list of files {list}"));
-        let record = self.store.get(LIST_KIND, list)?.ok_or_else(unreadable)?;
-        serde_json::from_slice(&record.body).map_err(|_| unreadable())
+        let text = self.text(list)?;
+        let line = |line: &str| {
+            let (digest, path) = line.split_once(' ')?;
+            Some((serde_json::from_str(path).ok()?, digest.to_owned()))
+        };
+        text.lines().map(|text| line(text).ok_or_else(unreadable)).collect()
     }
 
     fn texts(&self, list: &[(String, String)]) -> Result<Vec<SourceFile>, VersionError> {
@@ -400,18 +394,6 @@ impl Versions {
 /// Only what was stored counts: texts that were changed in the store are nobody's version.
 fn whole(files: Vec<SourceFile>, digest: &str, what: &str) -> Result<Vec<SourceFile>, VersionError> {
     if directory::digest(&files) == digest { Ok(files) } else { Err(VersionError::Unreadable(what.to_owned())) }
-}
-
-/// The list of files as the store keeps it, and the texts by their SHA-256.
-fn listed(files: &[SourceFile]) -> (String, Vec<(String, &str)>) {
-    let texts: Vec<(String, &str)> = files.iter().map(|file| (key(&file.text), file.text.as_str())).collect();
-    let list: Vec<(&str, &str)> =
-        files.iter().zip(&texts).map(|(file, (digest, _))| (file.path.as_str(), digest.as_str())).collect();
-    (serde_json::json!(list).to_string(), texts)
-}
-
-fn key(text: &str) -> String {
-    hex(&sha256(text.as_bytes()))
 }
 
 fn version(record: &Record) -> Result<Version, VersionError> {

@@ -19,7 +19,7 @@ fn a_store_that_fails_leaves_the_old_version_or_the_new_one() {
     for seed in 0..60 {
         let inner = MemoryStore::new();
         let sound = Versions::new(Arc::new(inner.clone()));
-        let faulty = Versions::new(Arc::new(FaultyStore::new(Box::new(inner.clone()), seed, 6)));
+        let faulty = Versions::new(Arc::new(FaultyStore::new(Box::new(inner.clone()), seed, 20)));
         let mut head = None;
         for round in 0..25 {
             let wanted = candidate("alice", &files(round));
@@ -74,10 +74,60 @@ fn a_text_is_kept_once() {
     for round in 0..300 {
         head = Some(versions.keep(head, &candidate("alice", &files(round)), round).unwrap().version);
     }
-    // 300 of the first file, one of the third; what the second says the first has said before.
-    assert_eq!(store.list("configuration_text").unwrap().len(), 301);
+    // 300 of the first file, one of the third, and 300 lists; what the second says the first has said before.
+    assert_eq!(store.list("configuration_text").unwrap().len(), 601);
+    assert_eq!(store.list("configuration_parts").unwrap().len(), 0);
     let old = versions.version(7).unwrap().unwrap();
     assert_eq!(versions.files(&old).unwrap(), files(6));
+}
+
+#[test]
+fn of_a_long_text_only_what_is_new_is_kept() {
+    let store = MemoryStore::new();
+    let versions = Versions::new(Arc::new(store.clone()));
+    let mut rows: Vec<String> =
+        (0..10_000).map(|n| format!("  - {{ agent: agent-{n}, tool: s___t, max_risk: low }}\n")).collect();
+    let mut head = None;
+    let bytes = || {
+        store
+            .list("configuration_text")
+            .unwrap()
+            .iter()
+            .chain(&store.list("configuration_parts").unwrap())
+            .map(|record| record.body.len())
+            .sum::<usize>()
+    };
+    let (mut first, mut kept) = (0, Vec::new());
+    for round in 0..200 {
+        // Rows change, come and go anywhere.
+        rows[(round * 7_919) % 9_000] = format!("  - {{ agent: agent-{round}, tool: s___t, max_risk: high }}\n");
+        if round % 3 == 0 {
+            rows.insert((round * 104_729) % 9_000, format!("  # {round}\n"));
+        }
+        let files =
+            [file("rows.yaml", &format!("tool_policies:\n{}", rows.concat())), file("one-line.json", &"x".repeat(200_000))];
+        kept.push(files.clone());
+        head = Some(versions.keep(head, &candidate("alice", &files), 1).unwrap().version);
+        if round == 0 {
+            first = bytes();
+        }
+    }
+    let more = (bytes() - first) / 199;
+    eprintln!("{more} bytes for each version after the first, which has {first}");
+    assert!(more < 40_000);
+    for round in [0, 1, 57, 199] {
+        let version = versions.version(round + 1).unwrap().unwrap();
+        let mut expected = kept[usize::try_from(round).unwrap()].to_vec();
+        expected.sort();
+        let mut read = versions.files(&version).unwrap();
+        read.sort();
+        assert_eq!(read, expected);
+    }
+    // Parts that don't make the text any more make none.
+    let part = store.list("configuration_text").unwrap().into_iter().find(|record| record.body.starts_with(b"  - ")).unwrap();
+    let note = remit_store::Note { author: "mallory", reason: "", now_secs: 1 };
+    store.put(&part.kind, &part.key, Some(part.version), b"something else", note).unwrap();
+    assert!((1..=200).any(|number| versions.files(&versions.version(number).unwrap().unwrap()).is_err()));
 }
 
 #[test]
