@@ -4,7 +4,7 @@
 //! the old version, a crash after it the new one, which the next start records and puts into effect. What the journal refuses is taken back.
 
 use std::path::Path;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
 use remit_authority::Directory as _;
 use remit_control::versions::{Candidate, Origin, Version, VersionError, Versions};
@@ -28,8 +28,36 @@ pub(crate) struct Standing {
     current: Option<(Version, Arc<Source>)>,
     /// Whether the directory drives: what it says is put into effect as it changes.
     follows: bool,
-    /// How the directory differs from what is in effect; null where it doesn't.
-    drift: Value,
+    /// How the directory differs from what is in effect, where it does.
+    drift: Option<Arc<Drift>>,
+    /// What was planned last: it is probably what is applied next, and needn't be read again.
+    planned: Option<Source>,
+}
+
+/// A directory that isn't what is in effect. What differs is only looked for when somebody asks.
+#[derive(Debug)]
+struct Drift {
+    directory: String,
+    given: Result<Source, DirectoryError>,
+    in_effect: Arc<Source>,
+    told: OnceLock<Value>,
+}
+
+impl Drift {
+    fn told(&self) -> &Value {
+        self.told.get_or_init(|| match &self.given {
+            Ok(given) => {
+                let mut told = plan::differences(&self.in_effect.files, &given.files, DRIFT_MAX);
+                merge(&mut told, json!({"directory": self.directory, "digest": given.digest}));
+                told
+            }
+            Err(DirectoryError::Faults(faults)) => {
+                let first: Vec<_> = faults.iter().take(DRIFT_MAX).collect();
+                json!({"directory": self.directory, "faults": first, "faults_count": faults.len()})
+            }
+            Err(error) => json!({"directory": self.directory, "error": error.to_string()}),
+        })
+    }
 }
 
 impl Standing {
@@ -158,8 +186,8 @@ impl World {
             None => Next::New(self.given_candidate(&source, "taken from what the gateway was started with")),
         };
         self.enact(source, next).await.map_err(|fault| Failure::new(detail(&fault)))?;
-        let drift = differs.map_or(Value::Null, |differs| self.drift_of(&differs));
-        if !drift.is_null() {
+        let drift = differs.and_then(|differs| self.drift_of(differs));
+        if drift.is_some() {
             warn(&format!(
                 "`{}` is not what is in effect: see `remit status`, and `remit apply` it if it is to be",
                 self.given_name()
@@ -287,6 +315,7 @@ impl World {
         if !self.looked() {
             let snapshot = self.enact((*source).clone(), Next::Same(current.clone())).await?;
             let drift = self.standing().drift.clone();
+            let drift = drift.as_ref().map(|drift| drift.told());
             return Ok(json!({"snapshot": snapshot, "digest": source.digest, "version": current.version, "drift": drift}));
         }
         let read = match given(self.config.as_deref()) {
@@ -316,12 +345,9 @@ impl World {
         if follows && !reviewed {
             return true;
         }
-        let drift = match &self.config {
-            Some(_) => self.drift_of(&given(self.config.as_deref())),
-            None => Value::Null,
-        };
+        let drift = self.config.as_deref().and_then(|directory| self.drift_of(given(Some(directory))));
         let mut standing = self.standing();
-        standing.follows = !reviewed && drift.is_null() && self.config.is_some();
+        standing.follows = !reviewed && drift.is_none() && self.config.is_some();
         standing.drift = drift;
         standing.follows
     }
@@ -338,36 +364,39 @@ impl World {
         matches!(files, Some(Ok(files)) if remit_control::directory::digest(&files) == digest)
     }
 
-    fn drift_of(&self, read: &Result<Source, DirectoryError>) -> Value {
-        let directory = self.given_name();
-        let Some((current, source)) = self.current() else { return Value::Null };
-        match read {
-            Ok(read) if read.digest == current.entry.digest => Value::Null,
-            Ok(read) => {
-                let mut told = plan::differences(&source.files, &read.files, DRIFT_MAX);
-                merge(&mut told, json!({"directory": directory, "digest": read.digest}));
-                told
-            }
-            Err(DirectoryError::Faults(faults)) => {
-                let first: Vec<_> = faults.iter().take(DRIFT_MAX).collect();
-                json!({"directory": directory, "faults": first, "faults_count": faults.len()})
-            }
-            Err(error) => json!({"directory": directory, "error": error.to_string()}),
+    fn drift_of(&self, given: Result<Source, DirectoryError>) -> Option<Arc<Drift>> {
+        let (current, in_effect) = self.current()?;
+        if given.as_ref().is_ok_and(|given| given.digest == current.entry.digest) {
+            return None;
         }
+        Some(Arc::new(Drift { directory: self.given_name(), given, in_effect, told: OnceLock::new() }))
+    }
+
+    /// Keeps what was planned for the one who applies it.
+    pub(crate) fn keep_planned(&self, source: Source) {
+        self.standing().planned = Some(source);
+    }
+
+    /// What was planned last, if it is this.
+    pub(crate) fn take_planned(&self, digest: &str) -> Option<Source> {
+        self.standing().planned.take().filter(|source| source.digest == digest)
     }
 
     /// The version in effect and how the directory stands to it, for `remit status`.
     pub(crate) fn configuration_status(&self) -> Value {
-        let standing = self.standing();
-        let Some((version, source)) = &standing.current else { return Value::Null };
+        let (follows, drift) = {
+            let standing = self.standing();
+            (standing.follows, standing.drift.clone())
+        };
+        let Some((version, source)) = self.current() else { return Value::Null };
         let review = required(&source.loaded.organization);
         let mut told = json!(version);
         merge(
             &mut told,
             json!({
-                "follows": standing.follows.then(|| self.given_name()),
+                "follows": follows.then(|| self.given_name()),
                 "approvals_needed": review.map(|review| review.approvals),
-                "drift": standing.drift,
+                "drift": drift.as_ref().map(|drift| drift.told()),
             }),
         );
         told

@@ -244,6 +244,7 @@ impl World {
             let kept = self.submitted(&version, &source, &wanted).await?;
             merge(&mut told, json!({"review": self.standing_of(&rule, &kept)?}));
         }
+        self.keep_planned(source);
         Ok((StatusCode::OK, told))
     }
 
@@ -325,8 +326,12 @@ impl World {
     /// Applies what somebody wants, if nothing was changed in between and whoever must agree does. The caller holds `reloading`.
     async fn apply_wanted(&self, mut wanted: Wanted) -> Answer {
         let (version, before) = self.in_effect()?;
-        let files = std::mem::take(&mut wanted.files);
-        let source = beside(move || Ok(Source::of(files)?)).await?;
+        let mut files = std::mem::take(&mut wanted.files);
+        files.sort();
+        let source = match self.take_planned(&remit_control::directory::digest(&files)) {
+            Some(source) => source,
+            None => beside(move || Ok(Source::of(files)?)).await?,
+        };
         if source.digest == version.entry.digest {
             return Ok((StatusCode::OK, json!({"unchanged": true, "version": version.version, "digest": source.digest})));
         }
