@@ -1,6 +1,7 @@
 //! The control plane through its public face: versions in stores that fail, and reviews of every kind of forger.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
 
+mod plan;
 mod review;
 mod versions;
 
