@@ -38,8 +38,6 @@ pub enum Origin {
     Apply,
     /// `remit rollback`.
     Rollback,
-    /// A version that the journal refused was taken back.
-    TakenBack,
 }
 
 /// What a version's record says.

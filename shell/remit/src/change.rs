@@ -21,6 +21,10 @@ use crate::{now_secs, sample};
 /// The most changes, or faults, that a drift tells one by one.
 const DRIFT_MAX: usize = 50;
 
+/// What becomes of a version of which it isn't known whether the store has it.
+const OPEN: &str =
+    "what was in effect still is; if the store has the new version, the next change takes it back, or the next start takes it";
+
 /// What is in effect.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
@@ -104,7 +108,7 @@ impl Beginning {
         let from_given = match head.entry.origin {
             Origin::Directory => config.is_some(),
             Origin::Sample => true,
-            Origin::Apply | Origin::Rollback | Origin::TakenBack => false,
+            Origin::Apply | Origin::Rollback => false,
         };
         // Without a directory there is nothing that an applied version could differ from.
         let given = (config.is_some() || from_given).then(|| given(config));
@@ -232,9 +236,14 @@ impl World {
         let kept = match (&prepared, next) {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), Next::Same(version)) => Ok((version, false)),
-            (Ok(_), Next::New(candidate)) => {
-                self.keep(&candidate).map(|version| (version, true)).map_err(|error| error.to_string())
-            }
+            (Ok(_), Next::New(candidate)) => match self.keep(&candidate) {
+                Ok(version) => Ok((version, true)),
+                Err(error @ VersionError::Uncertain(_)) => {
+                    launched.settle(&before);
+                    return Err(json!({"error": error.to_string(), "open": OPEN}));
+                }
+                Err(error) => Err(error.to_string()),
+            },
         };
         let (prepared, (version, new)) = match (prepared, kept) {
             (Ok(prepared), Ok(kept)) => (prepared, kept),
@@ -257,8 +266,8 @@ impl World {
             Err(why) => {
                 launched.settle(&before);
                 if new && let Err(error) = self.settle_store() {
-                    // Nothing takes effect before the next start, which then finds the new version.
-                    return Err(fault(format!("{why}; and the store, which has version {} already: {error}", version.version)));
+                    let why = format!("{why}; and the store, which has version {} already: {error}", version.version);
+                    return Err(json!({"error": why, "open": OPEN}));
                 }
                 Err(fault(why))
             }
@@ -280,7 +289,8 @@ impl World {
         let candidate = Candidate {
             files: source.files.clone(),
             review: required(&source.loaded.organization),
-            origin: Origin::TakenBack,
+            // It is what the version before was: what drove then drives on.
+            origin: current.entry.origin,
             source: current.entry.source.clone(),
             again: Some(current.version),
             by: "remit".to_owned(),

@@ -378,8 +378,9 @@ impl World {
         let candidate = candidate(&source, &wanted, Some(approved));
         let warnings = source.loaded.warnings.clone();
         let snapshot = self.take(source, candidate).await.map_err(|fault| {
-            let why = fault.get("error").and_then(Value::as_str).unwrap_or_default().to_owned();
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}; nothing was changed"))
+            let said = |key: &str| fault.get(key).and_then(Value::as_str);
+            let (why, what) = (said("error").unwrap_or_default(), said("open").unwrap_or("nothing was changed"));
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}; {what}"))
         })?;
         self.unfollow();
         if let Some(plan) = plan {

@@ -316,7 +316,7 @@ fn what_the_journal_refuses_is_taken_back() {
         (3, true, false),
         "{history}"
     );
-    assert_eq!((&all[0]["origin"], &remit.status()["configuration"]["version"]), (&json!("taken_back"), &json!(3)));
+    assert_eq!((&all[0]["by"], &all[0]["again"], version(&remit)), (&json!("remit"), &json!(1), 3));
 }
 
 #[test]
