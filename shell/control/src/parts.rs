@@ -135,3 +135,22 @@ fn split(text: &str) -> Vec<&str> {
 fn fnv(line: &str) -> u64 {
     line.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_make_the_text_and_are_short() {
+        let lines: Vec<String> = (0..5_000).map(|n| format!("line {n} {}\n", "x".repeat(n % 120))).collect();
+        let texts = [String::new(), "\n".repeat(10_000), "x".repeat(100_000), lines.concat(), lines.concat() + "no end"];
+        for text in &texts {
+            let parts = split(text);
+            assert_eq!(parts.concat(), *text);
+            assert!(parts.iter().all(|part| !part.is_empty() && (part.len() < BYTES_MAX + 40 || parts.len() == 1)));
+            // A part is what it is by itself, too.
+            assert!(parts.iter().all(|part| split(part).len() == 1));
+        }
+        assert!(split(&texts[3]).len() > 20);
+    }
+}

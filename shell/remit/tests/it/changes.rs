@@ -116,6 +116,12 @@ fn a_change_is_planned_applied_looked_back_at_and_rolled_back() {
     let (code, diff) = cli(&remit, &["diff", "2", "3"]);
     assert_eq!((code, &diff["grants_count"], &diff["changes"][0]["verb"]), (0, &json!(1), &json!("removed")), "{diff}");
     assert_eq!(cli(&remit, &["diff", "2", "9"]).0, 3);
+    for what in ["plan", "apply", "rollback", "plans", "review", "withdraw", "history", "diff"] {
+        let head = format!("POST /v1/configuration/{what}");
+        assert_eq!(crate::client::send(remit.control, &head, &[], b"{}").status, 401, "{what} is the operator's");
+        assert!(matches!(remit.operator(&head, "[]").0, 200 | 400), "{what}");
+    }
+    assert_eq!(remit.operator("POST /v1/configuration/else", "{}").0, 404);
     // A bad one is refused with all its faults.
     let mut bad = good.clone();
     bad["spaces"][0]["servers"][0]["server"] = json!("nowhere");
