@@ -195,6 +195,38 @@ fn the_directory_drives_until_something_else_is_applied() {
     remit.stop();
 }
 
+#[test]
+fn nothing_is_decided_by_two_versions() {
+    let a = Upstream::start(Era::Modern);
+    let good = config(&[a.server("a")]);
+    let remit = Remit::up(&without(&good, "agent-1", "a___echo"));
+    let other = directory(remit.place(), "other", &without(&good, "agent-1", "a___other"));
+    let echo = directory(remit.place(), "echo", &without(&good, "agent-1", "a___echo"));
+    let client = remit.client("agent-1", "a");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    // Each version hides one of two tools: a list of both, or of neither, would be of both versions.
+    let seen = std::thread::scope(|scope| {
+        let lists = scope.spawn(|| {
+            let mut seen = [0_usize; 2];
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let names = crate::client::names(&client.modern("tools/list", "{}").message(), "tools", "name");
+                let shown = ["a___echo", "a___other"].map(|tool| names.iter().any(|name| name == tool));
+                assert!(shown[0] != shown[1], "{names:?}");
+                seen[usize::from(shown[0])] += 1;
+            }
+            seen
+        });
+        for round in 0..20 {
+            let next = if round % 2 == 0 { &other } else { &echo };
+            assert_eq!(cli(&remit, &["apply", text(next), "--reason", "to and fro"]).1["version"], round + 2);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        lists.join().unwrap()
+    });
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    remit.stop();
+}
+
 /// A reviewer's key: the file, and the public half.
 fn key(place: &Place, name: &str) -> (PathBuf, String) {
     let file = place.root().join(format!("{name}.key"));
