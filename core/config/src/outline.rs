@@ -11,15 +11,15 @@ use remit_mcp::canonical::{hex, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Sink, shown};
-use crate::yaml::{Node, Parsed, Value, parse};
+use crate::yaml::{self, Node, Parsed, Value, parse};
 use crate::{SourceFile, draft, path};
 
 /// The most values of a list, or lines of a text, that are shown.
 const LINES_MAX: usize = 200;
 /// The longest value that is shown, in characters.
 const VALUE_CHARS_MAX: usize = 240;
-/// How deep documents may name documents.
-const FILES_DEEP_MAX: usize = 4;
+/// How deep files are looked into that are named: a noun names documents, and documents name none.
+const FILES_DEEP_MAX: usize = 1;
 
 /// What happened to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +73,7 @@ pub fn changes(before: &[SourceFile], after: &[SourceFile]) -> Vec<Change> {
     // A file that is the same, and so is everything that it names, says the same.
     let same = |path: &str| match (before.all.get(path), after.all.get(path)) {
         (Some(before), Some(after)) => before.text == after.text,
+        (None, None) => true,
         _ => false,
     };
     let (mut old, new) = (outline(&before, &same), outline(&after, &same));
@@ -229,20 +230,51 @@ impl<'a> Files<'a> {
         (before, after)
     }
 
-    fn parsed(&self, path: &str) -> Option<(&'a str, &'a str, &Parsed)> {
+    /// What a file says, if its form is one that is read here.
+    fn parsed(&self, path: &str) -> Option<(&'a str, &Parsed)> {
         let (path, file) = self.all.get_key_value(path)?;
-        Some((path, file.text, file.parsed.get_or_init(|| parse(path, file.text, &Sink::default()))))
+        let read = path::is_configuration(path) || path::is_key_set(path);
+        read.then(|| (*path, file.parsed.get_or_init(|| parse(path, file.text, &Sink::default()))))
     }
+
+    /// Whether a file is the same, and every file that it names, and so on.
+    fn all_same(&self, path: &str, same: &dyn Fn(&str) -> bool, deep: usize) -> bool {
+        let mut named = BTreeSet::new();
+        if let Some((path, parsed)) = self.parsed(path) {
+            parsed.documents.iter().for_each(|document| references(path, document, &mut named));
+        }
+        same(path) && (deep == FILES_DEEP_MAX || named.iter().all(|named| self.all_same(named, same, deep + 1)))
+    }
+}
+
+/// The files that a node names, wherever it does: what [`Reader`] reads as part of it.
+fn references(file: &str, node: &Node, named: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::List(nodes) => nodes.iter().for_each(|node| references(file, node, named)),
+        Value::Map(entries) => {
+            for entry in entries {
+                named.extend(reference(file, entry));
+                references(file, &entry.value, named);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The file that an entry names, if it names one.
+fn reference(file: &str, entry: &yaml::Entry) -> Option<String> {
+    let Value::Text(text) = &entry.value.value else { return None };
+    if entry.key == "file" || entry.key.ends_with("_file") { path::resolve(file, text) } else { None }
 }
 
 /// Every noun of a configuration, by noun and name; without those of files that are the `same` as everything that they name.
 fn outline(files: &Files<'_>, same: &dyn Fn(&str) -> bool) -> BTreeMap<(String, String), Entry> {
     let mut named = BTreeSet::new();
     let mut documents: Vec<(&str, &Node)> = Vec::new();
-    for (path, _, parsed) in files.all.keys().filter(|path| path::is_configuration(path)).filter_map(|path| files.parsed(path)) {
+    for (path, parsed) in files.all.keys().filter(|path| path::is_configuration(path)).filter_map(|path| files.parsed(path)) {
         let mut own = BTreeSet::new();
         parsed.documents.iter().for_each(|document| draft::named_files(path, document, &mut own));
-        if !same(path) || !own.iter().all(|path| same(path)) {
+        if !files.all_same(path, same, 0) {
             documents.extend(parsed.documents.iter().map(|document| (path, document)));
         }
         named.append(&mut own);
@@ -302,7 +334,7 @@ fn name_of(node: &Node) -> Option<String> {
         (Some(own), _) => Some(own),
         (None, _) => match (text("agent"), text("tool")) {
             (Some(agent), Some(tool)) => Some(format!("{agent} → {tool}")),
-            _ => ["server", "Sid", "kid", "claim"].iter().find_map(|key| text(key)),
+            _ => ["server", "Sid", "kid", "claim", "file"].iter().find_map(|key| text(key)),
         },
     }
 }
@@ -362,10 +394,7 @@ impl Reader<'_> {
                 for entry in entries {
                     let inner = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
                     self.fields(file, &entry.value, &inner, deep, into);
-                    let named = entry.key == "file" || entry.key.ends_with("_file");
-                    if let (true, Value::Text(text)) = (named && deep < FILES_DEEP_MAX, &entry.value.value)
-                        && let Some(path) = path::resolve(file, text)
-                    {
+                    if let Some(path) = reference(file, entry).filter(|_| deep < FILES_DEEP_MAX) {
                         self.document(&path, if entry.key == "file" { prefix } else { &inner }, deep + 1, into);
                     }
                 }
@@ -377,21 +406,20 @@ impl Reader<'_> {
 
     /// What a named file says: as part of the noun that names it.
     fn document(&self, path: &str, prefix: &str, deep: usize, into: &mut Fields) {
-        let Some((path, text, parsed)) = self.files.parsed(path) else { return };
-        let whole = path::is_configuration(path) || path::is_key_set(path);
-        match parsed.documents.first() {
-            Some(node) if whole && parsed.complete => self.fields(path, node, prefix, deep, into),
-            _ => {
-                let lines = text.lines().map(str::to_owned).collect();
-                into.insert(format!("{prefix}.text"), Field { at: format!("{path}:1"), values: lines, list: true });
-            }
+        let Some((path, file)) = self.files.all.get_key_value(path) else { return };
+        let (path, text) = (*path, file.text);
+        let parsed = self.files.parsed(path).filter(|(.., parsed)| parsed.complete);
+        if let Some(node) = parsed.and_then(|(.., parsed)| parsed.documents.first()) {
+            return self.fields(path, node, prefix, deep, into);
         }
+        let lines = text.lines().map(str::to_owned).collect();
+        into.insert(format!("{prefix}.text"), Field { at: format!("{path}:1"), values: lines, list: true });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, reason = "a test that can't go on fails")]
+    #![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that can't go on fails")]
 
     use super::*;
 
@@ -435,6 +463,18 @@ mod tests {
         );
         assert!(space.fields[0].list && space.fields[0].at == "a.yaml:3");
         assert_eq!(space.fields[1].field, "servers[x].tools");
+        // A file of another form than is read here is compared line by line, and is part of the noun that names it.
+        let policy = |text: &str| {
+            let space = "spaces:\n  - id: s\n    policy_set: { policies: [{ file: p/a.cedar }] }\n";
+            [file("a.yaml", space), file("p/a.cedar", text)]
+        };
+        let told = changes(&policy("permit (\n  principal\n);\n"), &policy("permit (\n  principal,\n  action\n);\n"));
+        let [space] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((space.name.as_str(), space.fields[0].field.as_str()), ("s", "policy_set.policies[p/a.cedar].text"));
+        assert_eq!(
+            (space.fields[0].before.join("|"), space.fields[0].after.join("|")),
+            ("  principal".to_owned(), "  principal,|  action".to_owned())
+        );
         let long = |end: char| [file("a.yaml", &format!("agents:\n  - {{ id: a, owner: {}{end} }}\n", "x".repeat(300)))];
         let told = changes(&long('1'), &long('2'));
         assert_ne!(told[0].fields[0].before, told[0].fields[0].after, "what differs looks different");
