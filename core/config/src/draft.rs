@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, check, path, server};
+use crate::{Fault, Loaded, SourceFile, check, path, review, server};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -18,6 +18,7 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const TOP: &[&str] = &[
     "$schema",
     "organization",
+    "change_review",
     "organizational_units",
     "accounts",
     "policies",
@@ -112,7 +113,7 @@ fn documents<'a>(files: &[&'a SourceFile], sink: &Sink) -> (Vec<(&'a str, Node)>
 }
 
 /// The files that a document names as key sets or policy documents.
-fn named_files(file: &str, document: &Node, files: &mut BTreeSet<String>) {
+pub(crate) fn named_files(file: &str, document: &Node, files: &mut BTreeSet<String>) {
     let list = |key: &str| document.get(key).map(Node::nodes).unwrap_or_default();
     let mut add = |named: Option<&Node>| {
         if let Some(Value::Text(named)) = named.map(|node| &node.value) {
@@ -149,6 +150,7 @@ impl<'a> Draft<'a> {
         let policies = policies;
         self.organization.policies = policies.policies_managed();
         self.organization(roots, &policies);
+        self.organization.change_review = review::change_review(roots);
         for item in all("organizational_units", "organizational units") {
             let Some(unit) = iam::unit(&item, &policies) else { continue };
             let what = format!("there is already an organizational unit `{}`", unit.unit.id);

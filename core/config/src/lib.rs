@@ -8,6 +8,7 @@
 //! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
 //! - `iam`, `managed`, `server`, `access`, `policy_set`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
+//! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
 
 mod access;
@@ -18,8 +19,10 @@ mod iam;
 pub mod item;
 mod jwks;
 mod managed;
+pub mod outline;
 mod path;
 mod policy_set;
+mod review;
 mod schema;
 mod secret;
 mod server;

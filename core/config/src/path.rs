@@ -8,12 +8,17 @@ pub const TESTS_FOLDER: &str = "tests";
 /// Whether a caller should hand a file of this path to [`crate::read`]: YAML, JSON, key sets and policies; hidden files, the lock of
 /// tools and cases left out.
 pub fn is_source(path: &str) -> bool {
-    !hidden(path) && !beside(path) && (is_configuration(path) || is_policy(path) || has_extension(path, &["jwks"]))
+    !hidden(path) && !beside(path) && (is_configuration(path) || is_policy(path) || is_key_set(path))
 }
 
 /// Whether the file holds policies in Cedar or Dogwood.
 pub(crate) fn is_policy(path: &str) -> bool {
     !hidden(path) && has_extension(path, &["cedar", "dw"])
+}
+
+/// Whether the file is one that can only be a key set.
+pub(crate) fn is_key_set(path: &str) -> bool {
+    has_extension(path, &["jwks"])
 }
 
 /// Whether a file holds cases: YAML in `tests/` or below.

@@ -16,6 +16,7 @@ pub fn schema() -> Value {
         "properties": {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
+            "change_review": change_review(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),
             "policies": list("Managed and control policies, by name.", "policy"),
@@ -91,6 +92,18 @@ fn organization() -> Value {
             "root": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "r-root", "description": "The id of the root of its tree." },
             "owner": text("Who administers it, such as an address."), "management_account": refer("account_id"),
             "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
+        }),
+    )
+}
+
+fn change_review() -> Value {
+    object(
+        "Who has to agree to a change of the configuration; at most one in all files.",
+        &["reviewers"],
+        &json!({
+            "required": flag("Whether a change takes effect only once it was approved.", true),
+            "approvals": { "type": "integer", "minimum": 1, "maximum": 5, "default": 1, "description": "How many different reviewers must approve; the author is never one of them." },
+            "reviewers": { "type": "array", "uniqueItems": true, "maxItems": 100, "items": { "type": "string", "minLength": 1 }, "description": "The public halves of their keys, as `remit review-key NAME` prints them." },
         }),
     )
 }

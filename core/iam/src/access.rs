@@ -26,8 +26,8 @@ mod classes;
 
 /// The most states of one walk over patterns.
 const STATES_MAX: usize = 50_000;
-/// The most requests that are tried.
-const CASES_MAX: u64 = 2_000_000;
+/// The most requests that are tried where nobody says otherwise.
+pub const CASES_MAX: u64 = 2_000_000;
 /// The most values of a key that are tried together.
 const TOGETHER_MAX: usize = 4;
 /// The most values of one variable that are put into patterns.
@@ -96,6 +96,11 @@ pub enum Answer {
 
 /// Whether `new` allows what `old` doesn't, for a principal of `account`.
 pub fn new_access(old: &Access, new: &Access, account: &str) -> Answer {
+    new_access_within(old, new, account, CASES_MAX)
+}
+
+/// The same, with at most so many requests.
+pub fn new_access_within(old: &Access, new: &Access, account: &str, cases_max: u64) -> Answer {
     let policies = |access: &Access| {
         let levels = access.service_control.iter().flatten();
         access.identity.iter().chain(&access.boundary).chain(levels).cloned().collect::<Vec<_>>()
@@ -112,7 +117,7 @@ pub fn new_access(old: &Access, new: &Access, account: &str) -> Answer {
     let Ok(principal) = Principal::session(&role, &session) else {
         return Answer::Unknown { cases: 0, why: format!("`{account}` is no account") };
     };
-    let mut search = Search { keys: &keys, space: &space, cases: 0, why: None };
+    let mut search = Search { keys: &keys, space: &space, cases: 0, cases_max, why: None };
     let (before, after) = (before.layers(), after.layers());
     let (before, after) = (before.get(), after.get());
     let found = search.run(&mut |action, resource, context| {
@@ -128,6 +133,11 @@ pub fn new_access(old: &Access, new: &Access, account: &str) -> Answer {
 
 /// Whether a role's new trust policy lets in whom the old one didn't. `role` is its ARN. Callers are taken to be allowed by their own policies.
 pub fn new_trust(old: Option<&Arc<Policy>>, new: &Arc<Policy>, role: &str) -> Answer {
+    new_trust_within(old, new, role, CASES_MAX)
+}
+
+/// The same, with at most so many requests.
+pub fn new_trust_within(old: Option<&Arc<Policy>>, new: &Arc<Policy>, role: &str, cases_max: u64) -> Answer {
     let account = role.split(':').nth(4).unwrap_or_default();
     let all: Vec<Arc<Policy>> = old.into_iter().chain([new]).cloned().collect();
     let mut keys = Keys::new();
@@ -138,7 +148,7 @@ pub fn new_trust(old: Option<&Arc<Policy>>, new: &Arc<Policy>, role: &str) -> An
         Ok(space) => space,
         Err(why) => return Answer::Unknown { cases: 0, why },
     };
-    let mut search = Search { keys: &keys, space: &space, cases: 0, why: None };
+    let mut search = Search { keys: &keys, space: &space, cases: 0, cases_max, why: None };
     for name in principals(&all, account) {
         let Some(principal) = named(&name) else { continue };
         let found = search.run(&mut |action, _, context| {
@@ -549,6 +559,7 @@ struct Search<'a> {
     keys: &'a Keys,
     space: &'a Space,
     cases: u64,
+    cases_max: u64,
     why: Option<String>,
 }
 
@@ -587,8 +598,8 @@ impl Search<'_> {
         let held: Vec<&[Held]> = keys.iter().map(|key| self.space.keys.get(*key).map_or(&[][..], Vec::as_slice)).collect();
         let mut at = vec![0_usize; keys.len()];
         loop {
-            if self.cases >= CASES_MAX {
-                self.why = Some(format!("more than {CASES_MAX} requests would have to be tried"));
+            if self.cases >= self.cases_max {
+                self.why = Some(format!("more than {} requests would have to be tried", self.cases_max));
                 return None;
             }
             self.cases += 1;

@@ -215,6 +215,10 @@ impl Condition {
         self.place
     }
 
+    pub(crate) fn says_as(&self, other: &Self) -> bool {
+        (self.operator, &self.key, &self.operands) == (other.operator, &other.key, &other.operands)
+    }
+
     /// The operator, as written: `ForAnyValue:StringLike`.
     pub fn operator(&self) -> &str {
         &self.name

@@ -102,6 +102,13 @@ impl Policy {
     pub fn statements(&self) -> &[Arc<Statement>] {
         &self.statements
     }
+
+    /// Whether both say the same, wherever they stand and whatever they are called.
+    pub fn says_as(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.statements.len() == other.statements.len()
+            && self.statements.iter().zip(&other.statements).all(|(a, b)| a.says_as(b))
+    }
 }
 
 /// A statement of a policy.
@@ -179,6 +186,13 @@ impl Statement {
     /// Its conditions, all of which must hold.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
+    }
+
+    fn says_as(&self, other: &Self) -> bool {
+        (self.effect, &self.principals, &self.actions, &self.resources)
+            == (other.effect, &other.principals, &other.actions, &other.resources)
+            && self.conditions.len() == other.conditions.len()
+            && self.conditions.iter().zip(&other.conditions).all(|(a, b)| a.says_as(b))
     }
 }
 

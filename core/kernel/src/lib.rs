@@ -2,12 +2,14 @@
 //!
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
-//! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded.
+//! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
+//! - [`compare`]: what one snapshot grants and another doesn't.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
 pub mod assume;
 pub mod catalogue;
+pub mod compare;
 mod context;
 pub mod decide;
 pub mod facts;

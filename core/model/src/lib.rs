@@ -16,7 +16,7 @@ pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
     ToolName, UserName,
 };
-pub use organization::{Account, Organization, ServerKey};
+pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,

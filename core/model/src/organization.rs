@@ -41,6 +41,24 @@ pub struct Account {
     pub tags: Tags,
 }
 
+/// Who has to agree to a change of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChangeReview {
+    /// Whether a change takes effect only once it was approved.
+    pub required: bool,
+    /// How many different reviewers must approve; the author is never one of them.
+    pub approvals: u32,
+    /// The reviewers' public keys, as C2SP signed notes write them: `<name>+<key id>+<base64>`; no two of one name.
+    pub reviewers: Vec<String>,
+}
+
+impl ChangeReview {
+    /// The name in a reviewer's key.
+    pub fn name_of(key: &str) -> &str {
+        key.split_once('+').map_or(key, |(name, _)| name)
+    }
+}
+
 /// One organization, checked: every name that is mentioned exists.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Organization {
@@ -78,6 +96,8 @@ pub struct Organization {
     pub issuers: BTreeMap<String, Issuer>,
     /// The tool policy registry.
     pub tool_policies: Vec<ToolPolicy>,
+    /// Who has to agree to a change of all this; `None`: nobody.
+    pub change_review: Option<ChangeReview>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

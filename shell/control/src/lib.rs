@@ -1,12 +1,19 @@
 //! The control plane: what an operator changes and sees.
 //!
 //! - [`directory`]: a configuration directory, read whole;
+//! - [`versions`]: what a configuration was and is, whole and immutable; [`plan`]: what a change would do; [`review`]: who agreed to it;
+//! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`].
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
 pub mod directory;
+pub mod history;
 pub mod operator;
+mod parts;
+pub mod plan;
+pub mod review;
+pub mod versions;
 
 pub use directory::{DirectoryError, Source, read};
 pub use operator::{CALLBACK_PATH, Operator, Plane};

@@ -20,8 +20,14 @@ use serde_json::{Value, json};
 
 /// The largest request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The largest request that carries a configuration, in bytes: 64 MiB of texts, as JSON.
+const CONFIGURATION_BYTES_MAX: usize = 192 * 1024 * 1024;
 /// How long a request may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one that carries a configuration may take.
+const CONFIGURATION_TIMEOUT: Duration = Duration::from_mins(2);
+/// What the paths of changes begin with.
+const CHANGES: &str = "/v1/configuration/";
 
 /// Where an authorization server sends a person's browser back: the path of Remit's redirect URI.
 pub const CALLBACK_PATH: &str = "/oauth/callback";
@@ -51,6 +57,9 @@ pub trait Plane: Send + Sync {
     fn ways(&self, question: &Value) -> Result<Value, String>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
+    /// Plans, applies, reviews and looks back at changes of the configuration: what is asked for, such as `plan`, and the question in, the
+    /// status and the answer out. `None` if there is no such thing.
+    fn change<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Option<(StatusCode, Value)>>;
     /// Begins to connect a server: `{server, by}` in, the attempt and the address for the person's browser out. The status says whose
     /// fault it is that there is none: the question's or somebody else's.
     fn connect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
@@ -114,11 +123,34 @@ impl Operator {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
         }
-        let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        let (bytes_max, timeout) = match parts.uri.path() {
+            path if path.starts_with(CHANGES) => (CONFIGURATION_BYTES_MAX, CONFIGURATION_TIMEOUT),
+            _ => (BODY_BYTES_MAX, BODY_TIMEOUT),
+        };
+        let body = match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
         };
-        self.answer(&parts.method, parts.uri.path(), &body).await
+        match parts.uri.path().strip_prefix(CHANGES) {
+            Some(what) if parts.method == Method::POST => self.change(what, &body).await,
+            _ => self.answer(&parts.method, parts.uri.path(), &body).await,
+        }
+    }
+
+    async fn change(&self, what: &str, body: &Bytes) -> Response<Full<Bytes>> {
+        let question = match serde_json::from_slice(body) {
+            Ok(question) => question,
+            Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("the body is not JSON: {error}")),
+        };
+        match self.plane.change(what, question).await {
+            Some((status, said)) => answer(status, &said),
+            None => problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        }
+    }
+
+    /// What is answered when an answer could not be made: a fault of ours.
+    pub fn failed() -> Response<Full<Bytes>> {
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "the request failed")
     }
 
     async fn answer(&self, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {

@@ -285,16 +285,22 @@ impl Gateway {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Puts an organization into effect: durable in the journal first, then all of it at once. Calls under way finish under the one that
-    /// they started with. Servers whose registration didn't change keep their connections.
-    pub async fn apply(&self, organization: Organization, digest: &str, source: &str) -> Result<u64, String> {
-        let event = serde_json::json!({"digest": digest, "source": source, "organization": organization.id});
+    /// Puts an organization into effect: `event`, which says what it is and whose, is durable in the journal first, then all of it takes
+    /// effect at once. `taken` runs right before that, when nothing can be refused any more: for what must change along with it. Calls under
+    /// way finish under the one that they started with. Servers whose registration didn't change keep their connections.
+    pub async fn apply(
+        &self,
+        organization: Organization,
+        event: serde_json::Value,
+        taken: impl FnOnce() + Send,
+    ) -> Result<u64, String> {
         self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
-        let (started, stopped) = {
+        let (started, stopped, version) = {
             let mut registry = lock(&self.inner.registry);
-            registry.replace(organization, &self.inner.context)
+            let (started, stopped) = registry.replace(organization, &self.inner.context);
+            (started, stopped, self.inner.swap(&mut registry, taken))
         };
-        let version = self.inner.rebuild();
+        self.inner.recorder.observer().gauge(Gauge::Snapshot(version));
         self.evict();
         for upstream in stopped {
             tokio::spawn(async move {
@@ -389,6 +395,11 @@ impl Gateway {
     /// The snapshot in effect.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.inner.state.load().snapshot)
+    }
+
+    /// What servers offer, as far as it is known, and what of it was accepted.
+    pub fn catalogue(&self) -> Catalogue {
+        lock(&self.inner.registry).catalogue.clone()
     }
 
     /// The address of a space: what tokens must name as their audience.
@@ -668,19 +679,23 @@ impl Inner {
 
     /// Compiles what is known into a new snapshot and swaps it in.
     pub(crate) fn rebuild(&self) -> u64 {
-        let mut registry = lock(&self.registry);
+        let version = self.swap(&mut lock(&self.registry), || ());
+        self.recorder.observer().gauge(Gauge::Snapshot(version));
+        version
+    }
+
+    /// The same under the registry's lock, so that a later snapshot is never replaced by an earlier one. `taken` runs at the last moment.
+    fn swap(&self, registry: &mut Registry, taken: impl FnOnce()) -> u64 {
         registry.version += 1;
         let version = registry.version;
         let before = self.state.load_full();
         let snapshot =
             Snapshot::compile_after(Some(&before.snapshot), version, Arc::clone(&registry.organization), &registry.catalogue);
-        // Swapped under the lock: a later snapshot is never replaced by an earlier one.
         let addresses =
             snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
         let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses };
+        taken();
         self.state.store(Arc::new(state));
-        drop(registry);
-        self.recorder.observer().gauge(Gauge::Snapshot(version));
         version
     }
 

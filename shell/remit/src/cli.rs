@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
 ///
-/// Exit codes: 0 ok, 1 failure, 2 denied, 3 invalid input.
+/// Exit codes: 0 ok, 1 failure, 2 denied, 3 invalid input, 4 held.
 #[derive(Debug, Parser)]
 #[command(name = "remit", version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -28,6 +28,28 @@ pub(crate) enum Command {
     /// Cases stand in DIR/tests/*.yaml and below, the tools in DIR/tools.lock.json (`remit pins --export`). Nothing is started. Exit code 0 if every
     /// case passes, 1 if one fails or the coverage is under --coverage-min, 3 if a file of cases or the configuration has a fault.
     Test(Test),
+    /// Show what a configuration directory would change: what it says differently, what it newly allows and denies, and why.
+    ///
+    /// Nothing is changed. Compared is with what the running gateway has in effect, or, when none is up, with the stored version in effect and
+    /// the tools that were accepted. Where changes are reviewed (`change_review`), the running gateway keeps the plan for its reviewers.
+    Plan(Plan),
+    /// Put a configuration directory, or a reviewed plan, into effect: all of it at once, as a new version.
+    ///
+    /// Exit code 0 once it is in effect, 1 if something else was put into effect since it was planned, 3 if it has faults, 4 if it waits for
+    /// its reviewers.
+    Apply(Apply),
+    /// Put an earlier version into effect again, as a new version. It goes through the same review as any change.
+    Rollback(Rollback),
+    /// Show the versions of the configuration: who made each, when, why, and who agreed.
+    History(History),
+    /// Show what two versions say differently, and what the second newly allows and denies.
+    Diff(Diff),
+    /// Show the plans that wait for their reviewers, or one of them whole.
+    Plans(Plans),
+    /// Approve or reject a plan: sign its digest with a reviewer's key.
+    Review(Review),
+    /// Make a reviewer's key. The private half goes to a file that only you may read; what is printed belongs into `change_review`.
+    ReviewKey(ReviewKey),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
     /// Read the journal.
@@ -147,6 +169,125 @@ pub(crate) struct Test {
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) coverage_min: Option<u8>,
     /// Print JSON: one object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The configuration directory.
+    pub(crate) directory: PathBuf,
+    /// Who wants the change, for the record of a plan that is kept.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+    /// Why; needed where changes are reviewed.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The configuration directory. Without it, a plan that the gateway keeps is applied.
+    #[arg(required_unless_present = "plan")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Apply only this plan, by its digest or the first eight digits of it and more: refused if the directory or the version in effect is no
+    /// longer what was planned.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) plan: Option<String>,
+    /// Why, for the record.
+    #[arg(long, required_unless_present = "plan")]
+    pub(crate) reason: Option<String>,
+    /// Who applies it, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The version whose content is to be in effect again.
+    pub(crate) version: u64,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who rolls back, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Only versions that changed the registry's row of this agent and tool, as the row names them.
+    #[arg(long, num_args = 2, value_names = ["AGENT", "TOOL"])]
+    pub(crate) tool_policy: Option<Vec<String>>,
+    /// Only versions before this one.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) before: Option<u64>,
+    /// At most so many, the newest ones.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) count: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The one version.
+    pub(crate) from: u64,
+    /// The other one.
+    pub(crate) to: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plans {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Show this plan whole.
+    pub(crate) plan: Option<String>,
+    /// Withdraw it instead: it no longer waits.
+    #[arg(long, requires = "plan")]
+    pub(crate) withdraw: bool,
+    /// Who withdraws it, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("answer").required(true).args(["approve", "reject"]))]
+pub(crate) struct Review {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The plan, by its digest or the first eight digits of it and more.
+    pub(crate) plan: String,
+    /// The file with your private key, from `remit review-key`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Agree to it.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Refuse it: it isn't applied until you approve it.
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// What you say to it; it is signed and recorded.
+    #[arg(long, default_value = "")]
+    pub(crate) comment: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReviewKey {
+    /// The reviewer's name, such as an address; no spaces and no plus sign.
+    pub(crate) name: String,
+    /// The file for the private half; NAME.key without it. A file that is there is never overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -274,7 +274,11 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
         value.get(key).and_then(Value::as_str).unwrap_or_default()
     }
     let version = status.get("snapshot").cloned().unwrap_or_default();
-    printer.line(&format!("{}, snapshot {version}\n\nServers", text(&status, "organization")))?;
+    printer.line(&format!("{}, snapshot {version}", text(&status, "organization")))?;
+    for line in crate::told::standing_of(status.get("configuration")) {
+        printer.line(&line)?;
+    }
+    printer.line("\nServers")?;
     for server in list(&status, "servers") {
         printer.line(&format!(
             "  {:<32} {:<11} {}",

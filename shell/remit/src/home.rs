@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,11 +179,9 @@ fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
             if mode & 0o077 != 0 {
                 return Err(Failure::new(format!("`{}` can be read by others: `chmod 600` it", path.display())));
             }
-            let text = text.trim();
-            let bytes: Option<Vec<u8>> = (0..32).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect();
-            match bytes {
-                Some(bytes) if text.len() == 64 => key.copy_from_slice(&bytes),
-                _ => return Err(Failure::new(format!("`{}` does not hold 64 hexadecimal digits", path.display()))),
+            match bytes_of(text.trim()) {
+                Some(bytes) => key = bytes,
+                None => return Err(Failure::new(format!("`{}` does not hold 64 hexadecimal digits", path.display()))),
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -193,6 +191,34 @@ fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
         Err(error) => return Err(Failure::io(path, &error)),
     }
     Ok(key)
+}
+
+/// Thirty-two bytes of 64 hexadecimal digits.
+pub(crate) fn bytes_of(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    (text.len() == 64).then_some(bytes)
+}
+
+/// A short file that only its owner may read.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let fault = |error: std::io::Error| Failure::io(path, &error);
+    let file = fs::File::open(path).map_err(fault)?;
+    if file.metadata().map_err(fault)?.permissions().mode() & 0o077 != 0 {
+        return Err(Failure::invalid(format!("`{}` can be read by others: `chmod 600` it", path.display())));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(4096));
+    file.take(4096).read_to_string(&mut text).map_err(fault)?;
+    Ok(text)
+}
+
+/// Writes a new file for the owner alone; one that is there stays as it is.
+pub(crate) fn write_new_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fault = |error: std::io::Error| Failure::io(path, &error);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fault)
 }
 
 /// Writes a file for the owner alone, whole or not at all.

@@ -15,7 +15,7 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// The servers that were started.
 #[derive(Debug, Default)]
 pub(crate) struct Launched {
-    running: HashMap<ServerKey, Running>,
+    running: HashMap<ServerKey, Vec<Running>>,
 }
 
 #[derive(Debug)]
@@ -26,33 +26,38 @@ struct Running {
 }
 
 impl Launched {
-    /// Starts what isn't running yet, ends what is no longer wanted, and writes the addresses into the organization. A server that
-    /// can't be started leaves the organization as it was: nothing is half-applied.
-    pub(crate) async fn replace(&mut self, organization: &mut Organization, program: &Path) -> Result<(), String> {
+    /// Starts what isn't running yet, and writes the addresses into the organization. A server that can't be started leaves everything as it
+    /// was; so does a caller that goes no further and calls [`Self::settle`] with the organization in effect.
+    pub(crate) async fn start(&mut self, organization: &mut Organization, program: &Path) -> Result<(), String> {
         let mut wanted = HashMap::new();
-        for (key, server) in &organization.servers {
-            let Transport::Http { launch, .. } = &server.transport else { continue };
+        for (key, server) in &mut organization.servers {
+            let Transport::Http { url, launch, .. } = &mut server.transport else { continue };
             if launch.is_empty() {
                 continue;
             }
-            let alive = self
-                .running
-                .get_mut(key)
-                .filter(|running| running.command == *launch)
-                .is_some_and(|running| matches!(running.child.try_wait(), Ok(None)));
-            if !alive {
-                let started = start(launch, program).await.map_err(|why| format!("server `{key}`: {why}"))?;
-                wanted.insert(key.clone(), started);
-            }
-        }
-        self.running.extend(wanted);
-        self.running.retain(|key, running| matches!(organization.servers.get(key).map(|server| &server.transport), Some(Transport::Http { launch, .. }) if *launch == running.command));
-        for (key, running) in &self.running {
-            if let Some(Transport::Http { url, .. }) = organization.servers.get_mut(key).map(|server| &mut server.transport) {
+            let known = self.running.get_mut(key).into_iter().flatten();
+            let mut alive = known.filter(|running| running.command == *launch);
+            if let Some(running) = alive.find_map(|running| matches!(running.child.try_wait(), Ok(None)).then_some(running)) {
                 url.clone_from(&running.url);
+                continue;
             }
+            let started = start(launch, program).await.map_err(|why| format!("server `{key}`: {why}"))?;
+            url.clone_from(&started.url);
+            wanted.insert(key.clone(), started);
+        }
+        for (key, started) in wanted {
+            self.running.entry(key).or_default().push(started);
         }
         Ok(())
+    }
+
+    /// Ends what the organization in effect doesn't use.
+    pub(crate) fn settle(&mut self, organization: &Organization) {
+        self.running.retain(|key, all| {
+            let server = organization.servers.get(key).map(|server| &server.transport);
+            all.retain(|running| matches!(server, Some(Transport::Http { url, .. }) if *url == running.url));
+            !all.is_empty()
+        });
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remit_control::DirectoryError;
-use remit_iam::lint::{Severity, lint};
+use remit_control::plan::{findings, policies};
+use remit_iam::lint::Severity;
 use remit_iam::{Policy, PolicyKind, document};
 use remit_model::Organization;
 use serde_json::{Value, json};
@@ -69,19 +70,6 @@ fn number(finding: &Value, key: &str) -> u64 {
     finding.get(key).and_then(Value::as_u64).unwrap_or_default()
 }
 
-fn findings(policy: &Policy) -> Vec<Value> {
-    let origin = policy.statements().first().map(|statement| statement.origin().to_string()).unwrap_or_default();
-    let file = origin.rsplit_once(':').map_or(origin.as_str(), |(file, _)| file).to_owned();
-    let finding = |finding: remit_iam::lint::Finding| {
-        json!({
-            "severity": finding.severity.name(), "code": finding.code, "file": file, "line": finding.place.line,
-            "column": finding.place.column, "policy": &**policy.name(), "statement": finding.label, "what": finding.what,
-            "mend": finding.mend,
-        })
-    };
-    lint(policy).into_iter().map(finding).collect()
-}
-
 /// Reads a policy of a file. Its faults are told, all of them.
 pub(crate) fn file(path: &Path, kind: &str) -> Result<Policy, Failure> {
     let kind = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| *kind);
@@ -117,22 +105,5 @@ pub(crate) fn organization(path: &Path) -> Result<Organization, Failure> {
 
 /// Every policy of a configuration, each once; those that are shipped with Remit are not its own.
 fn directory(path: &Path) -> Result<Vec<Arc<Policy>>, Failure> {
-    let organization = organization(path)?;
-    let units = organization.units.values().map(|unit| &unit.controls);
-    let accounts = organization.accounts.values().map(|account| &account.controls);
-    let controls = std::iter::once(&organization.controls).chain(units).chain(accounts);
-    let controls = controls.flat_map(|controls| controls.service_control.iter().chain(&controls.resource_control).flatten());
-    let attached = organization.roles.values().flat_map(|role| &role.policies);
-    let attached = attached.chain(organization.users.values().flat_map(|user| &user.policies));
-    let attached = attached.chain(organization.policies.values()).map(|attached| &attached.policy);
-    let trusts = organization.roles.values().map(|role| &role.trust);
-    let resources = organization.servers.values().filter_map(|server| server.resource_policy.as_ref());
-    let mut all: Vec<Arc<Policy>> = Vec::new();
-    for policy in controls.chain(attached).chain(trusts).chain(resources) {
-        let shipped = policy.statements().iter().any(|statement| statement.origin().starts_with("arn:"));
-        if !shipped && !all.iter().any(|other| Arc::ptr_eq(other, policy)) {
-            all.push(Arc::clone(policy));
-        }
-    }
-    Ok(all)
+    Ok(policies(&organization(path)?))
 }

@@ -1,7 +1,9 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
+mod amend;
 mod audit;
 mod aws;
+mod change;
 mod cli;
 mod commands;
 mod connect;
@@ -15,9 +17,11 @@ mod offline;
 mod output;
 mod pins;
 mod reach;
+mod requests;
 mod sample;
 mod serve;
 mod shared;
+mod told;
 mod tool_policies;
 mod tour;
 mod trial;
@@ -62,6 +66,14 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Try(options) => runtime()?.block_on(tour::tour(&options)),
         Command::Check(options) => commands::check(&options),
         Command::Test(options) => trial::test(&options),
+        Command::Plan(options) => runtime()?.block_on(amend::plan(&options)),
+        Command::Apply(options) => runtime()?.block_on(amend::apply(&options)),
+        Command::Rollback(options) => runtime()?.block_on(amend::rollback(&options)),
+        Command::History(options) => runtime()?.block_on(amend::history(&options)),
+        Command::Diff(options) => runtime()?.block_on(amend::diff(&options)),
+        Command::Plans(options) => runtime()?.block_on(amend::plans(&options)),
+        Command::Review(options) => runtime()?.block_on(amend::review(&options)),
+        Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
         Command::Log(options) => commands::log(options),
         Command::Verify(options) => commands::verify(options),

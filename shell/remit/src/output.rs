@@ -18,6 +18,8 @@ pub(crate) const FAILURE: u8 = 1;
 pub(crate) const DENIED: u8 = 2;
 /// What was given can't be used.
 pub(crate) const INVALID: u8 = 3;
+/// It waits for somebody's agreement.
+pub(crate) const HELD: u8 = 4;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {

@@ -49,8 +49,19 @@ pub(crate) fn cases() -> Vec<SourceFile> {
     CASES.iter().map(|(name, text)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() }).collect()
 }
 
+fn files() -> Vec<SourceFile> {
+    let file = |(name, text): &(&str, &str)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() };
+    let mut files: Vec<SourceFile> = FILES.iter().map(file).collect();
+    files.sort();
+    files
+}
+
 /// The sample organization.
 pub(crate) fn acme() -> Result<Source, DirectoryError> {
-    let file = |(name, text): &(&str, &str)| SourceFile { path: format!("examples/acme/{name}"), text: (*text).to_owned() };
-    Source::of(FILES.iter().map(file).collect())
+    Source::of(files())
+}
+
+/// Whether a configuration with this digest is the sample organization.
+pub(crate) fn is_acme(digest: &str) -> bool {
+    remit_control::directory::digest(&files()) == digest
 }

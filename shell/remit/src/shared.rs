@@ -52,15 +52,13 @@ impl Shared {
         }
     }
 
-    /// Puts an organization into effect for identity. Agents that prove themselves by a secret and have none get one, kept in the
-    /// data directory.
-    pub(crate) fn replace(&self, organization: &Organization, home: &Home) -> Result<Vec<String>, Failure> {
-        let mut made = Vec::new();
+    /// Makes ready what identity is to know of an organization; nothing is in effect yet. Agents that prove themselves by a secret and have
+    /// none get one, kept in the data directory.
+    pub(crate) fn prepare(&self, organization: &Organization, home: &Home) -> Result<Prepared, Failure> {
         for agent in organization.agents.values() {
             let by_secret = agent.credentials.contains(&AgentCredential::ClientSecret);
             if by_secret && stored_digests(&self.store, agent.id.as_str())?.is_empty() {
                 agent_secret_new(&self.store, home, agent.id.as_str())?;
-                made.push(agent.id.as_str().to_owned());
             }
         }
         let mut digests = HashMap::new();
@@ -69,11 +67,23 @@ impl Shared {
         }
         let addresses =
             organization.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address))).collect();
-        self.digests.store(Arc::new(digests));
-        self.addresses.store(Arc::new(addresses));
-        self.organization.store(Arc::new(organization.clone()));
-        Ok(made)
+        let organization = Arc::new(organization.clone());
+        Ok(Prepared { organization, addresses: Arc::new(addresses), digests: Arc::new(digests) })
     }
+
+    /// Puts what was made ready into effect. It can't fail.
+    pub(crate) fn replace(&self, prepared: Prepared) {
+        self.digests.store(prepared.digests);
+        self.addresses.store(prepared.addresses);
+        self.organization.store(prepared.organization);
+    }
+}
+
+/// What identity is to know of an organization.
+pub(crate) struct Prepared {
+    organization: Arc<Organization>,
+    addresses: Arc<BTreeMap<SpaceId, String>>,
+    digests: Arc<HashMap<String, Vec<SecretDigest>>>,
 }
 
 fn store_fault(error: &dyn std::fmt::Display) -> Failure {

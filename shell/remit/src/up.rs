@@ -14,7 +14,8 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{
     Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials,
 };
-use remit_control::{CALLBACK_PATH, DirectoryError, Operator, Plane, Source};
+use remit_control::versions::Versions;
+use remit_control::{CALLBACK_PATH, Operator, Plane};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{Health, Journal};
 use remit_kernel::reach::is_of;
@@ -25,16 +26,18 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
+use crate::change::{Beginning, Standing};
 use crate::cli::Up;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
-use crate::output::{Failure, INVALID, Printer, warn};
+use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
-use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, sample_secrets, upstream_credentials};
-use crate::{audit, connect, now_secs, sample};
+use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
+use crate::{audit, connect, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -48,24 +51,27 @@ const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
 /// The gateway that runs.
-struct World {
-    gateway: Gateway,
+pub(crate) struct World {
+    pub(crate) gateway: Gateway,
     aws: Aws,
     secure: bool,
     authority: Arc<Authority>,
-    authenticator: Arc<Authenticator>,
-    shared: Arc<Shared>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
-    journal: Journal,
+    pub(crate) journal: Journal,
     telemetry: Arc<Telemetry>,
-    home: Home,
-    config: Option<PathBuf>,
-    program: PathBuf,
-    launched: tokio::sync::Mutex<Launched>,
+    pub(crate) home: Home,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) program: PathBuf,
+    pub(crate) launched: tokio::sync::Mutex<Launched>,
     /// What the last attempt to read the configuration came to.
-    last_reload: Mutex<Value>,
-    /// One reading at a time: the later one is the one in effect.
-    reloading: tokio::sync::Mutex<()>,
+    pub(crate) last_reload: Mutex<Value>,
+    /// One change at a time: the later one is the one in effect.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    pub(crate) versions: Versions,
+    /// The version in effect.
+    pub(crate) standing: Mutex<Standing>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -80,7 +86,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         _ => None,
     };
     // Read before anything starts: what has a fault starts nothing.
-    let source = read(options.config.as_deref(), printer)?;
+    let beginning = Beginning::choose(&home, options.config.as_deref(), printer)?;
     let listener = bind(options.host, options.port).await?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let control_port = options.control_port.unwrap_or_else(|| if options.port == 0 { 0 } else { options.port.saturating_add(1) });
@@ -98,7 +104,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let public = public.trim_end_matches('/').to_owned();
     let (world, recovered) = assemble(&options, &home, &public, control_address, printer)?;
     let world = Arc::new(world);
-    world.apply(source).await.map_err(|fault| Failure::new(fault.to_string()))?;
+    world.begin(beginning).await?;
     look_back(&world, &recovered, options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
@@ -114,16 +120,20 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
     let handle = move |request, _| {
         let operator = operator.clone();
-        async move { operator.handle(request).await }
+        // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
+        let answered = tokio::spawn(async move { operator.handle(request).await });
+        async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     world.gateway.settled(SERVERS_MAX).await;
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
+    // Whoever reads that it is up may stop it at once.
+    let stops = Stops::hear();
     greet(&world, &running, &recovered, printer)?;
 
-    stopped().await;
+    stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
@@ -190,14 +200,13 @@ fn assemble(
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent =
         options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
-    let host = public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default();
     let edge = Edge {
-        hosts: vec![host],
+        hosts: vec![public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default()],
         origins: options.origin.clone(),
         loopback: options.host.is_loopback() || options.host.is_unspecified(),
     };
-    let revocations = aws::revocations(&store)?;
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
+    let versions = Versions::new(Arc::clone(&store) as _);
     let gateway = Gateway::new(Options {
         address: public.to_owned(),
         limits: Limits::default(),
@@ -212,28 +221,32 @@ fn assemble(
         tls,
         edge,
         anonymous_agent,
-        revocations,
+        revocations: aws::revocations(&store)?,
     })
     .map_err(Failure::new)?;
     now.set(gateway.clone());
-    let world = World {
-        gateway,
-        aws,
-        secure: public.starts_with("https://"),
-        authority,
-        authenticator,
-        shared,
-        credentials,
-        journal,
-        telemetry,
-        home: home.clone(),
-        config: options.config.clone(),
-        program,
-        launched: tokio::sync::Mutex::default(),
-        last_reload: Mutex::new(Value::Null),
-        reloading: tokio::sync::Mutex::default(),
-    };
-    Ok((world, recovered))
+    Ok((
+        World {
+            gateway,
+            aws,
+            secure: public.starts_with("https://"),
+            authority,
+            authenticator,
+            shared,
+            credentials,
+            journal,
+            telemetry,
+            home: home.clone(),
+            config: options.config.clone(),
+            program,
+            launched: tokio::sync::Mutex::default(),
+            last_reload: Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
+            standing: Mutex::default(),
+            versions,
+        },
+        recovered,
+    ))
 }
 
 /// Makes the histories of temporal conditions again, before anything is served.
@@ -258,80 +271,7 @@ fn telemetry(otlp: Option<&str>, tls: &Arc<ClientConfig>) -> Result<Arc<Telemetr
     Telemetry::new(spans).map_err(|error| fault(&error))
 }
 
-/// The configuration: a directory of the operator's, or the sample organization.
-fn read(config: Option<&Path>, printer: Printer) -> Result<Source, Failure> {
-    let source = match config {
-        Some(directory) => remit_control::read(directory),
-        None => sample::acme(),
-    };
-    match source {
-        Ok(source) => {
-            source.loaded.warnings.iter().for_each(|warning| warn(&format!("warning: {warning}")));
-            Ok(source)
-        }
-        Err(DirectoryError::Faults(faults)) => {
-            if printer.json {
-                printer.line(&json!({"faults": faults}).to_string())?;
-            } else {
-                faults.iter().for_each(|fault| warn(&fault.to_string()));
-                warn(&format!("{} faults: nothing was started", faults.len()));
-            }
-            Err(Failure::said(INVALID))
-        }
-        Err(error) => Err(Failure::invalid(error.to_string())),
-    }
-}
-
 impl World {
-    /// Puts a configuration into effect: all of it or nothing.
-    async fn apply(&self, source: Source) -> Result<u64, Value> {
-        let fault = |what: String| json!({"error": what});
-        let mut organization = source.loaded.organization;
-        if self.config.is_none() {
-            let store = self.home.store().map_err(|failure| fault(failure.message))?;
-            sample_secrets(&store, &organization).map_err(|failure| fault(failure.message))?;
-        }
-        self.launched.lock().await.replace(&mut organization, &self.program).await.map_err(fault)?;
-        let from = self.config.as_ref().map_or_else(|| "sample organization".to_owned(), |path| path.display().to_string());
-        // Servers that start need what identities know; should the gateway refuse, identities go back to what they knew.
-        let before = self.shared.organization();
-        self.shared.replace(&organization, &self.home).map_err(|failure| fault(failure.message))?;
-        self.authenticator.invalidate();
-        let applied = self.gateway.apply(organization, &source.digest, &from).await;
-        if applied.is_err() {
-            self.shared.replace(&before, &self.home).map_err(|failure| fault(failure.message))?;
-            self.authenticator.invalidate();
-        }
-        applied.map_err(fault)
-    }
-
-    /// Reads the configuration again. A bad one replaces nothing, and is recorded.
-    async fn reload_now(&self) -> Result<Value, Value> {
-        let _one = self.reloading.lock().await;
-        let read = match &self.config {
-            Some(directory) => remit_control::read(directory),
-            None => sample::acme(),
-        };
-        let done = match read {
-            Ok(source) => {
-                let digest = source.digest.clone();
-                self.apply(source).await.map(|version| json!({"snapshot": version, "digest": digest}))
-            }
-            Err(DirectoryError::Faults(faults)) => Err(json!({"faults": faults})),
-            Err(error) => Err(json!({"error": error.to_string()})),
-        };
-        if let Err(why) = &done {
-            warn(&format!("the configuration was refused; the one in effect stays: {why}"));
-            let _ = self.gateway.record("configuration_refused", why.clone()).await;
-        }
-        let said = match &done {
-            Ok(applied) => json!({"applied": applied}),
-            Err(why) => json!({"refused": why}),
-        };
-        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = said;
-        done
-    }
-
     async fn record(&self, kind: &str, event: Value) -> Result<(), Failure> {
         self.gateway.record(kind, event).await.map(|_| ()).map_err(Failure::new)
     }
@@ -408,7 +348,7 @@ impl Plane for World {
         }
         let agents: Vec<&str> = snapshot.organization.agents.keys().map(AgentId::as_str).collect();
         let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "policy_findings": policy_findings, "last_reload": last})
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "policy_findings": policy_findings, "last_reload": last, "configuration": self.configuration_status()})
     }
 
     fn explain(&self, question: &Value) -> Result<Value, String> {
@@ -448,6 +388,10 @@ impl Plane for World {
 
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
         Box::pin(self.reload_now())
+    }
+
+    fn change<'a>(&'a self, what: &'a str, request: Value) -> remit_control::operator::Boxed<'a, Option<(StatusCode, Value)>> {
+        Box::pin(self.answer_change(what, request))
     }
 
     fn connect<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
@@ -584,7 +528,7 @@ async fn keep(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tick = tokio::time::interval(TICK);
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    let mut hangup = signal(SignalKind::hangup()).ok();
     let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
     loop {
         let hung_up = async {
@@ -630,20 +574,30 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits until somebody wants the gateway to stop.
-async fn stopped() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(terminate) => {
-                terminate.recv().await;
+/// The signals by which somebody wants the gateway to stop: heard from when they are made.
+struct Stops([Option<Signal>; 2]);
+
+impl Stops {
+    fn hear() -> Self {
+        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok()))
+    }
+
+    /// Waits until somebody does.
+    async fn stopped(mut self) {
+        let [terminate, interrupt] = &mut self.0;
+        let heard = |signal| async {
+            let signal: &mut Option<Signal> = signal;
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
             }
-            None => std::future::pending().await,
+        };
+        tokio::select! {
+            () = heard(terminate) => {}
+            () = heard(interrupt) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }
 

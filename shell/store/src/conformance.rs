@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use zeroize::Zeroizing;
 
-use crate::contract::{Note, Record, SecretInfo, Store, StoreError};
+use crate::contract::{Note, Record, SecretInfo, Store, StoreError, Write};
 
 /// How often an operation is tried while the store is unavailable.
 const TRIES_MAX: usize = 100;
@@ -16,6 +16,7 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) -> Result<(), String> {
     let open = || Steady(make());
     versions(&open()).map_err(|error| format!("versions: {error}"))?;
     conflicts(&open()).map_err(|error| format!("conflicts: {error}"))?;
+    together(&open()).map_err(|error| format!("writes together: {error}"))?;
     tombstones(&open()).map_err(|error| format!("tombstones: {error}"))?;
     lists(&open()).map_err(|error| format!("lists: {error}"))?;
     limits(&open()).map_err(|error| format!("limits: {error}"))?;
@@ -118,6 +119,40 @@ fn conflicts(store: &Steady) -> Result<(), String> {
     check(conflict(store.put("c", "k", Some(1), b"x"), Some(2)), "a version of the past is expected")?;
     check(conflict(store.delete("c", "k", 1), Some(2)), "a deletion expects the past")?;
     check(text(store.history("c", "k"))?.len() == 2, "a conflict writes nothing")
+}
+
+fn together(store: &Steady) -> Result<(), String> {
+    let write = |key: &'static str, expected: Option<u64>| Write { kind: "p", key, expected, body: key.as_bytes() };
+    let put_all = |writes: &[Write<'_>]| {
+        let mut uncertain = false;
+        for _ in 0..TRIES_MAX {
+            match store.0.put_all(writes, note(3)) {
+                Err(StoreError::Unavailable(_)) => uncertain = true,
+                // It may have landed: then every one of them did.
+                Err(StoreError::Conflict { .. }) if uncertain => {
+                    let landed = |write: &Write<'_>| {
+                        let record = store.get(write.kind, write.key)?;
+                        Ok(record.filter(|record| record.body == write.body).map(|record| record.version).unwrap_or_default())
+                    };
+                    return writes.iter().map(landed).collect();
+                }
+                done => return done,
+            }
+        }
+        Err(StoreError::Unavailable("it never recovered".to_owned()))
+    };
+    check(text(put_all(&[write("a", None), write("b", None)]))? == [1, 1], "both are written")?;
+    let refused = |writes: &[Write<'_>]| store.tried(|store| store.put_all(writes, note(3))).is_err();
+    check(refused(&[write("c", None), write("a", None)]), "one that conflicts keeps all from being written")?;
+    check(refused(&[write("c", None), write("", None)]), "so does one that is invalid")?;
+    check(refused(&[write("c", None), write("c", None)]), "and one place named twice")?;
+    check(text(store.history("p", "c"))?.is_empty(), "then none is there")?;
+    check(text(put_all(&[write("a", Some(1)), write("c", None)]))? == [2, 1], "each has its own version")?;
+    text(store.put("p", "a", Some(2), b"three"))?;
+    let newest = text(store.tried(|store| store.versions("p", "a", u64::MAX, 2)))?;
+    check(newest.iter().map(|record| record.version).eq([3, 2]), "the newest versions come first, so many as are asked for")?;
+    let older = text(store.tried(|store| store.versions("p", "a", 3, 10)))?;
+    check(older.iter().map(|record| record.version).eq([2, 1]), "and those below a version")
 }
 
 fn tombstones(store: &Steady) -> Result<(), String> {

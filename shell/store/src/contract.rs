@@ -1,5 +1,7 @@
 //! The contract of a store.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 /// The longest kind, in bytes.
@@ -45,6 +47,19 @@ pub struct Record {
     pub reason: String,
     /// When, in seconds since the epoch.
     pub at_secs: u64,
+}
+
+/// One of several writes that land together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write<'a> {
+    /// The record's kind.
+    pub kind: &'a str,
+    /// The record's key.
+    pub key: &'a str,
+    /// The version that it must have; `None` for no live record.
+    pub expected: Option<u64>,
+    /// What it is to say.
+    pub body: &'a [u8],
 }
 
 /// What may be told of a secret.
@@ -103,6 +118,10 @@ pub trait Store: Send + Sync {
     /// Writes the next version of a record and answers it.
     fn put(&self, kind: &str, key: &str, expected: Option<u64>, body: &[u8], note: Note<'_>) -> Result<u64, StoreError>;
 
+    /// Writes several records, all of them or none, and answers their versions. Each is to be of another place; one that conflicts or is
+    /// invalid keeps all of them from being written.
+    fn put_all(&self, writes: &[Write<'_>], note: Note<'_>) -> Result<Vec<u64>, StoreError>;
+
     /// Deletes a record, by a tombstone whose version is answered. `expected` must be its version.
     fn delete(&self, kind: &str, key: &str, expected: u64, note: Note<'_>) -> Result<u64, StoreError>;
 
@@ -111,6 +130,9 @@ pub trait Store: Send + Sync {
 
     /// Every version, the oldest first, tombstones with them.
     fn history(&self, kind: &str, key: &str) -> Result<Vec<Record>, StoreError>;
+
+    /// The versions below `before`, the newest first, tombstones with them, at most `count`: a part of what [`Store::history`] answers.
+    fn versions(&self, kind: &str, key: &str, before: u64, count: usize) -> Result<Vec<Record>, StoreError>;
 
     /// The current versions of all live records of a kind, by key.
     fn list(&self, kind: &str) -> Result<Vec<Record>, StoreError>;
@@ -139,6 +161,18 @@ pub(crate) fn check_put(kind: &str, key: &str, body: &[u8], note: Note<'_>) -> R
     }
     if i64::try_from(note.now_secs).is_err() {
         return Err(StoreError::Invalid("the time is out of range"));
+    }
+    Ok(())
+}
+
+/// Checks the arguments of several writes.
+pub(crate) fn check_put_all(writes: &[Write<'_>], note: Note<'_>) -> Result<(), StoreError> {
+    let mut places = BTreeSet::new();
+    for write in writes {
+        check_put(write.kind, write.key, write.body, note)?;
+        if !places.insert((write.kind, write.key)) {
+            return Err(StoreError::Invalid("records that are written together are of different places"));
+        }
     }
     Ok(())
 }

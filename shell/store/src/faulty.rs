@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
 
-use crate::contract::{Note, Record, SecretInfo, Store, StoreError};
+use crate::contract::{Note, Record, SecretInfo, Store, StoreError, Write};
 
 /// Wraps a store and makes some of its operations fail: before they happen, or, worse, after they did, so that the write
 /// landed and the caller saw an error. Which ones follows from the seed and the number of the operation alone.
@@ -63,6 +63,10 @@ impl Store for FaultyStore {
         self.run(|store| store.put(kind, key, expected, body, note))
     }
 
+    fn put_all(&self, writes: &[Write<'_>], note: Note<'_>) -> Result<Vec<u64>, StoreError> {
+        self.run(|store| store.put_all(writes, note))
+    }
+
     fn delete(&self, kind: &str, key: &str, expected: u64, note: Note<'_>) -> Result<u64, StoreError> {
         self.run(|store| store.delete(kind, key, expected, note))
     }
@@ -73,6 +77,10 @@ impl Store for FaultyStore {
 
     fn history(&self, kind: &str, key: &str) -> Result<Vec<Record>, StoreError> {
         self.run(|store| store.history(kind, key))
+    }
+
+    fn versions(&self, kind: &str, key: &str, before: u64, count: usize) -> Result<Vec<Record>, StoreError> {
+        self.run(|store| store.versions(kind, key, before, count))
     }
 
     fn list(&self, kind: &str) -> Result<Vec<Record>, StoreError> {

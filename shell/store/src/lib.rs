@@ -11,7 +11,7 @@ mod memory;
 mod sqlite;
 
 pub use conformance::conformance;
-pub use contract::{Note, Record, SecretInfo, Store, StoreError};
+pub use contract::{Note, Record, SecretInfo, Store, StoreError, Write};
 pub use faulty::FaultyStore;
 pub use key::{KeyError, MasterKey};
 pub use memory::MemoryStore;

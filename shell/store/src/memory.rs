@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use zeroize::Zeroizing;
 
-use crate::contract::{Note, Record, SecretInfo, Store, StoreError, check_name, check_place, check_put, check_secret};
+use crate::contract::{
+    Note, Record, SecretInfo, Store, StoreError, Write, check_name, check_place, check_put, check_put_all, check_secret,
+};
 
 /// A store in memory. A clone is another opening of the same store.
 #[derive(Clone, Default)]
@@ -32,11 +34,23 @@ impl MemoryStore {
         let (kind, key) = place;
         check_put(kind, key, body.unwrap_or_default(), note)?;
         let mut content = self.content();
-        let versions = content.records.entry((kind.to_owned(), key.to_owned())).or_default();
-        let actual = versions.last().filter(|last| !last.deleted).map(|last| last.version);
-        if actual != expected {
-            return Err(StoreError::Conflict { kind: kind.to_owned(), key: key.to_owned(), expected, actual });
-        }
+        content.expect(place, expected)?;
+        Ok(content.push(place, body, note))
+    }
+}
+
+impl Content {
+    fn expect(&self, place: (&str, &str), expected: Option<u64>) -> Result<(), StoreError> {
+        let (kind, key) = (place.0.to_owned(), place.1.to_owned());
+        let place = (kind, key);
+        let last = self.records.get(&place).and_then(|versions| versions.last());
+        let actual = last.filter(|last| !last.deleted).map(|last| last.version);
+        let (kind, key) = place;
+        if actual == expected { Ok(()) } else { Err(StoreError::Conflict { kind, key, expected, actual }) }
+    }
+
+    fn push(&mut self, (kind, key): (&str, &str), body: Option<&[u8]>, note: Note<'_>) -> u64 {
+        let versions = self.records.entry((kind.to_owned(), key.to_owned())).or_default();
         let version = versions.last().map_or(0, |last| last.version) + 1;
         versions.push(Record {
             kind: kind.to_owned(),
@@ -48,13 +62,22 @@ impl MemoryStore {
             reason: note.reason.to_owned(),
             at_secs: note.now_secs,
         });
-        Ok(version)
+        version
     }
 }
 
 impl Store for MemoryStore {
     fn put(&self, kind: &str, key: &str, expected: Option<u64>, body: &[u8], note: Note<'_>) -> Result<u64, StoreError> {
         self.write((kind, key), expected, Some(body), note)
+    }
+
+    fn put_all(&self, writes: &[Write<'_>], note: Note<'_>) -> Result<Vec<u64>, StoreError> {
+        check_put_all(writes, note)?;
+        let mut content = self.content();
+        for write in writes {
+            content.expect((write.kind, write.key), write.expected)?;
+        }
+        Ok(writes.iter().map(|write| content.push((write.kind, write.key), Some(write.body), note)).collect())
     }
 
     fn delete(&self, kind: &str, key: &str, expected: u64, note: Note<'_>) -> Result<u64, StoreError> {
@@ -69,6 +92,11 @@ impl Store for MemoryStore {
     fn history(&self, kind: &str, key: &str) -> Result<Vec<Record>, StoreError> {
         check_place(kind, key)?;
         Ok(self.content().records.get(&(kind.to_owned(), key.to_owned())).cloned().unwrap_or_default())
+    }
+
+    fn versions(&self, kind: &str, key: &str, before: u64, count: usize) -> Result<Vec<Record>, StoreError> {
+        let below = self.history(kind, key)?.into_iter().rev().filter(|record| record.version < before);
+        Ok(below.take(count).collect())
     }
 
     fn list(&self, kind: &str) -> Result<Vec<Record>, StoreError> {

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior, params};
 use zeroize::Zeroizing;
 
-use crate::contract::{Note, Record, SecretInfo, Store, StoreError, check_name, check_place, check_put, check_secret};
+use crate::contract::{
+    Note, Record, SecretInfo, Store, StoreError, Write, check_name, check_place, check_put, check_put_all, check_secret,
+};
 use crate::key::{KeyError, MasterKey};
 
 /// How long a writer waits for another one.
@@ -143,26 +145,15 @@ impl SqliteStore {
         check_put(kind, key, body.unwrap_or_default(), note)?;
         let mut open = self.lock();
         let transaction = begin(&mut open.connection)?;
-        let last = last(&transaction, kind, key)?;
-        let actual = last.filter(|(_, deleted)| !deleted).map(|(version, _)| version);
-        if actual != expected {
-            return Err(StoreError::Conflict { kind: kind.to_owned(), key: key.to_owned(), expected, actual });
-        }
-        let version = last.map_or(0, |(version, _)| version) + 1;
-        let insert = format!("INSERT INTO record ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
-        let (number, at_secs) = (signed(version)?, signed(note.now_secs)?);
-        let bytes = body.unwrap_or_default();
-        transaction
-            .execute(&insert, params![kind, key, number, bytes, body.is_none(), note.author, note.reason, at_secs])
-            .map_err(unavailable)?;
+        let version = insert(&transaction, (kind, key), expected, body, note)?;
         transaction.commit().map_err(unavailable)?;
         Ok(version)
     }
 
-    fn records(&self, query: &str, arguments: &[&str]) -> Result<Vec<Record>, StoreError> {
+    fn records(&self, query: &str, arguments: impl Params) -> Result<Vec<Record>, StoreError> {
         let open = self.lock();
         let mut statement = open.connection.prepare(query).map_err(unavailable)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(arguments), record).map_err(unavailable)?;
+        let rows = statement.query_map(arguments, record).map_err(unavailable)?;
         rows.collect::<Result<_, _>>().map_err(unavailable)
     }
 }
@@ -172,6 +163,19 @@ impl Store for SqliteStore {
         self.write((kind, key), expected, Some(body), note)
     }
 
+    fn put_all(&self, writes: &[Write<'_>], note: Note<'_>) -> Result<Vec<u64>, StoreError> {
+        check_put_all(writes, note)?;
+        let mut open = self.lock();
+        let transaction = begin(&mut open.connection)?;
+        let versions = writes.iter().map(|write| {
+            let Write { kind, key, expected, body } = *write;
+            insert(&transaction, (kind, key), expected, Some(body), note)
+        });
+        let versions = versions.collect::<Result<_, _>>()?;
+        transaction.commit().map_err(unavailable)?;
+        Ok(versions)
+    }
+
     fn delete(&self, kind: &str, key: &str, expected: u64, note: Note<'_>) -> Result<u64, StoreError> {
         self.write((kind, key), Some(expected), None, note)
     }
@@ -179,18 +183,29 @@ impl Store for SqliteStore {
     fn get(&self, kind: &str, key: &str) -> Result<Option<Record>, StoreError> {
         check_place(kind, key)?;
         let query = format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND key = ?2 ORDER BY version DESC LIMIT 1");
-        Ok(self.records(&query, &[kind, key])?.pop().filter(|record| !record.deleted))
+        Ok(self.records(&query, params![kind, key])?.pop().filter(|record| !record.deleted))
     }
 
     fn history(&self, kind: &str, key: &str) -> Result<Vec<Record>, StoreError> {
         check_place(kind, key)?;
-        self.records(&format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND key = ?2 ORDER BY version"), &[kind, key])
+        self.records(&format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND key = ?2 ORDER BY version"), params![kind, key])
+    }
+
+    fn versions(&self, kind: &str, key: &str, before: u64, count: usize) -> Result<Vec<Record>, StoreError> {
+        check_place(kind, key)?;
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let below = "kind = ?1 AND key = ?2 AND version < ?3 ORDER BY version DESC LIMIT ?4";
+        self.records(&format!("SELECT {COLUMNS} FROM record WHERE {below}"), params![kind, key, before, count])
     }
 
     fn list(&self, kind: &str) -> Result<Vec<Record>, StoreError> {
         check_place(kind, "-")?;
         let newest = "version = (SELECT MAX(version) FROM record AS r WHERE r.kind = record.kind AND r.key = record.key)";
-        self.records(&format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND {newest} AND deleted = 0 ORDER BY key"), &[kind])
+        self.records(
+            &format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND {newest} AND deleted = 0 ORDER BY key"),
+            params![kind],
+        )
     }
 
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError> {
@@ -269,7 +284,30 @@ fn key_fits(transaction: &Transaction<'_>, key: &MasterKey) -> Result<(), StoreE
 
 fn last(transaction: &Transaction<'_>, kind: &str, key: &str) -> Result<Option<(u64, bool)>, StoreError> {
     let query = "SELECT version, deleted FROM record WHERE kind = ?1 AND key = ?2 ORDER BY version DESC LIMIT 1";
-    transaction.query_row(query, params![kind, key], |row| Ok((unsigned(row, 0)?, row.get(1)?))).optional().map_err(unavailable)
+    let mut query = transaction.prepare(query).map_err(unavailable)?;
+    query.query_row(params![kind, key], |row| Ok((unsigned(row, 0)?, row.get(1)?))).optional().map_err(unavailable)
+}
+
+/// Writes the next version of a record within a transaction.
+fn insert(
+    transaction: &Transaction<'_>,
+    (kind, key): (&str, &str),
+    expected: Option<u64>,
+    body: Option<&[u8]>,
+    note: Note<'_>,
+) -> Result<u64, StoreError> {
+    let last = last(transaction, kind, key)?;
+    let actual = last.filter(|(_, deleted)| !deleted).map(|(version, _)| version);
+    if actual != expected {
+        return Err(StoreError::Conflict { kind: kind.to_owned(), key: key.to_owned(), expected, actual });
+    }
+    let version = last.map_or(0, |(version, _)| version) + 1;
+    let insert = format!("INSERT INTO record ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let (number, at_secs) = (signed(version)?, signed(note.now_secs)?);
+    let bytes = body.unwrap_or_default();
+    let mut insert = transaction.prepare(&insert).map_err(unavailable)?;
+    insert.execute(params![kind, key, number, bytes, body.is_none(), note.author, note.reason, at_secs]).map_err(unavailable)?;
+    Ok(version)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use remit_config::outline::changes;
 use remit_config::{Loaded, SourceFile, is_source, read, schema};
 use remit_model::{AgentId, Credential, Risk, SpaceId, ToolAdmission, ToolClass, Transport};
 use serde_json::Value;
@@ -141,4 +142,42 @@ fn json(text: &str) -> Value {
         stack.last_mut().unwrap().1.push(value);
     }
     stack[0].1.first().cloned().unwrap_or_default()
+}
+
+/// Whatever makes another organization of a configuration is told as a change: nobody who reviews one can miss it.
+#[test]
+fn no_change_of_meaning_goes_untold() {
+    let (files, loaded) = load("acme");
+    let base = files.clone();
+    let words = [("low", "high"), ("READ_ONLY", "DESTRUCTIVE"), ("Allow", "Deny"), ("1", "2"), ("s3:", "s4:")];
+    let (mut told, mut refused, mut same) = (0, 0, 0);
+    for (n, file) in files.iter().enumerate() {
+        let lines: Vec<&str> = file.text.lines().collect();
+        // Every second line: reading takes its time.
+        for (at, line) in lines.iter().enumerate().skip(n % 2).step_by(2) {
+            // A line of YAML can go without moving the others.
+            let comment = (!file.path.contains(".json")).then(|| "#".to_owned());
+            let other_words = words.iter().filter(|(from, _)| line.contains(from)).map(|(from, to)| line.replacen(from, to, 1));
+            for other in other_words.chain(comment) {
+                let mut with = lines.clone();
+                with[at] = &other;
+                let mut files = files.clone();
+                files[n].text = with.join("\n") + "\n";
+                match read(&files) {
+                    Err(_) => refused += 1,
+                    Ok(now) if now.organization == loaded.organization => same += 1,
+                    Ok(_) => {
+                        told += 1;
+                        assert!(
+                            !changes(&base, &files).is_empty(),
+                            "{}:{}: {line:?} became {other:?}, and nobody says so",
+                            file.path,
+                            at + 1
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(told > 40 && refused > 40 && same > 20, "{told} {refused} {same}");
 }

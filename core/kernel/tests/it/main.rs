@@ -4,6 +4,7 @@
 
 mod assume;
 mod chain;
+mod compare;
 mod remedy;
 
 mod tree;
@@ -111,7 +112,11 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let organization = self.organization();
+        self.snapshot_of(self.organization())
+    }
+
+    #[allow(clippy::unused_self, reason = "beside its kind")]
+    pub(crate) fn snapshot_of(&self, organization: Organization) -> Snapshot {
         let tool = |name: &str, hints: &str| -> Arc<str> {
             format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}},"annotations":{hints}}}"#).into()
         };

@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{json_of_text, lock, sources, suite};
 
+fn is_policies(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "dw")
+}
+
 /// A change: what kind, what it is about, and the organization's files with it.
 struct Mutant {
     kind: &'static str,
@@ -29,7 +33,7 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         let (policies, files): (Vec<SourceFile>, Vec<SourceFile>) =
-            sources().into_iter().partition(|file| file.path.ends_with(".dw"));
+            sources().into_iter().partition(|file| is_policies(&file.path));
         let files = files.into_iter().map(|file| (file.path, json_of_text(&file.text)));
         Self { files: files.collect(), policies, mutants: Vec::new() }
     }

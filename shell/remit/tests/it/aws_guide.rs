@@ -7,14 +7,14 @@ use crate::aws::{Peers, isolated, said};
 use crate::gateway::{Place, Remit};
 
 /// A block of the guide.
-struct Block<'a> {
-    heading: &'a str,
+pub(crate) struct Block<'a> {
+    pub(crate) heading: &'a str,
     /// The words after the fence: the language, and what else is to be known.
-    info: &'a str,
-    text: String,
+    pub(crate) info: &'a str,
+    pub(crate) text: String,
 }
 
-fn blocks(guide: &str) -> Vec<Block<'_>> {
+pub(crate) fn blocks(guide: &str) -> Vec<Block<'_>> {
     let (mut found, mut heading, mut lines) = (Vec::new(), "", guide.lines());
     while let Some(line) = lines.next() {
         if line.starts_with('#') {
@@ -28,7 +28,7 @@ fn blocks(guide: &str) -> Vec<Block<'_>> {
 }
 
 /// The file that a block's first line names.
-fn named(block: &Block<'_>) -> PathBuf {
+pub(crate) fn named(block: &Block<'_>) -> PathBuf {
     let first = block.text.lines().next().unwrap();
     PathBuf::from(first.strip_prefix("# ").unwrap_or_else(|| panic!("{first:?} names no file")))
 }
