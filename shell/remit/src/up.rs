@@ -200,11 +200,7 @@ fn assemble(
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent =
         options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
-    let edge = Edge {
-        hosts: vec![public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default()],
-        origins: options.origin.clone(),
-        loopback: options.host.is_loopback() || options.host.is_unspecified(),
-    };
+    let edge = edge(options, public);
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let versions = Versions::new(Arc::clone(&store) as _);
     let gateway = Gateway::new(Options {
@@ -247,6 +243,15 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// Which hosts and origins are let in.
+fn edge(options: &Up, public: &str) -> Edge {
+    Edge {
+        hosts: vec![public.split_once("://").map(|(_, rest)| rest.to_ascii_lowercase()).unwrap_or_default()],
+        origins: options.origin.clone(),
+        loopback: options.host.is_loopback() || options.host.is_unspecified(),
+    }
 }
 
 /// Makes the histories of temporal conditions again, before anything is served.
