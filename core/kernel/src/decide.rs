@@ -469,7 +469,7 @@ fn policy_set(
         _ => return Finding::no_impact("policy sets are about tools"),
     };
     let said =
-        policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, now_secs.saturating_mul(1000));
+        policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, None, now_secs.saturating_mul(1000));
     *flip = said.flip;
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }

@@ -28,6 +28,6 @@ pub use decide::{decide, enter, visible};
 pub use facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
-pub use policy::PolicyCaller;
+pub use policy::{PolicyCaller, withheld};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use verdict::{ActedAs, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

@@ -9,9 +9,9 @@ use remit_cedar::{
 use remit_model::Organization;
 use serde_json::Value;
 
-use crate::facts::{Arguments, Fact, Facts, Principal, SessionOf};
-use crate::snapshot::{SpaceView, ToolView};
-use crate::verdict::{Effect, Reason, Statement};
+use crate::facts::{Arguments, Call, Fact, Facts, Identity, Principal, SessionOf, Target};
+use crate::snapshot::{Snapshot, SpaceView, ToolView};
+use crate::verdict::{Denial, Effect, Layer, Reason, Statement};
 
 /// The longest statement that names rules, in bytes.
 const STATEMENT_BYTES_MAX: usize = 500;
@@ -63,6 +63,34 @@ impl PolicyCaller {
     }
 }
 
+/// Why the policy set keeps a result from the caller, and where the statement stands that does; `None` if it may go. `structured` is its
+/// structured content. A rule that reads a result that isn't there can't be evaluated: the result is withheld.
+pub fn withheld(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    call: &Call<'_>,
+    structured: Option<&Value>,
+    now_secs: u64,
+) -> Option<(Denial, Option<Arc<str>>)> {
+    let Target::Tool { name, arguments } = call.target else { return None };
+    let space = snapshot.spaces.get(call.space)?;
+    let (set, tool) = (space.policy_set.as_ref()?, space.tools.get(name)?);
+    if !set.reads_output(&tool.id) || set.mode() == Mode::LogOnly {
+        return None;
+    }
+    let refuse = |reason: Reason, statement: String| Denial { reason, layer: Layer::PolicySet, statement };
+    let Fact::Known(Identity::Authenticated(principal)) = &facts.identity else {
+        return Some((refuse(Reason::CouldNotDecide, "nobody is identified".to_owned()), None));
+    };
+    let (Some(output), Some(_)) = (structured, arguments) else {
+        let why = "a policy reads the tool's result, and there is none that it could see".to_owned();
+        return Some((refuse(Reason::CouldNotDecide, why), None));
+    };
+    let now_ms = now_secs.saturating_mul(1000);
+    let said = judge(set, &snapshot.organization, space, facts, principal, tool, arguments, Some(output), now_ms);
+    (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
+}
+
 /// What the set says of a call, in the kernel's words.
 pub(crate) struct Said {
     pub(crate) effect: Effect,
@@ -83,6 +111,7 @@ pub(crate) fn judge(
     principal: &Principal,
     tool: &ToolView,
     arguments: Option<Arguments<'_>>,
+    output: Option<&Value>,
     now_ms: u64,
 ) -> Said {
     let undecided = |why: String| {
@@ -114,7 +143,7 @@ pub(crate) fn judge(
         who: caller.who(),
         tool: &tool.id,
         input: &input,
-        output: None,
+        output,
         facts: ContextFacts {
             agent: principal.agent.as_str(),
             user: principal.user.as_deref(),

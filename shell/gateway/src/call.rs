@@ -19,7 +19,7 @@ use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
 use remit_kernel::{
-    Arguments, Decision, Denial, Fact, Facts, Identity, Origin, Permit, Principal, Reason, Target, Verdict, enter,
+    Arguments, Decision, Denial, Fact, Facts, Identity, Origin, Permit, PolicySession, Principal, Reason, Target, Verdict, enter,
 };
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
@@ -252,6 +252,7 @@ impl Arrival {
             who,
             client,
             origin: self.facts.origin.clone(),
+            policy_session: PolicySession::default(),
             task_id: None,
         })
     }
@@ -571,6 +572,7 @@ impl Arrival {
             Ok(settled) => settled,
             Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
         };
+        caller.policy_session = facts.policy_session;
         let names = caller_names(&caller, &asked, &decision, message.method());
         if decision.policy_flip.is_some() {
             let flip = PolicyFlip { space: &names.space, tool: &names.tool, allowed: decision.allows() };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use remit_kernel::{Fact, Facts, Identity, Origin, Principal, SpaceView};
+use remit_kernel::{Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
 use remit_mcp::{Era, Version};
 
 use crate::session::Session;
@@ -20,6 +20,8 @@ pub(crate) struct Caller {
     pub(crate) client: Client,
     /// From where the request came.
     pub(crate) origin: Origin,
+    /// The policy session, and what its history said of the call.
+    pub(crate) policy_session: PolicySession,
     /// The task that a request is about.
     pub(crate) task_id: Option<String>,
 }
@@ -53,7 +55,8 @@ impl Caller {
     /// The facts of this caller, with no quota used.
     pub(crate) fn facts(&self) -> Facts {
         let identity = Fact::Known(Identity::Authenticated(Arc::clone(&self.principal)));
-        self.gateway.facts(identity, self.gateway.space_address(self.space.space.id.as_str()), self.origin.clone())
+        let facts = self.gateway.facts(identity, self.gateway.space_address(self.space.space.id.as_str()), self.origin.clone());
+        Facts { policy_session: self.policy_session.clone(), ..facts }
     }
 
     pub(crate) fn era(&self) -> Era {

@@ -149,7 +149,8 @@ impl Watched {
     /// What an outcome is: `None` leaves the call in flight, because nobody knows whether it was done.
     fn kind(outcome: &str) -> Option<EventKind> {
         match outcome {
-            "ok" | "answered" => Some(EventKind::Response),
+            // What was withheld was done.
+            "ok" | "answered" | "withheld" => Some(EventKind::Response),
             "tool_error" | "error" | "input_required" | "unreachable" | "egress_refused" | "busy" | "credential" => {
                 Some(EventKind::Error)
             }
@@ -174,7 +175,7 @@ impl Watched {
 }
 
 /// The structured content of a result.
-fn structured(answer: &[u8]) -> Option<Value> {
+pub(crate) fn structured(answer: &[u8]) -> Option<Value> {
     let mut answer: Value = serde_json::from_slice(answer).ok()?;
     answer.pointer_mut("/result/structuredContent").map(Value::take).filter(Value::is_object)
 }

@@ -116,6 +116,9 @@ struct OutcomeEntry<'a> {
     result_bytes: Option<usize>,
     latency_us: u64,
     upstream_us: u64,
+    /// What keeps the result from the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld_by: Option<&'a LayerLine>,
     /// What the outcome is to the history of the space: `response` or `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     history_event: Option<&'static str>,
@@ -148,6 +151,7 @@ pub(crate) struct Pending {
     upstream: Duration,
     done: bool,
     watched: Option<Watched>,
+    withheld_by: Option<LayerLine>,
 }
 
 /// Who and what, for the outcome and for observers.
@@ -346,6 +350,7 @@ impl Pending {
             upstream: Duration::ZERO,
             done: false,
             watched: None,
+            withheld_by: None,
         }
     }
 
@@ -361,7 +366,17 @@ impl Pending {
     }
 
     /// Records the outcome. When it resolves well, the entry is durable and the reply may go.
-    pub(crate) async fn finish(mut self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
+    pub(crate) async fn finish(self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
+        self.end(outcome, result).await
+    }
+
+    /// The same for a result that the caller doesn't get: the record says which statement keeps it.
+    pub(crate) async fn withhold(mut self, layer: &LayerLine, result: &[u8]) -> Result<(), Unrecorded> {
+        self.withheld_by = Some(layer.clone());
+        self.end("withheld", Some(result)).await
+    }
+
+    async fn end(mut self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
         self.done = true;
         let append = self.enqueue(outcome, result)?;
         self.observe(outcome);
@@ -391,6 +406,7 @@ impl Pending {
             result_bytes: result.map(<[u8]>::len),
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),
+            withheld_by: self.withheld_by.as_ref(),
             history_event,
             history_at_ms: if told.is_some() { at_ms } else { 0 },
             history_output: told.and_then(|told| told.output),

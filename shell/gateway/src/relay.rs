@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use remit_kernel::verdict::Dispatch;
+use remit_kernel::{Arguments, Call, Denial, Effect, LayerLine, Target, withheld};
 use remit_mcp::canonical::sha256;
 use remit_mcp::json::quote;
 use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError, header};
@@ -22,7 +23,7 @@ use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
 use crate::quota::Place;
 use crate::record::Pending;
-use crate::reply::{answer_rpc, events, json_status};
+use crate::reply::{answer_rpc, denial_error, events, json_status};
 use crate::seal::{Bound, STATE_TTL_SECS, State};
 use crate::session::{Cancel, answer_for, bridged, lock, may_ask};
 use crate::tasks::announced;
@@ -544,12 +545,27 @@ impl Relay {
     /// Makes the client's response of the server's, records the outcome, and only then lets it go.
     async fn conclude(self, sent: &Sent, message: Message) -> Bytes {
         let id = self.message.id().unwrap_or("null").to_owned();
-        match self.adapt(sent, &message, &id) {
-            Ok((bytes, outcome)) => match self.pending.finish(outcome, Some(&bytes)).await {
+        let adapted = self.adapt(sent, &message, &id);
+        let kept = adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome));
+        match (adapted, kept) {
+            (Ok((bytes, _)), Some((denial, origin))) => {
+                let layer = LayerLine {
+                    layer: denial.layer,
+                    effect: Effect::ExplicitDeny,
+                    statement: denial.statement.clone().into(),
+                    origin,
+                };
+                let answer = denial_error(&denial, std::slice::from_ref(&layer), &self.pending.decision_id, None).answer(&id);
+                match self.pending.withhold(&layer, &bytes).await {
+                    Ok(()) => answer.into(),
+                    Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
+                }
+            }
+            (Ok((bytes, outcome)), None) => match self.pending.finish(outcome, Some(&bytes)).await {
                 Ok(()) => bytes,
                 Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
             },
-            Err(error) => {
+            (Err(error), _) => {
                 let answer = server_error(&self.upstream, &error).answer(&id);
                 match self.pending.finish(error.code(), None).await {
                     Ok(()) => answer.into(),
@@ -557,6 +573,18 @@ impl Relay {
                 }
             }
         }
+    }
+
+    /// Why the space's policy set keeps a result from the caller, if it does. It is asked again only where a rule reads results.
+    fn withheld(&self, answer: &[u8], outcome: &str) -> Option<(Denial, Option<Arc<str>>)> {
+        let tool = self.dispatch.tool.as_ref().filter(|_| outcome == "ok")?;
+        self.caller.space.policy_set.as_ref().filter(|set| set.reads_output(&tool.id))?;
+        let structured = crate::history::structured(answer);
+        // A task's result comes without the arguments of the call that it is of.
+        let arguments = (self.message.method() == "tools/call").then(|| Arguments::of(&self.message));
+        let target = Target::Tool { name: tool.exposed.as_str(), arguments };
+        let call = Call { space: self.caller.space.space.id.as_str(), target, risk_requested: None, explain: false };
+        withheld(&self.caller.state.snapshot, &self.caller.facts(), &call, structured.as_ref(), now_secs())
     }
 
     fn adapt(&self, sent: &Sent, message: &Message, id: &str) -> Result<(Bytes, &'static str), UpstreamError> {

@@ -250,6 +250,25 @@ fn acmes_money_moves_as_its_rules_say() {
 }
 
 #[test]
+fn a_result_that_a_policy_forbids_is_withheld() {
+    let rules = "permit (principal, action, resource);\n@id(\"poor\")\nforbid (principal, action == AgentCore::Action::\"ledger___get_account\", resource)\nwhen { context has output && context.output.balance_cents > 1000000 };\n";
+    let remit = up(place("ENFORCE", rules));
+    let client = remit.client("agent-1", "ledger");
+    let get = |account: &str| client.call("ledger___get_account", &json!({"account_id": account}).to_string());
+    assert_eq!(get("ACC-1003")["result"]["structuredContent"]["balance_cents"], 220_050);
+    let kept = get("ACC-1001");
+    assert_eq!(verdict(&kept), "policy_set");
+    assert!(!kept.to_string().contains("12500000") && kept["error"]["message"].as_str().unwrap().contains("`poor`"), "{kept}");
+    let session = client.session("2025-11-25");
+    assert_eq!(verdict(&session.call("ledger___get_account", r#"{"account_id":"ACC-1001"}"#)), "policy_set");
+    let place = remit.stop();
+    let outcomes = place.log_of("outcome");
+    let withheld: Vec<&Value> = outcomes.iter().filter(|entry| entry["outcome"] == "withheld").collect();
+    assert_eq!(withheld.len(), 2);
+    assert_eq!(withheld[0]["withheld_by"]["origin"], "rules.dw:3");
+}
+
+#[test]
 fn faults_are_told_where_they_are() {
     let place = place("ENFORCE", "permit (principal, action, resource)\nwhen { context. };\n");
     let said = remit(&["check", place.config().to_str().unwrap(), "--json"], None);
