@@ -194,7 +194,7 @@ pub(crate) struct Apply {
     /// The configuration directory. Without it, a plan that the gateway keeps is applied.
     #[arg(required_unless_present = "plan")]
     pub(crate) directory: Option<PathBuf>,
-    /// Apply only this plan, by its digest or the first eight digits of it and more: refused if the directory or the version in effect is no
+    /// Apply only this plan, by its digest or the first twelve digits of it and more: refused if the directory or the version in effect is no
     /// longer what was planned.
     #[arg(long, value_name = "DIGEST")]
     pub(crate) plan: Option<String>,
@@ -264,7 +264,7 @@ pub(crate) struct Plans {
 pub(crate) struct Review {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The plan, by its digest or the first eight digits of it and more.
+    /// The plan, by its digest or the first twelve digits of it and more.
     pub(crate) plan: String,
     /// The file with your private key, from `remit review-key`.
     #[arg(long, value_name = "FILE")]

@@ -485,11 +485,11 @@ impl World {
     }
 }
 
-/// Whether this is a plan's digest, or the first of its digits, eight at least.
+/// Whether this is a plan's digest, or the first of its digits, twelve at least.
 fn names(shown: &str, plan: &str) -> bool {
     let digits = |text: &str| text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
     let (shown, plan) = (digits(shown), digits(plan));
-    shown.len() >= 8 && plan.starts_with(&shown)
+    shown.len() >= 12 && plan.starts_with(&shown)
 }
 
 fn candidate(source: &Source, wanted: &Wanted, plan: Option<Approved>) -> Candidate {
