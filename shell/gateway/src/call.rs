@@ -112,10 +112,15 @@ impl Arrival {
         matches!(self.facts.identity, Fact::Known(Identity::Authenticated(_)))
     }
 
-    /// Looks again at what may have changed since the request began.
-    fn refresh(&mut self) {
-        self.state = self.gateway.state.load_full();
+    /// Looks again at what may have changed since the request began. Who was proven under another configuration is proven anew.
+    async fn refresh(&mut self) {
+        let before = std::mem::replace(&mut self.state, self.gateway.state.load_full());
         self.facts.revocations = Fact::Known(self.gateway.revocations.load_full());
+        let same = Arc::ptr_eq(&before.snapshot.organization, &self.state.snapshot.organization);
+        if !same && self.signed.is_none() {
+            let authorization = self.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+            self.facts.identity = self.gateway.authenticate(authorization, &self.facts.audience).await;
+        }
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -135,7 +140,7 @@ impl Arrival {
             Err(refused) => return refused,
         };
         // A body may be long in coming: what was revoked or changed meanwhile holds for it.
-        self.refresh();
+        self.refresh().await;
         if let Some(signed) = &self.signed {
             self.facts.identity = signed.verify(&self.gateway, &self.headers, Some(&body));
         }
@@ -171,7 +176,7 @@ impl Arrival {
         for message in messages {
             let is_request = message.kind() == Kind::Request;
             // Each is a call of its own: the ones before it may have taken long.
-            self.refresh();
+            self.refresh().await;
             let caller = match self.enter("batch").await {
                 Ok(principal) => self.session(principal),
                 Err(refused) => Err(refused),
