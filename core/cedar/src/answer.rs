@@ -180,7 +180,14 @@ impl PolicySet {
             Err(why) => Answer { enforced: Judgement::undecided(why), shadow: None, mode },
             Ok((slice, request, entities)) => Answer {
                 enforced: self.judge(slice, false, &request, &entities),
-                shadow: slice.shadow.is_some().then(|| self.judge(slice, true, &request, &entities)),
+                shadow: slice.shadow.is_some().then(|| {
+                    let told = |leaf| ask.bindings.is_some_and(|bindings| bindings.contains_key(leaf));
+                    if slice.shadow_leaves.iter().all(told) {
+                        self.judge(slice, true, &request, &entities)
+                    } else {
+                        Judgement::undecided("a temporal condition of a rule that is only logged was not evaluated".to_owned())
+                    }
+                }),
                 mode,
             },
         }
@@ -240,6 +247,11 @@ impl PolicySet {
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {
             pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
+        }
+        for leaf in &slice.shadow_leaves {
+            if let Some(holds) = ask.bindings.and_then(|bindings| bindings.get(leaf)) {
+                pairs.push((leaf.clone(), RestrictedExpression::new_bool(*holds)));
+            }
         }
         if !slice.leaves.is_empty() {
             let bindings = ask.bindings.ok_or("the history of this caller is not known")?;

@@ -57,7 +57,7 @@ fn replayed(set: &Arc<PolicySet>, trace: &[Event], kinds: &BTreeSet<String>) -> 
         let asked = set.conditions.asked(&wanted);
         let now_ms = u64::try_from(event.timestamp()).unwrap() * 1000;
         let builder = event.clone().into_builder().timestamp(event.timestamp() * 1000);
-        history.observe(&builder.build(), &action, &scopes, &asked, now_ms).unwrap();
+        history.observe(&builder.build(), &action, &scopes, &asked, 0, now_ms).unwrap();
         if !decides {
             continue;
         }

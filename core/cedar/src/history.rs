@@ -4,7 +4,7 @@
 //! `dogwood-local-engine`; which events they must see is told by [`crate::relevance`]. Nothing is forgotten that a window still reaches:
 //! when there is no room for another history, the call can't be decided, and is denied.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use dogwood_language::{Event, ExtensionId, TemporalEngine, TemporalField, Value as Term};
@@ -16,12 +16,20 @@ use crate::answer::Who;
 use crate::relevance::{Relevance, Watched};
 use crate::set::PolicySet;
 use crate::shape::Unheld;
-use crate::source::HistoryScope;
+use crate::source::{HistoryScope, Mode};
 
 /// The most histories of one space.
 const HISTORIES_MAX: usize = 100_000;
 /// The most histories of one principal: so many policy sessions may be open.
 const HISTORIES_OF_PRINCIPAL_MAX: usize = 1_000;
+/// The most events in the window of one history whose conditions count or sum: each of them is gone through for every decision.
+const COUNTED_MAX: usize = 1_000;
+/// The most events in the window of one history.
+const EVENTS_MAX: usize = 20_000;
+/// The most bytes of arguments and results in the window of one history.
+const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The most bytes of all histories of a space.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Ticks are milliseconds.
 const TICKS_PER_SEC: i64 = 1_000;
 /// How many histories are looked at for being over, on each event.
@@ -130,6 +138,10 @@ impl std::error::Error for HistoryError {}
 pub(crate) struct Group {
     pub(crate) scope: HistoryScope,
     pub(crate) watched: Watched,
+    /// Whether the rules are only logged: what goes wrong with them denies nothing.
+    log_only: bool,
+    /// The most events that its window may hold.
+    events_max: usize,
     pub(crate) window_secs: u64,
     /// Under ids that the engine's own keys are made of: `r_<rule of this group>__temporal_<n>`.
     leaves: Vec<TemporalField>,
@@ -151,22 +163,39 @@ impl Conditions {
     /// `rule` tells a leaf's rule: its number, name and scope. `is_action` tells actions from groups of actions.
     pub(crate) fn of(
         leaves: impl Iterator<Item = TemporalField>,
-        rule: impl Fn(&str) -> Option<(usize, String, HistoryScope)>,
+        rule: impl Fn(&str) -> Option<(usize, String, HistoryScope, Mode)>,
         is_action: &dyn Fn(&str) -> bool,
     ) -> Self {
         type Leaf = (TemporalField, usize, String, u64);
-        let mut sorted: BTreeMap<(HistoryScope, Watched), Vec<Leaf>> = BTreeMap::new();
+        let mut sorted: BTreeMap<(HistoryScope, Watched, bool), Vec<Leaf>> = BTreeMap::new();
+        let mut counting = BTreeSet::new();
         let mut outputs = BTreeSet::new();
         for leaf in leaves {
             let relevance = Relevance::of(&leaf.condition.condition, is_action);
             outputs.extend(relevance.outputs);
-            let (number, name, scope) = rule(&leaf.id).unwrap_or((usize::MAX, String::new(), HistoryScope::Session));
-            sorted.entry((scope, relevance.watched)).or_default().push((leaf, number, name, relevance.window_secs));
+            let unknown = (usize::MAX, String::new(), HistoryScope::Session, Mode::Active);
+            let (number, name, scope, mode) = rule(&leaf.id).unwrap_or(unknown);
+            let kind = (scope, relevance.watched, mode == Mode::LogOnly);
+            if relevance.counts {
+                counting.insert(kind.clone());
+            }
+            sorted.entry(kind).or_default().push((leaf, number, name, relevance.window_secs));
         }
         let mut conditions = Self { outputs, ..Self::default() };
-        for ((scope, watched), of_group) in sorted {
+        for (kind, of_group) in sorted {
+            let events_max = if counting.contains(&kind) { COUNTED_MAX } else { EVENTS_MAX };
+            let (scope, watched, log_only) = kind;
             let at = conditions.groups.len();
-            let mut group = Group { scope, watched, window_secs: 0, leaves: Vec::new(), ids: Vec::new(), rules: Vec::new() };
+            let mut group = Group {
+                scope,
+                watched,
+                log_only,
+                events_max,
+                window_secs: 0,
+                leaves: Vec::new(),
+                ids: Vec::new(),
+                rules: Vec::new(),
+            };
             let mut numbers: Vec<usize> = Vec::new();
             for (mut leaf, number, name, window_secs) in of_group {
                 let local = numbers.iter().position(|known| *known == number).unwrap_or_else(|| {
@@ -236,6 +265,9 @@ struct Live {
     last_ms: u64,
     principal: String,
     doubt: Option<(String, u64)>,
+    /// When each event of the window was, and how many bytes it has.
+    events: VecDeque<(u64, usize)>,
+    bytes: usize,
 }
 
 /// The histories of a space.
@@ -245,6 +277,9 @@ pub struct History {
     /// The same by their last event.
     ages: BTreeSet<(u64, usize, String)>,
     of_principal: HashMap<String, usize>,
+    bytes: usize,
+    /// What could not even be put in doubt in its own history.
+    doubt: Option<(String, u64)>,
     now_ms: u64,
 }
 
@@ -257,7 +292,7 @@ impl std::fmt::Debug for History {
 impl History {
     /// No history yet.
     pub fn new(set: Arc<PolicySet>) -> Self {
-        Self { set, live: HashMap::new(), ages: BTreeSet::new(), of_principal: HashMap::new(), now_ms: 0 }
+        Self { set, live: HashMap::new(), ages: BTreeSet::new(), of_principal: HashMap::new(), bytes: 0, doubt: None, now_ms: 0 }
     }
 
     /// The set whose conditions it serves.
@@ -288,10 +323,14 @@ impl History {
             kept.last_ms = kept.last_ms.max(live.last_ms);
             kept.principal = live.principal;
             kept.doubt = kept.doubt.take().into_iter().chain(live.doubt).max_by_key(|(_, until_ms)| *until_ms);
+            if live.events.len() > kept.events.len() {
+                (kept.events, kept.bytes) = (live.events, live.bytes);
+            }
             kept.entries.extend(live.engine.share_leaf_state().unwrap_or_default());
         }
         self.ages.clear();
         self.of_principal.clear();
+        self.bytes = 0;
         self.set = Arc::clone(set);
         for ((scope, key), kept) in states {
             for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| group.scope == scope) {
@@ -305,7 +344,14 @@ impl History {
                 if engine.adopt_leaf_state(&entries).is_err() {
                     continue;
                 }
-                let live = Live { engine, last_ms: kept.last_ms, principal: kept.principal.clone(), doubt: kept.doubt.clone() };
+                let live = Live {
+                    engine,
+                    last_ms: kept.last_ms,
+                    principal: kept.principal.clone(),
+                    doubt: kept.doubt.clone(),
+                    events: kept.events.clone(),
+                    bytes: kept.bytes,
+                };
                 self.insert(at, key.clone(), live);
             }
         }
@@ -316,10 +362,13 @@ impl History {
         let set = Arc::clone(&self.set);
         let action = action(event.tool);
         let wanted: BTreeSet<&ExtensionId> =
-            set.slice_of(event.tool).map(|slice| slice.leaves.iter().collect()).unwrap_or_default();
+            set.slice_of(event.tool).map(|slice| slice.leaves.iter().chain(&slice.shadow_leaves).collect()).unwrap_or_default();
         let asked = set.conditions.asked(&wanted);
         let happened = self.event(event)?;
-        self.observe(&happened, &action, &event.scopes, &asked, event.now_ms)?;
+        // What can't be told isn't asked: a request that is refused here is in no history, and so has no end to wait for.
+        let bytes = bytes(event.input);
+        self.ready(&action, &event.scopes, &asked, bytes, event.now_ms)?;
+        self.observe(&happened, &action, &event.scopes, &asked, bytes, event.now_ms)?;
         self.told(&event.scopes, &asked, &wanted, event.now_ms)
     }
 
@@ -332,7 +381,8 @@ impl History {
                 return Err(error);
             }
         };
-        self.observe(&happened, &action(event.tool), &event.scopes, &BTreeSet::new(), event.now_ms)
+        let bytes = bytes(event.input) + event.output.map_or(0, bytes_of);
+        self.observe(&happened, &action(event.tool), &event.scopes, &BTreeSet::new(), bytes, event.now_ms)
     }
 
     /// Something of a tool that conditions read has happened, and is not known.
@@ -341,8 +391,17 @@ impl History {
         let name = action(tool);
         for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| group.watched.has(&name)) {
             let until_ms = now_ms.saturating_add(group.window_secs.saturating_mul(1_000));
-            if let Ok(live) = self.live(at, group, scopes) {
-                live.doubt = Some((what.to_owned(), until_ms));
+            self.now_ms = self.now_ms.max(now_ms);
+            let (at_ms, key) = (self.now_ms, scopes.key(group.scope));
+            match self.live(at, group, scopes) {
+                Ok(live) => {
+                    live.doubt = Some((what.to_owned(), until_ms));
+                    let before_ms = std::mem::replace(&mut live.last_ms, at_ms);
+                    self.ages.remove(&(before_ms, at, key.clone()));
+                    self.ages.insert((at_ms, at, key));
+                }
+                // There is no room to remember whose it is: it is everybody's.
+                Err(_) => self.doubt = Some((what.to_owned(), until_ms)),
             }
         }
     }
@@ -383,6 +442,7 @@ impl History {
         action: &str,
         scopes: &Scopes<'_>,
         asked: &BTreeSet<usize>,
+        bytes: usize,
         now_ms: u64,
     ) -> Result<(), HistoryError> {
         let set = Arc::clone(&self.set);
@@ -391,13 +451,74 @@ impl History {
         for (at, group) in set.conditions.groups.iter().enumerate() {
             if group.watched.has(action) || asked.contains(&at) {
                 let now_ms = self.now_ms;
-                let live = self.live(at, group, scopes)?;
+                let live = match self.live(at, group, scopes) {
+                    Ok(live) => live,
+                    Err(_) if group.log_only => continue,
+                    Err(error) => return Err(error),
+                };
                 live.engine.observe(event);
+                live.events.push_back((now_ms, bytes));
+                live.bytes += bytes;
                 let before_ms = std::mem::replace(&mut live.last_ms, now_ms);
                 let key = scopes.key(group.scope);
                 self.ages.remove(&(before_ms, at, key.clone()));
                 self.ages.insert((now_ms, at, key));
+                self.bytes += bytes;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a request can be put into every history that it is part of, and every history that is asked can answer.
+    fn ready(
+        &mut self,
+        action: &str,
+        scopes: &Scopes<'_>,
+        asked: &BTreeSet<usize>,
+        bytes: usize,
+        now_ms: u64,
+    ) -> Result<(), HistoryError> {
+        let set = Arc::clone(&self.set);
+        self.now_ms = self.now_ms.max(now_ms);
+        self.sweep();
+        let now_ms = self.now_ms;
+        if let Some((what, until_ms)) = &self.doubt {
+            if now_ms <= *until_ms {
+                return Err(HistoryError::Doubt(what.clone()));
+            }
+            self.doubt = None;
+        }
+        for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| !group.log_only) {
+            if !group.watched.has(action) && !asked.contains(&at) {
+                continue;
+            }
+            let all = self.bytes;
+            let live = self.live(at, group, scopes)?;
+            let since_ms = now_ms.saturating_sub(group.window_secs.saturating_mul(1_000));
+            let mut freed = 0;
+            while let Some((_, gone)) = live.events.front().copied().filter(|(at_ms, _)| *at_ms < since_ms) {
+                live.events.pop_front();
+                freed += gone;
+            }
+            live.bytes = live.bytes.saturating_sub(freed);
+            if let Some((what, until_ms)) = live.doubt.clone().filter(|_| asked.contains(&at)) {
+                if now_ms <= until_ms {
+                    return Err(HistoryError::Doubt(what));
+                }
+                live.doubt = None;
+            }
+            if live.events.len() >= group.events_max {
+                let most = group.events_max;
+                return Err(HistoryError::Full(format!(
+                    "this history holds {most} events, and there is no room for another until some are out of its window"
+                )));
+            }
+            if live.bytes + bytes > HISTORY_BYTES_MAX || all + bytes > BYTES_MAX {
+                return Err(HistoryError::Full(
+                    "the history has no room for these arguments until some are out of its window".to_owned(),
+                ));
+            }
+            self.bytes = all.saturating_sub(freed);
         }
         Ok(())
     }
@@ -414,13 +535,12 @@ impl History {
         let mut bindings = Bindings::new();
         for at in asked {
             let Some(group) = set.conditions.groups.get(*at) else { continue };
-            let live = self.live(*at, group, scopes)?;
-            if let Some((what, until_ms)) = &live.doubt {
-                if now_ms <= *until_ms {
-                    return Err(HistoryError::Doubt(what.clone()));
-                }
-                live.doubt = None;
-            }
+            let live = match self.live(*at, group, scopes) {
+                Ok(live) if !group.log_only || live.doubt.as_ref().is_none_or(|(_, until_ms)| now_ms > *until_ms) => live,
+                Err(error) if !group.log_only => return Err(error),
+                // Of rules that are only logged nothing is told then.
+                _ => continue,
+            };
             let told = live.engine.evaluate().map_err(HistoryError::Engine)?;
             for (leaf, id) in group.leaves.iter().zip(&group.ids).filter(|(_, id)| wanted.contains(id)) {
                 let holds = told.get(&leaf.id).ok_or_else(|| HistoryError::Engine(format!("`{id}` was not evaluated")))?;
@@ -446,7 +566,8 @@ impl History {
                 )));
             }
             let engine = prepared(&group.leaves, &group.rules).map_err(HistoryError::Engine)?;
-            let live = Live { engine, last_ms: self.now_ms, principal: scopes.principal.to_owned(), doubt: None };
+            let principal = scopes.principal.to_owned();
+            let live = Live { engine, last_ms: self.now_ms, principal, doubt: None, events: VecDeque::new(), bytes: 0 };
             self.insert(at, key.1.clone(), live);
         }
         self.live.get_mut(&key).ok_or_else(|| HistoryError::Engine("a history is gone".to_owned()))
@@ -454,6 +575,7 @@ impl History {
 
     fn insert(&mut self, at: usize, key: String, live: Live) {
         *self.of_principal.entry(live.principal.clone()).or_default() += 1;
+        self.bytes += live.bytes;
         self.ages.insert((live.last_ms, at, key.clone()));
         self.live.insert((at, key), live);
     }
@@ -468,6 +590,7 @@ impl History {
             }
             self.ages.pop_first();
             let Some(live) = self.live.remove(&(at, key)) else { continue };
+            self.bytes = self.bytes.saturating_sub(live.bytes);
             if let Some(count) = self.of_principal.get_mut(&live.principal) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -485,6 +608,23 @@ struct Kept {
     principal: String,
     doubt: Option<(String, u64)>,
     entries: HashMap<String, LeafState>,
+    events: VecDeque<(u64, usize)>,
+    bytes: usize,
+}
+
+/// About how many bytes a value takes.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 24,
+        Value::Array(values) => 24 + values.iter().map(bytes_of).sum::<usize>(),
+        Value::Object(map) => 24 + map.iter().map(|(name, value)| name.len() + 24 + bytes_of(value)).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+    }
+}
+
+fn bytes(value: &Value) -> usize {
+    // Names and places of the event itself.
+    bytes_of(value) + 512
 }
 
 /// The qualified name of a tool's action.

@@ -27,7 +27,7 @@ impl PolicySet {
         let mut pairs: Vec<(String, RestrictedExpression)> =
             Self::context(&ask, false).into_iter().filter(|(name, _)| name != "system").collect();
         pairs.extend([unknown("input"), unknown("system")]);
-        pairs.extend(slice.leaves.iter().map(|leaf| unknown(leaf)));
+        pairs.extend(slice.leaves.iter().chain(&slice.shadow_leaves).map(|leaf| unknown(leaf)));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
         let (request, entities) = self.put(&ask, slice, context)?;
         let response = Authorizer::new().is_authorized_partial(&request, &slice.active, &entities);

@@ -47,6 +47,8 @@ pub(crate) struct Relevance {
     pub(crate) watched: Watched,
     /// Actions whose results it reads.
     pub(crate) outputs: BTreeSet<String>,
+    /// Whether it counts or sums.
+    pub(crate) counts: bool,
     /// How far it looks back, in seconds.
     pub(crate) window_secs: u64,
 }
@@ -60,7 +62,7 @@ impl Relevance {
         let counted = seen.timepoints && seen.arithmetic;
         let watched =
             if counted || seen.actions.iter().any(|action| !is_action(action)) { Watched::All } else { watched(condition) };
-        Self { watched, outputs: seen.outputs, window_secs: window(condition) }
+        Self { watched, outputs: seen.outputs, counts: seen.counts, window_secs: window(condition) }
     }
 }
 
@@ -80,6 +82,7 @@ struct Seen {
     outputs: BTreeSet<String>,
     timepoints: bool,
     arithmetic: bool,
+    counts: bool,
 }
 
 impl Seen {
@@ -91,7 +94,12 @@ impl Seen {
                     self.outputs.insert(name(predicate));
                 }
             }
-            ConditionKind::Comparison { left, right, .. } => [left, right].into_iter().for_each(|term| self.term(term)),
+            ConditionKind::Comparison { left, right, .. } => {
+                for term in [left, right] {
+                    self.term(term);
+                    term.for_each_operand_agg(&mut |_| self.counts = true);
+                }
+            }
             ConditionKind::Tp { .. } => self.timepoints = true,
             _ => {}
         }

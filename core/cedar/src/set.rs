@@ -47,6 +47,8 @@ pub(crate) struct Slice {
     pub(crate) shadow: Option<CedarSet>,
     /// Temporal conditions that they read.
     pub(crate) leaves: BTreeSet<ExtensionId>,
+    /// Those that only rules read that are only logged.
+    pub(crate) shadow_leaves: BTreeSet<ExtensionId>,
     /// The action, its groups and the gateway.
     pub(crate) entities: Vec<Entity>,
     /// Forbidding rules that can't be evaluated.
@@ -154,7 +156,7 @@ impl PolicySet {
 
     /// Whether a decision about this tool reads the history.
     pub fn needs_history(&self, tool: &str) -> bool {
-        self.slice_of(tool).is_some_and(|slice| !slice.leaves.is_empty())
+        self.slice_of(tool).is_some_and(|slice| !slice.leaves.is_empty() || !slice.shadow_leaves.is_empty())
     }
 
     /// Whether what is done with this tool matters to a temporal condition.
@@ -206,7 +208,7 @@ impl PolicySet {
                     uids.into_iter().for_each(|uid| by_action.entry(uid).or_default().push(policy.id().clone()));
                 }
             }
-            if policy.to_cedar().is_some_and(|text| text.contains("output") || text.contains("isOutput")) {
+            if self.mode_of(policy.id()) == Mode::Active && policy.to_json().map_or(true, |json| reads_output(&json)) {
                 output_readers.insert(policy.id().clone());
             }
         }
@@ -225,16 +227,15 @@ impl PolicySet {
                 ids.extend(by_action.get(uid).into_iter().flatten().cloned());
             }
             let kept = ancestors.iter().chain([action]).filter_map(|uid| entities.get(uid).cloned());
+            let leaves = |mode: Mode| -> BTreeSet<ExtensionId> {
+                let of_mode = ids.iter().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));
+                of_mode.filter_map(|rule| leaves_of.get(rule)).flatten().cloned().collect()
+            };
             let slice = Slice {
                 active: self.subset(ids.iter().filter(|id| self.mode_of(id) == Mode::Active)),
                 shadow: ids.iter().any(|id| self.mode_of(id) == Mode::LogOnly).then(|| self.subset(ids.iter())),
-                leaves: ids
-                    .iter()
-                    .filter_map(|id| self.rule_of.get(id))
-                    .filter_map(|rule| leaves_of.get(rule))
-                    .flatten()
-                    .cloned()
-                    .collect(),
+                leaves: leaves(Mode::Active),
+                shadow_leaves: leaves(Mode::LogOnly),
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
                 broken: broken.iter().copied().filter(|rule| self.forbids_here(*rule, action, &ancestors)).collect(),
                 reads_output: ids.iter().any(|id| output_readers.contains(id)),
@@ -275,6 +276,23 @@ impl PolicySet {
 fn rule_of_leaf(rule_of: &HashMap<PolicyId, usize>, leaf: &str) -> Option<usize> {
     let (policy, _) = leaf.rsplit_once("__temporal_")?;
     rule_of.get(&PolicyId::new(policy)).copied()
+}
+
+/// Whether an expression reads the tool's result: `context.output`, `context.isOutput`, or the context as a whole.
+fn reads_output(json: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let is_context = |value: &Value| value.get("Var").is_some_and(|name| name == "context");
+    match json {
+        Value::Object(map) => map.iter().any(|(key, value)| {
+            let access = (key == "." || key == "has").then(|| value.get("left").filter(|left| is_context(left))).flatten();
+            if access.is_some() {
+                return value.get("attr").is_none_or(|attr| attr == "output" || attr == "isOutput");
+            }
+            is_context(json) || reads_output(value)
+        }),
+        Value::Array(values) => values.iter().any(reads_output),
+        _ => false,
+    }
 }
 
 /// The action of a tool.
@@ -418,12 +436,13 @@ fn finding(source: &Source, error: &ValidationError) -> (Finding, Vec<usize>) {
         other => (other.to_string(), None, 0, Arc::from("")),
     };
     let of = |file: usize| source.rules.iter().enumerate().filter(move |(_, rule)| rule.place.0 == file);
-    let (file, line, column, rules) = if let Some(file) = source.files.iter().position(|file| *file.text == *text) {
+    let whole: Vec<usize> = source.files.iter().enumerate().filter(|(_, file)| *file.text == *text).map(|(at, _)| at).collect();
+    let (file, line, column, rules) = if let Some(first) = whole.first() {
         let unit = split(&text).into_iter().filter(|unit| !unit.is_def).position(|unit| unit.span.contains(&offset));
-        let one = unit.and_then(|unit| of(file).find(|(_, rule)| rule.place.1 == unit)).map(|(index, _)| vec![index]);
-        // In a definition: whichever rule of the file uses it.
-        let rules = one.unwrap_or_else(|| of(file).map(|(index, _)| index).collect());
-        (Some(file), line_of(&text, offset), column_of(&text, offset), rules)
+        // In a definition: whichever rule of the file uses it. Of files with the same text it is all of theirs.
+        let here = |rule: &Rule| unit.is_none_or(|unit| rule.place.1 == unit);
+        let rules = whole.iter().flat_map(|file| of(*file)).filter(|(_, rule)| here(rule)).map(|(index, _)| index).collect();
+        (Some(*first), line_of(&text, offset), column_of(&text, offset), rules)
     } else {
         // The text of one rule behind its file's definitions.
         let rules: Vec<usize> = source
@@ -459,7 +478,9 @@ fn conditions(
     let rule = |leaf: &str| {
         let number = rule_of_leaf(rule_of, leaf)?;
         let rule = source.rules.get(number)?;
-        Some((number, rule.id.clone(), rule.scope))
+        // A rule without a name of its own is known by its text, wherever it stands.
+        let name = if rule.is_named { format!("@{}", rule.id) } else { rule.text.clone() };
+        Some((number, name, rule.scope, rule.mode))
     };
     let leaves =
         lowered.temporal_fields().filter(|leaf| rule_of_leaf(rule_of, &leaf.id).is_some_and(|rule| !broken.contains(&rule)));

@@ -13,6 +13,8 @@ use crate::name::{is_plain, mangle};
 
 /// The deepest shape.
 const DEPTH_MAX: usize = 16;
+/// The most types of one definition: references can make few bytes mean very many.
+const SHAPES_MAX: usize = 4_096;
 /// The most properties of a record.
 const PROPERTIES_MAX: usize = 512;
 /// The largest integer that JSON's numbers hold for certain (RFC 8259, section 6).
@@ -50,7 +52,7 @@ pub(crate) struct Unheld(pub(crate) String);
 impl Record {
     /// What a tool's input or output schema shows. A schema of anything but an object shows nothing.
     pub(crate) fn of_schema(schema: &Value) -> Self {
-        match Shape::read(schema, schema, 0) {
+        match (Reading { root: schema, left: SHAPES_MAX, path: Vec::new() }).read(schema, 0) {
             Some((Shape::Record(record), _)) => record,
             _ => Self::default(),
         }
@@ -110,19 +112,35 @@ impl Record {
     }
 }
 
-impl Shape {
+/// One definition being read.
+struct Reading<'a> {
+    root: &'a Value,
+    /// How many types it may still have.
+    left: usize,
+    /// The references that led here: one that leads to itself has no end.
+    path: Vec<&'a str>,
+}
+
+impl<'a> Reading<'a> {
     /// A schema's shape and whether null is admitted beside it; `None` if it has none.
-    fn read(schema: &Value, root: &Value, depth: usize) -> Option<(Self, bool)> {
+    fn read(&mut self, schema: &'a Value, depth: usize) -> Option<(Shape, bool)> {
+        self.left = self.left.checked_sub(1)?;
         if depth > DEPTH_MAX {
             return None;
         }
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-            let target = root.pointer(reference.strip_prefix('#')?)?;
-            return Self::read(target, root, depth + 1);
+            if self.path.contains(&reference) {
+                return None;
+            }
+            let target = self.root.pointer(reference.strip_prefix('#')?)?;
+            self.path.push(reference);
+            let read = self.read(target, depth + 1);
+            self.path.pop();
+            return read;
         }
         for union in ["anyOf", "oneOf"] {
             if let Some(choices) = schema.get(union).and_then(Value::as_array) {
-                return Self::read_choice(choices, root, depth);
+                return self.read_choice(choices, depth);
             }
         }
         let (word, nullable) = match schema.get("type") {
@@ -136,25 +154,25 @@ impl Shape {
             Some(_) => return None,
         };
         let shape = match word {
-            "string" => Self::String,
-            "integer" => Self::Long,
-            "number" => Self::Decimal,
-            "boolean" => Self::Bool,
+            "string" => Shape::String,
+            "integer" => Shape::Long,
+            "number" => Shape::Decimal,
+            "boolean" => Shape::Bool,
             "array" => {
-                let (items, null_too) = Self::read(schema.get("items")?, root, depth + 1)?;
-                (!null_too).then(|| Self::Set(Box::new(items)))?
+                let (items, null_too) = self.read(schema.get("items")?, depth + 1)?;
+                (!null_too).then(|| Shape::Set(Box::new(items)))?
             }
-            "object" => Self::Record(Self::read_record(schema, root, depth)?),
+            "object" => Shape::Record(self.read_record(schema, depth)?),
             _ => return None,
         };
         Some((shape, nullable))
     }
 
     /// A union of one thing and null is that thing, optional.
-    fn read_choice(choices: &[Value], root: &Value, depth: usize) -> Option<(Self, bool)> {
+    fn read_choice(&mut self, choices: &'a [Value], depth: usize) -> Option<(Shape, bool)> {
         let is_null = |choice: &&Value| choice.get("type").is_some_and(|word| word == "null");
         let mut others = choices.iter().filter(|choice| !is_null(choice));
-        let (shape, nullable) = Self::read(others.next()?, root, depth + 1)?;
+        let (shape, nullable) = self.read(others.next()?, depth + 1)?;
         others.next().is_none().then_some((shape, nullable || choices.iter().any(|choice| is_null(&choice))))
     }
 
@@ -177,7 +195,7 @@ impl Shape {
         }
     }
 
-    fn read_record(schema: &Value, root: &Value, depth: usize) -> Option<Record> {
+    fn read_record(&mut self, schema: &'a Value, depth: usize) -> Option<Record> {
         let properties = schema.get("properties").and_then(Value::as_object)?;
         if properties.len() > PROPERTIES_MAX {
             return None;
@@ -186,14 +204,16 @@ impl Shape {
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let mut record = BTreeMap::new();
         for (name, property) in properties {
-            let Some((shape, nullable)) = Self::read(property, root, depth + 1) else { continue };
+            let Some((shape, nullable)) = self.read(property, depth + 1) else { continue };
             let alias = Some(mangle(name)).filter(|alias| !is_plain(name) && !properties.contains_key(alias));
             let required = required.contains(&name.as_str()) && !nullable;
             record.insert(name.clone(), Property { shape, required, alias });
         }
         Some(Record(record))
     }
+}
 
+impl Shape {
     fn to_cedar(&self) -> String {
         match self {
             Self::String => "__cedar::String".to_owned(),

@@ -88,6 +88,8 @@ impl RuleEffect {
 /// One policy of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
+    /// Whether it bears its name itself.
+    pub(crate) is_named: bool,
     /// Its name: `@id("…")`, else its file's name and its place in it: `refunds#2`.
     pub id: String,
     /// Where it stands: file and line.
@@ -242,6 +244,18 @@ fn read_rules(index: usize, file: &File, count: usize, rules: &mut Vec<Rule>, fa
         let mut fault = |what: String, mend: &str| {
             faults.push(Fault { path: file.path.clone(), line: unit.line, column: 1, what, mend: Some(mend.to_owned()) });
         };
+        if !unit.is_known || unit.annotations.iter().any(|(_, value)| value.contains('\\')) {
+            // What stands where must be beyond doubt: else a rule's effect or mode would be taken for another's.
+            fault(
+                "it can't be told for certain where this policy's annotations end".to_owned(),
+                "write each annotation as `@name(\"value\")`, without escapes",
+            );
+            continue;
+        }
+        if ["id", "mode", "history"].iter().any(|name| unit.annotations.iter().filter(|(said, _)| said == name).count() > 1) {
+            fault("an annotation stands twice".to_owned(), "keep one");
+            continue;
+        }
         let mode = match said("mode").map(|word| (word, Mode::parse(word))) {
             None => file.mode,
             Some((_, Some(mode))) => mode,
@@ -259,6 +273,7 @@ fn read_rules(index: usize, file: &File, count: usize, rules: &mut Vec<Rule>, fa
             }
         };
         rules.push(Rule {
+            is_named: said("id").is_some(),
             id: said("id").map_or_else(|| format!("{name}#{}", at + 1), str::to_owned),
             origin: format!("{}:{}", file.path, unit.line),
             effect: if unit.forbids { RuleEffect::Forbid } else { RuleEffect::Permit },

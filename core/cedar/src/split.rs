@@ -9,6 +9,8 @@ pub(crate) struct Unit {
     pub(crate) span: Range<usize>,
     /// The line of its first word after its annotations, from 1.
     pub(crate) line: usize,
+    /// Whether it begins with a word of the language.
+    pub(crate) is_known: bool,
     /// Whether it is a `def`.
     pub(crate) is_def: bool,
     /// `forbid` rather than `permit`.
@@ -37,6 +39,7 @@ pub(crate) fn split(text: &str) -> Vec<Unit> {
         units.push(Unit {
             span: at..end,
             line,
+            is_known: ["permit", "forbid", "def"].iter().any(|word| head.starts_with(word)),
             is_def: head.starts_with("def")
                 && !head.get(3..4).is_some_and(|next| next == "_" || next.bytes().all(|b| b.is_ascii_alphanumeric())),
             forbids: head.starts_with("forbid"),
@@ -71,7 +74,7 @@ fn blank(bytes: &[u8], mut at: usize) -> usize {
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
-    bytes.iter().skip(at).position(|byte| *byte == b'\n').map_or(bytes.len(), |after| at + after)
+    bytes.iter().skip(at).position(|byte| matches!(byte, b'\n' | b'\r')).map_or(bytes.len(), |after| at + after)
 }
 
 /// After the semicolon that ends what begins here.
@@ -113,10 +116,12 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
 /// The annotation that begins here, and after it: `@id("…")`, `@id`.
 fn annotation(text: &str, at: usize, end: usize) -> Option<((String, String), usize)> {
     let bytes = text.as_bytes();
-    let rest = text.get(at..end)?.strip_prefix('@')?;
+    text.get(at..end)?.strip_prefix('@')?;
+    let name_at = blank(bytes, at + 1);
+    let rest = text.get(name_at..end)?;
     let name_len = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
     let name = rest.get(..name_len).filter(|name| !name.is_empty())?.to_owned();
-    let after_name = at + 1 + name_len;
+    let after_name = name_at + name_len;
     let open = blank(bytes, after_name);
     if bytes.get(open) != Some(&b'(') {
         return Some(((name, String::new()), after_name));

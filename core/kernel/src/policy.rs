@@ -25,7 +25,7 @@ pub struct PolicyCaller {
     pub id: String,
     /// The token's claims, or the session's tags.
     pub claims: Arc<Claims>,
-    /// A name for the agent with the user for whom it acts and the session in which it signs; no two callers share it.
+    /// A name for the agent with the user for whom it acts and, of signers, the role or user that signs, in whatever session.
     pub principal: String,
     /// The agent.
     pub agent: String,
@@ -39,7 +39,7 @@ impl PolicyCaller {
         let Some(session) = &principal.session else {
             let subject = principal.claims.get("sub").map(String::as_str);
             let id = subject.or(principal.user.as_deref()).unwrap_or(&agent).to_owned();
-            let name = format!("{}:{agent}{user}", agent.len());
+            let name = format!("t{}:{agent}{user}", agent.len());
             return Self { kind: PrincipalKind::OAuthUser, id, claims: Arc::clone(&principal.claims), principal: name, agent };
         };
         let partition = &organization.partition;
@@ -48,7 +48,12 @@ impl PolicyCaller {
             SessionOf::User(user) => format!("arn:{partition}:iam::{}:user/{}", user.account, user.name),
         };
         let tags: Claims = session.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
-        let name = format!("{}:{agent}{}:{user}{id}", agent.len(), user.len());
+        // The caller names the session of a role: it is no part of who the principal is.
+        let who = match &session.who {
+            SessionOf::Role(role) => role.to_string(),
+            SessionOf::User(user) => format!("{}/{}", user.account, user.name),
+        };
+        let name = format!("s{}:{agent}{}:{user}{who}", agent.len(), user.len());
         Self { kind: PrincipalKind::IamEntity, id, claims: Arc::new(tags), principal: name, agent }
     }
 

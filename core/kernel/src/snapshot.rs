@@ -209,7 +209,9 @@ fn policy_set(view: &SpaceView, unheard: &[(String, &str)], old: Option<&Arc<Pol
     let file =
         |file: &remit_model::PolicyFile| File { path: file.path.clone(), text: file.text.clone(), mode: mode(file.log_only) };
     let files: Vec<File> = texts.files.iter().map(file).collect();
-    let heard = view.tools_listed.iter().map(|tool| (&*tool.id, &*tool.definition));
+    // What nobody accepted is in no vocabulary: it is refused anyhow.
+    let accepted = view.tools_listed.iter().filter(|tool| tool.pin != PinState::New);
+    let heard = accepted.map(|tool| (&*tool.id, &*tool.definition));
     let server = |id: &'_ str| id.split_once(TOOL_SEPARATOR).map_or(0, |(server, _)| server.len());
     let tools: Vec<Tool<'_>> = heard
         .chain(unheard.iter().map(|(id, definition)| (id.as_str(), *definition)))

@@ -45,11 +45,24 @@ pub(crate) struct Called {
     request_id: String,
     at_ms: u64,
     input: Value,
+    /// The arguments are larger than a history holds: they aren't here.
+    #[serde(default)]
+    lost: bool,
 }
 
 impl Called {
-    pub(crate) fn new(caller: PolicyCaller, session: &str, tool: &str, request_id: &str, at_ms: u64, input: Value) -> Self {
+    pub(crate) fn new(
+        caller: PolicyCaller,
+        session: &str,
+        tool: &str,
+        request_id: &str,
+        at_ms: u64,
+        input: Option<Value>,
+    ) -> Self {
+        let fits = input.filter(|input| size(input) <= VALUE_BYTES_MAX);
+        let (lost, input) = (fits.is_none(), fits.unwrap_or_default());
         Self {
+            lost,
             signed: caller.kind == PrincipalKind::IamEntity,
             id: caller.id,
             principal: caller.principal,
@@ -90,12 +103,20 @@ impl Locked<'_> {
 
     /// A call is asked for.
     pub(crate) fn request(&mut self, set: &Arc<PolicySet>, called: &Called) -> Result<remit_cedar::Bindings, String> {
-        if size(&called.input) > VALUE_BYTES_MAX {
-            return Err(format!("the arguments are larger than the {VALUE_BYTES_MAX} bytes that a history holds"));
+        if called.lost {
+            return Err(format!(
+                "the arguments are larger than the {VALUE_BYTES_MAX} bytes that a history holds, or hold a number that policies can't see"
+            ));
         }
         let claims = Claims::new();
         let event = called.event(EventKind::Request, None, &claims, called.at_ms);
         self.under(set).request(&event).map_err(|error| error.to_string())
+    }
+
+    /// A call goes on that could not be taken in, because the set is only logged: from now on the history is in doubt.
+    pub(crate) fn missed(&mut self, set: &Arc<PolicySet>, called: &Called, why: &str) {
+        let scopes = remit_cedar::Scopes { session: &called.session, principal: &called.principal, agent: &called.agent };
+        self.under(set).doubt(&called.tool, &scopes, &format!("a call of `{}`: {why}", called.tool), called.at_ms);
     }
 
     /// A call that was asked for was refused, or has failed.
@@ -151,9 +172,7 @@ impl Watched {
         match outcome {
             // What was withheld was done.
             "ok" | "answered" | "withheld" => Some(EventKind::Response),
-            "tool_error" | "error" | "input_required" | "unreachable" | "egress_refused" | "busy" | "credential" => {
-                Some(EventKind::Error)
-            }
+            "tool_error" | "error" | "input_required" | "egress_refused" | "busy" | "credential" => Some(EventKind::Error),
             _ => None,
         }
     }
@@ -260,11 +279,14 @@ impl Histories {
                         continue;
                     }
                     recalled += 1;
-                    if history.request(set, &called).is_ok() && past.verdict == "DENY" {
-                        let at_ms = called.at_ms;
-                        history.failed(&called, at_ms);
-                    } else if past.verdict == "ALLOW" {
-                        under_way.insert(past.id, called);
+                    match (history.request(set, &called), past.verdict.as_str()) {
+                        (Ok(_), "ALLOW") => drop(under_way.insert(past.id, called)),
+                        (Ok(_), _) => {
+                            let at_ms = called.at_ms;
+                            history.failed(&called, at_ms);
+                        }
+                        (Err(why), "ALLOW") => history.missed(set, &called, &why),
+                        (Err(_), _) => {}
                     }
                 }
                 ("outcome", _, Some(event)) => {

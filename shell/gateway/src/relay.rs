@@ -508,7 +508,7 @@ impl Relay {
         let id = self.message.id().unwrap_or("null").to_owned();
         let Some(state) = state else {
             let busy = RpcError::new(ErrorCode::Internal, "too many requests wait for their client");
-            let _ = self.pending.finish("error", None).await;
+            let _ = self.pending.finish("unfinished", None).await;
             log.send(None, &busy.answer(&id)).await;
             return log.close();
         };
@@ -577,9 +577,12 @@ impl Relay {
 
     /// Why the space's policy set keeps a result from the caller, if it does. It is asked again only where a rule reads results.
     fn withheld(&self, answer: &[u8], outcome: &str) -> Option<(Denial, Option<Arc<str>>)> {
-        let tool = self.dispatch.tool.as_ref().filter(|_| outcome == "ok")?;
+        let tool = self.dispatch.tool.as_ref().filter(|_| matches!(outcome, "ok" | "tool_error"))?;
         self.caller.space.policy_set.as_ref().filter(|set| set.reads_output(&tool.id))?;
         let structured = crate::history::structured(answer);
+        if outcome == "tool_error" && structured.is_none() {
+            return None;
+        }
         // A task's result comes without the arguments of the call that it is of.
         let arguments = (self.message.method() == "tools/call").then(|| Arguments::of(&self.message));
         let target = Target::Tool { name: tool.exposed.as_str(), arguments };

@@ -52,19 +52,20 @@ pub(crate) fn settle(
     let histories = Arc::clone(&caller.gateway.histories);
     let shared = looks_back(caller, asked).map(|_| histories.of(space_id.as_str()));
     let mut history = shared.as_deref().map(history::locked);
-    let mut taken = None;
+    let (mut taken, mut missed) = (None, None);
     if let Some(history) = &mut history {
         // Histories go with configurations in their order: under the lock nobody has an older one than who was here before.
         caller.refresh();
         if let Some((set, tool)) = looks_back(caller, asked) {
-            let found = take(caller, &set, &tool, message, &facts.policy_session.id, stamp).and_then(|(call, sealed)| {
-                let bindings = history.request(&set, &call)?;
-                Ok((bindings, call, sealed))
-            });
-            facts.policy_session.bindings = match found {
-                Ok((bindings, call, sealed)) => {
+            let found = take(caller, &set, &tool, message, &facts.policy_session.id, stamp);
+            facts.policy_session.bindings = match found.map(|(call, sealed)| (history.request(&set, &call), call, sealed)) {
+                Ok((Ok(bindings), call, sealed)) => {
                     taken = Some((call, sealed));
                     Fact::Known(Some(Arc::new(bindings)))
+                }
+                Ok((Err(why), call, sealed)) => {
+                    missed = Some((set, call, sealed, why.clone()));
+                    Fact::Unknown(why)
                 }
                 Err(why) => Fact::Unknown(why),
             };
@@ -76,7 +77,12 @@ pub(crate) fn settle(
         (Some(tool), Era::Modern, true) => agree::params(headers, tool, message).err(),
         _ => None,
     };
-    let (known, sealed) = taken.map_or((None, None), |(call, sealed)| (Some(call), sealed));
+    let (known, mut sealed) = taken.map_or((None, None), |(call, sealed)| (Some(call), sealed));
+    // A set that is only logged lets a call go on that its history could not take in: history and journal know that it is missing.
+    if let (Some(history), Some((set, call, own, why)), true) = (&mut history, missed, decision.allows()) {
+        history.missed(&set, &call, &why);
+        sealed = own;
+    }
     let recorded = match contradiction {
         None => Ok(enqueue(caller, asked, message, &decision, facts, sealed, stamp)),
         Some(error) => Err(error),
@@ -169,10 +175,9 @@ fn take(
     session: &str,
     stamp: &Stamp<'_>,
 ) -> Result<(Called, Option<String>), String> {
-    let arguments: serde_json::Value = serde_json::from_str(message.param("arguments").unwrap_or("{}"))
-        .map_err(|_| "the arguments hold a number that policies can't see".to_owned())?;
+    let arguments: Option<serde_json::Value> = serde_json::from_str(message.param("arguments").unwrap_or("{}")).ok();
     let who = PolicyCaller::of(&caller.state.snapshot.organization, &caller.principal);
-    let input = set.visible_input(&tool.id, &arguments);
+    let input = arguments.map(|arguments| set.visible_input(&tool.id, &arguments));
     let call = Called::new(who, session, &tool.id, stamp.decision_id, stamp.at_ms, input);
     if !set.watches(&tool.id) {
         return Ok((call, None));

@@ -102,10 +102,10 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         format!("{scheme}://{named}")
     });
     let public = public.trim_end_matches('/').to_owned();
-    let (world, recovered) = assemble(&options, &home, &public, control_address, printer)?;
+    let (world, mut recovered) = assemble(&options, &home, &public, control_address, printer)?;
     let world = Arc::new(world);
     world.begin(beginning).await?;
-    look_back(&world, &recovered, options.forget_history).await?;
+    look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
     let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
@@ -255,13 +255,13 @@ fn edge(options: &Up, public: &str) -> Edge {
 }
 
 /// Makes the histories of temporal conditions again, before anything is served.
-async fn look_back(world: &World, recovered: &audit::Recovered, forget: bool) -> Result<(), Failure> {
+async fn look_back(world: &World, past: Vec<Vec<u8>>, forget: bool) -> Result<(), Failure> {
     if forget {
-        let event = json!({"entries": recovered.past.len()});
+        let event = json!({"entries": past.len()});
         return world.gateway.record("history_forgotten", event).await.map(drop).map_err(Failure::new);
     }
     let mend = "put the key back, or start with --forget-history: then nothing before counts for rules that look back";
-    let recalled = world.gateway.recall(recovered.past.iter().map(Vec::as_slice));
+    let recalled = world.gateway.recall(past.iter().map(Vec::as_slice));
     recalled.map(drop).map_err(|why| Failure::new(format!("{why}; {mend}")))
 }
 

@@ -4,4 +4,5 @@
 
 mod decisions;
 mod histories;
+mod hostile;
 mod world;
