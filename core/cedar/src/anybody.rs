@@ -43,7 +43,8 @@ impl PolicySet {
             // A rule that may fail denies if it forbids, and one that was skipped because it fails isn't known to.
             Some(Decision::Allow) if response.definitely_errored().next().is_none() => Openness::Always,
             _ => {
-                let known = response.nontrivial_residuals().filter_map(|policy| self.rules().get(*self.rule_of.get(policy.id())?));
+                let known =
+                    response.nontrivial_residuals().filter_map(|policy| self.rules().get(*self.rule_of.get(policy.id())?));
                 let mut names: Vec<String> = known.map(|rule| rule.id.clone()).collect();
                 names.sort();
                 Openness::Depends(names)

@@ -105,7 +105,9 @@ fn agents<'a>(never: &Object<'a>, texts: &dyn Fn(&str, &str) -> Texts<'a>, draft
         Some("agents") => AgentsMeant::Only(agent_ids(texts("agents", "agents"), draft)),
         Some("agents_except") => AgentsMeant::Except(agent_ids(texts("agents_except", "agents"), draft)),
         Some("agents_outside_spaces") => AgentsMeant::OutsideSpaces(spaces(texts("agents_outside_spaces", "spaces"), draft)),
-        Some("agents_outside_accounts") => AgentsMeant::OutsideAccounts(accounts(texts("agents_outside_accounts", "accounts"), draft)),
+        Some("agents_outside_accounts") => {
+            AgentsMeant::OutsideAccounts(accounts(texts("agents_outside_accounts", "accounts"), draft))
+        }
         _ => AgentsMeant::All,
     }
 }
@@ -184,7 +186,10 @@ fn category(text: &str, item: &Item<'_>) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(letter);
     if !fits {
-        item.error(format!("{} is no category", shown(text)), "1 to 32 lower-case letters, digits and `-`, as under a server's `tools`");
+        item.error(
+            format!("{} is no category", shown(text)),
+            "1 to 32 lower-case letters, digits and `-`, as under a server's `tools`",
+        );
     }
     fits
 }

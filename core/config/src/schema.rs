@@ -128,10 +128,14 @@ fn invariant() -> Value {
         }),
     );
     let ways = ["agents", "agents_except", "agents_outside_spaces", "agents_outside_accounts"];
-    let pairs = ways.iter().enumerate().flat_map(|(at, one)| ways.iter().skip(at + 1).map(move |two| json!({ "required": [one, two] })));
+    let pairs =
+        ways.iter().enumerate().flat_map(|(at, one)| ways.iter().skip(at + 1).map(move |two| json!({ "required": [one, two] })));
     let pairs: Vec<Value> = pairs.collect();
     if let Some(map) = never.as_object_mut() {
-        map.insert("anyOf".to_owned(), json!([{ "required": ["tools"] }, { "required": ["categories"] }, { "required": ["classes"] }]));
+        map.insert(
+            "anyOf".to_owned(),
+            json!([{ "required": ["tools"] }, { "required": ["categories"] }, { "required": ["classes"] }]),
+        );
         map.insert("not".to_owned(), json!({ "anyOf": pairs }));
     }
     object("What must never be possible.", &["name", "never"], &json!({ "name": text("Its name."), "never": never }))

@@ -114,7 +114,10 @@ pub fn visible(
         || policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, &mut None).effect.agrees();
     permitted
         && possible()
-        && organization(snapshot, facts, space, principal, &subject, now_secs, false, Open::Said).0.iter().all(|line| line.effect.agrees())
+        && organization(snapshot, facts, space, principal, &subject, now_secs, false, Open::Said)
+            .0
+            .iter()
+            .all(|line| line.effect.agrees())
 }
 
 /// Whether a call of a tool could be allowed, whatever its arguments, its caller's address, user, claims and session and the time are, by
@@ -134,7 +137,10 @@ pub(crate) fn conceivable(
         && member(space, principal).effect.agrees()
         && tool.class <= space.space.class_max
         && tool_policy(snapshot, Some(principal), Some(&subject), subject.risk(None)).effect.agrees()
-        && organization(snapshot, facts, space, principal, &subject, now_secs, false, open).0.iter().all(|line| line.effect.agrees())
+        && organization(snapshot, facts, space, principal, &subject, now_secs, false, open)
+            .0
+            .iter()
+            .all(|line| line.effect.agrees())
 }
 
 /// What the organization's policies say.

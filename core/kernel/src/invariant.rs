@@ -172,8 +172,7 @@ impl Check<'_> {
 
     fn leave(&mut self, agent: &AgentId, view: &SpaceView, tool: &str, why: String) {
         self.open_count += 1;
-        let unshown =
-            Unshown { agent: agent.to_string(), space: view.space.id.to_string(), tool: tool.to_owned(), why };
+        let unshown = Unshown { agent: agent.to_string(), space: view.space.id.to_string(), tool: tool.to_owned(), why };
         if self.open.len() < OPEN_MAX && !self.open.contains(&unshown) {
             self.open.push(unshown);
         }
@@ -205,9 +204,11 @@ impl Check<'_> {
                 let meant = match class {
                     Some(class) => self.invariant.speaks_of_tool(&id, class, categories),
                     // Of a class that isn't known it could be any.
-                    None => [remit_model::ToolClass::ReadOnly, remit_model::ToolClass::Mutative, remit_model::ToolClass::Destructive]
-                        .into_iter()
-                        .any(|class| self.invariant.speaks_of_tool(&id, class, categories)),
+                    None => {
+                        [remit_model::ToolClass::ReadOnly, remit_model::ToolClass::Mutative, remit_model::ToolClass::Destructive]
+                            .into_iter()
+                            .any(|class| self.invariant.speaks_of_tool(&id, class, categories))
+                    }
                 };
                 let row = matches!(self.snapshot.row(agent, &id), RowMatch::Row(row) if row.allowed);
                 if meant && row {
@@ -264,7 +265,9 @@ impl Check<'_> {
             _ => "it was not tried".to_owned(),
         };
         let keys = self.snapshot.tree.left_open(way.is_some()).join(", ");
-        format!("it is denied as it was tried ({said}), and could be allowed with other values of what policies ask of a call: {keys}")
+        format!(
+            "it is denied as it was tried ({said}), and could be allowed with other values of what policies ask of a call: {keys}"
+        )
     }
 
     fn counterexample(

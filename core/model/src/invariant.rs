@@ -43,9 +43,9 @@ impl Invariant {
             AgentsMeant::All => true,
             AgentsMeant::Only(agents) => agents.contains(agent),
             AgentsMeant::Except(agents) => !agents.contains(agent),
-            AgentsMeant::OutsideSpaces(spaces) => !spaces
-                .iter()
-                .any(|space| organization.spaces.get(space).is_some_and(|space| space.agents.contains(agent))),
+            AgentsMeant::OutsideSpaces(spaces) => {
+                !spaces.iter().any(|space| organization.spaces.get(space).is_some_and(|space| space.agents.contains(agent)))
+            }
             AgentsMeant::OutsideAccounts(accounts) => {
                 !organization.agents.get(agent).is_some_and(|agent| accounts.contains(&agent.account))
             }

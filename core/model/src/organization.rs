@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server, ServerName, Space,
-    SpaceId, Tags, ToolPolicy, User, UserKey,
+    AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
+    ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
 };
 
 /// A server's place: its account and its name there.

@@ -17,6 +17,7 @@ const FILES: [(&str, &str); 18] = files![
     "spaces.yaml",
     "agents.yaml",
     "tool-policies.yaml",
+    "invariants.yaml",
     "keys/agent-ops-2.json",
     "policies/deny-when-accessed-via-mcp.json",
     "policies/finance-boundary.json",

@@ -256,7 +256,9 @@ pub(crate) fn invariants(report: &Value) -> Vec<String> {
         let (name, at, examined) = (text(one, "invariant"), text(one, "at"), number(one, "examined"));
         match text(one, "standing") {
             "holds" if examined == 0 => lines.push(format!("  ok {name}: nothing here is of that kind  [{at}]")),
-            "holds" => lines.push(format!("  ok {name}: none of {examined} combinations of agent, space and tool can ever be allowed  [{at}]")),
+            "holds" => lines.push(format!(
+                "  ok {name}: none of {examined} combinations of agent, space and tool can ever be allowed  [{at}]"
+            )),
             "violated" => {
                 lines.push(format!("  ! {name} is VIOLATED  [{at}]"));
                 lines.extend(one.get("counterexample").map(counterexample).unwrap_or_default());
@@ -315,7 +317,9 @@ pub(crate) fn next_of_plan(report: &Value, directory: &Path) -> Vec<String> {
         return Vec::new();
     }
     if number(report, "invariants_violated") > 0 {
-        return vec!["\nIt can't be applied: an invariant is violated. Change what allows the call above, or the invariant.".to_owned()];
+        return vec![
+            "\nIt can't be applied: an invariant is violated. Change what allows the call above, or the invariant.".to_owned(),
+        ];
     }
     if report.get("review").is_some_and(Value::is_object) {
         let mut lines = standing(report.get("review"), plan);
