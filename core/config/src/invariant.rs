@@ -38,10 +38,10 @@ pub(crate) fn invariants(items: &[Item<'_>], draft: &Draft<'_>) -> Vec<Invariant
 
 fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
     let object = item.object("an invariant", &["name", "never"])?;
-    let named = object.need("name")?;
-    let name = named.text()?;
-    if name.len() > NAME_BYTES_MAX {
-        named.error(format!("the name has more than {NAME_BYTES_MAX} bytes"), "shorten it");
+    let named = object.need("name");
+    let name = named.as_ref().and_then(Item::text);
+    if let (Some(item), Some(_)) = (&named, name.filter(|name| name.len() > NAME_BYTES_MAX)) {
+        item.error(format!("the name has more than {NAME_BYTES_MAX} bytes"), "shorten it");
     }
     let keys = &[
         "agents",
@@ -79,7 +79,7 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
     let classes = texts("classes", "classes").into_iter().filter_map(|(_, item)| item.choice(&CLASSES)).collect();
     let spaces = spaces(texts("spaces", "spaces"), draft);
     Some(Invariant {
-        name: name.to_owned(),
+        name: name?.to_owned(),
         origin: item.origin(),
         agents: agents(&never, &texts, draft),
         tools,
