@@ -10,7 +10,7 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 19] = files![
     "organization.yaml",
     "roles.yaml",
     "servers.yaml",
