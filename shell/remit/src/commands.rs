@@ -93,10 +93,9 @@ pub(crate) fn check(options: &Check) -> Result<(), Failure> {
             for warning in &warnings {
                 printer.line(&warning.to_string())?;
             }
-            for line in crate::told::invariants(&told) {
-                printer.line(&line)?;
-            }
+            let invariants = crate::told::invariants(&told);
             if violated > 0 {
+                invariants.iter().try_for_each(|line| printer.line(line))?;
                 warn(&format!("{violated} invariants violated"));
                 return Err(Failure::said(INVALID));
             }
@@ -108,7 +107,8 @@ pub(crate) fn check(options: &Check) -> Result<(), Failure> {
                 organization.spaces.len(),
                 organization.agents.len(),
                 organization.tool_policies.len(),
-            ))
+            ))?;
+            invariants.iter().try_for_each(|line| printer.line(line))
         }
         Err(refused) => Err(refused.told(printer)?),
     }
