@@ -305,16 +305,13 @@ fn ways(organization: &Organization, agent: &AgentId) -> Vec<Way> {
     let credentials = organization.agents.get(agent).map(|agent| agent.credentials.as_slice()).unwrap_or_default();
     for credential in credentials {
         let AgentCredential::Role { role, session_name } = credential else { continue };
-        match session_name {
-            Some(name) => {
-                ways.insert((role.clone(), name.clone()));
-            }
-            None => {
-                let named = Tree::sessions_named(organization, role);
-                let other = std::iter::successors(Some(SESSION.to_owned()), |name| Some(format!("{name}x")));
-                ways.extend(other.into_iter().find(|name| !named.contains(name)).map(|name| (role.clone(), name)));
-                ways.extend(named.into_iter().map(|name| (role.clone(), name)));
-            }
+        if let Some(name) = session_name {
+            ways.insert((role.clone(), name.clone()));
+        } else {
+            let named = Tree::sessions_named(organization, role);
+            let mut other = std::iter::successors(Some(SESSION.to_owned()), |name| Some(format!("{name}x")));
+            ways.extend(other.find(|name| !named.contains(name)).map(|name| (role.clone(), name)));
+            ways.extend(named.into_iter().map(|name| (role.clone(), name)));
         }
     }
     std::iter::once(None).chain(ways.into_iter().map(Some)).collect()
@@ -340,8 +337,8 @@ fn tried(base: &Facts, principal: &Arc<Principal>) -> Vec<(Facts, Vec<String>)> 
                     supposing.push(format!("it is made for a user `{user}`"));
                     let mut principal = Principal::clone(principal);
                     let session = |session: &Arc<Session>| {
-                        let (user, source_identity) = (Some(user.to_owned()), Some(user.to_owned()));
-                        Arc::new(Session { user, source_identity, ..Session::clone(session) })
+                        let name = || Some(user.to_owned());
+                        Arc::new(Session { source_identity: name(), user: name(), ..Session::clone(session) })
                     };
                     principal.session = principal.session.as_ref().map(session);
                     principal.user = Some(user.to_owned());

@@ -169,7 +169,7 @@ fn nothing_holds_that_some_decision_breaks() {
     for operator in operators {
         for key in keys {
             for value in ["agent-1", "somebody", "transfer", "${mcp:User}", "*"] {
-                let mut world = denied_when(&format!(r#"{{ {operator:?}: {{ {key:?}: {value:?} }} }}"#));
+                let mut world = denied_when(&format!(r"{{ {operator:?}: {{ {key:?}: {value:?} }} }}"));
                 let standing = checked_in(&world, never(&["ops___move_money"])).standing;
                 for user in [None, Some("somebody"), Some("agent-1"), Some("riley")] {
                     for ip in [[10, 1, 2, 3], [198, 51, 100, 7]] {
@@ -229,7 +229,7 @@ fn a_policy_set_that_depends_leaves_it_open() {
             Standing::Unknown,
         ),
         (r#"permit (principal, action, resource) when { principal.hasTag("team") };"#, false, Standing::Unknown),
-        (r#"permit (principal, action, resource) when { principal is AgentCore::IamEntity };"#, false, Standing::Unknown),
+        (r"permit (principal, action, resource) when { principal is AgentCore::IamEntity };", false, Standing::Unknown),
         // What is only recorded holds nothing up.
         ("", true, Standing::Violated),
     ];
