@@ -3,7 +3,8 @@
 //! - [`Source`]: the texts of a set, read into [`Rule`]s with their places;
 //! - [`Tool`] and the vocabulary that is made of tools' pinned schemas;
 //! - [`PolicySet`]: rules compiled against a vocabulary and sliced by action: [`PolicySet::decide`] costs the same with ten rules as
-//!   with ten thousand; [`PolicySet::possible`] asks whether any arguments could be allowed;
+//!   with ten thousand; [`PolicySet::possible`] asks whether any arguments could be allowed, [`PolicySet::openness`] whether
+//!   anybody's could;
 //! - [`History`]: what the temporal conditions of a set remember, per session, principal, agent or space.
 //!
 //! Parsing, type checking, Cedar's evaluation and the temporal monitors are those of the crates `cedar-policy`, `dogwood-language` and
@@ -12,6 +13,7 @@
 //! Times, facts and events are arguments; nothing here reads a clock or a file.
 
 mod answer;
+mod anybody;
 #[cfg(test)]
 mod corpus;
 mod history;
@@ -25,6 +27,7 @@ mod split;
 mod vocabulary;
 
 pub use answer::{Answer, Ask, Claims, ContextFacts, Effect, Judgement, PrincipalKind, RuleError, Who};
+pub use anybody::Openness;
 pub use history::{Bindings, EventKind, History, HistoryError, HistoryEvent, Scopes};
 pub use name::{mangle, unmangle};
 pub use set::{Finding, PolicySet};

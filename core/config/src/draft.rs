@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, check, path, review, server};
+use crate::{Fault, Loaded, SourceFile, check, invariant, path, review, server};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,6 +29,7 @@ const TOP: &[&str] = &[
     "agents",
     "issuers",
     "tool_policies",
+    "invariants",
 ];
 
 /// What was read, with the place of each part.
@@ -194,6 +195,8 @@ impl<'a> Draft<'a> {
         }
         self.policies = all("tool_policies", "tool policies").iter().filter_map(access::policy).collect();
         self.organization.accounts = accounts;
+        let found = invariant::invariants(&all("invariants", "invariants"), self);
+        self.organization.invariants = found;
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

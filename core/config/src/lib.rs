@@ -6,7 +6,7 @@
 //!
 //! - [`yaml`]: text to a tree in which every node knows its place;
 //! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
-//! - `iam`, `managed`, `server`, `access`, `policy_set`, `secret`, `url`, `jwks`: the nouns;
+//! - `iam`, `managed`, `server`, `access`, `invariant`, `policy_set`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
@@ -16,6 +16,7 @@ mod check;
 mod draft;
 mod fault;
 mod iam;
+mod invariant;
 pub mod item;
 mod jwks;
 mod managed;

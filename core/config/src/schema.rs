@@ -27,12 +27,13 @@ pub fn schema() -> Value {
             "agents": list("The agents: workload identities.", "agent"),
             "issuers": list("OpenID Connect issuers that may vouch for agents or users.", "issuer"),
             "tool_policies": list("The registry: which agent may call which tool. No row, no call.", "tool_policy"),
+            "invariants": list("What must never be possible, whatever else the configuration says; a change that makes it possible is refused.", "invariant"),
         },
         "$defs": {
             "account": account(), "unit": iam::unit(), "policy": iam::policy(), "role": iam::role(), "user": iam::user(),
             "document": iam::document(), "policy_names": iam::policy_names(), "tags": iam::tags(), "role_name": iam::role_name(),
             "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
-            "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(),
+            "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
             "server_name": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$", "description": "Unique in its account; it becomes the prefix of the tools: server___tool." },
@@ -106,6 +107,38 @@ fn change_review() -> Value {
             "reviewers": { "type": "array", "uniqueItems": true, "maxItems": 100, "items": { "type": "string", "minLength": 1 }, "description": "The public halves of their keys, as `remit review-key NAME` prints them." },
         }),
     )
+}
+
+fn invariant() -> Value {
+    let pattern = |pattern: &str, description: &str| json!({ "type": "array", "uniqueItems": true, "minItems": 1, "maxItems": 1000, "items": { "type": "string", "pattern": pattern }, "description": description });
+    let several = |of: &str, description: &str| json!({ "type": "array", "uniqueItems": true, "minItems": 1, "maxItems": 1000, "items": refer(of), "description": description });
+    let space = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+    let mut never = object(
+        "Who must never call what, and where. Every key that is given narrows it.",
+        &[],
+        &json!({
+            "agents": several("agent_id", "These agents. Without any key about agents: every agent."),
+            "agents_except": several("agent_id", "Every agent but these."),
+            "agents_outside_spaces": pattern(space, "Every agent that none of these spaces lists."),
+            "agents_outside_accounts": several("account_id", "Every agent that is of none of these accounts."),
+            "tools": pattern("^[^*]*\\*?$", "Tools by name, server___tool, or by the beginning of one with * for the rest."),
+            "categories": pattern("^[a-z0-9-]{1,32}$", "Tools of one of these categories."),
+            "classes": several("class", "Tools of one of these classes."),
+            "spaces": pattern(space, "In these spaces. Without it: in every space."),
+        }),
+    );
+    let ways = ["agents", "agents_except", "agents_outside_spaces", "agents_outside_accounts"];
+    let pairs =
+        ways.iter().enumerate().flat_map(|(at, one)| ways.iter().skip(at + 1).map(move |two| json!({ "required": [one, two] })));
+    let pairs: Vec<Value> = pairs.collect();
+    if let Some(map) = never.as_object_mut() {
+        map.insert(
+            "anyOf".to_owned(),
+            json!([{ "required": ["tools"] }, { "required": ["categories"] }, { "required": ["classes"] }]),
+        );
+        map.insert("not".to_owned(), json!({ "anyOf": pairs }));
+    }
+    object("What must never be possible.", &["name", "never"], &json!({ "name": text("Its name."), "never": never }))
 }
 
 fn account() -> Value {

@@ -90,13 +90,28 @@ pub struct Context<'a> {
     /// The slots from `INLINE` on.
     rest: Vec<Value<'a>>,
     len: usize,
+    /// Whether what can't be told counts for the request, not against it.
+    lenient: bool,
 }
 
 impl<'a> Context<'a> {
     /// A context in which every key is absent.
     pub fn new(keys: &Keys) -> Self {
         let len = keys.len();
-        Self { inline: [Value::Absent; INLINE], rest: vec![Value::Absent; len.saturating_sub(INLINE)], len }
+        Self { inline: [Value::Absent; INLINE], rest: vec![Value::Absent; len.saturating_sub(INLINE)], len, lenient: false }
+    }
+
+    /// Turns the meaning of [`Value::Unknown`] round: what can't be told counts for the request, so that what is allowed here is all that
+    /// some values of the unknown keys could be allowed, and maybe more. For proofs that something is never allowed; no decision is made so.
+    #[must_use]
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    #[inline]
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Binds a key. A slot of other [`Keys`] is ignored.

@@ -176,6 +176,18 @@ impl Statement {
         })
     }
 
+    /// The sessions of roles that its `Principal` or `NotPrincipal` names, as ARNs.
+    pub fn sessions(&self) -> impl Iterator<Item = &str> {
+        let named = match &self.principals {
+            Principals::In(named) | Principals::NotIn(named) => &**named,
+            Principals::Attached => &[],
+        };
+        named.iter().filter_map(|named| match named {
+            Named::Session(arn) => Some(&**arn),
+            _ => None,
+        })
+    }
+
     fn named(&self) -> &[Named] {
         match &self.principals {
             Principals::In(named) => named,

@@ -127,15 +127,19 @@ impl PolicySet {
     /// Whether one of these denies.
     fn denies<'s>(&'s self, ids: &[u32], certain: bool, question: &Question<'_>, answer: &mut Answer<'s>) -> bool {
         let mut rules = ids.iter().filter_map(|id| self.rules.get(*id as usize));
-        let rule = rules.find(|rule| (certain || rule.action(question)) && rule.truth(question) != Truth::No);
+        let lenient = question.context.is_lenient();
+        let applies = |truth: Truth| if lenient { truth == Truth::Yes } else { truth != Truth::No };
+        let rule = rules.find(|rule| (certain || rule.action(question)) && applies(rule.truth(question)));
         answer.denied = rule.map(|rule| &rule.statement);
         rule.is_some()
     }
 
     /// Whether one of these allows, and no other could do it better.
     fn allows<'s>(&'s self, ids: &[u32], certain: bool, question: &Question<'_>, answer: &mut Answer<'s>) -> bool {
+        let lenient = question.context.is_lenient();
+        let applies = |truth: Truth| if lenient { truth != Truth::No } else { truth == Truth::Yes };
         for rule in ids.iter().filter_map(|id| self.rules.get(*id as usize)) {
-            if !((certain || rule.action(question)) && rule.truth(question) == Truth::Yes) {
+            if !((certain || rule.action(question)) && applies(rule.truth(question))) {
                 continue;
             }
             let standing = rule.standing(question);

@@ -13,7 +13,7 @@ use remit_model::{AccountId, Attached, Organization, Role, RoleKey, Tags, UserKe
 use crate::context::{Actor, ActorKind, Asked, Issuer, Origin, SessionFacts};
 use crate::facts::{Session, SessionOf};
 use crate::snapshot::Snapshot;
-use crate::tree::{Acting, Ask, Judged, role_session};
+use crate::tree::{Acting, Ask, Judged, Open, role_session};
 use crate::verdict::LayerLine;
 
 /// The longest session of an operator who comes by IAM keys, in seconds.
@@ -112,7 +112,7 @@ pub fn authorize(
         session: None,
     };
     let acting = acting(session);
-    let ask = Ask { asked, acting, session: &session.policies, action, resource, server: None, trust: None };
+    let ask = Ask { asked, acting, session: &session.policies, action, resource, server: None, trust: None, open: Open::Said };
     let judged = snapshot.tree.ask(&ask, true);
     (refusal(&judged), lines(judged))
 }
@@ -232,7 +232,8 @@ fn assumable(
     };
     let resource = role.arn(&organization.partition);
     let trust = Some(&role.key);
-    snapshot.tree.ask(&Ask { asked, acting, session: policies, action, resource: &resource, server: None, trust }, true)
+    let open = Open::Said;
+    snapshot.tree.ask(&Ask { asked, acting, session: policies, action, resource: &resource, server: None, trust, open }, true)
 }
 
 /// How long a session lives.

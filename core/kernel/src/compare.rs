@@ -175,7 +175,7 @@ fn ways(agent: &AgentId, snapshots: [&Snapshot; 2]) -> Vec<Option<(RoleKey, Stri
     std::iter::once(None).chain(all.into_iter().map(Some)).collect()
 }
 
-fn arn((role, _): &(RoleKey, String), snapshots: [&Snapshot; 2]) -> String {
+pub(crate) fn arn((role, _): &(RoleKey, String), snapshots: [&Snapshot; 2]) -> String {
     let found = snapshots.into_iter().find_map(|snapshot| {
         let known = snapshot.organization.roles.get(role)?;
         Some(known.arn(&snapshot.organization.partition))
@@ -183,7 +183,7 @@ fn arn((role, _): &(RoleKey, String), snapshots: [&Snapshot; 2]) -> String {
     found.unwrap_or_else(|| role.to_string())
 }
 
-fn facts(agent: &AgentId, role: Option<&(RoleKey, String)>, now_secs: u64) -> Facts {
+pub(crate) fn facts(agent: &AgentId, role: Option<&(RoleKey, String)>, now_secs: u64) -> Facts {
     let session = role.map(|(role, name)| {
         Arc::new(Session {
             id: "ASIA".to_owned(),

@@ -9,7 +9,7 @@ use crate::facts::{Call, Fact, Facts, Identity, Principal, SessionOf, Target};
 use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
-use crate::tree::{Judged, Near};
+use crate::tree::{Judged, Near, Open};
 use crate::verdict::{ActedAs, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
 
 /// Decides one call.
@@ -29,7 +29,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     if let (Some(space), Some(principal), Some(subject)) = (space, principal, &subject)
         && asked.goes_on()
     {
-        let (judged, actor) = organization(snapshot, facts, space, principal, subject, now_secs, call.explain);
+        let (judged, actor) = organization(snapshot, facts, space, principal, subject, now_secs, call.explain, Open::Said);
         asked.take(judged);
         acted_as = actor;
     }
@@ -114,10 +114,37 @@ pub fn visible(
         || policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, &mut None).effect.agrees();
     permitted
         && possible()
-        && organization(snapshot, facts, space, principal, &subject, now_secs, false).0.iter().all(|line| line.effect.agrees())
+        && organization(snapshot, facts, space, principal, &subject, now_secs, false, Open::Said)
+            .0
+            .iter()
+            .all(|line| line.effect.agrees())
+}
+
+/// Whether a call of a tool could be allowed, whatever its arguments, its caller's address, user, claims and session and the time are, by
+/// every layer but the policy set. It errs on the side of yes. A tool in quarantine counts as if it had been accepted.
+pub(crate) fn conceivable(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: &SpaceView,
+    principal: &Principal,
+    tool: &Arc<ToolView>,
+    now_secs: u64,
+) -> bool {
+    let subject = Subject::Tool(Arc::clone(tool));
+    let known = snapshot.organization.agents.get(&principal.agent).is_some_and(|agent| !agent.suspended);
+    let open = Open::Any { signed: principal.session.is_some() };
+    known
+        && member(space, principal).effect.agrees()
+        && tool.class <= space.space.class_max
+        && tool_policy(snapshot, Some(principal), Some(&subject), subject.risk(None)).effect.agrees()
+        && organization(snapshot, facts, space, principal, &subject, now_secs, false, open)
+            .0
+            .iter()
+            .all(|line| line.effect.agrees())
 }
 
 /// What the organization's policies say.
+#[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 fn organization(
     snapshot: &Snapshot,
     facts: &Facts,
@@ -126,6 +153,7 @@ fn organization(
     subject: &Subject<'_>,
     now_secs: u64,
     explain: bool,
+    open: Open,
 ) -> (Vec<Judged>, Option<ActedAs>) {
     let arn;
     let called = match subject {
@@ -145,7 +173,7 @@ fn organization(
             Called { action: kind.action(), arn: &arn, server, tool, class, risk, categories: &[] }
         }
     };
-    role::judge(snapshot, facts, space, principal, &called, now_secs, explain)
+    role::judge(snapshot, facts, space, principal, &called, now_secs, explain, open)
 }
 
 /// What one layer found.

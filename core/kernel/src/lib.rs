@@ -3,7 +3,7 @@
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
-//! - [`compare`]: what one snapshot grants and another doesn't.
+//! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
@@ -13,6 +13,7 @@ pub mod compare;
 mod context;
 pub mod decide;
 pub mod facts;
+pub mod invariant;
 pub mod policy;
 pub mod reach;
 pub mod remedy;

@@ -10,7 +10,7 @@ use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
 use crate::context::{Actor, Asked, CallFacts, SessionFacts};
 use crate::facts::{Fact, Facts, Principal, SessionOf};
 use crate::snapshot::{Snapshot, SpaceView};
-use crate::tree::{Acting, Ask, Judged, role_session, session_name, silent, space_service, stand_in};
+use crate::tree::{Acting, Ask, Judged, Open, role_session, session_name, silent, space_service, stand_in};
 use crate::verdict::{ActedAs, Effect, Layer, Reason, Statement};
 
 /// What is called, as IAM names it.
@@ -42,9 +42,11 @@ struct Call<'a> {
     called: &'a Called<'a>,
     now_secs: u64,
     explain: bool,
+    open: Open,
 }
 
 /// Every layer of IAM, in order.
+#[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 pub(crate) fn judge<'a>(
     snapshot: &'a Snapshot,
     facts: &'a Facts,
@@ -53,8 +55,9 @@ pub(crate) fn judge<'a>(
     called: &'a Called<'a>,
     now_secs: u64,
     explain: bool,
+    open: Open,
 ) -> (Vec<Judged>, Option<ActedAs>) {
-    let call = Call { snapshot, facts, space, principal, called, now_secs, explain };
+    let call = Call { snapshot, facts, space, principal, called, now_secs, explain, open };
     let mut judged = Vec::with_capacity(6);
     let actor = match call.judged(&mut judged) {
         Ok(actor) => Some(actor),
@@ -225,7 +228,8 @@ impl<'a> Call<'a> {
         let mut judged = Vec::new();
         for (_, action) in also.into_iter().filter(|(is, _)| *is) {
             let trust = Some(&role.key);
-            let ask = Ask { asked, acting, session: self.policies(acting), action, resource: &arn, server: None, trust };
+            let (session, open) = (self.policies(acting), self.open);
+            let ask = Ask { asked, acting, session, action, resource: &arn, server: None, trust, open };
             let mut lines = self.snapshot.tree.ask(&ask, self.explain);
             // What applied in a layer without a line of its own applied nevertheless.
             let applied: Vec<_> = lines.iter_mut().flat_map(|line| std::mem::take(&mut line.applied)).collect();
@@ -276,6 +280,7 @@ impl<'a> Call<'a> {
             resource: self.called.arn,
             server: Some(self.called.server),
             trust: None,
+            open: self.open,
         };
         self.snapshot.tree.ask(&ask, self.explain)
     }

@@ -119,9 +119,69 @@ pub(crate) struct Ask<'a> {
     pub(crate) server: Option<&'a ServerKey>,
     /// The role whose trust policy applies: then this is the question whether it may be assumed.
     pub(crate) trust: Option<&'a RoleKey>,
+    /// How what nobody here can know counts.
+    pub(crate) open: Open,
+}
+
+/// How facts count that a caller or the weather chooses: its address, the time, the user, the tags of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// They are as they are said: a decision.
+    Said,
+    /// They could be anything, and whatever could let the call through counts as so. `signed`: in a session, whose tags its caller chose.
+    Any {
+        /// Whether the caller signs.
+        signed: bool,
+    },
+}
+
+impl Open {
+    /// Whether a key's value isn't settled.
+    fn leaves(self, key: &Key) -> bool {
+        let Self::Any { signed } = self else { return false };
+        match key {
+            Key::SourceIp
+            | Key::SecureTransport
+            | Key::CurrentTime
+            | Key::EpochTime
+            | Key::TokenIssueTime
+            | Key::MultiFactorAuthPresent
+            | Key::User
+            | Key::SourceIdentity
+            | Key::StsSourceIdentity => true,
+            Key::PrincipalTag(_)
+            | Key::RequestTag(_)
+            | Key::TagKeys
+            | Key::TransitiveTagKeys
+            | Key::RoleSessionName
+            | Key::UserId => signed,
+            _ => false,
+        }
+    }
 }
 
 impl Tree {
+    /// The keys that policies name and that aren't settled before a call is made.
+    pub(crate) fn left_open(&self, signed: bool) -> Vec<String> {
+        let open = Open::Any { signed };
+        let named = self.keys.iter().filter(|(_, name)| open.leaves(&Key::parse(name)));
+        named.map(|(_, name)| name.to_owned()).collect()
+    }
+
+    /// Names of a role's sessions that a policy speaks of: no two policies tell other names apart.
+    pub(crate) fn sessions_named(organization: &Organization, role: &RoleKey) -> Vec<String> {
+        let prefix = format!("arn:{}:sts::{}:assumed-role/{}/", organization.partition, role.account, role.name);
+        let trusts = organization.roles.values().map(|role| &role.trust);
+        let resources = organization.servers.values().filter_map(|server| server.resource_policy.as_ref());
+        let units = organization.units.values().map(|unit| &unit.controls);
+        let accounts = organization.accounts.values().map(|account| &account.controls);
+        let controls = std::iter::once(&organization.controls).chain(units).chain(accounts);
+        let controls = controls.flat_map(|controls| controls.resource_control.iter().flatten());
+        let statements = trusts.chain(resources).chain(controls).flat_map(|policy| policy.statements());
+        let arns = statements.flat_map(|statement| statement.sessions());
+        arns.filter_map(|arn| Some(arn.strip_prefix(&prefix)?.to_owned())).collect()
+    }
+
     /// Compiles.
     pub(crate) fn compile(organization: &Organization) -> Self {
         let mut keys = Keys::new();
@@ -192,13 +252,17 @@ impl Tree {
             let (keys, bindings, set) = extended.insert((keys, bindings, set));
             (&*keys, &*bindings, Some(&*set))
         };
-        let texts: Vec<(Slot, Text<'_>)> = bindings.iter().map(|(slot, key)| (*slot, ask.asked.value(key))).collect();
+        let value = |key: &Key| if ask.open.leaves(key) { Text::Unknown } else { ask.asked.value(key) };
+        let texts: Vec<(Slot, Text<'_>)> = bindings.iter().map(|(slot, key)| (*slot, value(key))).collect();
         let many = texts.iter().filter_map(|(slot, text)| match text {
             Text::Many(texts) => Some((*slot, texts.iter().map(Cow::as_ref).collect::<Vec<&str>>())),
             _ => None,
         });
         let many: Vec<(Slot, Vec<&str>)> = many.collect();
         let mut context = Context::new(keys);
+        if ask.open != Open::Said {
+            context = context.lenient();
+        }
         for (slot, text) in &texts {
             match text {
                 Text::One(text) => context.set(*slot, Value::One(text)),

@@ -4,6 +4,7 @@
 mod access;
 mod iam;
 mod id;
+mod invariant;
 mod organization;
 mod server;
 
@@ -16,6 +17,7 @@ pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
     ToolName, UserName,
 };
+pub use invariant::{AgentsMeant, Invariant};
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Attached, Controls, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server, ServerName, Space,
-    SpaceId, Tags, ToolPolicy, User, UserKey,
+    AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
+    ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -98,6 +98,8 @@ pub struct Organization {
     pub tool_policies: Vec<ToolPolicy>,
     /// Who has to agree to a change of all this; `None`: nobody.
     pub change_review: Option<ChangeReview>,
+    /// What must never be possible, whatever else all this says.
+    pub invariants: Vec<Invariant>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

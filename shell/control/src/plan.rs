@@ -9,6 +9,7 @@ use remit_iam::access::{Access, Answer, new_access_within, new_trust_within};
 use remit_iam::lint::lint;
 use remit_iam::{Policy, Statement};
 use remit_kernel::compare::{Bounds, Compared, Difference, compare, unheard};
+use remit_kernel::invariant::{self, Checked, Standing};
 use remit_kernel::{Catalogue, Snapshot};
 use remit_model::{AccountId, AgentCredential, Attached, Organization};
 use serde::Serialize;
@@ -27,6 +28,26 @@ const CASES_MAX: u64 = 20_000;
 /// The most searches for what roles and users newly may do.
 const SEARCHES_MAX: usize = 50;
 
+/// How many combinations of agent, way, space and tool are looked at for one invariant.
+const EXAMINED_MAX: u64 = 300_000;
+
+/// How the invariants of an organization stand, given what its servers offer. `now_secs` is the time in seconds since the epoch.
+pub fn invariants(organization: &Arc<Organization>, catalogue: &Catalogue, now_secs: u64) -> Vec<Checked> {
+    if organization.invariants.is_empty() {
+        return Vec::new();
+    }
+    invariants_of(&Snapshot::compile(0, Arc::clone(organization), catalogue), catalogue, now_secs)
+}
+
+fn invariants_of(snapshot: &Snapshot, catalogue: &Catalogue, now_secs: u64) -> Vec<Checked> {
+    invariant::check(snapshot, |server| catalogue.servers.contains_key(server), EXAMINED_MAX, now_secs)
+}
+
+/// Those that are violated.
+pub fn violated(checked: &[Checked]) -> Vec<&Checked> {
+    checked.iter().filter(|checked| checked.standing == Standing::Violated).collect()
+}
+
 /// What `after` makes of `before`, as JSON; an absent `before` allowed nothing. `catalogue` is what servers offer.
 pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, now_secs: u64) -> Value {
     let none = Arc::new(Organization::default());
@@ -40,6 +61,7 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
     let new_servers: Vec<Value> =
         unheard.iter().map(|(space, server)| json!({"space": space.as_str(), "server": server})).collect();
     let findings = new_findings(&old, &new);
+    let invariants = invariants_of(is, catalogue, now_secs);
     let policies = new_access(&old, &new);
     let credentials = credentials(&old, &new);
     let warnings = &after.loaded.warnings;
@@ -56,6 +78,9 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
         "reviewers_change": reviewers(&old) != reviewers(&new),
         "credentials_change": within(&credentials, LIST_BYTES_MAX),
         "credentials_change_count": credentials.len(),
+        "invariants": within(&invariants, LIST_BYTES_MAX),
+        "invariants_count": invariants.len(),
+        "invariants_violated": violated(&invariants).len(),
         "policies": within(&policies, LIST_BYTES_MAX),
         "policies_count": policies.len(),
         "unheard": within(&new_servers, LIST_BYTES_MAX),

@@ -60,7 +60,8 @@ fn refused(status: StatusCode, value: &Value, printer: Printer) -> Result<Failur
     faults.iter().for_each(|fault| warn(&told::fault(fault)));
     let detail = value.get("detail").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned);
     warn(&format!("error: {detail}"));
-    for line in told::versions(value.get("since")).into_iter().chain(told::changes(value)) {
+    let more = told::versions(value.get("since")).into_iter().chain(told::changes(value));
+    for line in told::invariants(value).into_iter().chain(more) {
         warn(&line);
     }
     Ok(Failure::said(code))

@@ -21,6 +21,9 @@ use crate::{now_secs, sample};
 /// The most changes, or faults, that a drift tells one by one.
 const DRIFT_MAX: usize = 50;
 
+/// The most bytes, as JSON, of the violated invariants that a refusal tells.
+const VIOLATED_BYTES_MAX: usize = 64 * 1024;
+
 /// What becomes of a version of which it isn't known whether the store has it.
 const OPEN: &str =
     "what was in effect still is; if the store has the new version, the next change takes it back, or the next start takes it";
@@ -334,6 +337,15 @@ impl World {
             Err(error) => return Err(json!({"error": error.to_string()})),
         };
         let digest = read.digest.clone();
+        if digest != source.digest {
+            let organization = Arc::new(read.loaded.organization.clone());
+            let checked = plan::invariants(&organization, &self.gateway.catalogue(), now_secs());
+            let violated = plan::violated(&checked);
+            if !violated.is_empty() {
+                let why = "the configuration allows what its invariants forbid";
+                return Err(json!({"error": why, "invariants": plan::within(&violated, VIOLATED_BYTES_MAX)}));
+            }
+        }
         let next = if digest == source.digest {
             Next::Same(current)
         } else {

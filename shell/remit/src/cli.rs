@@ -32,11 +32,12 @@ pub(crate) enum Command {
     ///
     /// Nothing is changed. Compared is with what the running gateway has in effect, or, when none is up, with the stored version in effect and
     /// the tools that were accepted. Where changes are reviewed (`change_review`), the running gateway keeps the plan for its reviewers.
+    /// The directory's `invariants` are told with it: shown to hold, unknown, or violated by a call that is named.
     Plan(Plan),
     /// Put a configuration directory, or a reviewed plan, into effect: all of it at once, as a new version.
     ///
-    /// Exit code 0 once it is in effect, 1 if something else was put into effect since it was planned, 3 if it has faults, 4 if it waits for
-    /// its reviewers.
+    /// Exit code 0 once it is in effect, 1 if something else was put into effect since it was planned, 3 if it has faults or violates one of
+    /// its `invariants`, 4 if it waits for its reviewers.
     Apply(Apply),
     /// Put an earlier version into effect again, as a new version. It goes through the same review as any change.
     Rollback(Rollback),

@@ -80,11 +80,24 @@ pub(crate) fn check(options: &Check) -> Result<(), Failure> {
             let warnings = offline.warnings();
             let organization = &offline.source.loaded.organization;
             let digest = &offline.source.digest;
+            let invariants = offline.invariants();
+            let violated = remit_control::plan::violated(&invariants).len();
+            let told = json!({
+                "ok": violated == 0, "digest": digest, "faults": [], "warnings": warnings,
+                "invariants": invariants, "invariants_violated": violated,
+            });
             if options.json {
-                return printer.line(&json!({"ok": true, "digest": digest, "faults": [], "warnings": warnings}).to_string());
+                printer.line(&told.to_string())?;
+                return if violated == 0 { Ok(()) } else { Err(Failure::said(INVALID)) };
             }
             for warning in &warnings {
                 printer.line(&warning.to_string())?;
+            }
+            let invariants = crate::told::invariants(&told);
+            if violated > 0 {
+                invariants.iter().try_for_each(|line| printer.line(line))?;
+                warn(&format!("{violated} invariants violated"));
+                return Err(Failure::said(INVALID));
             }
             let locked = offline.lock.map(|lock| format!(", {} tools locked", lock.counts().1)).unwrap_or_default();
             printer.line(&format!(
@@ -94,7 +107,8 @@ pub(crate) fn check(options: &Check) -> Result<(), Failure> {
                 organization.spaces.len(),
                 organization.agents.len(),
                 organization.tool_policies.len(),
-            ))
+            ))?;
+            invariants.iter().try_for_each(|line| printer.line(line))
         }
         Err(refused) => Err(refused.told(printer)?),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use remit_config::{Fault, LOCK_FILE, SourceFile, TESTS_FOLDER};
 use remit_control::{DirectoryError, Source};
 use remit_kernel::Snapshot;
+use remit_kernel::invariant::Checked;
 use remit_trial::{Lock, cases, lock};
 use serde_json::json;
 
@@ -81,6 +82,13 @@ impl Offline {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let catalogue = self.lock.as_ref().map(Lock::catalogue).unwrap_or_default();
         Snapshot::compile(1, Arc::new(self.source.loaded.organization.clone()), &catalogue)
+    }
+
+    /// How the invariants stand, with what the lock says of the tools.
+    pub(crate) fn invariants(&self) -> Vec<Checked> {
+        let catalogue = self.lock.as_ref().map(Lock::catalogue).unwrap_or_default();
+        let organization = Arc::new(self.source.loaded.organization.clone());
+        remit_control::plan::invariants(&organization, &catalogue, crate::now_secs())
     }
 
     /// Everything that is allowed but probably not meant.

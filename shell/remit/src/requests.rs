@@ -1,6 +1,8 @@
 //! The operator's requests about changes: plan, apply, roll back, review, and look back. What they say, without a gateway's being up, the
 //! command line says from the store with the same functions.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use remit_config::SourceFile;
 use remit_control::versions::{Approved, Candidate, Origin, Plan, Version, VersionError, Versions, plan_digest};
@@ -335,6 +337,7 @@ impl World {
         if source.digest == version.entry.digest {
             return Ok((StatusCode::OK, json!({"unchanged": true, "version": version.version, "digest": source.digest})));
         }
+        let source = self.unviolated(source).await?;
         let digest = plan_digest(&self.journal.verifier_key(), version.version, &version.entry.digest, &source.digest);
         if let Some(shown) = wanted.expect.as_deref().filter(|shown| !names(shown, &digest)) {
             // Of which version it is the plan can be told: there are only so many.
@@ -391,6 +394,24 @@ impl World {
         let mut told = json!(version);
         merge(&mut told, json!({"snapshot": snapshot, "warnings": warnings}));
         Ok((StatusCode::OK, told))
+    }
+
+    /// A source none of whose invariants is violated.
+    async fn unviolated(&self, source: Source) -> Result<Source, Refused> {
+        let catalogue = self.gateway.catalogue();
+        beside(move || {
+            let organization = Arc::new(source.loaded.organization.clone());
+            let checked = plan::invariants(&organization, &catalogue, now_secs());
+            let violated = plan::violated(&checked);
+            if violated.is_empty() {
+                return Ok(source);
+            }
+            let names: Vec<String> = violated.iter().map(|checked| format!("`{}`", checked.invariant)).collect();
+            let why = format!("the configuration allows what its invariants forbid: {}", names.join(", "));
+            let told = json!({"invariants": plan::within(&violated, HISTORY_BYTES_MAX), "invariants_violated": violated.len()});
+            Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why).with(told))
+        })
+        .await
     }
 
     /// What happened since the version that a plan was made from.

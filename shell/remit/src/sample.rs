@@ -10,13 +10,14 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 19] = files![
     "organization.yaml",
     "roles.yaml",
     "servers.yaml",
     "spaces.yaml",
     "agents.yaml",
     "tool-policies.yaml",
+    "invariants.yaml",
     "keys/agent-ops-2.json",
     "policies/deny-when-accessed-via-mcp.json",
     "policies/finance-boundary.json",

@@ -175,6 +175,11 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
         let shown = known.iter().take(LINES_MAX).copied().collect::<Vec<_>>().join(", ");
         lines.push(format!("  ! who can prove to be {shown}{more} changes: see the credentials above"));
     }
+    let invariants = invariants(report);
+    if !invariants.is_empty() {
+        lines.push(String::new());
+        lines.extend(invariants);
+    }
     lines.extend(access(report));
     let warnings = list(report, "warnings");
     if !warnings.is_empty() {
@@ -239,11 +244,82 @@ fn access(report: &Value) -> Vec<String> {
     lines
 }
 
+/// How the invariants stand: the violated ones with the call that shows it, the others in a line.
+pub(crate) fn invariants(report: &Value) -> Vec<String> {
+    let found = list(report, "invariants");
+    let mut lines = Vec::new();
+    if found.is_empty() {
+        return lines;
+    }
+    lines.push("Invariants:".to_owned());
+    for one in found {
+        let (name, at, examined) = (text(one, "invariant"), text(one, "at"), number(one, "examined"));
+        match text(one, "standing") {
+            "holds" if examined == 0 => lines.push(format!("  ok {name}: nothing here is of that kind  [{at}]")),
+            "holds" => lines.push(format!(
+                "  ok {name}: none of {examined} combinations of agent, space and tool can ever be allowed  [{at}]"
+            )),
+            "violated" => {
+                lines.push(format!("  ! {name} is VIOLATED  [{at}]"));
+                lines.extend(one.get("counterexample").map(counterexample).unwrap_or_default());
+            }
+            _ => {
+                lines.push(format!("  ? {name}: unknown, it could not be shown  [{at}]"));
+                for open in list(one, "open") {
+                    lines.push(format!(
+                        "      {} in {}, {}: {}",
+                        text(open, "agent"),
+                        text(open, "space"),
+                        text(open, "tool"),
+                        text(open, "why")
+                    ));
+                }
+                let left = number(one, "open_count").saturating_sub(list(one, "open").len().try_into().unwrap_or(u64::MAX));
+                if left > 0 {
+                    lines.push(format!("      … and {left} more"));
+                }
+            }
+        }
+    }
+    let left = number(report, "invariants_count").saturating_sub(found.len().try_into().unwrap_or(u64::MAX));
+    if left > 0 {
+        lines.push(format!("  … and {left} more"));
+    }
+    lines
+}
+
+fn counterexample(found: &Value) -> Vec<String> {
+    let signs = match text(found, "signs_as") {
+        "" => "shows a token".to_owned(),
+        role => format!("signs as {role}"),
+    };
+    let mut lines = vec![format!(
+        "      {} in space {} calls {}, and is allowed: it {signs}",
+        text(found, "agent"),
+        text(found, "space"),
+        text(found, "tool")
+    )];
+    lines.extend(list(found, "supposing").iter().filter_map(Value::as_str).map(|what| format!("      supposing {what}")));
+    for because in list(found, "because") {
+        let at = match text(because, "at") {
+            "" => String::new(),
+            at => format!("  [{at}]"),
+        };
+        lines.push(format!("      by {}: {}{at}", text(because, "layer"), text(because, "statement")));
+    }
+    lines
+}
+
 /// What to do after a plan was shown.
 pub(crate) fn next_of_plan(report: &Value, directory: &Path) -> Vec<String> {
     let plan = text(report, "plan");
     if is(report, "unchanged") {
         return Vec::new();
+    }
+    if number(report, "invariants_violated") > 0 {
+        return vec![
+            "\nIt can't be applied: an invariant is violated. Change what allows the call above, or the invariant.".to_owned(),
+        ];
     }
     if report.get("review").is_some_and(Value::is_object) {
         let mut lines = standing(report.get("review"), plan);

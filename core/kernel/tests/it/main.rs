@@ -5,6 +5,7 @@
 mod assume;
 mod chain;
 mod compare;
+mod invariant;
 mod remedy;
 
 mod tree;

@@ -29,6 +29,7 @@ mod changes;
 mod connect;
 mod faults;
 mod hostile;
+mod invariants;
 mod offline;
 mod operations;
 mod organization;
