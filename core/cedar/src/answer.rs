@@ -240,9 +240,7 @@ impl PolicySet {
 
     fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Entities), String> {
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
-        let unheld = |Unheld(at): Unheld| {
-            format!("a value at `{at}` can't be held by Cedar's types: it is too large, too precise or of another type")
-        };
+        let unheld = |unheld: Unheld| unheld.to_string();
         let mut pairs = Self::context(ask, true);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {

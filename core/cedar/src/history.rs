@@ -122,9 +122,7 @@ impl std::fmt::Display for HistoryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full(what) => write!(f, "{what}"),
-            Self::Unheld(at) => {
-                write!(f, "a value at `{at}` can't be held by Cedar's types: it is too large, too precise or of another type")
-            }
+            Self::Unheld(at) => write!(f, "{}", Unheld(at.clone())),
             Self::Doubt(what) => write!(f, "the history of this caller is in doubt: {what}"),
             Self::Engine(what) => write!(f, "the history could not be evaluated: {what}"),
         }
@@ -397,8 +395,7 @@ impl History {
                 Ok(live) => {
                     live.doubt = Some((what.to_owned(), until_ms));
                     let before_ms = std::mem::replace(&mut live.last_ms, at_ms);
-                    self.ages.remove(&(before_ms, at, key.clone()));
-                    self.ages.insert((at_ms, at, key));
+                    self.aged(at, key, before_ms);
                 }
                 // There is no room to remember whose it is: it is everybody's.
                 Err(_) => self.doubt = Some((what.to_owned(), until_ms)),
@@ -460,9 +457,7 @@ impl History {
                 live.events.push_back((now_ms, bytes));
                 live.bytes += bytes;
                 let before_ms = std::mem::replace(&mut live.last_ms, now_ms);
-                let key = scopes.key(group.scope);
-                self.ages.remove(&(before_ms, at, key.clone()));
-                self.ages.insert((now_ms, at, key));
+                self.aged(at, scopes.key(group.scope), before_ms);
                 self.bytes += bytes;
             }
         }
@@ -571,6 +566,14 @@ impl History {
             self.insert(at, key.1.clone(), live);
         }
         self.live.get_mut(&key).ok_or_else(|| HistoryError::Engine("a history is gone".to_owned()))
+    }
+
+    /// Something happened now in a history whose last event was then.
+    fn aged(&mut self, at: usize, key: String, before_ms: u64) {
+        let mut age = (before_ms, at, key);
+        self.ages.remove(&age);
+        age.0 = self.now_ms;
+        self.ages.insert(age);
     }
 
     fn insert(&mut self, at: usize, key: String, live: Live) {

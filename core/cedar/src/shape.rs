@@ -49,6 +49,12 @@ struct Property {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unheld(pub(crate) String);
 
+impl std::fmt::Display for Unheld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a value at `{}` can't be held by Cedar's types: it is too large, too precise or of another type", self.0)
+    }
+}
+
 impl Record {
     /// What a tool's input or output schema shows. A schema of anything but an object shows nothing.
     pub(crate) fn of_schema(schema: &Value) -> Self {

@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use remit_model::{Agent, AgentCredential, AgentId, RoleKey, SpaceId};
 
-use crate::context::Origin;
 use crate::decide::decide;
-use crate::facts::{Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
+use crate::facts::{Call, Facts, Session, SessionOf, Target};
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::verdict::{Decision, Layer, LayerLine};
 
@@ -199,25 +198,7 @@ pub(crate) fn facts(agent: &AgentId, role: Option<&(RoleKey, String)>, now_secs:
             via: Vec::new(),
         })
     });
-    let principal = Principal {
-        agent: agent.clone(),
-        user: None,
-        credential_id: String::new(),
-        audiences: vec![String::new()],
-        expires_at_secs: u64::MAX,
-        class_max: None,
-        issued_at_secs: u64::MAX,
-        session,
-        claims: Arc::default(),
-    };
-    Facts {
-        identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
-        audience: "".into(),
-        quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
-        origin: Origin::default(),
-        revocations: Fact::Known(Arc::new(Revocations::default())),
-        policy_session: PolicySession::default(),
-    }
+    Facts::supposed(agent, session, Arc::default())
 }
 
 /// Something that a space offers, by the name that clients use there.

@@ -184,6 +184,30 @@ impl Default for PolicySession {
 }
 
 impl Facts {
+    /// Of an agent's first call here with a new credential, from an unknown address: what is asked of agents in general.
+    pub(crate) fn supposed(agent: &AgentId, session: Option<Arc<Session>>, revocations: Arc<Revocations>) -> Self {
+        let principal = Principal {
+            agent: agent.clone(),
+            user: None,
+            credential_id: String::new(),
+            audiences: vec![String::new()],
+            expires_at_secs: u64::MAX,
+            class_max: None,
+            // A new credential: whoever was revoked up to now may get one.
+            issued_at_secs: u64::MAX,
+            session,
+            claims: Arc::default(),
+        };
+        Self {
+            identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
+            audience: "".into(),
+            quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+            origin: Origin::default(),
+            revocations: Fact::Known(revocations),
+            policy_session: PolicySession::default(),
+        }
+    }
+
     /// The caller's address, if it is known.
     pub fn source_ip(&self) -> Option<std::net::IpAddr> {
         match self.origin.source_ip {

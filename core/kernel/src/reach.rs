@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::assume::{Caller, assume_role, authorize, caller_identity};
 use crate::context::Origin;
 use crate::decide::decide;
-use crate::facts::{Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target};
+use crate::facts::{Call, Facts, Revocations, Session, SessionOf, Target};
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::verdict::{LayerLine, Verdict};
 
@@ -150,26 +150,7 @@ impl Asked<'_> {
     }
 
     fn facts(&self, agent: &AgentId, session: Option<Session>) -> Facts {
-        let principal = Principal {
-            agent: agent.clone(),
-            user: None,
-            credential_id: String::new(),
-            audiences: vec![String::new()],
-            expires_at_secs: u64::MAX,
-            class_max: None,
-            // A new credential: whoever was revoked up to now may get one.
-            issued_at_secs: u64::MAX,
-            session: session.map(Arc::new),
-            claims: Arc::default(),
-        };
-        Facts {
-            identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
-            audience: "".into(),
-            quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
-            origin: Origin::default(),
-            revocations: Fact::Known(Arc::new(self.revocations.clone())),
-            policy_session: PolicySession::default(),
-        }
+        Facts::supposed(agent, session.map(Arc::new), Arc::new(self.revocations.clone()))
     }
 
     /// Users and roles, and spaces for the roles that they are configured to act in.
