@@ -194,6 +194,7 @@ pub(crate) fn facts(agent: &AgentId, role: Option<&(RoleKey, String)>, now_secs:
             tags: Vec::new(),
             source_identity: None,
             policies: Vec::new(),
+            policy_documents: Vec::new(),
             user: None,
             via: Vec::new(),
         })

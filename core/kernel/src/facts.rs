@@ -71,6 +71,8 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// Its session policies: all of them together limit it as one.
     pub policies: Vec<Arc<remit_iam::Policy>>,
+    /// The documents that those were read from, in their order: JSON text, so that a decision can be kept whole. Empty where nobody keeps any.
+    pub policy_documents: Vec<Arc<str>>,
     /// The user whom an identity provider vouched for when the session was issued.
     pub user: Option<String>,
     /// The ids of the keys that it was got with, the first first: revoking one of them ends it too.
@@ -125,6 +127,20 @@ impl Revocations {
             return Some("the role's sessions were revoked");
         }
         None
+    }
+
+    /// What of them could concern this caller, in whatever role it acts.
+    pub(crate) fn about(&self, identity: &Fact<Identity>) -> Self {
+        let Fact::Known(Identity::Authenticated(principal)) = identity else { return Self::default() };
+        let of = |all: &BTreeMap<String, u64>, ids: &[&str]| {
+            ids.iter().filter_map(|id| all.get_key_value(*id)).map(|(id, until)| (id.clone(), *until)).collect()
+        };
+        Self {
+            credentials: of(&self.credentials, &principal.credential_ids()),
+            agents: of(&self.agents, &[principal.agent.as_str()]),
+            roles: self.roles.clone(),
+            everything: self.everything,
+        }
     }
 
     /// Forgets credentials that are dead anyhow.

@@ -3,6 +3,7 @@
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
+//! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
@@ -16,6 +17,7 @@ pub mod facts;
 pub mod invariant;
 pub mod policy;
 pub mod reach;
+pub mod recorded;
 pub mod remedy;
 mod role;
 pub mod schema;
@@ -23,7 +25,7 @@ pub mod snapshot;
 mod tree;
 pub mod verdict;
 
-pub use catalogue::{Catalogue, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
+pub use catalogue::{Catalogue, Listed, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
 pub use context::Origin;
 pub use decide::{decide, enter, visible};
 pub use facts::{

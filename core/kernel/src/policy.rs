@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use remit_cedar::{
-    Answer, Ask, Claims, ContextFacts, Effect as SetEffect, Judgement, Mode, PolicySet, PrincipalKind, RuleEffect, Scopes, Who,
+    Answer, Ask, Claims, ContextFacts, Effect as SetEffect, EventKind, Judgement, Mode, PolicySet, PrincipalKind, RuleEffect,
+    Scopes, Who,
 };
 use remit_model::Organization;
 use serde_json::Value;
@@ -15,6 +16,19 @@ use crate::verdict::{Denial, Effect, Layer, Reason, Statement};
 
 /// The longest statement that names rules, in bytes.
 const STATEMENT_BYTES_MAX: usize = 500;
+
+/// The largest arguments or result that a history holds, in bytes of JSON.
+pub const HISTORY_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// What an outcome, by the journal's word, is to a history: `None` leaves the call in flight, because nobody knows whether it was done.
+pub fn outcome_kind(outcome: &str) -> Option<EventKind> {
+    match outcome {
+        // What was withheld was done.
+        "ok" | "answered" | "withheld" => Some(EventKind::Response),
+        "tool_error" | "error" | "input_required" | "egress_refused" | "busy" | "credential" => Some(EventKind::Error),
+        _ => None,
+    }
+}
 
 /// A caller as policies and histories see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

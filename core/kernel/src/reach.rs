@@ -115,6 +115,7 @@ impl Asked<'_> {
             tags: Vec::new(),
             source_identity: None,
             policies: Vec::new(),
+            policy_documents: Vec::new(),
             user: None,
             via: Vec::new(),
         }

@@ -3,6 +3,7 @@
 //! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration;
 //! - [`cases`]: an organization's own cases; [`run`]: what the kernel says of them;
 //! - [`cover`]: which statements, rows and listed tools they exercised;
+//! - [`replay`]: recorded calls decided again, as they were or under another configuration;
 //! - [`registry`]: the tool policies in other forms;
 //! - [`schema`]: the shapes of all of this, for editors.
 
@@ -10,6 +11,7 @@ pub mod cases;
 pub mod cover;
 pub mod lock;
 pub mod registry;
+pub mod replay;
 pub mod run;
 pub mod schema;
 

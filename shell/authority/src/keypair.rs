@@ -271,6 +271,7 @@ impl KeyPairs {
             tags: carried.tags.into_iter().map(tag).collect(),
             source_identity: carried.source_identity,
             policies,
+            policy_documents: carried.policies.into_iter().map(Into::into).collect(),
             user: carried.user,
             via: carried.via,
         };
@@ -290,6 +291,7 @@ impl KeyPairs {
             tags: Vec::new(),
             source_identity: None,
             policies: Vec::new(),
+            policy_documents: Vec::new(),
             user: None,
             via: Vec::new(),
         }))

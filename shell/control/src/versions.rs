@@ -23,6 +23,8 @@ const REVIEW_KIND: &str = "plan_review";
 pub const VERSIONS_MAX: u64 = 1_000_000;
 /// The most plans that wait for a review at a time.
 const PLANS_MAX: usize = 100;
+/// How many versions are looked at in one go.
+const FIND_COUNT: usize = 200;
 /// The most reviews of one plan.
 const REVIEWS_MAX: usize = 200;
 
@@ -203,6 +205,19 @@ impl Versions {
     /// The versions below `before`, the newest first, at most `count`.
     pub fn recent(&self, before: u64, count: usize) -> Result<Vec<Version>, VersionError> {
         self.store.versions(VERSION_KIND, VERSION_KEY, before, count)?.iter().map(version).collect()
+    }
+
+    /// The newest version whose files have this digest; `None` if no version has.
+    pub fn find(&self, digest: &str) -> Result<Option<Version>, VersionError> {
+        let mut before = u64::MAX;
+        loop {
+            let some = self.recent(before, FIND_COUNT)?;
+            let Some(last) = some.last() else { return Ok(None) };
+            before = last.version;
+            if let Some(found) = some.into_iter().find(|version| version.entry.digest == digest) {
+                return Ok(Some(found));
+            }
+        }
     }
 
     /// The files of a version.

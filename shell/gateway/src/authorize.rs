@@ -126,7 +126,8 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let target = Target::Tool { name: &question.tool_id, arguments };
     // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.
     facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
-    let decision = decide(&state.snapshot, &facts, &Call { space: &space, target, risk_requested, explain: true }, at_ms / 1000);
+    let call = Call { space: &space, target, risk_requested, explain: true };
+    let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
     let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
@@ -134,7 +135,8 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let recorded = if agent.is_none() {
         gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await
     } else {
-        gateway.recorder.decision(&decision_id, &trace, at_ms, entry).await.map(Some)
+        let kept = gateway.keep(&state, &facts, &call, &decision_id, at_ms);
+        gateway.recorder.decision(&decision_id, &trace, at_ms, entry, kept).await.map(Some)
     };
     let index = match recorded {
         Ok(index) => index,
@@ -227,6 +229,7 @@ fn entry<'a>(
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,
         history: None,
+        facts_digest: None,
         snapshot,
     }
 }

@@ -313,6 +313,7 @@ impl Arrival {
                     policy_flip: None,
                     policy_session: None,
                     history: None,
+                    facts_digest: None,
                     snapshot: self.state.snapshot.version,
                 };
                 let recorded = self.gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await;

@@ -7,22 +7,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use remit_cedar::{Claims, EventKind, History, HistoryEvent, PolicySet, PrincipalKind, Who};
+use remit_kernel::policy::{HISTORY_VALUE_BYTES_MAX as VALUE_BYTES_MAX, outcome_kind};
 use remit_kernel::{PolicyCaller, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kept::Sealer;
 use crate::session::lock;
-
-/// The largest arguments or result that a history holds, in bytes of JSON.
-const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// The histories of all spaces, and the key under which the journal keeps them.
 pub(crate) struct Histories {
-    key: RandomizedNonceKey,
+    sealer: Sealer,
     spaces: Mutex<HashMap<String, Arc<Mutex<Option<History>>>>>,
 }
 
@@ -167,19 +165,9 @@ pub(crate) struct Told {
 }
 
 impl Watched {
-    /// What an outcome is: `None` leaves the call in flight, because nobody knows whether it was done.
-    fn kind(outcome: &str) -> Option<EventKind> {
-        match outcome {
-            // What was withheld was done.
-            "ok" | "answered" | "withheld" => Some(EventKind::Response),
-            "tool_error" | "error" | "input_required" | "egress_refused" | "busy" | "credential" => Some(EventKind::Error),
-            _ => None,
-        }
-    }
-
     /// Puts an outcome into the history; `then` enqueues it for the journal in the same order.
     pub(crate) fn ended<T>(&self, outcome: &str, result: Option<&[u8]>, at_ms: u64, then: impl FnOnce(Option<Told>) -> T) -> T {
-        let Some(kind) = Self::kind(outcome) else { return then(None) };
+        let Some(kind) = outcome_kind(outcome) else { return then(None) };
         let space = self.histories.of(&self.space);
         let mut history = Locked(lock(&space));
         let reads = history.0.as_ref().is_some_and(|history| history.set().watches_output(&self.called.tool));
@@ -224,7 +212,7 @@ struct Past {
 impl Histories {
     /// No history yet.
     pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        Some(Self { key: RandomizedNonceKey::new(&AES_256_GCM, key).ok()?, spaces: Mutex::default() })
+        Some(Self { sealer: Sealer::new(key)?, spaces: Mutex::default() })
     }
 
     /// The history of a space.
@@ -238,19 +226,13 @@ impl Histories {
 
     /// Seals a value for the journal, bound to its space and call.
     pub(crate) fn seal(&self, value: &impl Serialize, space: &str, call: &str) -> Option<String> {
-        let mut bytes = serde_json::to_vec(value).ok()?;
-        let nonce = self.key.seal_in_place_append_tag(Aad::from(aad(space, call)), &mut bytes).ok()?;
-        let mut sealed = nonce.as_ref().to_vec();
-        sealed.append(&mut bytes);
+        let sealed = self.sealer.seal(serde_json::to_vec(value).ok()?, &aad(space, call))?;
         Some(STANDARD_NO_PAD.encode(sealed))
     }
 
     fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Option<T> {
-        let mut bytes = STANDARD_NO_PAD.decode(sealed).ok()?;
-        let mut rest = bytes.split_off(NONCE_LEN.min(bytes.len()));
-        let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
-        let opened = self.key.open_in_place(nonce, Aad::from(aad(space, call)), &mut rest).ok()?;
-        serde_json::from_slice(opened).ok()
+        let opened = self.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &aad(space, call))?;
+        serde_json::from_slice(&opened).ok()
     }
 
     /// Makes the histories again of the journal's entries, in its order. Answers how many events they hold.
@@ -308,7 +290,7 @@ impl Histories {
     }
 }
 
-fn aad(space: &str, call: &str) -> Vec<u8> {
+pub(crate) fn aad(space: &str, call: &str) -> Vec<u8> {
     format!("remit history v1\n{space}\n{call}").into_bytes()
 }
 

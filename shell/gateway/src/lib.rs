@@ -14,6 +14,7 @@ mod detach;
 mod discovery;
 mod edge;
 mod history;
+mod kept;
 mod list;
 mod listen;
 mod observe;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::kept::{Keeper, Sealed};
 use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -52,6 +54,7 @@ use remit_model::{AgentId, Organization, Risk, ServerKey};
 pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
+pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
 pub use upstream::{CredentialError, Credentials, Header};
@@ -128,6 +131,9 @@ pub struct Options {
     pub pins: Arc<dyn Pins>,
     /// The key under which the journal keeps what temporal conditions look back on. It must be the same at every start.
     pub history_key: zeroize::Zeroizing<[u8; 32]>,
+    /// Where what decisions share is kept, for those who decide again; their own facts go into the journal's attachments, under the same key as
+    /// the history. Without it none are kept.
+    pub facts_dir: Option<PathBuf>,
     /// The key under which state that clients carry is sealed.
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
     /// What `remit` stands for in a server's command.
@@ -205,6 +211,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) seal: seal::Seal,
     pub(crate) histories: Arc<history::Histories>,
+    keeper: Keeper,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
     pub(crate) tasks: tasks::Tasks,
@@ -232,6 +239,8 @@ pub(crate) struct State {
     pub(crate) upstreams: HashMap<ServerKey, Arc<Upstream>>,
     /// The addresses of the spaces.
     addresses: HashMap<String, Arc<str>>,
+    /// The digest of what decisions under it share; `None` if it isn't kept.
+    basis: Option<Arc<str>>,
 }
 
 /// What snapshots are made of.
@@ -245,6 +254,8 @@ pub(crate) struct Registry {
     states: BTreeMap<ServerKey, ServerState>,
     tasks: HashMap<ServerKey, tokio::task::AbortHandle>,
     version: u64,
+    /// The digest of the configuration's files.
+    configuration: String,
 }
 
 impl Gateway {
@@ -263,12 +274,14 @@ impl Gateway {
                 snapshot: Arc::new(snapshot),
                 upstreams: HashMap::new(),
                 addresses: HashMap::new(),
+                basis: None,
             }),
             registry: Mutex::new(registry),
             recorder: Arc::new(Recorder::new(options.journal, options.observer)),
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
+            keeper: Keeper::new(&options.history_key, options.facts_dir).ok_or("the history key is not fit")?,
             quotas: quota::Quotas::default(),
             parked: relay::ParkingLot::default(),
             tasks: tasks::Tasks::default(),
@@ -294,10 +307,12 @@ impl Gateway {
         event: serde_json::Value,
         taken: impl FnOnce() + Send,
     ) -> Result<u64, String> {
+        let configuration = event.get("digest").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
         let (started, stopped, version) = {
             let mut registry = lock(&self.inner.registry);
             let (started, stopped) = registry.replace(organization, &self.inner.context);
+            registry.configuration = configuration;
             (started, stopped, self.inner.swap(&mut registry, taken))
         };
         self.inner.recorder.observer().gauge(Gauge::Snapshot(version));
@@ -536,6 +551,8 @@ impl Gateway {
         self.inner.parked.sweep(clock::now_ms() / 1000);
         let sessions = self.inner.sessions.sweep();
         self.inner.recorder.observer().gauge(Gauge::Sessions(sessions));
+        let lost = self.inner.recorder.facts_lost() + self.inner.keeper.lost();
+        self.inner.recorder.observer().gauge(Gauge::FactsLost(lost));
     }
 
     /// Ends the streams that would never end by themselves, so that connections can close once their calls have finished.
@@ -659,6 +676,11 @@ impl Inner {
         }
     }
 
+    /// The facts of a decision, sealed to be kept; `None` if they aren't or can't be.
+    pub(crate) fn keep(&self, state: &State, facts: &Facts, call: &Call<'_>, decision_id: &str, at_ms: u64) -> Option<Sealed> {
+        self.keeper.seal(state.basis.as_deref()?, facts, call, decision_id, at_ms)
+    }
+
     /// Who calls.
     pub(crate) async fn authenticate(&self, authorization: Option<&str>, audience: &str) -> Fact<Identity> {
         if let Some(agent) = &self.anonymous_agent {
@@ -693,7 +715,8 @@ impl Inner {
             Snapshot::compile_after(Some(&before.snapshot), version, Arc::clone(&registry.organization), &registry.catalogue);
         let addresses =
             snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
-        let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses };
+        let basis = self.keeper.basis(&registry.configuration, &registry.catalogue);
+        let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses, basis };
         taken();
         self.state.store(Arc::new(state));
         version

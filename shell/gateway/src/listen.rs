@@ -229,10 +229,12 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,
         history: None,
+        facts_digest: None,
         snapshot: caller.state.snapshot.version,
     };
     let recorder = &caller.gateway.recorder;
-    if recorder.decision(&decision_id, &trace, at_ms, entry).await.is_err() || !decision.allows() {
+    let kept = caller.gateway.keep(&caller.state, &facts, &call, &decision_id, at_ms);
+    if recorder.decision(&decision_id, &trace, at_ms, entry, kept).await.is_err() || !decision.allows() {
         return false;
     }
     let names = crate::record::Names {

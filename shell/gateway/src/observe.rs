@@ -72,6 +72,8 @@ pub enum Gauge {
     Snapshot(u64),
     /// Tools that are quarantined.
     Quarantined(usize),
+    /// Facts of decisions that could not be kept since the start.
+    FactsLost(u64),
 }
 
 /// Where a policy set that is, wholly or in part, only logged would have said otherwise.

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
 use crate::history::{Told, Watched};
+use crate::kept::Sealed;
 use crate::observe::{Observed, Observer};
 
 /// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
@@ -84,6 +85,9 @@ pub(crate) struct DecisionEntry<'a> {
     /// What the history of the space needs of the call, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<String>,
+    /// The digest of the facts, which are kept sealed beside the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) facts_digest: Option<String>,
     pub(crate) snapshot: u64,
 }
 
@@ -256,6 +260,11 @@ impl Recorder {
         }
     }
 
+    /// How many decisions' facts could not be kept.
+    pub(crate) fn facts_lost(&self) -> u64 {
+        self.journal.attachments_lost()
+    }
+
     pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
     }
@@ -267,8 +276,9 @@ impl Recorder {
         trace: &Trace,
         at_ms: u64,
         entry: DecisionEntry<'_>,
+        facts: Option<Sealed>,
     ) -> Result<u64, Unrecorded> {
-        Ok(self.enqueue(decision_id, trace, at_ms, entry)?.await?.index)
+        Ok(self.enqueue(decision_id, trace, at_ms, entry, facts)?.await?.index)
     }
 
     /// The same, and the entry has its place in the journal's order as soon as this returns.
@@ -277,10 +287,17 @@ impl Recorder {
         decision_id: &str,
         trace: &Trace,
         at_ms: u64,
-        entry: DecisionEntry<'_>,
+        mut entry: DecisionEntry<'_>,
+        facts: Option<Sealed>,
     ) -> Result<Append, Unrecorded> {
+        let (facts_digest, attachment) = facts.map(|facts| (facts.digest, facts.bytes)).unzip();
+        entry.facts_digest = facts_digest;
         let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
-        Ok(self.journal.append(encode(&whole)?))
+        let entry = encode(&whole)?;
+        Ok(match attachment {
+            Some(attachment) => self.journal.append_with(entry, attachment),
+            None => self.journal.append(entry),
+        })
     }
 
     /// Records that a caller whom nobody knows was refused, unless very many were within this second. `None`: not this one.

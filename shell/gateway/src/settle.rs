@@ -12,6 +12,7 @@ use crate::agree;
 use crate::call::{Asked, AskedKind};
 use crate::caller::{Caller, Client};
 use crate::history::{self, Called, Watched};
+use crate::kept::Sealed;
 use crate::record::{DecisionEntry, Trace, Unrecorded, clip, digest};
 
 /// As AgentCore Gateway names it.
@@ -84,7 +85,10 @@ pub(crate) fn settle(
         sealed = own;
     }
     let recorded = match contradiction {
-        None => Ok(enqueue(caller, asked, message, &decision, facts, sealed, stamp)),
+        None => {
+            let kept = caller.gateway.keep(&caller.state, facts, &call, stamp.decision_id, stamp.at_ms);
+            Ok(enqueue(caller, asked, message, &decision, facts, sealed, kept, stamp))
+        }
         Some(error) => Err(error),
     };
     let goes_on = decision.allows() && matches!(recorded, Ok(Ok(_)));
@@ -105,6 +109,7 @@ fn enqueue(
     decision: &Decision,
     facts: &Facts,
     history: Option<String>,
+    kept: Option<Sealed>,
     stamp: &Stamp<'_>,
 ) -> Result<Append, Unrecorded> {
     let (verdict, reason) = match &decision.verdict {
@@ -139,9 +144,10 @@ fn enqueue(
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: history.as_ref().map(|_| &*facts.policy_session.id),
         history,
+        facts_digest: None,
         snapshot: caller.state.snapshot.version,
     };
-    caller.gateway.recorder.enqueue(stamp.decision_id, stamp.trace, stamp.at_ms, entry)
+    caller.gateway.recorder.enqueue(stamp.decision_id, stamp.trace, stamp.at_ms, entry, kept)
 }
 
 /// What tells one decision from all others.

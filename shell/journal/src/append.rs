@@ -153,11 +153,13 @@ impl Done {
 pub(crate) struct Pending {
     pub(crate) leaf: Hash,
     pub(crate) bytes: Vec<u8>,
+    /// What belongs to it beside the log.
+    pub(crate) attachment: Option<Vec<u8>>,
 }
 
 impl Pending {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { leaf: leaf_hash(&bytes), bytes }
+        Self { leaf: leaf_hash(&bytes), bytes, attachment: None }
     }
 }
 
@@ -167,6 +169,8 @@ pub(crate) struct Group {
     pub(crate) entries: Vec<Pending>,
     /// How many bytes the frames of the entries take.
     pub(crate) frame_bytes: usize,
+    /// How many bytes their attachments take.
+    pub(crate) attachment_bytes: usize,
     callers: usize,
     done: Arc<Done>,
 }
@@ -175,7 +179,10 @@ impl Group {
     /// Adds the entries of one caller, whose frames take `frame_bytes`.
     pub(crate) fn push(&mut self, entries: impl IntoIterator<Item = Pending>, frame_bytes: usize) -> Ticket {
         let ticket = Ticket { done: Arc::clone(&self.done), offset: self.entries.len() as u64, slot: self.callers };
+        let before = self.entries.len();
         self.entries.extend(entries);
+        let attached = self.entries.iter().skip(before).filter_map(|entry| entry.attachment.as_ref());
+        self.attachment_bytes += attached.map(Vec::len).sum::<usize>();
         self.frame_bytes += frame_bytes;
         self.callers += 1;
         ticket

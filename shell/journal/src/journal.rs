@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use remit_tlog::{Checkpoint, empty_root};
 
 use crate::ENTRY_BYTES_MAX;
 use crate::append::{Append, AppendError, Group, Pending};
+use crate::attachment::{self, ATTACHMENT_BYTES_MAX, AttachmentOptions};
 use crate::files::{Files, OsFiles, read_fully};
 use crate::frame::frame_bytes;
 use crate::key::SigningKey;
@@ -24,6 +26,8 @@ use crate::writer::{self, Active, Log, checkpoint_frame_bytes_max, reserve_path,
 
 /// A group grows to this many bytes; the entries of one `append_many` too.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many bytes of attachments may wait to be written.
+const ATTACHMENTS_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The smallest segment.
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 /// How much of a `stopped` file is read.
@@ -44,6 +48,8 @@ pub struct Options {
     pub queue_max: usize,
     /// Disk space held back, and released when the journal stops, so that the reason can still be written.
     pub reserve_bytes: u64,
+    /// Where attachments are kept; without it none are.
+    pub attachments: Option<AttachmentOptions>,
 }
 
 impl Options {
@@ -55,6 +61,7 @@ impl Options {
             segment_bytes: 64 * 1024 * 1024,
             queue_max: 16 * 1024,
             reserve_bytes: 1024 * 1024,
+            attachments: None,
         }
     }
 }
@@ -105,6 +112,17 @@ impl Journal {
     /// Enqueues one entry of at most [`ENTRY_BYTES_MAX`] bytes. It is durable when the result resolves.
     pub fn append(&self, entry: Vec<u8>) -> Append {
         self.owner.shared.append([entry])
+    }
+
+    /// The same, with an attachment of at most [`ATTACHMENT_BYTES_MAX`] bytes: it is written before the entry is durable and isn't itself
+    /// flushed. One that is too large, or that comes while too many wait, is given up and counted; the entry isn't.
+    pub fn append_with(&self, entry: Vec<u8>, attachment: Vec<u8>) -> Append {
+        self.owner.shared.append_with(entry, attachment)
+    }
+
+    /// How many attachments were given up since the journal was opened.
+    pub fn attachments_lost(&self) -> u64 {
+        self.owner.shared.attachments_lost.load(Ordering::Relaxed)
     }
 
     /// Enqueues entries that get consecutive indexes and become durable together, or not at all.
@@ -169,12 +187,16 @@ pub(crate) struct Shared {
     vkey: String,
     queue_max: usize,
     group_bytes_max: usize,
+    attached: bool,
+    attachments_lost: Arc<AtomicU64>,
 }
 
 struct Queue {
     groups: VecDeque<Group>,
     /// How many entries are in the groups or being written.
     entries: usize,
+    /// How many bytes the attachments in the groups take.
+    attachment_bytes: usize,
     writer_sleeps: bool,
     state: State,
 }
@@ -193,10 +215,44 @@ pub(crate) enum Next {
 }
 
 impl Shared {
-    fn new(checkpoint: SignedCheckpoint, vkey: String, queue_max: usize, group_bytes_max: usize) -> Self {
-        let queue = Queue { groups: VecDeque::new(), entries: 0, writer_sleeps: false, state: State::Open };
-        let (queue, checkpoint) = (Mutex::new(queue), Mutex::new(checkpoint));
-        Self { queue, wake: Condvar::new(), checkpoint, vkey, queue_max, group_bytes_max }
+    fn new(checkpoint: SignedCheckpoint, vkey: String, options: &Options, group_bytes_max: usize, lost: Arc<AtomicU64>) -> Self {
+        let queue = Queue { groups: VecDeque::new(), entries: 0, attachment_bytes: 0, writer_sleeps: false, state: State::Open };
+        Self {
+            queue: Mutex::new(queue),
+            wake: Condvar::new(),
+            checkpoint: Mutex::new(checkpoint),
+            vkey,
+            queue_max: options.queue_max,
+            group_bytes_max,
+            attached: options.attachments.is_some(),
+            attachments_lost: lost,
+        }
+    }
+
+    fn append_with(&self, entry: Vec<u8>, attachment: Vec<u8>) -> Append {
+        if !self.attached {
+            return self.append([entry]);
+        }
+        if let Err(error) = self.fits(entry.len(), frame_bytes(entry.len())) {
+            return Append::failed(error);
+        }
+        let bytes = frame_bytes(entry.len());
+        let mut pending = Pending::new(entry);
+        if attachment.len() > ATTACHMENT_BYTES_MAX {
+            self.attachments_lost.fetch_add(1, Ordering::Relaxed);
+        } else {
+            pending.attachment = Some(attachment);
+        }
+        self.enqueue([pending], 1, bytes)
+    }
+
+    fn fits(&self, longest: usize, total: usize) -> Result<(), AppendError> {
+        for (bytes, max) in [(longest, ENTRY_BYTES_MAX), (total, self.group_bytes_max)] {
+            if bytes > max {
+                return Err(AppendError::TooLarge { bytes, max });
+            }
+        }
+        Ok(())
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -211,10 +267,8 @@ impl Shared {
         let lengths = || entries.as_ref().iter().map(Vec::len);
         let longest = lengths().max().unwrap_or(0);
         let total = lengths().map(frame_bytes).sum();
-        for (bytes, max) in [(longest, ENTRY_BYTES_MAX), (total, self.group_bytes_max)] {
-            if bytes > max {
-                return Append::failed(AppendError::TooLarge { bytes, max });
-            }
+        if let Err(error) = self.fits(longest, total) {
+            return Append::failed(error);
         }
         let mut pending = entries.into_iter().map(Pending::new);
         let first = pending.next();
@@ -233,6 +287,18 @@ impl Shared {
             return Append::failed(AppendError::QueueFull);
         }
         queue.entries += count;
+        let room = ATTACHMENTS_WAITING_BYTES_MAX.saturating_sub(queue.attachment_bytes);
+        let mut taken = 0;
+        let entries = entries.into_iter().map(|mut entry| {
+            match entry.attachment.as_ref().map(Vec::len) {
+                Some(bytes) if taken + bytes > room => {
+                    entry.attachment = None;
+                    self.attachments_lost.fetch_add(1, Ordering::Relaxed);
+                }
+                bytes => taken += bytes.unwrap_or(0),
+            }
+            entry
+        });
         let fits = |group: &&mut Group| group.frame_bytes + bytes <= self.group_bytes_max;
         let ticket = if let Some(group) = queue.groups.back_mut().filter(fits) {
             group.push(entries, bytes)
@@ -242,6 +308,7 @@ impl Shared {
             queue.groups.push_back(group);
             ticket
         };
+        queue.attachment_bytes += taken;
         let wake = std::mem::take(&mut queue.writer_sleeps);
         drop(queue);
         if wake {
@@ -260,7 +327,10 @@ impl Shared {
             queue.writer_sleeps = false;
         }
         match queue.groups.pop_front() {
-            Some(group) => Next::Group(group),
+            Some(group) => {
+                queue.attachment_bytes = queue.attachment_bytes.saturating_sub(group.attachment_bytes);
+                Next::Group(group)
+            }
             None if matches!(queue.state, State::Open) => Next::Tick,
             None => Next::Closed,
         }
@@ -312,8 +382,12 @@ pub(crate) fn open_log(
     let recovery =
         Recovery { entries: state.frontier.size(), segments: segment.generation, torn_bytes: state.torn_bytes, stopped };
     let mark = Mark::open(files.as_ref(), dir).map_err(io("open the mark"))?;
+    let lost = Arc::new(AtomicU64::new(0));
+    let attachments = options.attachments.clone();
+    let attachments = attachments.map(|options| attachment::Writer::new(Arc::clone(&files), options, Arc::clone(&lost)));
     let mut log = Log {
         files,
+        attachments,
         dir: dir.to_owned(),
         header: header_payload(&vkey),
         signer,
@@ -334,7 +408,7 @@ pub(crate) fn open_log(
         None => log.commit(&[], 0).map_err(|reason| OpenError::Start(reason.into()))?,
     };
     log.stale_stop = recovery.stopped.is_some();
-    Ok((log, Shared::new(checkpoint, vkey, options.queue_max, group_bytes_max), recovery))
+    Ok((log, Shared::new(checkpoint, vkey, options, group_bytes_max, lost), recovery))
 }
 
 /// The segment to write to, and the preparer at work on the next one.

@@ -21,6 +21,8 @@
 //! | `reserve` | disk space given back when the journal stops, so that `stopped` can be written |
 //! | `stopped` | why the journal stopped; reported by the next opening and removed by its first append |
 //!
+//! Beside it, if asked for, lie attachments: bytes that belong to an entry and are in no tree; see `attachment.rs`.
+//!
 //! # The life of an append
 //!
 //! ```text
@@ -31,6 +33,7 @@
 //! While one group is being flushed the next one fills: the batch grows with the load, and no timer is needed.
 
 mod append;
+mod attachment;
 mod files;
 mod frame;
 mod journal;
@@ -48,6 +51,7 @@ mod writer;
 mod crash_test;
 
 pub use append::{Append, AppendError, Appended};
+pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments};
 pub use journal::{Health, Journal, Options};
 pub use key::SigningKey;
 pub use proof::{ProofError, inclusion_proof};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use remit_tlog::{Checkpoint, Frontier, Signer};
 
 use crate::append::{AppendError, Committed, Group, Pending};
+use crate::attachment;
 use crate::files::{Files, Handle, Identity};
 use crate::frame::{Kind, frame_bytes, frame_encode};
 use crate::journal::{Next, Shared};
@@ -30,6 +31,7 @@ pub(crate) fn checkpoint_frame_bytes_max(origin: &str) -> usize {
 /// The log being written: everything the writer owns.
 pub(crate) struct Log {
     pub(crate) files: Arc<dyn Files>,
+    pub(crate) attachments: Option<attachment::Writer>,
     pub(crate) dir: PathBuf,
     pub(crate) signer: Signer,
     /// The payload of a segment's header.
@@ -68,6 +70,9 @@ impl Log {
         let head = if self.segment.offset == 0 { frame_bytes(self.header.len()) } else { 0 };
         if self.segment.offset + (head + entry_bytes + tail) as u64 > self.segment.capacity {
             self.rotate()?;
+        }
+        if let Some(attachments) = &mut self.attachments {
+            attachments.write(self.frontier.size(), entries);
         }
         self.buffer.clear();
         let generation = self.segment.generation;
@@ -140,6 +145,9 @@ pub(crate) fn run(mut log: Log, shared: &Shared) {
         if let Next::Closed = next {
             // Readers lose nothing without it: the next opening writes it again.
             let _ = log.mark.sync();
+            if let Some(attachments) = &mut log.attachments {
+                attachments.close();
+            }
             break;
         }
         let mut result = Ok(());

@@ -21,6 +21,7 @@ use crate::cli::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback}
 use crate::commands::ask;
 use crate::home::{Home, StoredPins, write_new_private};
 use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
+use crate::replay::{self, Range};
 use crate::requests::{Refused, compared, looked_back, planned};
 use crate::told;
 
@@ -115,6 +116,7 @@ pub(crate) async fn plan(options: &Plan) -> Result<(), Failure> {
     } else {
         plan_offline(&home, &options.directory, printer)?
     };
+    let told = with_recorded_calls(told, &home, options)?;
     if printer.json {
         return printer.line(&told.to_string());
     }
@@ -125,6 +127,29 @@ pub(crate) async fn plan(options: &Plan) -> Result<(), Failure> {
         printer.line(&line)?;
     }
     Ok(())
+}
+
+/// The plan with what it would have decided on recorded calls.
+fn with_recorded_calls(mut told: Value, home: &Home, options: &Plan) -> Result<Value, Failure> {
+    if options.since.as_deref() == Some("none") || told.get("unchanged") == Some(&Value::Bool(true)) {
+        return Ok(told);
+    }
+    let range = match &options.since {
+        Some(since) => Range { since: replay::since(since)?, ..Range::default() },
+        None => Range {
+            since: replay::since(&format!("{}d", replay::PLAN_DAYS))?,
+            entries_max: Some(replay::PLAN_ENTRIES_MAX),
+            ..Range::default()
+        },
+    };
+    let source = remit_control::read(&options.directory).map_err(|error| Failure::invalid(error.to_string()))?;
+    let replayed = match replay::against(home, &Arc::new(source.loaded.organization), &range) {
+        Ok((tally, took)) => replay::told(&tally, &range, took),
+        // The plan is told all the same: it hangs on nothing of this.
+        Err(failure) => json!({"error": failure.message}),
+    };
+    crate::change::merge(&mut told, json!({"replay": replayed}));
+    Ok(told)
 }
 
 fn plan_offline(home: &Home, path: &Path, printer: Printer) -> Result<Value, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use remit_journal::{Journal, Options, Reader, SigningKey};
+use remit_journal::{AttachmentOptions, Journal, Options, Reader, SigningKey};
 use serde_json::Value;
 
 use crate::home::Home;
@@ -13,7 +13,7 @@ use crate::output::{Failure, Printer};
 pub(crate) const ORIGIN: &str = "remit/journal";
 
 /// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
-pub(crate) fn open(home: &Home) -> Result<(Journal, Recovered), Failure> {
+pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>) -> Result<(Journal, Recovered), Failure> {
     let key = home.journal_key()?;
     let mut open: HashMap<String, Left> = HashMap::new();
     let directory = home.journal();
@@ -22,7 +22,8 @@ pub(crate) fn open(home: &Home) -> Result<(Journal, Recovered), Failure> {
         pair(&mut open, entry);
         past.take(entry);
     };
-    let (journal, recovery) = Journal::open(Options::new(&directory, ORIGIN), key, recover)
+    let options = Options { attachments: facts, ..Options::new(&directory, ORIGIN) };
+    let (journal, recovery) = Journal::open(options, key, recover)
         .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
     let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries };
     let mut left: Vec<(String, Left)> = open.into_iter().collect();
@@ -50,7 +51,7 @@ pub(crate) struct Recovered {
 }
 
 /// How far a temporal condition can look back: 30 days.
-const LOOK_BACK_MAX_MS: u64 = 30 * 24 * 3600 * 1000;
+pub(crate) const LOOK_BACK_MAX_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// Gathers entries of histories.
 struct Past {

@@ -57,6 +57,14 @@ pub(crate) enum Command {
     Log(Log),
     /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
     Verify(Verify),
+    /// Decide recorded calls again: one of them as it was, or those of a period under another configuration.
+    ///
+    /// With --against, every call of the period is decided under the configuration in DIR from the very facts that it was decided from then,
+    /// and what would flip is told by the statement that causes it. Without, each is decided under its own configuration again, and what
+    /// comes out otherwise is told. Nothing is called and nothing is recorded. Facts are kept for `remit up --facts-days`.
+    ///
+    /// Exit code 1 if a decision can't be reproduced, or with --expect-same if a verdict flips or can't be decided.
+    Replay(Replay),
     /// Get an access token for an agent, from the running gateway's token endpoint.
     Token(Token),
     /// Show spaces, servers and tools of a running gateway.
@@ -133,6 +141,12 @@ pub(crate) struct Up {
     /// The OTLP/HTTP collector for spans, such as http://127.0.0.1:4318.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp: Option<String>,
+    /// How many days the facts of decisions are kept, sealed, for `remit replay`: arguments and what tokens claimed. 0 keeps none.
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    pub(crate) facts_days: u64,
+    /// How much disk they may take, in GiB: the oldest go first. 0 keeps none.
+    #[arg(long, default_value_t = 16, value_name = "GIB")]
+    pub(crate) facts_max_gib: u64,
     /// Begin without what temporal conditions look back on: for when the journal's history can't be opened any more.
     #[arg(long)]
     pub(crate) forget_history: bool,
@@ -186,6 +200,10 @@ pub(crate) struct Plan {
     /// Why; needed where changes are reviewed.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// Which recorded calls are decided again under the change: those since then, as for `remit replay`; `none` for none of them. Else those of 7
+    /// days, and of the last 400,000 entries.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -351,6 +369,36 @@ pub(crate) struct Log {
     /// Only the last so many that match.
     #[arg(long, value_name = "COUNT")]
     pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// One decision: the index of its entry, or its id.
+    #[arg(value_name = "ENTRY", conflicts_with_all = ["since", "until", "agent", "space", "tool"])]
+    pub(crate) entry: Option<String>,
+    /// The configuration directory to decide under.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+    /// From when on: a span before now (30d, 12h, 45m), or a time in UTC (2026-03-01T12:00:00Z). Else 30d.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Only this agent's calls.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only calls in this space.
+    #[arg(long)]
+    pub(crate) space: Option<String>,
+    /// Only calls of this tool, by its name in policies.
+    #[arg(long)]
+    pub(crate) tool: Option<String>,
+    /// End with code 1 if anything flips or can't be decided: for pipelines.
+    #[arg(long, requires = "against")]
+    pub(crate) expect_same: bool,
 }
 
 #[derive(Debug, Args)]

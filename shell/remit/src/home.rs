@@ -75,6 +75,16 @@ impl Home {
         self.root.join("journal")
     }
 
+    /// The facts of decisions, each beside its entry.
+    pub(crate) fn facts(&self) -> PathBuf {
+        self.root.join("facts").join("calls")
+    }
+
+    /// What the facts of many decisions share.
+    pub(crate) fn facts_shared(&self) -> PathBuf {
+        self.root.join("facts").join("shared")
+    }
+
     pub(crate) fn journal_vkey(&self) -> PathBuf {
         self.root.join("journal.vkey")
     }
@@ -102,6 +112,15 @@ impl Home {
     /// The key under which the journal keeps what temporal conditions look back on.
     pub(crate) fn history_key(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
         random_file(&self.root.join("history.key"))
+    }
+
+    /// The same, where it must be there already.
+    pub(crate) fn existing_history_key(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        let path = self.root.join("history.key");
+        if !path.exists() {
+            return Err(Failure::new(format!("`{}` is missing: without it nothing that was kept can be opened", path.display())));
+        }
+        self.history_key()
     }
 
     /// The operator's token; made on first use.

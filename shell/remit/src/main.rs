@@ -17,6 +17,7 @@ mod offline;
 mod output;
 mod pins;
 mod reach;
+mod replay;
 mod requests;
 mod sample;
 mod serve;
@@ -76,6 +77,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
         Command::Log(options) => commands::log(options),
+        Command::Replay(options) => replay::replay(&options),
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),
         Command::Status(options) => runtime()?.block_on(commands::status(&options)),

@@ -168,6 +168,10 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
             text(server, "space")
         ));
     }
+    if let Some(replayed) = report.get("replay") {
+        lines.push("\nRecorded calls:".to_owned());
+        lines.extend(replay(replayed).into_iter().map(|line| format!("  {}", line.trim_start_matches("  "))));
+    }
     let known: Vec<&str> = list(report, "credentials_change").iter().filter_map(Value::as_str).collect();
     if !known.is_empty() {
         let more = number(report, "credentials_change_count").saturating_sub(lines_of(known.len()));
@@ -308,6 +312,123 @@ fn counterexample(found: &Value) -> Vec<String> {
         lines.push(format!("      by {}: {}{at}", text(because, "layer"), text(because, "statement")));
     }
     lines
+}
+
+/// What recorded calls come to under another configuration.
+pub(crate) fn replay(told: &Value) -> Vec<String> {
+    if let Some(error) = told.get("error").and_then(Value::as_str) {
+        return vec![format!("  ? recorded calls were not decided again: {error}")];
+    }
+    let (decided, flips) = (number(told, "decided"), number(told, "newly_allowed") + number(told, "newly_denied"));
+    let took_ms = number(told, "took_ms").max(1);
+    let mut lines = vec![format!(
+        "{decided} recorded calls since {} decided again in {took_ms} ms: {} as before, {} newly allowed, {} newly denied{}",
+        text(told, "since"),
+        number(told, "same"),
+        number(told, "newly_allowed"),
+        number(told, "newly_denied"),
+        match number(told, "denied_otherwise") {
+            0 => String::new(),
+            count => format!(", {count} denied for another reason"),
+        }
+    )];
+    for group in list(told, "groups").iter().take(LINES_MAX) {
+        let (mark, verb) = match text(group, "flip") {
+            "newly_allowed" => ('+', "newly allowed, without"),
+            _ => ('-', "newly denied, by"),
+        };
+        lines.push(format!(
+            "  {mark} {} {verb} {}: {}{}",
+            number(group, "count"),
+            text(group, "checkType"),
+            text(group, "statement"),
+            at(group)
+        ));
+        let names = |key: &str| list(group, key).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+        lines.push(format!(
+            "      {} calling {}, from {} to {}",
+            names("agents"),
+            names("tools"),
+            text(group, "first"),
+            text(group, "last")
+        ));
+        for example in list(group, "examples").iter().take(2) {
+            lines.push(format!(
+                "      such as entry {}: {} in {}",
+                number(example, "index"),
+                text(example, "tool"),
+                text(example, "space")
+            ));
+        }
+    }
+    let untold = list(told, "groups").len().saturating_sub(LINES_MAX);
+    if untold > 0 || number(told, "flips_untold") > 0 {
+        lines.push(format!("  … and {untold} causes more, with {} flips that are told nowhere", number(told, "flips_untold")));
+    }
+    for (why, count) in told.get("undecided").and_then(Value::as_object).into_iter().flatten() {
+        lines.push(format!("  ? {count} not decided: {why}"));
+    }
+    if flips == 0 && decided > 0 {
+        lines.push("  no verdict flips".to_owned());
+    }
+    lines.into_iter().map(|line| plain(&line)).collect()
+}
+
+/// Where a statement stands, in brackets.
+fn at(said: &Value) -> String {
+    match text(said, "origin") {
+        "" => String::new(),
+        origin => format!("  [{origin}]"),
+    }
+}
+
+/// What came from an agent or a server is shown without control characters.
+fn plain(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a decision could be made again.
+pub(crate) fn reproduced(told: &Value) -> Vec<String> {
+    if let Some(why) = told.get("not_reproduced").and_then(Value::as_str) {
+        return vec![format!("not reproduced: {why}")];
+    }
+    let reproduced = told.get("reproduced").cloned().unwrap_or_default();
+    let mut lines = Vec::new();
+    for said in list(&reproduced, "layers") {
+        lines.push(format!(
+            "  {:24} {:14} {}{}",
+            text(said, "checkType"),
+            text(said, "effect"),
+            text(said, "statement"),
+            at(said)
+        ));
+    }
+    if is(&reproduced, "same") {
+        lines.push("reproduced: the same verdict, and every layer says the same".to_owned());
+    } else {
+        lines.push("NOT the same:".to_owned());
+        lines.extend(list(&reproduced, "differences").iter().filter_map(Value::as_str).map(|what| format!("  {what}")));
+    }
+    lines.into_iter().map(|line| plain(&line)).collect()
+}
+
+/// What became of a period's decisions when each was made again under its own configuration.
+pub(crate) fn all_reproduced(told: &Value) -> Vec<String> {
+    let took_ms = number(told, "took_ms").max(1);
+    let (same, different) = (number(told, "same"), number(told, "different"));
+    let mut lines = vec![format!(
+        "{} decisions since {} made again in {took_ms} ms: {same} reproduced, {different} otherwise",
+        same + different,
+        text(told, "since")
+    )];
+    for one in list(told, "differences") {
+        lines.push(format!("  ! entry {}", number(one, "index")));
+        lines.extend(list(one, "differences").iter().filter_map(Value::as_str).map(|what| format!("      {what}")));
+    }
+    for (why, count) in told.get("not_reproduced").and_then(Value::as_object).into_iter().flatten() {
+        lines.push(format!("  ? {count} not reproduced: {why}"));
+    }
+    lines.into_iter().map(|line| plain(&line)).collect()
 }
 
 /// What to do after a plan was shown.

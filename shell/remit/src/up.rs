@@ -17,7 +17,7 @@ use remit_authority::{
 use remit_control::versions::Versions;
 use remit_control::{CALLBACK_PATH, Operator, Plane};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
-use remit_journal::{Health, Journal};
+use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
 use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
@@ -180,7 +180,9 @@ fn assemble(
         Some(path) => trusting(path)?,
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
-    let (journal, recovered) = audit::open(home)?;
+    let facts = facts(options, home);
+    let keeps = facts.is_some();
+    let (journal, recovered) = audit::open(home, facts)?;
     if recovered.entries > 100_000 {
         printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
     }
@@ -212,6 +214,7 @@ fn assemble(
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
         history_key: home.history_key()?,
+        facts_dir: keeps.then(|| home.facts_shared()),
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,
@@ -252,6 +255,13 @@ fn edge(options: &Up, public: &str) -> Edge {
         origins: options.origin.clone(),
         loopback: options.host.is_loopback() || options.host.is_unspecified(),
     }
+}
+
+/// How the facts of decisions are kept, if they are.
+fn facts(options: &Up, home: &Home) -> Option<AttachmentOptions> {
+    let bytes_max = options.facts_max_gib.saturating_mul(1024 * 1024 * 1024);
+    let keep_secs = options.facts_days.saturating_mul(24 * 3600);
+    (bytes_max > 0 && keep_secs > 0).then(|| AttachmentOptions { bytes_max, keep_secs, ..AttachmentOptions::new(home.facts()) })
 }
 
 /// Makes the histories of temporal conditions again, before anything is served.

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     sessions: IntGauge,
     snapshot: IntGauge,
     quarantined: IntGauge,
+    facts_lost: IntGauge,
 }
 
 impl Metrics {
@@ -52,13 +53,14 @@ impl Metrics {
             sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
             quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
+            facts_lost: IntGauge::new("remit_facts_lost", "Facts of decisions that could not be kept since the start")?,
         };
         metrics.registry.register(Box::new(metrics.calls.clone()))?;
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
         metrics.registry.register(Box::new(metrics.policy_flips.clone()))?;
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream.clone()))?;
-        for gauge in [&metrics.sessions, &metrics.snapshot, &metrics.quarantined] {
+        for gauge in [&metrics.sessions, &metrics.snapshot, &metrics.quarantined, &metrics.facts_lost] {
             metrics.registry.register(Box::new(gauge.clone()))?;
         }
         Ok(metrics)
@@ -94,6 +96,7 @@ impl Metrics {
             Gauge::Sessions(number) => self.sessions.set(whole(number)),
             Gauge::Snapshot(version) => self.snapshot.set(i64::try_from(version).unwrap_or(i64::MAX)),
             Gauge::Quarantined(number) => self.quarantined.set(whole(number)),
+            Gauge::FactsLost(number) => self.facts_lost.set(i64::try_from(number).unwrap_or(i64::MAX)),
         }
     }
 

@@ -24,6 +24,7 @@ fn session(who: SessionOf) -> Session {
         tags: Vec::new(),
         source_identity: None,
         policies: Vec::new(),
+        policy_documents: Vec::new(),
         user: None,
         via: Vec::new(),
     }
@@ -165,6 +166,7 @@ fn session_policies_are_read_and_narrow() {
     let mut world = World::new();
     let mut own = session(SessionOf::Role(key("111122223333", "ops-role")));
     own.policies = vec![session_policy(narrow).unwrap()];
+    own.policy_documents = vec![narrow.into()];
     world.session = Some(own);
     assert_eq!((reason(&world, "ops___look"), reason(&world, "ops___change")), ("allowed", "session_policy"));
 }

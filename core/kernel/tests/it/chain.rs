@@ -12,7 +12,7 @@ fn key(account: &str, name: &str) -> RoleKey {
 }
 
 /// A session of the space's role, with a source identity and a tag that goes on.
-fn session() -> Session {
+pub(crate) fn session() -> Session {
     Session {
         id: "ASIATEST".into(),
         who: SessionOf::Role(key("111122223333", "ops-role")),
@@ -26,6 +26,7 @@ fn session() -> Session {
         ],
         source_identity: Some("mallory".into()),
         policies: Vec::new(),
+        policy_documents: Vec::new(),
         user: None,
         via: vec!["AKIAFIRST".into()],
     }

@@ -6,14 +6,15 @@ mod assume;
 mod chain;
 mod compare;
 mod invariant;
+mod recorded;
 mod remedy;
-
 mod tree;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use remit_config::{SourceFile, read};
+use remit_kernel::recorded::{Recorded, RecordedIdentity};
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Principal, QuotaUse, Revocations, ServerCatalogue,
     Session, Snapshot, Target, decide,
@@ -165,6 +166,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
         call.explain = true;
         let whole = decide(&snapshot, &facts, &call, NOW);
         assert_eq!(outcome(&short), outcome(&whole), "explaining changes nothing");
+        kept(&snapshot, &facts, &call, &whole);
         whole
     }
 
@@ -172,6 +174,28 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
     pub(crate) fn ask(&self, tool: &str) -> Result<(), (&'static str, String)> {
         outcome(&self.decide(tool))
     }
+}
+
+/// What is kept of a call gives back the very facts, and so the very decision.
+fn kept(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, decision: &Decision) {
+    let identity = RecordedIdentity::of(&facts.identity).unwrap();
+    let recorded = Recorded::of(facts, &identity, call, "sha256:basis", "salt", NOW * 1000 + 7).unwrap();
+    let text = serde_json::to_vec(&recorded).unwrap();
+    let read = Recorded::read(&text).unwrap();
+    let again = read.facts(RecordedIdentity::read(read.identity_text()).unwrap());
+    let revoked = |facts: &Facts| match &facts.revocations {
+        Fact::Known(revocations) => revocations.agents.keys().cloned().collect::<Vec<_>>(),
+        Fact::Unknown(why) => vec![why.clone()],
+    };
+    // Of revocations only what could concern the caller is kept.
+    let whole = Facts { revocations: again.revocations.clone(), ..facts.clone() };
+    assert_eq!((&again, revoked(&again)), (&whole, revoked(facts)));
+    assert_eq!(
+        (read.at_ms(), read.basis(), read.space(), read.call(true).unwrap()),
+        (NOW * 1000 + 7, "sha256:basis", "ops", *call)
+    );
+    let same = decide(snapshot, &again, call, NOW);
+    assert_eq!((outcome(&same), &same.layers), (outcome(decision), &decision.layers));
 }
 
 pub(crate) fn outcome(decision: &Decision) -> Result<(), (&'static str, String)> {

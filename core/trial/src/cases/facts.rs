@@ -222,6 +222,7 @@ fn session(organization: &Organization, item: &Item<'_>, user: Option<&str>, tim
         tags,
         source_identity,
         policies,
+        policy_documents: Vec::new(),
         user: user.map(str::to_owned),
         via: Vec::new(),
     })

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
+mod attachments;
 mod audit;
 mod kill;
 mod lifecycle;

@@ -36,4 +36,5 @@ mod organization;
 mod policy_guide;
 mod policy_sets;
 mod real;
+mod replay;
 mod smuggling;

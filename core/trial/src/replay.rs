@@ -1,0 +1,554 @@
+//! Recorded calls decided again: one of them as it was, or many under another configuration.
+//!
+//! The journal's entry tells what was decided, its kept facts what it was decided from ([`remit_kernel::recorded`]). Under another
+//! configuration temporal conditions look back on histories that are made again of the very calls: a call that is newly denied never
+//! happened in them, and one that is newly allowed is done with a result that nobody knows.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use remit_cedar::{EventKind, History, HistoryEvent, PolicySet};
+use remit_kernel::policy::{HISTORY_VALUE_BYTES_MAX, outcome_kind};
+use remit_kernel::recorded::{Recorded, RecordedIdentity, Unusable};
+use remit_kernel::{
+    Call, Decision, Fact, Facts, Identity, LayerLine, PolicyCaller, Principal, Reason, Snapshot, Target, Verdict, decide,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The most identities that are remembered.
+const IDENTITIES_MAX: usize = 10_000;
+/// The most groups of flips that are told one by one.
+const GROUPS_MAX: usize = 1_000;
+/// The most names that a group tells of each kind, and the most examples.
+const NAMES_MAX: usize = 20;
+/// The most examples of a group.
+const EXAMPLES_MAX: usize = 5;
+
+/// A decision as its entry tells it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Past<'a> {
+    /// The decision's id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// When, as RFC 3339.
+    #[serde(borrow)]
+    pub time: Cow<'a, str>,
+    /// Whose call, if anybody was identified.
+    #[serde(borrow, default)]
+    pub agent: Option<Cow<'a, str>>,
+    /// The space.
+    #[serde(borrow)]
+    pub space: Cow<'a, str>,
+    /// The tool's name in policies, or what else was asked for.
+    #[serde(borrow, default)]
+    pub tool: Option<Cow<'a, str>>,
+    /// The method.
+    #[serde(borrow)]
+    pub method: Cow<'a, str>,
+    #[serde(borrow)]
+    verdict: Cow<'a, str>,
+    /// Why it was denied.
+    #[serde(borrow, default)]
+    pub reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    layers: &'a RawValue,
+    /// The digest of its facts, if any were kept.
+    #[serde(borrow, default)]
+    pub facts_digest: Option<Cow<'a, str>>,
+}
+
+/// An entry, as far as a replay reads it.
+#[derive(Debug)]
+pub enum Line<'a> {
+    /// A decision.
+    Decision(Box<Past<'a>>),
+    /// How a call ended.
+    Ended(Ended<'a>),
+    /// Something else.
+    Other,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ended<'a> {
+    /// The decision's id.
+    #[serde(borrow)]
+    pub decision: Cow<'a, str>,
+    /// The space.
+    #[serde(borrow)]
+    pub space: Cow<'a, str>,
+    /// The word for it.
+    #[serde(borrow)]
+    pub outcome: Cow<'a, str>,
+    /// Its result, sealed, if a condition read it then.
+    #[serde(borrow, default)]
+    pub history_output: Option<Cow<'a, str>>,
+    /// When it was put into the history, in milliseconds since the epoch; 0 where there was none.
+    #[serde(default)]
+    pub history_at_ms: u64,
+}
+
+impl<'a> Line<'a> {
+    /// Reads an entry of the journal. What isn't understood is something else.
+    pub fn read(entry: &'a [u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Cow<'a, str>,
+        }
+        let kind = serde_json::from_slice::<Typed<'_>>(entry).map(|typed| typed.kind);
+        match kind.as_deref() {
+            Ok("decision") => serde_json::from_slice(entry).map_or(Self::Other, |past| Self::Decision(Box::new(past))),
+            Ok("outcome") => serde_json::from_slice(entry).map_or(Self::Other, Self::Ended),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A layer's word in an entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Said {
+    /// The layer.
+    #[serde(rename = "checkType")]
+    pub layer: String,
+    /// What it said.
+    pub effect: String,
+    /// The statement.
+    pub statement: String,
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+impl From<&LayerLine> for Said {
+    fn from(line: &LayerLine) -> Self {
+        Self {
+            layer: line.layer.as_str().to_owned(),
+            effect: line.effect.as_str().to_owned(),
+            statement: line.statement.as_str().to_owned(),
+            origin: line.origin.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+impl Past<'_> {
+    /// Whether it was allowed.
+    pub fn allowed(&self) -> bool {
+        self.verdict == "ALLOW"
+    }
+
+    /// What each layer said.
+    pub fn layers(&self) -> Vec<Said> {
+        serde_json::from_str(self.layers.get()).unwrap_or_default()
+    }
+
+    /// The layer that denied.
+    fn denied_by(&self) -> Option<Said> {
+        self.layers().into_iter().find(|said| said.effect.ends_with("DENY"))
+    }
+}
+
+/// What a decision of then comes to when it is made again from its own facts under its own configuration.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reproduced {
+    /// Whether all of it is the same.
+    pub same: bool,
+    /// The verdict.
+    pub verdict: &'static str,
+    /// Why it is denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What each layer says.
+    pub layers: Vec<Said>,
+    /// What is otherwise than the entry says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
+}
+
+/// Makes one decision again, from everything that it was made from.
+pub fn reproduce(snapshot: &Snapshot, past: &Past<'_>, recorded: &Recorded<'_>) -> Result<Reproduced, Unusable> {
+    let facts = recorded.facts(RecordedIdentity::read(recorded.identity_text())?);
+    let call = recorded.call(past.method == "authorize")?;
+    let decision = decide(snapshot, &facts, &call, recorded.at_ms() / 1000);
+    let (verdict, reason) = verdict(&decision);
+    let reason = reason.map(Reason::as_str);
+    let layers: Vec<Said> = decision.layers.iter().map(Said::from).collect();
+    let mut differences = Vec::new();
+    if verdict != past.verdict || reason != past.reason.as_deref() {
+        let told =
+            |verdict: &str, reason: Option<&str>| reason.map_or(verdict.to_owned(), |reason| format!("{verdict} ({reason})"));
+        differences.push(format!("it was {}, and is {}", told(&past.verdict, past.reason.as_deref()), told(verdict, reason)));
+    }
+    let was = past.layers();
+    if was != layers {
+        let told = |said: &[Said]| -> Vec<String> {
+            said.iter().map(|said| format!("{} {}: {}", said.layer, said.effect, said.statement)).collect()
+        };
+        let (was, is) = (told(&was), told(&layers));
+        differences.extend(was.iter().filter(|line| !is.contains(line)).map(|line| format!("then: {line}")));
+        differences.extend(is.iter().filter(|line| !was.contains(line)).map(|line| format!("now: {line}")));
+        if differences.is_empty() {
+            differences.push("the layers spoke in another order, or their statements stand elsewhere".to_owned());
+        }
+    }
+    Ok(Reproduced { same: differences.is_empty(), verdict, reason, layers, differences })
+}
+
+fn verdict(decision: &Decision) -> (&'static str, Option<Reason>) {
+    match &decision.verdict {
+        Verdict::Allow(_) => ("ALLOW", None),
+        Verdict::Deny(denial) => ("DENY", Some(denial.reason)),
+    }
+}
+
+/// What becomes of a call under another configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flip {
+    /// It was denied and would be allowed.
+    NewlyAllowed,
+    /// It was allowed and would be denied.
+    NewlyDenied,
+}
+
+/// Calls that flip for the same cause.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// Which way.
+    pub flip: Flip,
+    /// The layer and its statement: the one that newly denies, or the one that denied and doesn't any more.
+    #[serde(flatten)]
+    pub cause: Said,
+    /// How many calls.
+    pub count: u64,
+    /// The first and the last of them, as RFC 3339.
+    pub first: String,
+    /// The last of them.
+    pub last: String,
+    /// Whose calls, the first of their names.
+    pub agents: BTreeSet<String>,
+    /// Of which tools, the first of their names.
+    pub tools: BTreeSet<String>,
+    /// The first few.
+    pub examples: Vec<Example>,
+}
+
+/// One call of a group.
+#[derive(Debug, Clone, Serialize)]
+pub struct Example {
+    /// Its entry.
+    pub index: u64,
+    /// The decision's id.
+    pub id: String,
+    /// When, as RFC 3339.
+    pub time: String,
+    /// The agent.
+    pub agent: String,
+    /// The space.
+    pub space: String,
+    /// The tool.
+    pub tool: String,
+}
+
+/// What a replay came to.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Tally {
+    /// Decisions that were made again.
+    pub decided: u64,
+    /// Of those: the same verdict, for the same reason.
+    pub same: u64,
+    /// Denied as before, for another reason.
+    pub denied_otherwise: u64,
+    /// Denied before and allowed now.
+    pub newly_allowed: u64,
+    /// Allowed before and denied now.
+    pub newly_denied: u64,
+    /// Decisions that could not be made again, by why.
+    pub undecided: BTreeMap<String, u64>,
+    /// Flips whose cause is one of too many to be told.
+    pub flips_untold: u64,
+    #[serde(skip)]
+    groups: HashMap<(Flip, Said), Group>,
+}
+
+impl Tally {
+    /// The flips by their causes, the most frequent first.
+    pub fn groups(&self) -> Vec<&Group> {
+        let mut groups: Vec<&Group> = self.groups.values().collect();
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.flip, &a.cause).cmp(&(b.flip, &b.cause))));
+        groups
+    }
+
+    /// A decision can't be made again.
+    pub fn undecided(&mut self, why: &str) {
+        match self.undecided.get_mut(why) {
+            Some(count) => *count += 1,
+            None => drop(self.undecided.insert(why.to_owned(), 1)),
+        }
+    }
+
+    fn flip(&mut self, index: u64, past: &Past<'_>, flip: Flip, cause: Said) {
+        match flip {
+            Flip::NewlyAllowed => self.newly_allowed += 1,
+            Flip::NewlyDenied => self.newly_denied += 1,
+        }
+        let key = (flip, cause);
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
+            self.flips_untold += 1;
+            return;
+        }
+        let cause = key.1.clone();
+        let group = self.groups.entry(key).or_insert_with(|| Group {
+            flip,
+            cause,
+            count: 0,
+            first: past.time.clone().into_owned(),
+            last: String::new(),
+            agents: BTreeSet::new(),
+            tools: BTreeSet::new(),
+            examples: Vec::new(),
+        });
+        group.count += 1;
+        (*past.time).clone_into(&mut group.last);
+        let agent = past.agent.as_deref().unwrap_or_default();
+        let tool = past.tool.as_deref().unwrap_or_default();
+        for (names, name) in [(&mut group.agents, agent), (&mut group.tools, tool)] {
+            if names.len() < NAMES_MAX && !names.contains(name) {
+                names.insert(name.to_owned());
+            }
+        }
+        if group.examples.len() < EXAMPLES_MAX {
+            group.examples.push(Example {
+                index,
+                id: past.id.clone().into_owned(),
+                time: past.time.clone().into_owned(),
+                agent: agent.to_owned(),
+                space: past.space.clone().into_owned(),
+                tool: tool.to_owned(),
+            });
+        }
+    }
+}
+
+/// Recorded calls under another configuration, in the journal's order.
+#[derive(Default)]
+pub struct Replay {
+    identities: HashMap<String, Fact<Identity>>,
+    histories: HashMap<String, History>,
+    under_way: HashMap<String, UnderWay>,
+    tally: Tally,
+}
+
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}
+
+/// A call that a history knows, and whose end it waits for.
+struct UnderWay {
+    space: String,
+    caller: PolicyCaller,
+    session: Arc<str>,
+    tool: Arc<str>,
+    input: Value,
+    at_ms: u64,
+}
+
+impl UnderWay {
+    fn event<'a>(&'a self, kind: EventKind, output: Option<&'a Value>, id: &'a str, at_ms: u64) -> HistoryEvent<'a> {
+        HistoryEvent {
+            kind,
+            who: self.caller.who(),
+            scopes: self.caller.scopes(&self.session),
+            tool: &self.tool,
+            input: &self.input,
+            output,
+            request_id: id,
+            now_ms: at_ms,
+        }
+    }
+}
+
+impl Replay {
+    /// What it came to so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The same, to count what can't be decided.
+    pub fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Decides a recorded call under `snapshot`; what comes of it is counted if `counts`, else it is only something to look back on.
+    pub fn decide(
+        &mut self,
+        snapshot: &Snapshot,
+        index: u64,
+        past: &Past<'_>,
+        recorded: &Recorded<'_>,
+        counts: bool,
+    ) -> Result<(), Unusable> {
+        let mut facts = recorded.facts(self.identity(recorded.identity_text())?);
+        let call = recorded.call(false)?;
+        let space = snapshot.spaces.get(call.space);
+        let set = space.and_then(|space| space.policy_set.as_ref());
+        // Whoever only asks makes the call elsewhere: it has no history, and none of its own to leave.
+        let looked_back = match set {
+            Some(set) if past.method != "authorize" => self.look_back(snapshot, set, past, &call, &mut facts, recorded.at_ms()),
+            _ => None,
+        };
+        let decision = decide(snapshot, &facts, &call, recorded.at_ms() / 1000);
+        if let Some((set, under_way, error)) = looked_back {
+            self.goes_on(&set, past, under_way, error.as_deref(), decision.allows());
+        }
+        if counts {
+            self.count(index, past, &decision);
+        }
+        Ok(())
+    }
+
+    fn identity(&mut self, text: &str) -> Result<Fact<Identity>, Unusable> {
+        if let Some(known) = self.identities.get(text) {
+            return Ok(known.clone());
+        }
+        let identity = RecordedIdentity::read(text)?;
+        if self.identities.len() >= IDENTITIES_MAX {
+            self.identities.clear();
+        }
+        self.identities.insert(text.to_owned(), identity.clone());
+        Ok(identity)
+    }
+
+    /// Puts a call into the history that temporal conditions of `set` look back on, if any does, and the answer into the facts.
+    fn look_back(
+        &mut self,
+        snapshot: &Snapshot,
+        set: &Arc<PolicySet>,
+        past: &Past<'_>,
+        call: &Call<'_>,
+        facts: &mut Facts,
+        at_ms: u64,
+    ) -> Option<(Arc<PolicySet>, UnderWay, Option<String>)> {
+        facts.policy_session.bindings = Fact::Known(None);
+        let Target::Tool { name, arguments: Some(arguments) } = call.target else { return None };
+        let tool = Arc::clone(&snapshot.spaces.get(call.space)?.tools.get(name)?.id);
+        if !set.needs_history(&tool) && !set.watches(&tool) {
+            return None;
+        }
+        let Fact::Known(Identity::Authenticated(principal)) = &facts.identity else { return None };
+        let input = visible(set, &tool, arguments.as_str());
+        let under_way = UnderWay {
+            space: call.space.to_owned(),
+            caller: PolicyCaller::of(&snapshot.organization, principal),
+            session: session(facts, principal),
+            input: input.clone().unwrap_or_default(),
+            tool,
+            at_ms,
+        };
+        let history = self.histories.entry(under_way.space.clone()).or_insert_with(|| History::new(Arc::clone(set)));
+        history.turn_to(set);
+        let event = under_way.event(EventKind::Request, None, &past.id, at_ms);
+        let asked = match input {
+            Some(_) => history.request(&event).map_err(|error| error.to_string()),
+            None => Err(format!("the arguments are larger than the {HISTORY_VALUE_BYTES_MAX} bytes that a history holds")),
+        };
+        let (bindings, error) = match asked {
+            Ok(bindings) => (Fact::Known(Some(Arc::new(bindings))), None),
+            Err(why) => (Fact::Unknown(why.clone()), Some(why)),
+        };
+        facts.policy_session.bindings = bindings;
+        Some((Arc::clone(set), under_way, error))
+    }
+
+    /// What the call is to its history from now on.
+    fn goes_on(&mut self, set: &Arc<PolicySet>, past: &Past<'_>, call: UnderWay, missed: Option<&str>, allowed: bool) {
+        let Some(history) = self.histories.get_mut(&call.space) else { return };
+        if let Some(why) = missed {
+            if allowed {
+                let scopes = call.caller.scopes(&call.session);
+                history.doubt(&call.tool, &scopes, &format!("a call of `{}`: {why}", call.tool), call.at_ms);
+            }
+            return;
+        }
+        if !set.watches(&call.tool) {
+            return;
+        }
+        if !allowed {
+            // A failure is in doubt by itself.
+            let _ = history.outcome(&call.event(EventKind::Error, None, &past.id, call.at_ms));
+        } else if past.allowed() {
+            self.under_way.insert(past.id.clone().into_owned(), call);
+        } else {
+            // It never happened: what it would have answered nobody knows.
+            end(history, &call, EventKind::Response, None, &past.id, call.at_ms);
+        }
+    }
+
+    /// A call has ended. `output` is its result, as far as it was kept.
+    pub fn ended(&mut self, ended: &Ended<'_>, output: Option<&Value>) {
+        let Some(kind) = outcome_kind(&ended.outcome) else { return };
+        let Some(call) = self.under_way.remove(&*ended.decision) else { return };
+        let Some(history) = self.histories.get_mut(&call.space) else { return };
+        let at_ms = ended.history_at_ms.max(call.at_ms);
+        end(history, &call, kind, output.filter(|_| kind == EventKind::Response), &ended.decision, at_ms);
+    }
+
+    fn count(&mut self, index: u64, past: &Past<'_>, decision: &Decision) {
+        let (_, reason) = verdict(decision);
+        let by = || {
+            let line = decision.layers.iter().find(|line| !line.effect.agrees());
+            line.map_or_else(|| lost("no layer says why"), Said::from)
+        };
+        let tally = &mut self.tally;
+        match (past.allowed(), reason) {
+            // What the candidate would look back on isn't known: that is no word against the call.
+            (true, Some(Reason::CouldNotDecide)) => {
+                tally.undecided("what came before, or a result that the candidate reads, was not kept");
+                return;
+            }
+            (true, None) => tally.same += 1,
+            (false, Some(reason)) if past.reason.as_deref() == Some(reason.as_str()) => tally.same += 1,
+            (false, Some(_)) => tally.denied_otherwise += 1,
+            (true, Some(_)) => tally.flip(index, past, Flip::NewlyDenied, by()),
+            (false, None) => {
+                let cause = past.denied_by().unwrap_or_else(|| lost("the entry doesn't say which layer denied"));
+                tally.flip(index, past, Flip::NewlyAllowed, cause);
+            }
+        }
+        tally.decided += 1;
+    }
+}
+
+fn lost(why: &str) -> Said {
+    Said { layer: String::new(), effect: String::new(), statement: why.to_owned(), origin: None }
+}
+
+/// The policy session; calls of a space that had no policy set then have none, and their credential is it.
+fn session(facts: &Facts, principal: &Principal) -> Arc<str> {
+    let named = &facts.policy_session.id;
+    if named.is_empty() { principal.credential_id.as_str().into() } else { Arc::clone(named) }
+}
+
+/// What the set sees of arguments; `None` if a history doesn't hold them.
+fn visible(set: &PolicySet, tool: &str, arguments: &str) -> Option<Value> {
+    let arguments: Value = serde_json::from_str(arguments).ok()?;
+    let input = set.visible_input(tool, &arguments);
+    (serde_json::to_vec(&input).ok()?.len() <= HISTORY_VALUE_BYTES_MAX).then_some(input)
+}
+
+fn end(history: &mut History, call: &UnderWay, kind: EventKind, output: Option<&Value>, id: &str, at_ms: u64) {
+    let set = Arc::clone(history.set());
+    if !set.watches(&call.tool) {
+        return;
+    }
+    let event = call.event(kind, output, id, at_ms);
+    if kind == EventKind::Response && output.is_none() && set.watches_output(&call.tool) {
+        history.doubt(&call.tool, &event.scopes, &format!("a result of `{}` could not be seen", call.tool), at_ms);
+    }
+    let _ = history.outcome(&event);
+}

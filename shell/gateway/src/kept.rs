@@ -1,0 +1,250 @@
+//! The facts of decisions, kept sealed beside the journal: so that what was decided can be decided again.
+//!
+//! A decision's entry carries the digest of its facts, which lie in its attachment. What many decisions share, a configuration's digest and
+//! what servers offered, is a file of its own, named by its digest. Nothing waits for any of it, and nothing is denied for want of it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use remit_journal::Attachments;
+use remit_kernel::recorded::{self, Basis, Recorded, RecordedIdentity};
+use remit_kernel::{Call, Catalogue, Facts, Target};
+use remit_mcp::canonical::hex;
+
+use crate::record::digest;
+use crate::session::lock;
+
+/// The largest arguments that are kept, in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+/// The largest file of what decisions share.
+const SHARED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// The most such files.
+const SHARED_MAX: usize = 20_000;
+
+/// Seals what lies beside the journal.
+pub(crate) struct Sealer(RandomizedNonceKey);
+
+impl Sealer {
+    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
+        RandomizedNonceKey::new(&AES_256_GCM, key).ok().map(Self)
+    }
+
+    /// Nonce, ciphertext and tag, bound to `aad`.
+    pub(crate) fn seal(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(aad), &mut bytes).ok()?;
+        let mut sealed = Vec::with_capacity(NONCE_LEN + bytes.len());
+        sealed.extend_from_slice(nonce.as_ref());
+        sealed.append(&mut bytes);
+        Some(sealed)
+    }
+
+    pub(crate) fn open(&self, mut sealed: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let length = self.0.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
+        sealed.drain(..NONCE_LEN);
+        sealed.truncate(length);
+        Some(sealed)
+    }
+}
+
+/// Facts, sealed, and the digest by which their entry is held to them.
+pub(crate) struct Sealed {
+    pub(crate) digest: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Keeps facts.
+pub(crate) struct Keeper {
+    sealer: Arc<Sealer>,
+    /// Where shared parts are; without it nothing is kept.
+    dir: Option<PathBuf>,
+    /// The digests of the parts that are there, or on the way.
+    known: Arc<Mutex<HashSet<String>>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Keeper {
+    pub(crate) fn new(key: &[u8; 32], dir: Option<PathBuf>) -> Option<Self> {
+        let sealer = Arc::new(Sealer::new(key)?);
+        let known = dir.as_deref().map(known).unwrap_or_default();
+        Some(Self { sealer, dir, known: Arc::new(Mutex::new(known)), lost: Arc::default() })
+    }
+
+    /// How many shared parts could not be kept.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what decisions under a configuration and a catalogue will share; its digest. The files are written behind the caller's back.
+    pub(crate) fn basis(&self, configuration: &str, catalogue: &Catalogue) -> Option<Arc<str>> {
+        let dir = self.dir.clone()?;
+        let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut servers = std::collections::BTreeMap::new();
+        for (server, text) in recorded::offered(catalogue) {
+            let name = digest(text.as_bytes());
+            servers.insert(server.to_string(), name.clone());
+            parts.push((name, text.into_bytes()));
+        }
+        let text = serde_json::to_vec(&Basis::new(configuration.to_owned(), servers)).ok()?;
+        let name = digest(&text);
+        parts.push((name.clone(), text));
+        {
+            let mut known = lock(&self.known);
+            parts.retain(|(name, _)| known.len() < SHARED_MAX && known.insert(name.clone()));
+        }
+        if !parts.is_empty() {
+            let (sealer, known, lost) = (Arc::clone(&self.sealer), Arc::clone(&self.known), Arc::clone(&self.lost));
+            let write = move || {
+                for (name, text) in parts {
+                    if sealer.seal(text, &shared_aad(&name)).and_then(|sealed| write(&dir, &name, &sealed).ok()).is_none() {
+                        lock(&known).remove(&name);
+                        lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            };
+            // Where no thread can be had, the parts are missing and a replay says so.
+            let _ = std::thread::Builder::new().name("facts-write".to_owned()).spawn(write);
+        }
+        Some(name.into())
+    }
+
+    /// Seals the facts of a decision, bound to it.
+    pub(crate) fn seal(&self, basis: &str, facts: &Facts, call: &Call<'_>, decision_id: &str, at_ms: u64) -> Option<Sealed> {
+        if let Target::Tool { arguments: Some(arguments), .. } = call.target
+            && arguments.as_str().len() > ARGUMENTS_BYTES_MAX
+        {
+            return None;
+        }
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).ok()?;
+        let salt = STANDARD_NO_PAD.encode(salt);
+        let identity = RecordedIdentity::of(&facts.identity)?;
+        let recorded = Recorded::of(facts, &identity, call, basis, &salt, at_ms)?;
+        let mut text = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut text, &recorded).ok()?;
+        let digest = digest(&text);
+        let bytes = self.sealer.seal(text, &facts_aad(call.space, decision_id))?;
+        Some(Sealed { digest, bytes })
+    }
+}
+
+/// The parts that are there.
+fn known(dir: &Path) -> HashSet<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str().map(|name| format!("sha256:{name}"))).collect()
+}
+
+fn path(dir: &Path, digest: &str) -> PathBuf {
+    dir.join(digest.trim_start_matches("sha256:"))
+}
+
+/// Writes a part whole, or not at all.
+fn write(dir: &Path, digest: &str, bytes: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let (path, coming) = (path(dir, digest), path(dir, &format!("{digest}.coming")));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&coming)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&coming, &path)
+}
+
+fn facts_aad(space: &str, decision_id: &str) -> Vec<u8> {
+    format!("remit facts v1\n{space}\n{decision_id}").into_bytes()
+}
+
+fn shared_aad(digest: &str) -> Vec<u8> {
+    format!("remit shared facts v1\n{digest}").into_bytes()
+}
+
+/// Why the facts of a decision aren't to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// Its entry names none: they were not kept, or couldn't be.
+    #[error("the entry names no facts: none were kept")]
+    Never,
+    /// The attachment isn't there.
+    #[error("the facts are not there any more: their time is over, or they were lost in a crash")]
+    Gone,
+    /// The attachment is there and isn't what the entry names.
+    #[error("the facts can't be opened: they were sealed with another `history.key`, or damaged")]
+    Sealed,
+    /// They say something else than the entry is held to.
+    #[error("the facts are not those that the entry names")]
+    Digest,
+    /// What many decisions share is missing.
+    #[error("what servers offered then (`{0}`) was not kept")]
+    Shared(String),
+    /// It can't be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Reads the facts of decisions.
+pub struct KeptFacts {
+    sealer: Sealer,
+    attachments: Attachments,
+    shared: PathBuf,
+}
+
+impl std::fmt::Debug for KeptFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeptFacts")
+    }
+}
+
+impl KeptFacts {
+    /// Those that a gateway with this history key keeps: attachments in one directory, what they share in another.
+    pub fn open(history_key: &[u8; 32], attachments: &Path, shared: &Path) -> Option<Self> {
+        let sealer = Sealer::new(history_key)?;
+        Some(Self { sealer, attachments: Attachments::open(attachments), shared: shared.to_owned() })
+    }
+
+    /// The facts of the decision with this index, space, id and digest of facts: JSON text for [`Recorded::read`].
+    pub fn facts(&mut self, index: u64, space: &str, decision_id: &str, facts_digest: &str) -> Result<Vec<u8>, NotKept> {
+        let unreadable = |error: io::Error| NotKept::Unreadable(format!("the facts can't be read: {error}"));
+        let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
+        let text = self.sealer.open(sealed, &facts_aad(space, decision_id)).ok_or(NotKept::Sealed)?;
+        if is_digest(&text, facts_digest) { Ok(text) } else { Err(NotKept::Digest) }
+    }
+
+    /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.
+    pub fn result(&self, space: &str, decision_id: &str, sealed: &str) -> Option<serde_json::Value> {
+        let opened = self.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id))?;
+        serde_json::from_slice(&opened).ok()
+    }
+
+    /// The basis of this digest, and what servers offered under it.
+    pub fn basis(&self, digest: &str) -> Result<(Basis, Catalogue), NotKept> {
+        let unusable = |error: recorded::Unusable| NotKept::Unreadable(error.to_string());
+        let basis = Basis::read(&self.part(digest)?).map_err(unusable)?;
+        let texts = basis.servers.values().map(|digest| self.part(digest)).collect::<Result<Vec<_>, _>>()?;
+        let catalogue = recorded::catalogue(texts.iter().map(Vec::as_slice)).map_err(unusable)?;
+        Ok((basis, catalogue))
+    }
+
+    fn part(&self, digest: &str) -> Result<Vec<u8>, NotKept> {
+        let missing = || NotKept::Shared(digest.to_owned());
+        let path = path(&self.shared, digest);
+        let is_plain = digest.strip_prefix("sha256:").is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if !is_plain || fs::metadata(&path).map_err(|_| missing())?.len() > SHARED_BYTES_MAX {
+            return Err(missing());
+        }
+        let sealed = fs::read(&path).map_err(|_| missing())?;
+        let text = self.sealer.open(sealed, &shared_aad(digest)).ok_or(NotKept::Sealed)?;
+        if is_digest(&text, digest) { Ok(text) } else { Err(NotKept::Digest) }
+    }
+}
+
+/// Whether `digest` is the text's.
+fn is_digest(text: &[u8], digest: &str) -> bool {
+    digest.strip_prefix("sha256:") == Some(&hex(&remit_mcp::canonical::sha256(text)))
+}
