@@ -53,7 +53,7 @@ fn transfer(client: &Client, cents: u32) -> Value {
 }
 
 fn refund(client: &Client, number: u32) -> Value {
-    client.call("ledger___refund", &json!({"transaction_id": format!("TXN-{:04}", 9000 + number), "reason": "test"}).to_string())
+    client.call("ledger___refund", &json!({"transaction_id": format!("TXN-{}", 5001 + number)}).to_string())
 }
 
 /// Two agents at work: reading, six transfers of which two are too large, five refunds, and a forged token.
@@ -140,11 +140,15 @@ fn what_would_flip_is_told_by_what_causes_it() {
     let (_, told) = against(&candidate(&RULES.replace("1000", "1500"), "critical"), &["--agent", "agent-2"]);
     assert_eq!((&told["decided"], &told["newly_allowed"]), (&json!(2), &json!(0)), "{told}");
     // Another layer altogether, told with the row that does it.
-    let (_, told) = against(&candidate(RULES, "medium"), &["--tool", "ledger___refund"]);
+    let (_, told) = against(&candidate(RULES, "medium"), &["--tool", "ledger___transfer"]);
     let group = &told["groups"][0];
-    assert_eq!((&group["checkType"], &group["count"]), (&json!("TOOL_POLICY"), &json!(5)), "{told}");
+    assert_eq!(
+        (&group["checkType"], &group["count"], &told["newly_denied"], &told["denied_otherwise"]),
+        (&json!("TOOL_POLICY"), &json!(3), &json!(4), &json!(2)),
+        "{told}"
+    );
     assert!(
-        group["statement"].as_str().unwrap().contains("risk_max medium") && group["origin"].as_str().unwrap().contains("remit"),
+        group["statement"].as_str().unwrap().contains("risk_max medium") && group["origin"].as_str().unwrap().contains("it.json"),
         "{group}"
     );
     // For people.
