@@ -14,6 +14,7 @@
 mod example;
 mod when;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::snapshot::{RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::Tree;
 use crate::verdict::{Decision, Layer, Verdict};
 
+/// How many calls with arguments are tried in one check of all invariants.
+const TRIALS_MAX: u64 = 100_000;
 /// How many open questions of one invariant are told one by one.
 const OPEN_MAX: usize = 10;
 /// The name of a session that no policy speaks of.
@@ -140,6 +143,7 @@ pub fn check(
     now_secs: u64,
 ) -> Vec<Checked> {
     let organization = &snapshot.organization;
+    let trials = Cell::new(TRIALS_MAX);
     let checked = organization.invariants.iter().map(|invariant| {
         let mut check = Check {
             snapshot,
@@ -149,6 +153,7 @@ pub fn check(
             examined: 0,
             examined_max,
             proved: 0,
+            trials: &trials,
             asked: HashMap::new(),
             open: Vec::new(),
             open_count: 0,
@@ -175,7 +180,9 @@ struct Check<'a> {
     examined: u64,
     examined_max: u64,
     proved: u64,
-    /// Tools by space and id, with the condition read against each.
+    /// How many calls with arguments may still be tried.
+    trials: &'a Cell<u64>,
+    /// Tools by space and exposed name, with the condition read against each.
     asked: HashMap<(String, String), Result<when::Asked, String>>,
     open: Vec<Unshown>,
     open_count: u64,

@@ -106,7 +106,11 @@ impl Prover {
         answered.unwrap_or_else(|_| Reply::Unknown("symbolic analysis ended without an answer".to_owned()))
     }
 
+    /// The translation counts towards the time for all questions as well: it is looked at before each.
     fn answer_here(&self, state: &mut State, question: &Question<'_>) -> Reply {
+        let Some(left) = self.limits.all.checked_sub(self.begun.elapsed()).filter(|left| !left.is_zero()) else {
+            return Reply::Unknown(format!("the {} seconds for symbolic analysis were over", self.limits.all.as_secs()));
+        };
         let count = question.allowing.num_of_policies();
         if count > RULES_MAX {
             return Reply::Unknown(format!("{count} policies speak of the tool, and at most {RULES_MAX} are analysed"));
@@ -125,9 +129,6 @@ impl Prover {
         let solver = match &self.solver {
             Ok(solver) => solver,
             Err(why) => return Reply::Unknown(why.clone()),
-        };
-        let Some(left) = self.limits.all.checked_sub(self.begun.elapsed()).filter(|left| !left.is_zero()) else {
-            return Reply::Unknown(format!("the {} seconds for symbolic analysis were over", self.limits.all.as_secs()));
         };
         let limit = left.min(self.limits.question);
         let runtime = match state.runtime.take().map_or_else(runtime, Ok) {

@@ -91,7 +91,7 @@ impl Check<'_> {
     /// Judges one combination of which arguments decide: a counterexample, or nothing, with what is open put down.
     /// `rules` are those of the policy set that have a say, by name.
     pub(super) fn judge_when(&mut self, condition: &str, rules: &[String], at: &At<'_>) -> Option<Counterexample> {
-        let key = (at.view.space.id.to_string(), at.tool.id.to_string());
+        let key = (at.view.space.id.to_string(), at.tool.exposed.to_string());
         let asked = match self.asked.remove(&key) {
             Some(asked) => asked,
             None => ask(condition, at),
@@ -169,6 +169,12 @@ impl Check<'_> {
                 self.leave(at.agent, at.view, &at.tool.id, why);
                 None
             }
+            Reply::Request(_) if self.trials.get() == 0 => {
+                let why =
+                    "symbolic analysis supposes a call that was not decided: too many others were tried before it".to_owned();
+                self.leave(at.agent, at.view, &at.tool.id, why);
+                None
+            }
             Reply::Request(request) => match asked.set.supposed(&asked.meant, &request) {
                 Ok(supposed) => self.confirm(asked, at, supposed),
                 Err(why) => {
@@ -203,6 +209,9 @@ impl Check<'_> {
         let plain = example::plain(&asked.schema);
         let mut number = vec![0_usize; places.len()];
         for _ in 0..COMBINATIONS_MAX {
+            if !self.spend() {
+                return None;
+            }
             let mut input = plain.clone();
             for (place, at) in places.iter().zip(&number) {
                 // What may be left out is left out first.
@@ -235,6 +244,13 @@ impl Check<'_> {
             turned?;
         }
         None
+    }
+
+    /// Counts a call that is tried; `false` if there were too many.
+    fn spend(&self) -> bool {
+        let left = self.trials.get().checked_sub(1);
+        self.trials.set(left.unwrap_or_default());
+        left.is_some()
     }
 
     /// The same call from elsewhere, over TLS, for a user.
@@ -327,6 +343,9 @@ impl Check<'_> {
     fn plainer(&self, asked: &Asked, at: &At<'_>, mut tried: Tried) -> Tried {
         let Some(mut against) = self.attempt(asked, at, &tried).near() else { return tried };
         let mut keep = |tried: &mut Tried, next: Tried| {
+            if !self.spend() {
+                return None;
+            }
             let kept = self.attempt(asked, at, &next).near().filter(|now| *now <= against);
             if let Some(now) = kept {
                 against = now;
@@ -378,6 +397,9 @@ impl Check<'_> {
             for value in &place.values {
                 let mut next = before.clone();
                 put(&mut next.input, &place.path, value.clone());
+                if !self.spend() {
+                    return tried;
+                }
                 let fewer = |now: usize| least.is_none_or(|least| now < least);
                 let now = self.attempt(asked, at, &next).near();
                 if now.is_some_and(fewer) && keep(&mut tried, next).is_some() {
@@ -505,6 +527,10 @@ fn facts(at: &At<'_>, tried: &Tried) -> (Facts, Arc<Principal>) {
 
 /// The condition read against a tool, or why it can't be.
 fn ask(condition: &str, at: &At<'_>) -> Result<Asked, String> {
+    // What policies see of one would be taken for what they see of the other.
+    if at.view.tools_listed.iter().filter(|tool| tool.id == at.tool.id).count() > 1 {
+        return Err(format!("two tools of the space are `{}` to policies: give one of them an `expose_as`", at.tool.id));
+    }
     let set = if let Some(set) = &at.view.policy_set {
         Arc::clone(set)
     } else {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::aws::acme;
 use crate::client::json as parsed;
-use crate::gateway::{Place, Remit, Said, config, remit as run};
+use crate::gateway::{Place, Remit, config, remit as run};
 use crate::offline::example;
 use crate::upstream::{Era, Upstream};
 
