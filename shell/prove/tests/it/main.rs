@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) when: String,
     /// The tool's input schema.
     pub(crate) schema: Value,
+    /// The session under which the first agent signs in a role; `None`: it doesn't sign.
+    pub(crate) signs: Option<&'static str>,
 }
 
 impl World {
@@ -73,16 +75,24 @@ impl World {
             "rate": {"type": "number"},
             "deep": {"type": "object", "properties": {"level": {"type": "integer"}}, "required": ["level"]}
         }, "required": ["amount", "to", "urgent"]});
-        Self { policies: Some(policies.to_owned()), when: when.to_owned(), schema }
+        Self { policies: Some(policies.to_owned()), when: when.to_owned(), schema, signs: None }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let set = if self.policies.is_some() { "policy_set: { policies: [{ file: bank.dw }] }" } else { "" };
+        let (role, credential) = match self.signs {
+            None => (String::new(), String::new()),
+            Some(name) => (
+                r#"roles: [{ name: signer, policies: [McpFullAccess], trust_policy: { Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: { AWS: "arn:aws:iam::111122223333:root" }, Action: "sts:AssumeRole" }] } }]"#.to_owned(),
+                format!(", {{ role: {{ arn: 'arn:aws:iam::111122223333:role/signer', session_name: {name} }} }}"),
+            ),
+        };
         let text = format!(
             "accounts: [{{ id: '111122223333', name: bank }}]
 servers: [{{ name: bank, command: [x] }}]
+{role}
 agents:
-  - {{ id: agent-1, owner: o@acme.example, credentials: [client_secret] }}
+  - {{ id: agent-1, owner: o@acme.example, credentials: [client_secret{credential}] }}
   - {{ id: agent-2, owner: o@acme.example, credentials: [client_secret] }}
 spaces:
   - id: bank

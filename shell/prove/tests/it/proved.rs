@@ -169,3 +169,40 @@ fn an_invariant_without_a_condition_is_proved_too() {
     assert_eq!((found.standing, found.proved), (Standing::Holds, 2), "{found:?}");
     assert_eq!(World::new(one, "true").check(none()).standing, Standing::Unknown);
 }
+
+#[test]
+fn who_signs_is_asked_as_it_signs() {
+    let arn = "arn:aws:sts::111122223333:assumed-role/signer";
+    let by = |name: &str| {
+        format!(
+            "permit (principal == AgentCore::IamEntity::\"{arn}/{name}\", action, resource)
+             when {{ context.remit has role && context.remit.role like \"*role/signer\" }};"
+        )
+    };
+    for (policies, standing) in [
+        (by("clerk"), Standing::Violated),
+        // The configuration fixes the session's name: nobody is called boss.
+        (by("boss"), Standing::Holds),
+        ("permit (principal is AgentCore::IamEntity, action, resource) when { principal.id like \"*/boss\" };".to_owned(), Standing::Holds),
+        // Of a role that may be absent it isn't asked so: such a rule is told, and permits nothing.
+        (
+            "permit (principal is AgentCore::IamEntity, action, resource) when { principal.hasTag(\"team\") && principal.getTag(\"team\") == \"desk\" };"
+                .to_owned(),
+            Standing::Violated,
+        ),
+        ("permit (principal is AgentCore::IamEntity, action, resource) when { context.remit.role == \"other\" };".to_owned(), Standing::Holds),
+        (
+            "permit (principal is AgentCore::IamEntity, action, resource) when { context.remit has role && context.remit.role == \"other\" };"
+                .to_owned(),
+            Standing::Holds,
+        ),
+    ] {
+        let world = World { signs: Some("clerk"), ..World::new(&policies, "context.input.amount > 5") };
+        let found = world.check(Ok(solver()));
+        assert_eq!(found.standing, standing, "{policies}: {found:?}");
+        if standing == Standing::Violated {
+            let call = found.counterexample.unwrap();
+            assert_eq!(call.signs_as.as_deref(), Some("arn:aws:iam::111122223333:role/signer"), "{call:?}");
+        }
+    }
+}
