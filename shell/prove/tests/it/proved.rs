@@ -184,12 +184,12 @@ fn who_signs_is_asked_as_it_signs() {
         // The configuration fixes the session's name: nobody is called boss.
         (by("boss"), Standing::Holds),
         ("permit (principal is AgentCore::IamEntity, action, resource) when { principal.id like \"*/boss\" };".to_owned(), Standing::Holds),
-        // Of a role that may be absent it isn't asked so: such a rule is told, and permits nothing.
         (
             "permit (principal is AgentCore::IamEntity, action, resource) when { principal.hasTag(\"team\") && principal.getTag(\"team\") == \"desk\" };"
                 .to_owned(),
             Standing::Violated,
         ),
+        // Of a role that may be absent it isn't asked so: such a rule is told, and permits nothing.
         ("permit (principal is AgentCore::IamEntity, action, resource) when { context.remit.role == \"other\" };".to_owned(), Standing::Holds),
         (
             "permit (principal is AgentCore::IamEntity, action, resource) when { context.remit has role && context.remit.role == \"other\" };"

@@ -250,6 +250,17 @@ fn a_change_that_breaks_an_invariant_is_refused() {
     let (status, said) = remit.operator("POST /v1/reload", "");
     assert!(status != 200 && said.to_string().contains("one echoes"), "{status} {said}");
     assert_eq!(version(), 1);
+    // One with a condition over the call is refused on every way too, with the call's arguments.
+    bad["invariants"] = json!([{"name": "looking is not for two", "never":
+        {"agents": ["agent-2"], "tools": ["a___*"], "when": "context.remit.class == \"READ_ONLY\" && context.isOutput == false"}}]);
+    std::fs::write(format!("{next}/it.json"), bad.to_string()).unwrap();
+    let said = remit.place().cli(&["apply", next, "--reason", "more", "--json"]);
+    let told = parsed(&said.out);
+    assert_eq!((said.code, &told["invariants"][0]["counterexample"]["arguments"]), (3, &json!({})), "{told}");
+    remit.place().write(&bad);
+    let (status, said) = remit.operator("POST /v1/reload", "");
+    assert!(status != 200 && said.to_string().contains("looking is not for two"), "{status} {said}");
+    assert_eq!(version(), 1);
     // Without the invariant, which is a change that can be seen, it is what it was.
     bad["invariants"] = json!([]);
     remit.configure(&bad);
