@@ -156,16 +156,7 @@ impl Check<'_> {
                 None
             }
             Reply::Unknown(why) => {
-                let rules: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
-                let decides = if rules.is_empty() {
-                    "nothing that is the same for every call denies it".to_owned()
-                } else {
-                    format!(
-                        "every other layer lets it through, and the space's policy set decides by arguments, claims, time or history: {}",
-                        rules.join(", ")
-                    )
-                };
-                let why = format!("{decides}; {why}");
+                let why = format!("{}; {why}", decides(rules));
                 self.leave(at.agent, at.view, &at.tool.id, why);
                 None
             }
@@ -498,6 +489,18 @@ impl Check<'_> {
         let found = self.counterexample(at.view, at.agent, at.way, at.tool, supposing, &came.decision);
         Counterexample { arguments: Some(tried.input.clone()), claims: tried.claims.clone(), ..found }
     }
+}
+
+/// What decides where nothing else denies, in words.
+fn decides(rules: &[String]) -> String {
+    if rules.is_empty() {
+        return "nothing that is the same for every call denies it".to_owned();
+    }
+    let rules: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
+    let rules = rules.join(", ");
+    format!(
+        "every other layer lets it through, and the space's policy set decides by arguments, claims, time or history: {rules}"
+    )
 }
 
 /// The facts of a call that is tried.
