@@ -313,8 +313,8 @@ fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-/// A time as Cedar's `datetime` reads it (RFC 80): `2026-01-31T12:30:00.123Z`.
-pub(crate) fn datetime(ms: u64) -> String {
+/// A time in milliseconds since the epoch as Cedar's `datetime` reads it (RFC 80): `2026-01-31T12:30:00.123Z`.
+pub fn datetime(ms: u64) -> String {
     let (secs, rest) = (ms / 1000, ms % 1000);
     let (days, secs) = (secs / 86_400, secs % 86_400);
     // Civil from days, after Howard Hinnant's algorithm.

@@ -5,6 +5,7 @@
 //! - [`PolicySet`]: rules compiled against a vocabulary and sliced by action: [`PolicySet::decide`] costs the same with ten rules as
 //!   with ten thousand; [`PolicySet::possible`] asks whether any arguments could be allowed, [`PolicySet::openness`] whether
 //!   anybody's could;
+//! - [`PolicySet::question`]: whether any call that a condition means could be allowed, as data for symbolic analysis;
 //! - [`History`]: what the temporal conditions of a set remember, per session, principal, agent or space.
 //!
 //! Parsing, type checking, Cedar's evaluation and the temporal monitors are those of the crates `cedar-policy`, `dogwood-language` and
@@ -19,6 +20,7 @@ mod corpus;
 mod history;
 mod name;
 mod partial;
+mod question;
 mod relevance;
 mod set;
 mod shape;
@@ -26,10 +28,13 @@ mod source;
 mod split;
 mod vocabulary;
 
-pub use answer::{Answer, Ask, Claims, ContextFacts, Effect, Judgement, PrincipalKind, RuleError, Who};
+pub use answer::{Answer, Ask, Claims, ContextFacts, Effect, Judgement, PrincipalKind, RuleError, Who, datetime};
 pub use anybody::Openness;
 pub use history::{Bindings, EventKind, History, HistoryError, HistoryEvent, Scopes};
 pub use name::{mangle, unmangle};
+pub use question::{
+    CONDITION_BYTES_MAX, ConditionFault, Known, Literals, Meant, Prover, Question, Reply, Supposed, read_condition,
+};
 pub use set::{Finding, PolicySet};
 pub use source::{Fault, File, HistoryScope, Mode, Rule, RuleEffect, Source};
 pub use vocabulary::Tool;

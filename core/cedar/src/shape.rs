@@ -22,6 +22,11 @@ const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 /// A decimal of Cedar has four digits after the point.
 const DECIMAL_DIGITS: usize = 4;
 
+/// The most facts that are told of the values of one schema.
+const FACTS_MAX: usize = 64;
+/// The longest list of texts that is told.
+const NAMED_MAX: usize = 64;
+
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -104,6 +109,67 @@ impl Record {
     pub(crate) fn pruned(&self, object: &Value) -> Value {
         let kept = self.0.iter().filter_map(|(name, property)| Some((name.clone(), property.shape.pruned(object.get(name)?))));
         Value::Object(kept.collect())
+    }
+
+    /// What a schema says of values beyond their types, in Cedar's words: bounds of numbers and lists of texts. `at` is the expression of the
+    /// object, `guard` what must be true for it to be there. What isn't understood is left out.
+    pub(crate) fn facts(&self, schema: &Value, at: &str, guard: &str, facts: &mut Vec<String>) {
+        // Of a reference or a choice it isn't known here which words are in force.
+        let open = |schema: &Value| ["$ref", "anyOf", "oneOf"].iter().any(|key| schema.get(key).is_some());
+        let properties = schema.get("properties").filter(|_| !open(schema));
+        for (name, property) in &self.0 {
+            let Some(told) = properties.and_then(|properties| properties.get(name)).filter(|told| !open(told)) else { continue };
+            let value = format!("{at}[{}]", quote(name));
+            let guard = if property.required {
+                guard.to_owned()
+            } else {
+                let and = if guard.is_empty() { "" } else { " && " };
+                format!("{guard}{and}{at} has {}", quote(name))
+            };
+            let mut add = |fact: String| {
+                if facts.len() < FACTS_MAX {
+                    facts.push(if guard.is_empty() { fact } else { format!("(if {guard} then {fact} else true)") });
+                }
+            };
+            let bound = |key: &str| told.get(key).and_then(Value::as_i64);
+            match &property.shape {
+                Shape::Long => {
+                    bound("minimum").into_iter().for_each(|least| add(format!("{value} >= {least}")));
+                    bound("maximum").into_iter().for_each(|most| add(format!("{value} <= {most}")));
+                }
+                Shape::Decimal => {
+                    let bound = |key: &str| told.get(key).and_then(decimal);
+                    if let Some(least) = bound("minimum") {
+                        add(format!("{value}.greaterThanOrEqual(decimal({}))", quote(&least)));
+                    }
+                    if let Some(most) = bound("maximum") {
+                        add(format!("{value}.lessThanOrEqual(decimal({}))", quote(&most)));
+                    }
+                }
+                Shape::String => {
+                    if let Some(Value::Array(named)) = told.get("enum").filter(|_| told.get("const").is_none()) {
+                        let texts: Vec<String> = named.iter().filter_map(Value::as_str).map(quote).collect();
+                        if (1..=NAMED_MAX).contains(&texts.len()) {
+                            add(format!("[{}].contains({value})", texts.join(", ")));
+                        }
+                    }
+                    if let Some(start) = told.get("pattern").and_then(Value::as_str).and_then(beginning) {
+                        add(format!("{value} like \"{start}*\""));
+                    }
+                }
+                Shape::Record(record) => record.facts(told, &value, &guard, facts),
+                Shape::Bool | Shape::Set(_) => {}
+            }
+        }
+    }
+
+    /// An object of Cedar's JSON as arguments, under the names that the tool knows.
+    pub(crate) fn arguments(&self, object: &Value) -> Value {
+        let told = self.0.iter().filter_map(|(name, property)| {
+            let alias = || property.alias.as_ref().and_then(|alias| object.get(alias));
+            Some((name.clone(), property.shape.argument(object.get(name).or_else(alias)?)?))
+        });
+        Value::Object(told.collect())
     }
 
     /// For Cedar.
@@ -239,6 +305,25 @@ impl Shape {
         }
     }
 
+    /// A value of Cedar's JSON as an argument; `None` if it is none of this shape.
+    fn argument(&self, value: &Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Record(record), Value::Object(_)) => Some(record.arguments(value)),
+            (Self::Set(items), Value::Array(values)) => values.iter().map(|value| items.argument(value)).collect(),
+            (Self::Decimal, _) => {
+                let text = value.pointer("/__extn/arg").or_else(|| value.get("arg"))?.as_str()?;
+                // A whole number is written as one.
+                match text.split_once('.') {
+                    Some((whole, rest)) if rest.bytes().all(|byte| byte == b'0') => whole.parse::<i64>().ok().map(Value::from),
+                    _ => serde_json::Number::from_f64(text.parse().ok()?).map(Value::Number),
+                }
+            }
+            (Self::String, Value::String(_)) | (Self::Bool, Value::Bool(_)) => Some(value.clone()),
+            (Self::Long, Value::Number(number)) => number.is_i64().then(|| value.clone()),
+            _ => None,
+        }
+    }
+
     fn expression(&self, value: &Value, pointer: &str) -> Result<RestrictedExpression, Unheld> {
         let unheld = || Unheld(pointer.to_owned());
         Ok(match (self, value) {
@@ -274,6 +359,16 @@ impl Shape {
     }
 }
 
+/// The letters, digits and marks with which every text begins that a pattern admits.
+fn beginning(pattern: &str) -> Option<&str> {
+    let rest = pattern.strip_prefix('^').filter(|rest| !rest.contains('|'))?;
+    let plain = |char: char| char.is_ascii_alphanumeric() || "-_/: ".contains(char);
+    let len = rest.find(|char| !plain(char)).unwrap_or(rest.len());
+    // What may be repeated may be absent.
+    let repeated = rest.get(len..)?.starts_with(['*', '?', '{']);
+    rest.get(..if repeated { len.checked_sub(1)? } else { len }).filter(|start| !start.is_empty())
+}
+
 /// An integer; JSON Schema counts `3.0` as one (2020-12, Validation, section 6.1.1).
 fn long(value: &Value) -> Option<i64> {
     let whole = |number: f64| {
@@ -286,9 +381,9 @@ fn long(value: &Value) -> Option<i64> {
 /// A decimal's text, if Cedar holds this number exactly.
 fn decimal(value: &Value) -> Option<String> {
     // Cedar's largest is 922337203685477.5807.
-    const WHOLE_MAX: i64 = 922_337_203_685_476;
+    const WHOLE_MAX: u64 = 922_337_203_685_476;
     if let Some(whole) = value.as_i64() {
-        return (whole.abs() <= WHOLE_MAX).then(|| format!("{whole}.0"));
+        return (whole.unsigned_abs() <= WHOLE_MAX).then(|| format!("{whole}.0"));
     }
     let number = value.as_f64().filter(|_| value.is_f64())?;
     #[allow(clippy::cast_precision_loss, reason = "it is a bound")]
@@ -356,6 +451,7 @@ mod tests {
             (json!({"a": 18_446_744_073_709_551_615_u64}), "/a"),
             (json!({"b": 0.00001}), "/b"),
             (json!({"b": 1e17}), "/b"),
+            (json!({"b": i64::MIN}), "/b"),
             (json!({"c": [1, 0.12345]}), "/c/1"),
             (json!({"a": "1"}), "/a"),
         ] {

@@ -52,6 +52,7 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
         "categories",
         "classes",
         "spaces",
+        "when",
     ];
     let never = object.need("never")?.object("what must never be possible", keys)?;
     let present = never.present(&TOOLS);
@@ -78,6 +79,7 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
     let categories = categories.map(|(text, _)| text.to_owned()).collect();
     let classes = texts("classes", "classes").into_iter().filter_map(|(_, item)| item.choice(&CLASSES)).collect();
     let spaces = spaces(texts("spaces", "spaces"), draft);
+    let when = never.get("when").and_then(|item| condition(&item));
     Some(Invariant {
         name: name?.to_owned(),
         origin: item.origin(),
@@ -86,7 +88,19 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
         categories,
         classes,
         spaces,
+        when,
     })
+}
+
+/// A condition, as far as it can be read without the tools.
+fn condition(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if let Err(fault) = remit_cedar::read_condition(text) {
+        let mend = "write an expression of Cedar over `principal` and `context`, such as `context.input.amount_cents > 5000000`";
+        item.error(format!("the condition can't be read: {}", fault.what), fault.mend.as_deref().unwrap_or(mend));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 type Texts<'a> = Vec<(&'a str, Item<'a>)>;

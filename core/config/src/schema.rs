@@ -125,6 +125,7 @@ fn invariant() -> Value {
             "categories": pattern("^[a-z0-9-]{1,32}$", "Tools of one of these categories."),
             "classes": several("class", "Tools of one of these classes."),
             "spaces": pattern(space, "In these spaces. Without it: in every space."),
+            "when": text("The calls that are meant: a condition of Cedar over principal and context, such as context.input.amount_cents > 5000000. Without it: every call."),
         }),
     );
     let ways = ["agents", "agents_except", "agents_outside_spaces", "agents_outside_accounts"];

@@ -5,15 +5,23 @@
 //! if nothing else is left, the invariant holds. What is left is tried as ordinary calls by [`decide`] itself: one that is allowed is the
 //! counterexample. What is neither is told as open, never as held.
 //!
+//! An invariant may have a condition over the call (`when`): then arguments matter, and what no other layer denies is asked of the space's
+//! policy set by symbolic analysis, if somebody is given who can do that ([`remit_cedar::Prover`]).
+//!
 //! It speaks of the configuration and of the definitions that servers show now: a tool that appears later is quarantined until somebody
 //! accepts it, and then it is asked again.
 
-use std::collections::BTreeSet;
+mod example;
+mod when;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use remit_cedar::Openness;
+use remit_cedar::{Openness, Prover};
 use remit_model::{AgentCredential, AgentId, Invariant, Organization, RoleKey, ServerKey, TOOL_SEPARATOR, ToolAdmission};
+use serde_json::Value;
 
 use crate::catalogue::PinState;
 use crate::compare::{arn, facts};
@@ -24,6 +32,8 @@ use crate::snapshot::{RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::Tree;
 use crate::verdict::{Decision, Layer, Verdict};
 
+/// How many calls with arguments are tried in one check of all invariants.
+const TRIALS_MAX: u64 = 100_000;
 /// How many open questions of one invariant are told one by one.
 const OPEN_MAX: usize = 10;
 /// The name of a session that no policy speaks of.
@@ -42,16 +52,22 @@ pub enum Standing {
 }
 
 /// What was found of an invariant.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Checked {
     /// Its name.
     pub invariant: String,
     /// Where it stands: `file:line`.
     pub at: String,
+    /// Its condition over the call, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// How it stands.
     pub standing: Standing,
     /// How many combinations of agent, way, space and tool it speaks of.
     pub examined: u64,
+    /// How many of them were ruled out by symbolic analysis of a policy set; the others needed none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub proved: u64,
     /// A call that is allowed, if it is violated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counterexample: Option<Counterexample>,
@@ -62,8 +78,13 @@ pub struct Checked {
     pub open_count: u64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A call that must not be possible and is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Counterexample {
     /// The agent.
     pub agent: String,
@@ -74,6 +95,12 @@ pub struct Counterexample {
     pub space: String,
     /// The tool, by the name that clients use there.
     pub tool: String,
+    /// Its arguments, where the invariant's condition speaks of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Value>,
+    /// What its token claims, or the tags of its session.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
     /// What else was supposed of the call, such as its caller's address. Empty: nothing.
     pub supposing: Vec<String>,
     /// The statements that let it through, each with its layer and place.
@@ -106,21 +133,40 @@ pub struct Unshown {
 }
 
 /// Checks every invariant of a snapshot's organization. `heard` says of which servers it is known what they offer; at most `examined_max`
-/// combinations are looked at for each, and what is beyond is open. `now_secs` is the time in seconds since the epoch, for the calls that are
-/// tried.
-pub fn check(snapshot: &Snapshot, heard: impl Fn(&ServerKey) -> bool, examined_max: u64, now_secs: u64) -> Vec<Checked> {
+/// combinations are looked at for each, and what is beyond is open. `prover` answers by symbolic analysis. `now_secs` is the time in seconds
+/// since the epoch, for the calls that are tried.
+pub fn check(
+    snapshot: &Snapshot,
+    heard: impl Fn(&ServerKey) -> bool,
+    prover: &Prover<'_>,
+    examined_max: u64,
+    now_secs: u64,
+) -> Vec<Checked> {
     let organization = &snapshot.organization;
+    let trials = Cell::new(TRIALS_MAX);
     let checked = organization.invariants.iter().map(|invariant| {
-        let mut check = Check { snapshot, invariant, now_secs, examined: 0, examined_max, open: Vec::new(), open_count: 0 };
+        let mut check = Check {
+            snapshot,
+            invariant,
+            prover,
+            now_secs,
+            examined: 0,
+            examined_max,
+            proved: 0,
+            trials: &trials,
+            asked: HashMap::new(),
+            open: Vec::new(),
+            open_count: 0,
+        };
         let counterexample = check.run(&heard);
         let standing = match (&counterexample, check.open_count) {
             (Some(_), _) => Standing::Violated,
             (None, 0) => Standing::Holds,
             (None, _) => Standing::Unknown,
         };
-        let Check { examined, open, open_count, .. } = check;
-        let (invariant, at) = (invariant.name.clone(), invariant.origin.clone());
-        Checked { invariant, at, standing, examined, counterexample, open, open_count }
+        let Check { examined, proved, open, open_count, .. } = check;
+        let (name, at, when) = (invariant.name.clone(), invariant.origin.clone(), invariant.when.clone());
+        Checked { invariant: name, at, when, standing, proved, examined, counterexample, open, open_count }
     });
     checked.collect()
 }
@@ -129,9 +175,15 @@ pub fn check(snapshot: &Snapshot, heard: impl Fn(&ServerKey) -> bool, examined_m
 struct Check<'a> {
     snapshot: &'a Snapshot,
     invariant: &'a Invariant,
+    prover: &'a Prover<'a>,
     now_secs: u64,
     examined: u64,
     examined_max: u64,
+    proved: u64,
+    /// How many calls with arguments may still be tried.
+    trials: &'a Cell<u64>,
+    /// Tools by space and exposed name, with the condition read against each.
+    asked: HashMap<(String, String), Result<when::Asked, String>>,
     open: Vec<Unshown>,
     open_count: u64,
 }
@@ -226,19 +278,14 @@ impl Check<'_> {
         if !conceivable(snapshot, &base, view, principal, tool, now_secs) {
             return None;
         }
+        let at = when::At { view, agent, way, tool, base: &base, principal };
         let openness = view.policy_set.as_ref().map_or(Openness::Always, |set| set.openness(&tool.id));
-        match openness {
-            Openness::Never => None,
-            Openness::Depends(rules) => {
-                let rules: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
-                let why = format!(
-                    "every other layer lets it through, and the space's policy set decides by arguments, claims, time or history: {}",
-                    rules.join(", ")
-                );
-                self.leave(agent, view, &tool.id, why);
-                None
-            }
-            Openness::Always => {
+        match (openness, &self.invariant.when) {
+            (Openness::Never, _) => None,
+            (Openness::Always, Some(condition)) => self.judge_when(condition, &[], &at),
+            // Every call is meant; which of them the policy set lets through is to be found.
+            (Openness::Depends(rules), condition) => self.judge_when(condition.as_deref().unwrap_or("true"), &rules, &at),
+            (Openness::Always, None) => {
                 let mut first: Option<Decision> = None;
                 for (facts, supposing) in tried(&base, principal) {
                     let target = Target::Tool { name: tool.exposed.as_str(), arguments: None };
@@ -293,6 +340,8 @@ impl Check<'_> {
             signs_as: way.as_ref().map(|role| arn(role, [self.snapshot, self.snapshot])),
             space: view.space.id.to_string(),
             tool: tool.exposed.to_string(),
+            arguments: None,
+            claims: BTreeMap::new(),
             supposing,
             because: because.collect(),
         }

@@ -138,18 +138,11 @@ pub(crate) fn judge(
         let effect = if set.mode() == Mode::LogOnly { Effect::NoImpact } else { Effect::ImplicitDeny };
         Said { effect, reason: Reason::CouldNotDecide, statement, origin: None, flip: None }
     };
-    let caller = PolicyCaller::of(organization, principal);
     let input: Cow<'_, Value> = match arguments.map(|arguments| serde_json::from_str(arguments.as_str())) {
         Some(Ok(value)) => Cow::Owned(value),
         Some(Err(_)) => return undecided("the arguments hold a number that policies can't see".to_owned()),
         None => Cow::Owned(Value::Null),
     };
-    let role = principal.session.as_ref().map_or(space.space.role.as_ref(), |session| match &session.who {
-        SessionOf::Role(role) => Some(role),
-        SessionOf::User(_) => None,
-    });
-    let role =
-        role.map(|key| organization.roles.get(key).map_or_else(|| key.to_string(), |role| role.arn(&organization.partition)));
     let bindings = match &facts.policy_session.bindings {
         Fact::Known(bindings) => bindings.as_deref(),
         // What could not be put into the history would be missing there for whatever comes after.
@@ -158,11 +151,53 @@ pub(crate) fn judge(
         }
         Fact::Unknown(_) => None,
     };
-    let ask = Ask {
+    asking(organization, space, facts, principal, tool, &input, now_ms, |ask| {
+        let ask = Ask { output, bindings, ..*ask };
+        if arguments.is_some() {
+            return said(set, &set.decide(&ask));
+        }
+        let (effect, statement) = if set.possible(&ask) {
+            (Effect::NoImpact, "no arguments to judge")
+        } else {
+            (Effect::ImplicitDeny, "no arguments could be allowed")
+        };
+        Said { effect, reason: Reason::PolicySet, statement: statement.into(), origin: None, flip: None }
+    })
+}
+
+/// The ARN of the role that is acted in.
+pub(crate) fn acted_in(organization: &Organization, space: &SpaceView, principal: &Principal) -> Option<String> {
+    let role = principal.session.as_ref().map_or(space.space.role.as_ref(), |session| match &session.who {
+        SessionOf::Role(role) => Some(role),
+        SessionOf::User(_) => None,
+    });
+    role.map(|key| organization.roles.get(key).map_or_else(|| key.to_string(), |role| role.arn(&organization.partition)))
+}
+
+/// A tool's risk as policies see it, as a number: 1 is the lowest.
+pub(crate) fn risk_level(tool: &ToolView) -> i64 {
+    i64::from(tool.risk as u8) + 1
+}
+
+/// A call as policies see it, before its result and without a history.
+#[allow(clippy::too_many_arguments, reason = "everything that a call is")]
+pub(crate) fn asking<T>(
+    organization: &Organization,
+    space: &SpaceView,
+    facts: &Facts,
+    principal: &Principal,
+    tool: &ToolView,
+    input: &Value,
+    now_ms: u64,
+    then: impl FnOnce(&Ask<'_>) -> T,
+) -> T {
+    let caller = PolicyCaller::of(organization, principal);
+    let role = acted_in(organization, space, principal);
+    then(&Ask {
         who: caller.who(),
         tool: &tool.id,
-        input: &input,
-        output,
+        input,
+        output: None,
         facts: ContextFacts {
             agent: principal.agent.as_str(),
             user: principal.user.as_deref(),
@@ -173,28 +208,13 @@ pub(crate) fn judge(
             session_id: &facts.policy_session.id,
             source_ip: facts.source_ip(),
             risk: tool.risk.as_str(),
-            risk_level: i64::from(tool.risk as u8) + 1,
+            risk_level: risk_level(tool),
             class: tool.class.as_str(),
             categories: &tool.categories,
         },
         now_ms,
-        bindings,
-    };
-    if arguments.is_none() {
-        return if set.possible(&ask) {
-            Said {
-                effect: Effect::NoImpact,
-                reason: Reason::PolicySet,
-                statement: "no arguments to judge".into(),
-                origin: None,
-                flip: None,
-            }
-        } else {
-            let statement = "no arguments could be allowed".into();
-            Said { effect: Effect::ImplicitDeny, reason: Reason::PolicySet, statement, origin: None, flip: None }
-        };
-    }
-    said(set, &set.decide(&ask))
+        bindings: None,
+    })
 }
 
 fn said(set: &PolicySet, answer: &Answer) -> Said {

@@ -17,7 +17,7 @@ pub enum AgentsMeant {
     OutsideAccounts(Vec<AccountId>),
 }
 
-/// "None of these agents can ever call one of these tools."
+/// "None of these agents can ever call one of these tools", or not with such arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invariant {
     /// Its name, unique in the configuration.
@@ -34,6 +34,8 @@ pub struct Invariant {
     pub classes: Vec<ToolClass>,
     /// Where they must not be called. Empty: in no space.
     pub spaces: Vec<SpaceId>,
+    /// A condition of Cedar over the call: the calls of which it is true are meant. `None`: every call.
+    pub when: Option<String>,
 }
 
 impl Invariant {

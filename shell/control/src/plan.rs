@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use remit_cedar::Prover;
 use remit_config::SourceFile;
 use remit_config::outline::{self, Change};
 use remit_iam::access::{Access, Answer, new_access_within, new_trust_within};
@@ -31,16 +32,17 @@ const SEARCHES_MAX: usize = 50;
 /// How many combinations of agent, way, space and tool are looked at for one invariant.
 const EXAMINED_MAX: u64 = 300_000;
 
-/// How the invariants of an organization stand, given what its servers offer. `now_secs` is the time in seconds since the epoch.
-pub fn invariants(organization: &Arc<Organization>, catalogue: &Catalogue, now_secs: u64) -> Vec<Checked> {
+/// How the invariants of an organization stand, given what its servers offer; `prover` answers by symbolic analysis. `now_secs` is the time
+/// in seconds since the epoch.
+pub fn invariants(organization: &Arc<Organization>, catalogue: &Catalogue, prover: &Prover<'_>, now_secs: u64) -> Vec<Checked> {
     if organization.invariants.is_empty() {
         return Vec::new();
     }
-    invariants_of(&Snapshot::compile(0, Arc::clone(organization), catalogue), catalogue, now_secs)
+    invariants_of(&Snapshot::compile(0, Arc::clone(organization), catalogue), catalogue, prover, now_secs)
 }
 
-fn invariants_of(snapshot: &Snapshot, catalogue: &Catalogue, now_secs: u64) -> Vec<Checked> {
-    invariant::check(snapshot, |server| catalogue.servers.contains_key(server), EXAMINED_MAX, now_secs)
+fn invariants_of(snapshot: &Snapshot, catalogue: &Catalogue, prover: &Prover<'_>, now_secs: u64) -> Vec<Checked> {
+    invariant::check(snapshot, |server| catalogue.servers.contains_key(server), prover, EXAMINED_MAX, now_secs)
 }
 
 /// Those that are violated.
@@ -48,8 +50,9 @@ pub fn violated(checked: &[Checked]) -> Vec<&Checked> {
     checked.iter().filter(|checked| checked.standing == Standing::Violated).collect()
 }
 
-/// What `after` makes of `before`, as JSON; an absent `before` allowed nothing. `catalogue` is what servers offer.
-pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, now_secs: u64) -> Value {
+/// What `after` makes of `before`, as JSON; an absent `before` allowed nothing. `catalogue` is what servers offer; `prover` answers by
+/// symbolic analysis.
+pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, prover: &Prover<'_>, now_secs: u64) -> Value {
     let none = Arc::new(Organization::default());
     let old = before.map_or_else(|| Arc::clone(&none), |before| Arc::new(before.loaded.organization.clone()));
     let new = Arc::new(after.loaded.organization.clone());
@@ -61,7 +64,7 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, no
     let new_servers: Vec<Value> =
         unheard.iter().map(|(space, server)| json!({"space": space.as_str(), "server": server})).collect();
     let findings = new_findings(&old, &new);
-    let invariants = invariants_of(is, catalogue, now_secs);
+    let invariants = invariants_of(is, catalogue, prover, now_secs);
     let policies = new_access(&old, &new);
     let credentials = credentials(&old, &new);
     let warnings = &after.loaded.warnings;

@@ -32,7 +32,8 @@ pub(crate) enum Command {
     ///
     /// Nothing is changed. Compared is with what the running gateway has in effect, or, when none is up, with the stored version in effect and
     /// the tools that were accepted. Where changes are reviewed (`change_review`), the running gateway keeps the plan for its reviewers.
-    /// The directory's `invariants` are told with it: shown to hold, unknown, or violated by a call that is named.
+    /// The directory's `invariants` are told with it: shown to hold, unknown, or violated by a call that is named. Some that are about arguments
+    /// can only be shown with a solver: `cvc5` on PATH, or what REMIT_CVC5 names.
     Plan(Plan),
     /// Put a configuration directory, or a reviewed plan, into effect: all of it at once, as a new version.
     ///

@@ -103,6 +103,12 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Who answers what invariants ask about arguments: the solver that is here, if there is one. Its time begins now.
+fn prover() -> remit_prove::Prover {
+    let (said, path) = (std::env::var_os("REMIT_CVC5"), std::env::var_os("PATH"));
+    remit_prove::Prover::new(remit_prove::Solver::find(said.as_deref(), path.as_deref()))
+}
+
 /// Seconds since the epoch.
 fn now_secs() -> u64 {
     now_ms() / 1000

@@ -88,7 +88,8 @@ impl Offline {
     pub(crate) fn invariants(&self) -> Vec<Checked> {
         let catalogue = self.lock.as_ref().map(Lock::catalogue).unwrap_or_default();
         let organization = Arc::new(self.source.loaded.organization.clone());
-        remit_control::plan::invariants(&organization, &catalogue, crate::now_secs())
+        let prover = crate::prover();
+        remit_control::plan::invariants(&organization, &catalogue, &|question| prover.answer(question), crate::now_secs())
     }
 
     /// Everything that is allowed but probably not meant.

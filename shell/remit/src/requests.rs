@@ -137,7 +137,8 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + S
 
 /// What a candidate would change, with the plan's digest.
 pub(crate) fn planned(gateway: &str, base: &Version, before: &Source, after: &Source, catalogue: &Catalogue) -> Value {
-    let mut told = plan::report(Some(before), after, catalogue, now_secs());
+    let prover = crate::prover();
+    let mut told = plan::report(Some(before), after, catalogue, &|question| prover.answer(question), now_secs());
     merge(
         &mut told,
         json!({
@@ -161,7 +162,8 @@ pub(crate) fn compared(versions: &Versions, catalogue: &Catalogue, request: &Val
         |key: &str| number(request, key)?.ok_or_else(|| Refused::bad(format!("`{key}` is missing: the number of a version")));
     let (from, to) = (stored(versions, of("from")?)?, stored(versions, of("to")?)?);
     let (before, after) = (Source::of(versions.files(&from)?)?, Source::of(versions.files(&to)?)?);
-    let mut told = plan::report(Some(&before), &after, catalogue, now_secs());
+    let prover = crate::prover();
+    let mut told = plan::report(Some(&before), &after, catalogue, &|question| prover.answer(question), now_secs());
     merge(&mut told, json!({"from": from, "to": to, "unchanged": before.digest == after.digest}));
     Ok(told)
 }
@@ -401,7 +403,8 @@ impl World {
         let catalogue = self.gateway.catalogue();
         beside(move || {
             let organization = Arc::new(source.loaded.organization.clone());
-            let checked = plan::invariants(&organization, &catalogue, now_secs());
+            let prover = crate::prover();
+            let checked = plan::invariants(&organization, &catalogue, &|question| prover.answer(question), now_secs());
             let violated = plan::violated(&checked);
             if violated.is_empty() {
                 return Ok(source);

@@ -260,9 +260,18 @@ pub(crate) fn invariants(report: &Value) -> Vec<String> {
         let (name, at, examined) = (text(one, "invariant"), text(one, "at"), number(one, "examined"));
         match text(one, "standing") {
             "holds" if examined == 0 => lines.push(format!("  ok {name}: nothing here is of that kind  [{at}]")),
-            "holds" => lines.push(format!(
-                "  ok {name}: none of {examined} combinations of agent, space and tool can ever be allowed  [{at}]"
-            )),
+            "holds" => {
+                let ever = match text(one, "when") {
+                    "" => "can ever be allowed".to_owned(),
+                    when => format!("can ever be allowed when {when}"),
+                };
+                let by = match number(one, "proved") {
+                    0 if text(one, "when").is_empty() => String::new(),
+                    0 => ", whatever its arguments".to_owned(),
+                    proved => format!(" ({proved} by symbolic analysis of the policy set)"),
+                };
+                lines.push(format!("  ok {name}: none of {examined} combinations of agent, space and tool {ever}{by}  [{at}]"));
+            }
             "violated" => {
                 lines.push(format!("  ! {name} is VIOLATED  [{at}]"));
                 lines.extend(one.get("counterexample").map(counterexample).unwrap_or_default());
@@ -303,6 +312,13 @@ fn counterexample(found: &Value) -> Vec<String> {
         text(found, "space"),
         text(found, "tool")
     )];
+    if let Some(arguments) = found.get("arguments") {
+        lines.push(format!("      with the arguments {arguments}"));
+    }
+    if let Some(claims) = found.get("claims").and_then(Value::as_object) {
+        let told: Vec<String> = claims.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        lines.push(format!("      claiming {}", told.join(", ")));
+    }
     lines.extend(list(found, "supposing").iter().filter_map(Value::as_str).map(|what| format!("      supposing {what}")));
     for because in list(found, "because") {
         let at = match text(because, "at") {

@@ -1,10 +1,16 @@
 //! What a plan says, and that it stays a plan whatever the size of the change.
 
+use remit_cedar::{Question, Reply};
 use remit_control::Source;
 use remit_control::plan::report;
 use remit_kernel::Catalogue;
 
 use crate::file;
+
+/// None of these plans has a question.
+fn unasked(_: &Question<'_>) -> Reply {
+    panic!("nobody asks")
+}
 
 fn source(files: &[remit_config::SourceFile]) -> Source {
     Source::of(files.to_vec()).unwrap_or_else(|error| panic!("{error}: {error:.500?}"))
@@ -37,7 +43,7 @@ fn role(name: &str, actions: &str, trusted: &str) -> String {
 #[test]
 fn what_roles_newly_may_do_is_found_with_a_witness() {
     let roles = |actions: &str, trusted: &str| base(&format!("roles:\n{}", role("r", actions, trusted)));
-    let told = |before: &Source, after: &Source| report(Some(before), after, &Catalogue::default(), 1);
+    let told = |before: &Source, after: &Source| report(Some(before), after, &Catalogue::default(), &unasked, 1);
     let (narrow, wide) = (roles("['s3:GetObject']", "111122223333"), roles("['s3:*']", "111122223333"));
     let found = told(&narrow, &wide);
     assert_eq!(found["policies_count"], 1, "{found}");
@@ -61,16 +67,17 @@ fn who_can_prove_to_be_an_agent_is_told() {
     let open = base("");
     let mut files = open.files.clone();
     files[0].text = files[0].text.replace("credentials: [client_secret]", "credentials: []");
-    let found = report(Some(&source(&files)), &open, &Catalogue::default(), 1);
+    let found = report(Some(&source(&files)), &open, &Catalogue::default(), &unasked, 1);
     assert_eq!(found["credentials_change"], serde_json::json!(["agent-1"]));
-    assert_eq!(report(Some(&open), &open, &Catalogue::default(), 1)["credentials_change_count"], 0);
+    assert_eq!(report(Some(&open), &open, &Catalogue::default(), &unasked, 1)["credentials_change_count"], 0);
 }
 
 #[test]
 fn a_plan_of_any_size_can_be_told() {
     let rows: String = (0..4_000).map(|n| format!("  - {{ agent: agent-1, tool: s___tool_{n}, max_risk: low }}\n")).collect();
     let roles: String = (0..300).map(|n| role(&format!("r{n}"), "['s3:*']", "444455556666")).collect();
-    let found = report(Some(&base("")), &base(&format!("tool_policies:\n{rows}roles:\n{roles}")), &Catalogue::default(), 1);
+    let found =
+        report(Some(&base("")), &base(&format!("tool_policies:\n{rows}roles:\n{roles}")), &Catalogue::default(), &unasked, 1);
     assert_eq!(found["changes_count"], 4_300);
     assert!(found["changes"].as_array().unwrap().len() < 4_300);
     let searched = found["policies"].as_array().unwrap();

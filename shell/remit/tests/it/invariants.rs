@@ -1,17 +1,49 @@
 //! Invariants: the sample organization's own hold; what breaks one is refused everywhere, with the call that shows it.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::aws::acme;
 use crate::client::json as parsed;
-use crate::gateway::{Place, Remit, Said, config, remit as run};
+use crate::gateway::{Place, Remit, config, remit as run};
 use crate::offline::example;
 use crate::upstream::{Era, Upstream};
 
-fn check(directory: &std::path::Path) -> (i32, Value) {
-    let said: Said = run(&["check", directory.to_str().unwrap(), "--json"], None);
-    assert!(!said.out.is_empty(), "{said:?}");
-    (said.code, parsed(&said.out))
+fn check(directory: &Path) -> (i32, Value) {
+    check_with("/nowhere/cvc5", directory)
+}
+
+/// The same, with a solver.
+fn check_with(solver: &str, directory: &Path) -> (i32, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+    let done = command.args(["check", directory.to_str().unwrap(), "--json"]).env("REMIT_CVC5", solver).output().unwrap();
+    assert!(!done.stdout.is_empty(), "{done:?}");
+    (done.status.code().unwrap(), parsed(&String::from_utf8(done.stdout).unwrap()))
+}
+
+/// The solver as the guide installs it, as `REMIT_CVC5` names it.
+fn solver() -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/solver").canonicalize().unwrap();
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers-solver");
+    std::fs::create_dir_all(&root).unwrap();
+    let lock = std::fs::File::create(root.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let wanted = std::fs::read_to_string(source.join("requirements.txt")).unwrap();
+    let marker = root.join("installed");
+    if !std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        let requirements = source.join("requirements.txt");
+        for arguments in [
+            vec!["python3", "-m", "venv", "--clear", "venv"],
+            vec!["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements.to_str().unwrap()],
+        ] {
+            let done = Command::new(arguments[0]).args(&arguments[1..]).current_dir(&root).output().unwrap();
+            assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        std::fs::write(marker, wanted).unwrap();
+    }
+    format!("{} {}", root.join("venv/bin/python").display(), source.join("solve.py").display())
 }
 
 /// Changes a text in a file of a copy; it must be there.
@@ -28,6 +60,8 @@ fn found<'a>(told: &'a Value, name: &str) -> &'a Value {
 }
 
 const MONEY: &str = "only the treasury's agent moves money";
+const CAP: &str = "nobody moves more than 50,000.00 at once";
+const BACK: &str = "nobody pulls money back by a transfer";
 const ROWS: &str = "tool_policies:\n";
 
 #[test]
@@ -35,8 +69,15 @@ fn the_sample_organization_s_invariants_hold() {
     let (code, told) = check(&example());
     assert_eq!((code, &told["invariants_violated"]), (0, &json!(0)), "{told}");
     let all = told["invariants"].as_array().unwrap();
-    assert_eq!(all.len(), 3);
-    assert!(all.iter().all(|one| one["standing"] == "holds"), "{told}");
+    assert_eq!(all.len(), 5);
+    let held = |one: &&Value| one["standing"] == "holds";
+    let open: Vec<&Value> = all.iter().filter(|one| !held(one)).map(|one| &one["invariant"]).collect();
+    assert_eq!(open, [CAP, BACK], "what takes a solver is unknown without one: {told}");
+    assert!(found(&told, CAP)["open"][0]["why"].as_str().unwrap().contains("install cvc5 1.3.1"), "{told}");
+    let (code, told) = check_with(&solver(), &example());
+    assert_eq!(code, 0, "{told}");
+    assert!(told["invariants"].as_array().unwrap().iter().all(|one| one["standing"] == "holds"), "{told}");
+    assert_eq!(found(&told, CAP)["proved"], 1, "{told}");
     assert_eq!(found(&told, MONEY)["examined"], 2, "one agent, two tools: {told}");
     let said = run(&["check", example().to_str().unwrap()], None);
     assert!(said.out.contains(&format!("ok {MONEY}: none of 2 combinations")), "{}", said.out);
@@ -76,6 +117,19 @@ fn money_is_kept_by_three_layers_and_lost_with_the_last() {
     // The tag too: the policy set still decides by arguments and history.
     let tagged = "- id: agent-finance-2\n    tags: { team: treasury }\n";
     change(&place, "agents.yaml", "- id: agent-finance-2\n", tagged);
+    let told = standing("violated");
+    let call = &found(&told, MONEY)["counterexample"];
+    assert_eq!(
+        (&call["tool"], &call["arguments"]),
+        (&json!("ledger___refund"), &json!({"transaction_id": "TXN-0000"})),
+        "{call}"
+    );
+    // Without the permit of refunds, a transfer is left, which the past decides.
+    let path = place.config().join("policies/finance.dw");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let start = text.find("@id(\"three-refunds-an-hour\")").unwrap();
+    let end = start + text[start..].find(';').unwrap() + 1;
+    std::fs::write(&path, format!("{}{}", &text[..start], &text[end..])).unwrap();
     let told = standing("unknown");
     let open = found(&told, MONEY)["open"][0].clone();
     assert!(open["agent"] == "agent-finance-2" && open["why"].as_str().unwrap().contains("policy set"), "{open}");
@@ -91,6 +145,42 @@ fn money_is_kept_by_three_layers_and_lost_with_the_last() {
     let said = run(&["check", place.config().to_str().unwrap()], None);
     assert!(said.code == 3 && said.out.contains(&format!("! {MONEY} is VIOLATED  [invariants.yaml:")), "{said:?}");
     assert!(said.out.contains("agent-finance-2 in space finance calls ledger___"), "{}", said.out);
+}
+
+#[test]
+fn what_is_said_of_arguments_is_broken_by_a_call_with_them() {
+    let solver = solver();
+    let policy = "when { context.input.amount_cents <= 5000000 }";
+    let looked = "when temporal { formerly within 1h AgentCore::Action::\"ledger___get_account\"::response{ output.id: context.input.from } };";
+    // The bound raised: such a call passes after its account was looked at, which nobody has done yet.
+    let place = acme(&[]);
+    change(&place, "policies/finance.dw", policy, "when { context.input.amount_cents <= 9000000 }");
+    let (code, told) = check_with(&solver, &place.config());
+    let why = found(&told, CAP)["open"][0]["why"].as_str().unwrap();
+    assert_eq!((code, &found(&told, CAP)["standing"]), (0, &json!("unknown")), "{told}");
+    assert!(why.contains("it depends on what came before") && why.contains("\"amount_cents\":5000001"), "{why}");
+    // Without the look too it is possible, and told; it takes no solver to see.
+    change(&place, "policies/finance.dw", looked, ";");
+    for solver in [solver.as_str(), "/nowhere/cvc5"] {
+        let (code, told) = check_with(solver, &place.config());
+        let call = &found(&told, CAP)["counterexample"];
+        let arguments = json!({"amount_cents": 5_000_001, "from": "ACC-0000", "memo": "x", "to": "ACC-0000"});
+        assert_eq!((code, &call["agent"], &call["arguments"]), (3, &json!("agent-finance-1"), &arguments), "{told}");
+    }
+    let said = run(&["check", place.config().to_str().unwrap()], None);
+    assert!(said.out.contains("with the arguments {") && said.out.contains("\"amount_cents\":5000001"), "{}", said.out);
+    // Amounts below nothing: the tool's own schema denies them, until it doesn't.
+    let place = acme(&[]);
+    change(&place, "invariants.yaml", "when: context.input.amount_cents < 0", "when: context.input.amount_cents < 2");
+    change(&place, "policies/finance.dw", looked, ";");
+    let (code, told) = check_with(&solver, &place.config());
+    let call = &found(&told, BACK)["counterexample"];
+    assert_eq!((code, &call["arguments"]["amount_cents"]), (3, &json!(1)), "{told}");
+    // A condition that doesn't fit the tool is told, and proves nothing.
+    change(&place, "invariants.yaml", "when: context.input.amount_cents < 2", "when: context.input.amuont < 2");
+    let (code, told) = check_with(&solver, &place.config());
+    assert_eq!((code, &found(&told, BACK)["standing"]), (0, &json!("unknown")), "{told}");
+    assert!(found(&told, BACK)["open"][0]["why"].as_str().unwrap().contains("amuont"), "{told}");
 }
 
 #[test]
@@ -159,6 +249,17 @@ fn a_change_that_breaks_an_invariant_is_refused() {
     remit.place().write(&bad);
     let (status, said) = remit.operator("POST /v1/reload", "");
     assert!(status != 200 && said.to_string().contains("one echoes"), "{status} {said}");
+    assert_eq!(version(), 1);
+    // One with a condition over the call is refused on every way too, with the call's arguments.
+    bad["invariants"] = json!([{"name": "looking is not for two", "never":
+        {"agents": ["agent-2"], "tools": ["a___*"], "when": "context.remit.class == \"READ_ONLY\" && context.isOutput == false"}}]);
+    std::fs::write(format!("{next}/it.json"), bad.to_string()).unwrap();
+    let said = remit.place().cli(&["apply", next, "--reason", "more", "--json"]);
+    let told = parsed(&said.out);
+    assert_eq!((said.code, &told["invariants"][0]["counterexample"]["arguments"]), (3, &json!({})), "{told}");
+    remit.place().write(&bad);
+    let (status, said) = remit.operator("POST /v1/reload", "");
+    assert!(status != 200 && said.to_string().contains("looking is not for two"), "{status} {said}");
     assert_eq!(version(), 1);
     // Without the invariant, which is a change that can be seen, it is what it was.
     bad["invariants"] = json!([]);
