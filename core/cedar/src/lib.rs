@@ -14,11 +14,16 @@
 
 mod answer;
 mod anybody;
+mod check;
 #[cfg(test)]
 mod corpus;
+mod excerpt;
 mod history;
+#[cfg(test)]
+mod law;
 mod name;
 mod partial;
+mod reads;
 mod relevance;
 mod set;
 mod shape;
