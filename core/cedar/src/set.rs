@@ -10,7 +10,7 @@ use dogwood_language::{Distincter, Error, ExtensionId, LoweredPolicySet, ParsedP
 use crate::NAMESPACE;
 use crate::check::{Check, Subject};
 use crate::excerpt::{Excerpt, Parts};
-use crate::history::{Conditions, action};
+use crate::history::{Conditions, OfRule, action};
 use crate::shape::quote;
 use crate::source::{Fault, Mode, Rule, RuleEffect, Source, located};
 use crate::vocabulary::{Tool, Vocabulary};
@@ -105,15 +105,19 @@ impl PolicySet {
                 findings.push(Finding { fault, rule: rule.map(|rule| rule.id.clone()) });
             }
         }
-        for (leaf, what) in conditions(source, &lowered, &rule_of, &broken).faults() {
+        let mut unwatched = BTreeSet::new();
+        for (leaf, what) in conditions(source, &lowered, &rule_of, &broken, &unwatched).faults() {
             let rule = rule_of_leaf(&rule_of, &leaf);
-            broken.extend(rule);
+            unwatched.extend(rule);
+            if rule.is_some_and(|rule| !broken.insert(rule)) {
+                continue;
+            }
             let rule = rule.and_then(|rule| source.rules.get(rule));
             let (path, line) = rule.and_then(|rule| rule.origin.rsplit_once(':')).unwrap_or_default();
             let fault = Fault { path: path.to_owned(), line: line.parse().unwrap_or(1), column: 1, what, mend: None };
             findings.push(Finding { fault, rule: rule.map(|rule| rule.id.clone()) });
         }
-        let conditions = conditions(source, &lowered, &rule_of, &broken);
+        let conditions = conditions(source, &lowered, &rule_of, &broken, &unwatched);
         let mut set = Self {
             source: Arc::clone(source),
             vocabulary,
@@ -153,7 +157,7 @@ impl PolicySet {
         &self.vocabulary.schema
     }
 
-    /// Whether any of its rules has a temporal condition.
+    /// Whether any of its rules has a temporal condition, one that doesn't fit the tools now with them.
     pub fn looks_back(&self) -> bool {
         !self.conditions.groups.is_empty()
     }
@@ -443,25 +447,30 @@ fn faults(source: &Source, parts: &[Parts], rule: usize, error: &Error) -> Vec<F
     located(file, &|at| excerpt.place(at), error)
 }
 
-/// The temporal conditions of all rules.
+/// The temporal conditions of all rules but those of `unwatched` ones. A rule that doesn't fit the tools remembers all the same: when it
+/// fits again, as it did before, it must know what happened meanwhile.
 fn conditions(
     source: &Source,
     lowered: &LoweredPolicySet,
     rule_of: &HashMap<PolicyId, usize>,
     broken: &BTreeSet<usize>,
+    unwatched: &BTreeSet<usize>,
 ) -> Conditions {
     let schema = lowered.cedar_schema();
     let groups: BTreeSet<&EntityUid> = schema.action_groups().collect();
-    let actions = schema.actions().filter(|uid| !groups.contains(uid));
-    let actions: BTreeSet<String> = actions.map(|uid| format!("{}::{}", uid.type_name(), uid.id().unescaped())).collect();
+    let name = |uid: &EntityUid| format!("{}::{}", uid.type_name(), uid.id().unescaped());
+    let actions: BTreeSet<String> = schema.actions().filter(|uid| !groups.contains(uid)).map(name).collect();
+    let groups: BTreeSet<String> = groups.into_iter().map(name).collect();
     let rule = |leaf: &str| {
         let number = rule_of_leaf(rule_of, leaf)?;
         let rule = source.rules.get(number)?;
         // A rule without a name of its own is known by its text, wherever it stands.
         let name = if rule.is_named { format!("@{}", rule.id) } else { rule.text.clone() };
-        Some((number, name, rule.scope, rule.mode))
+        Some(OfRule { number, name, scope: rule.scope, mode: rule.mode, fits: !broken.contains(&number) })
     };
     let leaves =
-        lowered.temporal_fields().filter(|leaf| rule_of_leaf(rule_of, &leaf.id).is_some_and(|rule| !broken.contains(&rule)));
-    Conditions::of(leaves.cloned(), rule, &|action| actions.contains(action))
+        lowered.temporal_fields().filter(|leaf| rule_of_leaf(rule_of, &leaf.id).is_some_and(|rule| !unwatched.contains(&rule)));
+    // What a rule that doesn't fit names and isn't there has no events.
+    let is_action = |action: &str, fits: bool| actions.contains(action) || (!fits && !groups.contains(action));
+    Conditions::of(leaves.cloned(), rule, &is_action)
 }
