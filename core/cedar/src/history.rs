@@ -136,8 +136,9 @@ impl std::error::Error for HistoryError {}
 pub(crate) struct Group {
     pub(crate) scope: HistoryScope,
     pub(crate) watched: Watched,
-    /// Whether the rules are only logged: what goes wrong with them denies nothing.
-    log_only: bool,
+    /// Whether nothing is decided by it now: its rules are only logged, or don't fit the tools for a while and are watched so that they
+    /// know what happened when they do again. What goes wrong with them denies nothing, and is in doubt.
+    is_quiet: bool,
     /// The most events that its window may hold.
     events_max: usize,
     pub(crate) window_secs: u64,
@@ -149,6 +150,17 @@ pub(crate) struct Group {
     rules: Vec<PolicyId>,
 }
 
+/// What a temporal condition's rule is to it.
+pub(crate) struct OfRule {
+    pub(crate) number: usize,
+    /// By which it is known when rules change.
+    pub(crate) name: String,
+    pub(crate) scope: HistoryScope,
+    pub(crate) mode: Mode,
+    /// Whether it fits the tools: else nothing is decided by it.
+    pub(crate) fits: bool,
+}
+
 /// The temporal conditions of a set.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
@@ -158,22 +170,29 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// `rule` tells a leaf's rule: its number, name and scope. `is_action` tells actions from groups of actions.
+    /// `rule` tells a leaf's rule. `is_action` tells actions from groups of actions, and of names that are neither what they are to a rule
+    /// that fits the tools, or doesn't.
     pub(crate) fn of(
         leaves: impl Iterator<Item = TemporalField>,
-        rule: impl Fn(&str) -> Option<(usize, String, HistoryScope, Mode)>,
-        is_action: &dyn Fn(&str) -> bool,
+        rule: impl Fn(&str) -> Option<OfRule>,
+        is_action: &dyn Fn(&str, bool) -> bool,
     ) -> Self {
         type Leaf = (TemporalField, usize, String, u64);
         let mut sorted: BTreeMap<(HistoryScope, Watched, bool), Vec<Leaf>> = BTreeMap::new();
         let mut counting = BTreeSet::new();
         let mut outputs = BTreeSet::new();
         for leaf in leaves {
-            let relevance = Relevance::of(&leaf.condition.condition, is_action);
+            let unknown = || OfRule {
+                number: usize::MAX,
+                name: String::new(),
+                scope: HistoryScope::Session,
+                mode: Mode::Active,
+                fits: true,
+            };
+            let OfRule { number, name, scope, mode, fits } = rule(&leaf.id).unwrap_or_else(unknown);
+            let relevance = Relevance::of(&leaf.condition.condition, &|action| is_action(action, fits));
             outputs.extend(relevance.outputs);
-            let unknown = (usize::MAX, String::new(), HistoryScope::Session, Mode::Active);
-            let (number, name, scope, mode) = rule(&leaf.id).unwrap_or(unknown);
-            let kind = (scope, relevance.watched, mode == Mode::LogOnly);
+            let kind = (scope, relevance.watched, mode == Mode::LogOnly || !fits);
             if relevance.counts {
                 counting.insert(kind.clone());
             }
@@ -182,12 +201,12 @@ impl Conditions {
         let mut conditions = Self { outputs, ..Self::default() };
         for (kind, of_group) in sorted {
             let events_max = if counting.contains(&kind) { COUNTED_MAX } else { EVENTS_MAX };
-            let (scope, watched, log_only) = kind;
+            let (scope, watched, is_quiet) = kind;
             let at = conditions.groups.len();
             let mut group = Group {
                 scope,
                 watched,
-                log_only,
+                is_quiet,
                 events_max,
                 window_secs: 0,
                 leaves: Vec::new(),
@@ -268,6 +287,32 @@ struct Live {
     bytes: usize,
 }
 
+impl Live {
+    /// Lets go of the events that no window reaches any more; answers their bytes.
+    fn forget(&mut self, now_ms: u64, window_secs: u64) -> usize {
+        let since_ms = now_ms.saturating_sub(window_secs.saturating_mul(1_000));
+        let mut freed = 0;
+        while let Some((_, gone)) = self.events.front().copied().filter(|(at_ms, _)| *at_ms < since_ms) {
+            self.events.pop_front();
+            freed += gone;
+        }
+        self.bytes = self.bytes.saturating_sub(freed);
+        freed
+    }
+
+    /// Why there is no room for another event of so many bytes, where all histories hold so many; `None` if there is.
+    fn full(&self, group: &Group, bytes: usize, all: usize) -> Option<String> {
+        if self.events.len() >= group.events_max {
+            let most = group.events_max;
+            return Some(format!(
+                "this history holds {most} events, and there is no room for another until some are out of its window"
+            ));
+        }
+        (self.bytes + bytes > HISTORY_BYTES_MAX || all + bytes > BYTES_MAX)
+            .then(|| "the history has no room for these arguments until some are out of its window".to_owned())
+    }
+}
+
 /// The histories of a space.
 pub struct History {
     set: Arc<PolicySet>,
@@ -316,15 +361,18 @@ impl History {
         }
         let mut states: BTreeMap<(HistoryScope, String), Kept> = BTreeMap::new();
         for ((group, key), live) in self.live.drain() {
-            let Some(scope) = self.set.conditions.groups.get(group).map(|group| group.scope) else { continue };
+            let Some((scope, is_quiet)) = self.set.conditions.groups.get(group).map(|group| (group.scope, group.is_quiet)) else {
+                continue;
+            };
             let kept = states.entry((scope, key)).or_default();
             kept.last_ms = kept.last_ms.max(live.last_ms);
             kept.principal = live.principal;
-            kept.doubt = kept.doubt.take().into_iter().chain(live.doubt).max_by_key(|(_, until_ms)| *until_ms);
-            if live.events.len() > kept.events.len() {
-                (kept.events, kept.bytes) = (live.events, live.bytes);
+            let of_group = Arc::new(OfGroup { doubt: live.doubt, events: live.events, bytes: live.bytes });
+            if !is_quiet {
+                kept.doubt = later(kept.doubt.take(), of_group.doubt.as_ref());
             }
-            kept.entries.extend(live.engine.share_leaf_state().unwrap_or_default());
+            let entries = live.engine.share_leaf_state().unwrap_or_default();
+            kept.entries.extend(entries.into_iter().map(|(leaf, state)| (leaf, (state, Arc::clone(&of_group)))));
         }
         self.ages.clear();
         self.of_principal.clear();
@@ -334,11 +382,15 @@ impl History {
             for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| group.scope == scope) {
                 let Ok(mut engine) = prepared(&group.leaves, &group.rules) else { continue };
                 let keys = engine.composite_leaf_keys();
-                let entries: Vec<(String, LeafState)> =
-                    keys.iter().filter_map(|key| Some((key.clone(), kept.entries.get(key)?.clone()))).collect();
-                if entries.is_empty() && kept.doubt.is_none() {
+                let found: Vec<(&String, &(LeafState, Arc<OfGroup>))> =
+                    keys.iter().filter_map(|key| kept.entries.get_key_value(key)).collect();
+                if found.is_empty() && kept.doubt.is_none() {
                     continue;
                 }
+                let entries: Vec<(String, LeafState)> =
+                    found.iter().map(|(key, (state, _))| ((*key).clone(), state.clone())).collect();
+                let of_groups = || found.iter().map(|(_, (_, of_group))| of_group);
+                let most = of_groups().max_by_key(|of_group| of_group.events.len());
                 if engine.adopt_leaf_state(&entries).is_err() {
                     continue;
                 }
@@ -346,9 +398,9 @@ impl History {
                     engine,
                     last_ms: kept.last_ms,
                     principal: kept.principal.clone(),
-                    doubt: kept.doubt.clone(),
-                    events: kept.events.clone(),
-                    bytes: kept.bytes,
+                    doubt: of_groups().fold(kept.doubt.clone(), |doubt, of_group| later(doubt, of_group.doubt.as_ref())),
+                    events: most.map(|of_group| of_group.events.clone()).unwrap_or_default(),
+                    bytes: most.map(|of_group| of_group.bytes).unwrap_or_default(),
                 };
                 self.insert(at, key.clone(), live);
             }
@@ -448,11 +500,11 @@ impl History {
         for (at, group) in set.conditions.groups.iter().enumerate() {
             if group.watched.has(action) || asked.contains(&at) {
                 let now_ms = self.now_ms;
-                let live = match self.live(at, group, scopes) {
-                    Ok(live) => live,
-                    Err(_) if group.log_only => continue,
-                    Err(error) => return Err(error),
-                };
+                // Of others it was found out before the call was decided.
+                if group.is_quiet && !self.has_room(at, group, scopes, bytes) {
+                    continue;
+                }
+                let live = self.live(at, group, scopes)?;
                 live.engine.observe(event);
                 live.events.push_back((now_ms, bytes));
                 live.bytes += bytes;
@@ -483,38 +535,45 @@ impl History {
             }
             self.doubt = None;
         }
-        for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| !group.log_only) {
+        for (at, group) in set.conditions.groups.iter().enumerate().filter(|(_, group)| !group.is_quiet) {
             if !group.watched.has(action) && !asked.contains(&at) {
                 continue;
             }
+            self.forget(at, group, scopes)?;
             let all = self.bytes;
             let live = self.live(at, group, scopes)?;
-            let since_ms = now_ms.saturating_sub(group.window_secs.saturating_mul(1_000));
-            let mut freed = 0;
-            while let Some((_, gone)) = live.events.front().copied().filter(|(at_ms, _)| *at_ms < since_ms) {
-                live.events.pop_front();
-                freed += gone;
-            }
-            live.bytes = live.bytes.saturating_sub(freed);
             if let Some((what, until_ms)) = live.doubt.clone().filter(|_| asked.contains(&at)) {
                 if now_ms <= until_ms {
                     return Err(HistoryError::Doubt(what));
                 }
                 live.doubt = None;
             }
-            if live.events.len() >= group.events_max {
-                let most = group.events_max;
-                return Err(HistoryError::Full(format!(
-                    "this history holds {most} events, and there is no room for another until some are out of its window"
-                )));
+            if let Some(why) = live.full(group, bytes, all) {
+                return Err(HistoryError::Full(why));
             }
-            if live.bytes + bytes > HISTORY_BYTES_MAX || all + bytes > BYTES_MAX {
-                return Err(HistoryError::Full(
-                    "the history has no room for these arguments until some are out of its window".to_owned(),
-                ));
-            }
-            self.bytes = all.saturating_sub(freed);
         }
+        Ok(())
+    }
+
+    /// Whether a history that decides nothing now has room for an event; else it is in doubt.
+    fn has_room(&mut self, at: usize, group: &Group, scopes: &Scopes<'_>, bytes: usize) -> bool {
+        // What isn't begun for want of room knows nothing, and so does what it is asked later.
+        if self.forget(at, group, scopes).is_err() {
+            return false;
+        }
+        let (now_ms, all) = (self.now_ms, self.bytes);
+        let Ok(live) = self.live(at, group, scopes) else { return false };
+        let why = live.full(group, bytes, all);
+        let until_ms = now_ms.saturating_add(group.window_secs.saturating_mul(1_000));
+        live.doubt = why.clone().map(|why| (why, until_ms)).or(live.doubt.take());
+        why.is_none()
+    }
+
+    /// Lets go of the events of a history that no window reaches any more.
+    fn forget(&mut self, at: usize, group: &Group, scopes: &Scopes<'_>) -> Result<(), HistoryError> {
+        let now_ms = self.now_ms;
+        let freed = self.live(at, group, scopes)?.forget(now_ms, group.window_secs);
+        self.bytes = self.bytes.saturating_sub(freed);
         Ok(())
     }
 
@@ -531,8 +590,8 @@ impl History {
         for at in asked {
             let Some(group) = set.conditions.groups.get(*at) else { continue };
             let live = match self.live(*at, group, scopes) {
-                Ok(live) if !group.log_only || live.doubt.as_ref().is_none_or(|(_, until_ms)| now_ms > *until_ms) => live,
-                Err(error) if !group.log_only => return Err(error),
+                Ok(live) if !group.is_quiet || live.doubt.as_ref().is_none_or(|(_, until_ms)| now_ms > *until_ms) => live,
+                Err(error) if !group.is_quiet => return Err(error),
                 // Of rules that are only logged nothing is told then.
                 _ => continue,
             };
@@ -610,9 +669,21 @@ struct Kept {
     last_ms: u64,
     principal: String,
     doubt: Option<(String, u64)>,
-    entries: HashMap<String, LeafState>,
+    entries: HashMap<String, (LeafState, Arc<OfGroup>)>,
+}
+
+/// What the conditions of one group had in common.
+struct OfGroup {
+    doubt: Doubt,
     events: VecDeque<(u64, usize)>,
     bytes: usize,
+}
+
+/// What is in doubt, and until when.
+type Doubt = Option<(String, u64)>;
+
+fn later(one: Doubt, other: Option<&(String, u64)>) -> Doubt {
+    one.into_iter().chain(other.cloned()).max_by_key(|(_, until_ms)| *until_ms)
 }
 
 /// About how many bytes a value takes.

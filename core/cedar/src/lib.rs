@@ -15,12 +15,17 @@
 
 mod answer;
 mod anybody;
+mod check;
 #[cfg(test)]
 mod corpus;
+mod excerpt;
 mod history;
+#[cfg(test)]
+mod law;
 mod name;
 mod partial;
 mod question;
+mod reads;
 mod relevance;
 mod set;
 mod shape;

@@ -66,6 +66,13 @@ impl Relevance {
     }
 }
 
+/// The qualified names of all actions that a condition speaks of.
+pub(crate) fn actions(condition: &Condition) -> BTreeSet<String> {
+    let mut seen = Seen::default();
+    seen.walk(condition);
+    seen.actions
+}
+
 /// The qualified name of an action.
 pub(crate) fn action_name(namespace: &[String], action: &str) -> String {
     if namespace.is_empty() { format!("Action::{action}") } else { format!("{}::{action}", namespace.join("::")) }

@@ -4,16 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Entity, EntityUid, PolicyId, PolicySet as CedarSet};
-use dogwood_language::{
-    Distincter, Error, ExtensionId, LoweredPolicySet, ParsedPolicySet, PolicySchema, ValidationError, Validator, lower_many,
-};
+use cedar_policy::{Entity, EntityUid, PolicyId, PolicySet as CedarSet};
+use dogwood_language::{Distincter, Error, ExtensionId, LoweredPolicySet, ParsedPolicySet, PolicySchema, lower_many};
 
 use crate::NAMESPACE;
-use crate::history::{Conditions, action};
+use crate::check::{Check, Subject};
+use crate::excerpt::{Excerpt, Parts};
+use crate::history::{Conditions, OfRule, action};
 use crate::shape::quote;
-use crate::source::{Fault, File, Mode, Rule, RuleEffect, Source, located};
-use crate::split::{column_of, line_of, split};
+use crate::source::{Fault, Mode, Rule, RuleEffect, Source, located};
 use crate::vocabulary::{Tool, Vocabulary};
 
 /// A rule that doesn't fit the tools as they are: it permits nothing and, if it forbids, forbids everything in its scope. What a rule
@@ -67,7 +66,7 @@ impl std::fmt::Debug for PolicySet {
 }
 
 /// A rule that lowering refused.
-struct Broken {
+pub(crate) struct Broken {
     rule: usize,
     faults: Vec<Fault>,
 }
@@ -87,29 +86,38 @@ impl PolicySet {
 
     /// `validated`: whether a rule that doesn't validate is broken; Dogwood's corpora hold some that are evaluated nevertheless.
     pub(crate) fn compile_with(source: &Arc<Source>, vocabulary: Vocabulary, gateway: &str, validated: bool) -> Self {
-        let (lowered, refused, rule_of, schema_fault) = lower(source, &vocabulary.schema);
+        let parts = Parts::of(source);
+        let (lowered, refused, rule_of, schema_fault) = lower(source, &parts, &vocabulary.schema);
         let mut findings: Vec<Finding> = schema_fault.into_iter().collect();
         for broken in &refused {
             let rule = source.rules.get(broken.rule).map(|rule| rule.id.clone());
             findings.extend(broken.faults.iter().map(|fault| Finding { fault: fault.clone(), rule: rule.clone() }));
         }
         let mut broken: BTreeSet<usize> = refused.iter().map(|broken| broken.rule).collect();
+        let subjects = Subject::all(&lowered, &rule_of);
         if validated {
-            for error in Validator::new().validate(&lowered).validation_errors() {
-                let (finding, rules) = finding(source, error);
-                findings.push(finding);
-                broken.extend(rules);
+            let check = Check { source, parts: &parts, vocabulary: &vocabulary, lowered: &lowered };
+            for told in check.told(&subjects) {
+                broken.extend(&told.rules);
+                let Some(file) = source.files.get(told.file) else { continue };
+                let rule = if let [one] = told.rules.as_slice() { source.rules.get(*one) } else { None };
+                let fault = Fault::at(file, told.at, told.what, told.mend);
+                findings.push(Finding { fault, rule: rule.map(|rule| rule.id.clone()) });
             }
         }
-        for (leaf, what) in conditions(source, &lowered, &rule_of, &broken).faults() {
+        let mut unwatched = BTreeSet::new();
+        for (leaf, what) in conditions(source, &lowered, &rule_of, &broken, &unwatched).faults() {
             let rule = rule_of_leaf(&rule_of, &leaf);
-            broken.extend(rule);
+            unwatched.extend(rule);
+            if rule.is_some_and(|rule| !broken.insert(rule)) {
+                continue;
+            }
             let rule = rule.and_then(|rule| source.rules.get(rule));
             let (path, line) = rule.and_then(|rule| rule.origin.rsplit_once(':')).unwrap_or_default();
             let fault = Fault { path: path.to_owned(), line: line.parse().unwrap_or(1), column: 1, what, mend: None };
             findings.push(Finding { fault, rule: rule.map(|rule| rule.id.clone()) });
         }
-        let conditions = conditions(source, &lowered, &rule_of, &broken);
+        let conditions = conditions(source, &lowered, &rule_of, &broken, &unwatched);
         let mut set = Self {
             source: Arc::clone(source),
             vocabulary,
@@ -120,7 +128,7 @@ impl PolicySet {
             conditions,
             findings,
         };
-        set.slices = set.slice(&broken);
+        set.slices = set.slice(&subjects, &broken);
         set
     }
 
@@ -149,7 +157,7 @@ impl PolicySet {
         &self.vocabulary.schema
     }
 
-    /// Whether any of its rules has a temporal condition.
+    /// Whether any of its rules has a temporal condition, one that doesn't fit the tools now with them.
     pub fn looks_back(&self) -> bool {
         !self.conditions.groups.is_empty()
     }
@@ -193,25 +201,24 @@ impl PolicySet {
         self.slices.get(&action_uid(tool)?)
     }
 
-    fn slice(&self, broken: &BTreeSet<usize>) -> HashMap<EntityUid, Slice> {
+    fn slice(&self, subjects: &[Subject], broken: &BTreeSet<usize>) -> HashMap<EntityUid, Slice> {
         let schema = self.lowered.cedar_schema();
         let Ok(entities) = schema.action_entities() else { return HashMap::new() };
         let mut anywhere = Vec::new();
         let mut by_action: HashMap<EntityUid, Vec<PolicyId>> = HashMap::new();
         let mut output_readers: BTreeSet<PolicyId> = BTreeSet::new();
-        let fits = |id: &PolicyId| self.rule_of.get(id).is_some_and(|rule| !broken.contains(rule));
-        for policy in self.lowered.as_cedar().policies().filter(|policy| fits(policy.id())) {
-            match policy.action_constraint() {
-                ActionConstraint::Any => anywhere.push(policy.id().clone()),
-                ActionConstraint::Eq(uid) => by_action.entry(uid).or_default().push(policy.id().clone()),
-                ActionConstraint::In(uids) => {
-                    uids.into_iter().for_each(|uid| by_action.entry(uid).or_default().push(policy.id().clone()));
+        for subject in subjects.iter().filter(|subject| !broken.contains(&subject.rule)) {
+            match &subject.scope {
+                None => anywhere.push(subject.id.clone()),
+                Some(uids) => {
+                    uids.iter().for_each(|uid| by_action.entry(uid.clone()).or_default().push(subject.id.clone()));
                 }
             }
-            if self.mode_of(policy.id()) == Mode::Active && policy.to_json().map_or(true, |json| reads_output(&json)) {
-                output_readers.insert(policy.id().clone());
+            if self.mode_of(&subject.id) == Mode::Active && subject.reads.output() {
+                output_readers.insert(subject.id.clone());
             }
         }
+        let forbids = self.broken_forbids(broken);
         let mut leaves_of: HashMap<usize, Vec<ExtensionId>> = HashMap::new();
         for leaf in self.lowered.temporal_fields() {
             if let Some(rule) = rule_of_leaf(&self.rule_of, &leaf.id) {
@@ -219,26 +226,32 @@ impl PolicySet {
             }
         }
         let gateway = EntityUid::from_str(&format!("{NAMESPACE}::Gateway::{}", quote(&self.gateway))).ok();
+        // What is in every slice is put together once.
+        let everywhere = |log_too: bool| {
+            let ids = anywhere.iter().filter(|id| log_too || self.mode_of(id) == Mode::Active);
+            self.with(&CedarSet::new(), ids)
+        };
+        let (active_everywhere, all_everywhere) = (everywhere(false), everywhere(true));
         let mut slices = HashMap::new();
         for action in schema.actions() {
             let ancestors: Vec<EntityUid> = entities.ancestors(action).into_iter().flatten().cloned().collect();
-            let mut ids: BTreeSet<PolicyId> = anywhere.iter().cloned().collect();
-            for uid in std::iter::once(action).chain(&ancestors) {
-                ids.extend(by_action.get(uid).into_iter().flatten().cloned());
-            }
+            let here: BTreeSet<&PolicyId> =
+                std::iter::once(action).chain(&ancestors).filter_map(|uid| by_action.get(uid)).flatten().collect();
+            let ids = || anywhere.iter().chain(here.iter().copied());
+            let is_active = |id: &&PolicyId| self.mode_of(id) == Mode::Active;
             let kept = ancestors.iter().chain([action]).filter_map(|uid| entities.get(uid).cloned());
             let leaves = |mode: Mode| -> BTreeSet<ExtensionId> {
-                let of_mode = ids.iter().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));
+                let of_mode = ids().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));
                 of_mode.filter_map(|rule| leaves_of.get(rule)).flatten().cloned().collect()
             };
             let slice = Slice {
-                active: self.subset(ids.iter().filter(|id| self.mode_of(id) == Mode::Active)),
-                shadow: ids.iter().any(|id| self.mode_of(id) == Mode::LogOnly).then(|| self.subset(ids.iter())),
+                active: self.with(&active_everywhere, here.iter().copied().filter(is_active)),
+                shadow: ids().any(|id| !is_active(&id)).then(|| self.with(&all_everywhere, here.iter().copied())),
                 leaves: leaves(Mode::Active),
                 shadow_leaves: leaves(Mode::LogOnly),
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
-                broken: broken.iter().copied().filter(|rule| self.forbids_here(*rule, action, &ancestors)).collect(),
-                reads_output: ids.iter().any(|id| output_readers.contains(id)),
+                broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
+                reads_output: ids().any(|id| output_readers.contains(id)),
             };
             slices.insert(action.clone(), slice);
         }
@@ -249,25 +262,56 @@ impl PolicySet {
         self.rule_of.get(id).and_then(|rule| self.source.rules.get(*rule)).map_or(Mode::Active, |rule| rule.mode)
     }
 
-    fn subset<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> CedarSet {
-        let policies = ids.filter_map(|id| self.lowered.as_cedar().policy(id).cloned());
-        CedarSet::from_policies(policies).unwrap_or_default()
+    /// A set with some policies more. No two have one id, so none is left out.
+    fn with<'a>(&self, set: &CedarSet, ids: impl Iterator<Item = &'a PolicyId>) -> CedarSet {
+        let mut set = set.clone();
+        for policy in ids.filter_map(|id| self.lowered.as_cedar().policy(id)) {
+            if set.add(policy.clone()).is_err() {
+                return CedarSet::new();
+            }
+        }
+        set
     }
 
-    /// Whether a rule that can't be evaluated is active, forbids, and might have spoken of an action.
-    fn forbids_here(&self, rule: usize, action: &EntityUid, ancestors: &[EntityUid]) -> bool {
-        let Some(rule) =
-            self.source.rules.get(rule).filter(|rule| rule.effect == RuleEffect::Forbid && rule.mode == Mode::Active)
-        else {
-            return false;
-        };
-        let (file, at) = rule.place;
-        let Some(policy) = self.source.parsed.get(file).and_then(|parsed| parsed.policies().nth(at)) else { return true };
-        let here = |uid: &EntityUid| uid == action || ancestors.contains(uid);
-        match policy.scope().action() {
-            dogwood_language::ActionConstraint::Any => true,
-            dogwood_language::ActionConstraint::Eq(uid) => here(uid),
-            dogwood_language::ActionConstraint::In(uids) => uids.iter().any(here),
+    /// Rules that can't be evaluated, are active and forbid, each with the actions of which it might have spoken.
+    fn broken_forbids(&self, broken: &BTreeSet<usize>) -> Vec<(usize, Scope)> {
+        let forbids = |rule: &Rule| rule.effect == RuleEffect::Forbid && rule.mode == Mode::Active;
+        let mut places: HashMap<(usize, usize), usize> = HashMap::new();
+        for number in broken {
+            if let Some(rule) = self.source.rules.get(*number).filter(|rule| forbids(rule)) {
+                places.insert(rule.place, *number);
+            }
+        }
+        let mut found = Vec::new();
+        for (file, parsed) in self.source.parsed.iter().enumerate() {
+            for (at, policy) in parsed.policies().enumerate() {
+                let Some(rule) = places.remove(&(file, at)) else { continue };
+                let scope = match policy.scope().action() {
+                    dogwood_language::ActionConstraint::Any => Scope::Any,
+                    dogwood_language::ActionConstraint::Eq(uid) => Scope::In(vec![uid.clone()]),
+                    dogwood_language::ActionConstraint::In(uids) => Scope::In(uids.clone()),
+                };
+                found.push((rule, scope));
+            }
+        }
+        // Where it stands can't be told: it is taken to stand for everything.
+        found.extend(places.into_values().map(|rule| (rule, Scope::Any)));
+        found.sort_by_key(|(rule, _)| *rule);
+        found
+    }
+}
+
+/// The actions in a rule's scope.
+enum Scope {
+    Any,
+    In(Vec<EntityUid>),
+}
+
+impl Scope {
+    fn has(&self, action: &EntityUid, ancestors: &[EntityUid]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::In(uids) => uids.iter().any(|uid| uid == action || ancestors.contains(uid)),
         }
     }
 }
@@ -278,33 +322,16 @@ fn rule_of_leaf(rule_of: &HashMap<PolicyId, usize>, leaf: &str) -> Option<usize>
     rule_of.get(&PolicyId::new(policy)).copied()
 }
 
-/// Whether an expression reads the tool's result: `context.output`, `context.isOutput`, or the context as a whole.
-fn reads_output(json: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    let is_context = |value: &Value| value.get("Var").is_some_and(|name| name == "context");
-    match json {
-        Value::Object(map) => map.iter().any(|(key, value)| {
-            let access = (key == "." || key == "has").then(|| value.get("left").filter(|left| is_context(left))).flatten();
-            if access.is_some() {
-                return value.get("attr").is_none_or(|attr| attr == "output" || attr == "isOutput");
-            }
-            is_context(json) || reads_output(value)
-        }),
-        Value::Array(values) => values.iter().any(reads_output),
-        _ => false,
-    }
-}
-
 /// The action of a tool.
 pub(crate) fn action_uid(tool: &str) -> Option<EntityUid> {
     let kind = cedar_policy::EntityTypeName::from_str(&format!("{NAMESPACE}::Action")).ok()?;
     Some(EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(tool)))
 }
 
-type Lowered = (LoweredPolicySet, Vec<Broken>, HashMap<PolicyId, usize>, Option<Finding>);
+pub(crate) type Lowered = (LoweredPolicySet, Vec<Broken>, HashMap<PolicyId, usize>, Option<Finding>);
 
 /// Lowers all rules, each file at once; where that fails, all that can be.
-fn lower(source: &Source, schema: &str) -> Lowered {
+pub(crate) fn lower(source: &Source, parts: &[Parts], schema: &str) -> Lowered {
     let (schema, fault) = match PolicySchema::from_cedarschema_str(schema) {
         Ok(schema) => (schema, None),
         Err(error) => {
@@ -330,9 +357,10 @@ fn lower(source: &Source, schema: &str) -> Lowered {
         let (fine, bad): (Vec<usize>, Vec<usize>) = whole.iter().partition(|at| lower_whole(&[**at], &[]).is_ok());
         whole = fine;
         for at in bad {
-            let mut rules = single_rules(source, at);
-            let refused = refused(source, &schema, &rules);
-            rules.retain(|(rule, _)| !refused.iter().any(|broken| broken.rule == *rule));
+            let mut rules = single_rules(source, parts, at);
+            let refused = refused(source, parts, &schema, &rules);
+            let numbers: BTreeSet<usize> = refused.iter().map(|broken| broken.rule).collect();
+            rules.retain(|(rule, _)| !numbers.contains(rule));
             broken.extend(refused);
             singles.extend(rules);
         }
@@ -344,12 +372,13 @@ fn lower(source: &Source, schema: &str) -> Lowered {
             nothing(source, &schema)
         })
     };
+    let singles: BTreeSet<usize> = singles.iter().map(|(rule, _)| *rule).collect();
     let mut rule_of = HashMap::new();
     for (index, rule) in source.rules.iter().enumerate() {
         let (file, at) = rule.place;
         if whole.contains(&file) {
             rule_of.insert(PolicyId::new(format!("f{file}_{at}")), index);
-        } else if singles.iter().any(|(single, _)| *single == index) {
+        } else if singles.contains(&index) {
             rule_of.insert(PolicyId::new(format!("r{index}_0")), index);
         }
     }
@@ -378,111 +407,70 @@ fn nothing(source: &Source, schema: &PolicySchema) -> LoweredPolicySet {
 }
 
 /// Each rule of a file with the file's definitions, parsed by itself.
-fn single_rules(source: &Source, at: usize) -> Vec<(usize, ParsedPolicySet)> {
-    let Some(file) = source.files.get(at) else { return Vec::new() };
-    let definitions = definitions(file);
+fn single_rules(source: &Source, parts: &[Parts], at: usize) -> Vec<(usize, ParsedPolicySet)> {
     let of_file = source.rules.iter().enumerate().filter(|(_, rule)| rule.place.0 == at);
-    of_file
-        .filter_map(|(index, rule)| {
-            Some((index, ParsedPolicySet::parse(&format!("{definitions}{}", rule.text), &source.service).ok()?))
-        })
-        .collect()
+    let parsed = of_file.filter_map(|(index, rule)| {
+        let excerpt = alone(source, parts, rule)?;
+        Some((index, ParsedPolicySet::parse(&excerpt.text, &source.service).ok()?))
+    });
+    parsed.collect()
 }
 
-fn definitions(file: &File) -> String {
-    let units = split(&file.text);
-    units
-        .into_iter()
-        .filter(|unit| unit.is_def)
-        .filter_map(|unit| file.text.get(unit.span))
-        .map(|text| format!("{text}\n"))
-        .collect()
+/// A rule behind its file's definitions.
+fn alone(source: &Source, parts: &[Parts], rule: &Rule) -> Option<Excerpt> {
+    let (file, place) = rule.place;
+    let parts = parts.get(file)?;
+    Some(Excerpt::of(source.files.get(file)?, parts, std::iter::once(parts.policies.get(place)?)))
 }
 
 /// The rules that lowering refuses, found by halving.
-fn refused(source: &Source, schema: &PolicySchema, rules: &[(usize, ParsedPolicySet)]) -> Vec<Broken> {
+fn refused(source: &Source, parts: &[Parts], schema: &PolicySchema, rules: &[(usize, ParsedPolicySet)]) -> Vec<Broken> {
     let entries: Vec<(&ParsedPolicySet, Distincter)> =
         rules.iter().filter_map(|(rule, parsed)| Some((parsed, Distincter::from_str(&format!("r{rule}")).ok()?))).collect();
     match (lower_some(source, &entries, schema), rules) {
         (Ok(_), _) | (_, []) => Vec::new(),
-        (Err(error), [(rule, _)]) => vec![Broken { rule: *rule, faults: faults(source, *rule, &error) }],
+        (Err(error), [(rule, _)]) => vec![Broken { rule: *rule, faults: faults(source, parts, *rule, &error) }],
         (Err(_), _) => {
             let (left, right) = rules.split_at(rules.len() / 2);
-            let mut found = refused(source, schema, left);
-            found.extend(refused(source, schema, right));
+            let mut found = refused(source, parts, schema, left);
+            found.extend(refused(source, parts, schema, right));
             found
         }
     }
 }
 
 /// An error of a rule that was parsed by itself, with its place in its file.
-fn faults(source: &Source, rule: usize, error: &Error) -> Vec<Fault> {
+fn faults(source: &Source, parts: &[Parts], rule: usize, error: &Error) -> Vec<Fault> {
     let Some(rule) = source.rules.get(rule) else { return Vec::new() };
     let Some(file) = source.files.get(rule.place.0) else { return Vec::new() };
-    let single = File { path: file.path.clone(), text: rule.text.clone(), mode: rule.mode };
-    let start = split(&file.text).into_iter().filter(|unit| !unit.is_def).nth(rule.place.1).map_or(0, |unit| unit.span.start);
-    let first = line_of(&file.text, start);
-    let mut faults = located(&single, definitions(file).len(), error);
-    faults.iter_mut().for_each(|fault| fault.line += first - 1);
-    faults
+    let excerpt = alone(source, parts, rule).unwrap_or_default();
+    located(file, &|at| excerpt.place(at), error)
 }
 
-/// A finding of the validator with its place, and the rules that it is of: all that it might be of, where that can't be told.
-fn finding(source: &Source, error: &ValidationError) -> (Finding, Vec<usize>) {
-    let (message, help, offset, text) = match error {
-        ValidationError::Cedar { message, help, span, src, .. } | ValidationError::Extension { message, help, span, src, .. } => {
-            (message.clone(), help.clone(), span.offset(), Arc::clone(src))
-        }
-        other => (other.to_string(), None, 0, Arc::from("")),
-    };
-    let of = |file: usize| source.rules.iter().enumerate().filter(move |(_, rule)| rule.place.0 == file);
-    let whole: Vec<usize> = source.files.iter().enumerate().filter(|(_, file)| *file.text == *text).map(|(at, _)| at).collect();
-    let (file, line, column, rules) = if let Some(first) = whole.first() {
-        let unit = split(&text).into_iter().filter(|unit| !unit.is_def).position(|unit| unit.span.contains(&offset));
-        // In a definition: whichever rule of the file uses it. Of files with the same text it is all of theirs.
-        let here = |rule: &Rule| unit.is_none_or(|unit| rule.place.1 == unit);
-        let rules = whole.iter().flat_map(|file| of(*file)).filter(|(_, rule)| here(rule)).map(|(index, _)| index).collect();
-        (Some(*first), line_of(&text, offset), column_of(&text, offset), rules)
-    } else {
-        // The text of one rule behind its file's definitions.
-        let rules: Vec<usize> = source
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| text.ends_with(rule.text.as_str()))
-            .map(|(index, _)| index)
-            .collect();
-        let rule = rules.first().and_then(|index| source.rules.get(*index));
-        let before = rule.map_or(0, |rule| text.len() - rule.text.len());
-        let first = rule.and_then(|rule| rule.origin.rsplit_once(':')).and_then(|(_, line)| line.parse().ok()).unwrap_or(1);
-        let line = line_of(text.get(before..).unwrap_or_default(), offset.saturating_sub(before)) + first - 1;
-        (rule.map(|rule| rule.place.0), line, 1, rules)
-    };
-    let rules = if rules.is_empty() { (0..source.rules.len()).collect() } else { rules };
-    let path = file.and_then(|file| source.files.get(file)).map(|file| file.path.clone()).unwrap_or_default();
-    let rule = if let [one] = rules.as_slice() { source.rules.get(*one).map(|rule| rule.id.clone()) } else { None };
-    (Finding { fault: Fault { path, line, column, what: message, mend: help }, rule }, rules)
-}
-
-/// The temporal conditions of all rules.
+/// The temporal conditions of all rules but those of `unwatched` ones. A rule that doesn't fit the tools remembers all the same: when it
+/// fits again, as it did before, it must know what happened meanwhile.
 fn conditions(
     source: &Source,
     lowered: &LoweredPolicySet,
     rule_of: &HashMap<PolicyId, usize>,
     broken: &BTreeSet<usize>,
+    unwatched: &BTreeSet<usize>,
 ) -> Conditions {
     let schema = lowered.cedar_schema();
     let groups: BTreeSet<&EntityUid> = schema.action_groups().collect();
-    let actions = schema.actions().filter(|uid| !groups.contains(uid));
-    let actions: BTreeSet<String> = actions.map(|uid| format!("{}::{}", uid.type_name(), uid.id().unescaped())).collect();
+    let name = |uid: &EntityUid| format!("{}::{}", uid.type_name(), uid.id().unescaped());
+    let actions: BTreeSet<String> = schema.actions().filter(|uid| !groups.contains(uid)).map(name).collect();
+    let groups: BTreeSet<String> = groups.into_iter().map(name).collect();
     let rule = |leaf: &str| {
         let number = rule_of_leaf(rule_of, leaf)?;
         let rule = source.rules.get(number)?;
         // A rule without a name of its own is known by its text, wherever it stands.
         let name = if rule.is_named { format!("@{}", rule.id) } else { rule.text.clone() };
-        Some((number, name, rule.scope, rule.mode))
+        Some(OfRule { number, name, scope: rule.scope, mode: rule.mode, fits: !broken.contains(&number) })
     };
     let leaves =
-        lowered.temporal_fields().filter(|leaf| rule_of_leaf(rule_of, &leaf.id).is_some_and(|rule| !broken.contains(&rule)));
-    Conditions::of(leaves.cloned(), rule, &|action| actions.contains(action))
+        lowered.temporal_fields().filter(|leaf| rule_of_leaf(rule_of, &leaf.id).is_some_and(|rule| !unwatched.contains(&rule)));
+    // What a rule that doesn't fit names and isn't there has no events.
+    let is_action = |action: &str, fits: bool| actions.contains(action) || (!fits && !groups.contains(action));
+    Conditions::of(leaves.cloned(), rule, &is_action)
 }

@@ -3,7 +3,7 @@
 //! The types are AgentCore's: `string` is `String`, `integer` is `Long`, `number` is `decimal`, `boolean` is `Bool`, an array is a `Set`,
 //! an object a record. What has no type there (unions, free objects, tuples) is not in the vocabulary, so no policy can speak of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::RestrictedExpression;
 use dogwood_language::Value as Term;
@@ -81,6 +81,24 @@ impl Record {
             }
         }
         format!("{{{}}}", fields.join(", "))
+    }
+
+    /// The names of its properties, the second ones too.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|(name, property)| std::iter::once(name.as_str()).chain(property.alias.as_deref()))
+    }
+
+    /// The types of some properties, in their order; two records that say the same here are the same to whoever reads these alone.
+    pub(crate) fn profile(&self, names: &BTreeSet<String>) -> String {
+        let mut profile = String::new();
+        for name in names {
+            let property = self.0.get(name).or_else(|| self.0.values().find(|property| property.alias.as_ref() == Some(name)));
+            match property {
+                Some(property) => profile.push_str(&format!("{}{};", property.shape.to_cedar(), property.required)),
+                None => profile.push(';'),
+            }
+        }
+        profile
     }
 
     /// Each property of an object: its name here, and its value for Cedar and for Dogwood. `pointer` leads to the object.

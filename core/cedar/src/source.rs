@@ -170,7 +170,7 @@ impl Source {
                     read_rules(index, file, set.policy_count(), &mut rules, &mut faults);
                     parsed.push(std::sync::Arc::new(set));
                 }
-                Err(error) => faults.extend(located(file, 0, &error)),
+                Err(error) => faults.extend(located(file, &|at| at, &error)),
             }
         }
         let mut seen = std::collections::HashMap::new();
@@ -285,18 +285,16 @@ fn read_rules(index: usize, file: &File, count: usize, rules: &mut Vec<Rule>, fa
     }
 }
 
-/// An error of the parser as faults with places. `before` is how much of the parsed text isn't of the file.
-pub(crate) fn located(file: &File, before: usize, error: &Error) -> Vec<Fault> {
-    let at = |offset: Option<usize>, what: String| {
-        let offset = offset.map_or(0, |offset| offset.saturating_sub(before));
-        Fault {
-            path: file.path.clone(),
-            line: line_of(&file.text, offset),
-            column: column_of(&file.text, offset),
-            what,
-            mend: None,
-        }
-    };
+impl Fault {
+    /// What is wrong at a place in a file.
+    pub(crate) fn at(file: &File, at: usize, what: String, mend: Option<String>) -> Self {
+        Self { path: file.path.clone(), line: line_of(&file.text, at), column: column_of(&file.text, at), what, mend }
+    }
+}
+
+/// An error of the parser as faults with places: `place` leads from the parsed text to the file's.
+pub(crate) fn located(file: &File, place: &dyn Fn(usize) -> usize, error: &Error) -> Vec<Fault> {
+    let at = |offset: Option<usize>, what: String| Fault::at(file, place(offset.unwrap_or_default()), what, None);
     match error {
         Error::Parse(errors) => {
             errors.iter().map(|error| at(Some(error.location().span().offset()), error.to_string())).collect()

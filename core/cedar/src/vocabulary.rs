@@ -88,14 +88,27 @@ impl Vocabulary {
                 Action { server: tool.server.to_owned(), input: of("inputSchema"), output: of("outputSchema") },
             );
         }
-        let schema = schema(&actions);
-        Self { actions, schema }
+        let mut vocabulary = Self { actions, schema: String::new() };
+        vocabulary.schema = vocabulary.schema_of(|_| true);
+        vocabulary
+    }
+
+    /// The groups of actions: servers, but for one that is named as a tool is.
+    pub(crate) fn groups(&self) -> BTreeSet<&str> {
+        let servers = self.actions.values().map(|action| action.server.as_str());
+        servers.filter(|server| !self.actions.contains_key(*server)).collect()
+    }
+
+    /// The schema of some actions and groups. An action's group is there with it.
+    pub(crate) fn schema_of(&self, has: impl Fn(&str) -> bool) -> String {
+        let actions: Vec<(&String, &Action)> = self.actions.iter().filter(|(id, _)| has(id)).collect();
+        let of_these: BTreeSet<&str> = actions.iter().map(|(_, action)| action.server.as_str()).collect();
+        let groups = self.groups().into_iter().filter(|group| of_these.contains(group) || has(group)).collect();
+        schema(&groups, actions.into_iter())
     }
 }
 
-fn schema(actions: &BTreeMap<String, Action>) -> String {
-    let servers: BTreeSet<&str> =
-        actions.values().map(|action| action.server.as_str()).filter(|server| !actions.contains_key(*server)).collect();
+fn schema<'a>(servers: &BTreeSet<&str>, actions: impl Iterator<Item = (&'a String, &'a Action)>) -> String {
     let mut text = format!(
         "namespace {NAMESPACE} {{
   entity OAuthUser = {{ id: __cedar::String }} tags __cedar::String;
@@ -105,7 +118,7 @@ fn schema(actions: &BTreeMap<String, Action>) -> String {
   type RemitContext = {FACTS};
 "
     );
-    for server in &servers {
+    for server in servers {
         text.push_str(&format!("  action {};\n", quote(server)));
     }
     for (id, action) in actions {

@@ -65,7 +65,8 @@ impl PolicyCaller {
         // The caller names the session of a role: it is no part of who the principal is.
         let who = match &session.who {
             SessionOf::Role(role) => role.to_string(),
-            SessionOf::User(user) => format!("{}/{}", user.account, user.name),
+            // A user may bear a role's name, and is not that role.
+            SessionOf::User(user) => format!("user/{}/{}", user.account, user.name),
         };
         let name = format!("s{}:{agent}{}:{user}{who}", agent.len(), user.len());
         Self { kind: PrincipalKind::IamEntity, id, claims: Arc::new(tags), principal: name, agent }
@@ -275,4 +276,70 @@ fn clip(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use remit_identity::sts::Tag;
+    use remit_model::{AccountId, AgentId, RoleKey, RoleName, UserKey, UserName};
+
+    use super::*;
+    use crate::facts::Session;
+
+    fn signer(who: SessionOf, agent: &str, user: Option<&str>, name: &str) -> PolicyCaller {
+        let session = Session {
+            id: format!("key-{name}"),
+            who,
+            name: name.to_owned(),
+            issued_at_secs: 0,
+            expires_at_secs: 1,
+            chained: false,
+            tags: vec![Tag { key: "team".to_owned(), value: "blue".to_owned(), transitive: false }],
+            source_identity: None,
+            policies: Vec::new(),
+            user: user.map(str::to_owned),
+            via: Vec::new(),
+        };
+        let principal = Principal {
+            agent: AgentId::new(agent).unwrap(),
+            user: user.map(str::to_owned),
+            credential_id: session.id.clone(),
+            audiences: Vec::new(),
+            expires_at_secs: 1,
+            class_max: None,
+            issued_at_secs: 0,
+            session: Some(Arc::new(session)),
+            claims: Arc::default(),
+        };
+        PolicyCaller::of(&Organization { partition: "aws".to_owned(), ..Organization::default() }, &principal)
+    }
+
+    #[test]
+    fn a_signer_is_one_principal_in_whatever_session_and_no_other_is_named_alike() {
+        let account = |id: &str| AccountId::new(id).unwrap();
+        let role = |of: &str, name: &str| SessionOf::Role(RoleKey { account: account(of), name: RoleName::new(name).unwrap() });
+        let user = |of: &str, name: &str| SessionOf::User(UserKey { account: account(of), name: UserName::new(name).unwrap() });
+        let (one, two) = ("111122223333", "222233334444");
+        let first = signer(role(one, "clerk"), "agent-1", None, "monday");
+        assert_eq!(first.id, "arn:aws:sts::111122223333:assumed-role/clerk/monday");
+        assert_eq!((first.kind, first.claims.get("team").map(String::as_str)), (PrincipalKind::IamEntity, Some("blue")));
+        // Whoever signs names the session: a limit per principal must not begin anew with a new name.
+        let again = signer(role(one, "clerk"), "agent-1", None, "tuesday");
+        assert_eq!(first.principal, again.principal);
+        assert_ne!(first.id, again.id);
+        let others = [
+            signer(role(one, "boss"), "agent-1", None, "monday"),
+            signer(role(two, "clerk"), "agent-1", None, "monday"),
+            signer(user(one, "clerk"), "agent-1", None, "clerk"),
+            signer(role(one, "clerk"), "agent-2", None, "monday"),
+            signer(role(one, "clerk"), "agent-1", Some("ann"), "monday"),
+            signer(role(one, "clerk"), "agent-1", Some("an"), "monday"),
+        ];
+        let mut names: Vec<&str> =
+            others.iter().map(|other| other.principal.as_str()).chain([first.principal.as_str()]).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), others.len() + 1, "{names:?}");
+        assert_eq!(others.last().unwrap().scopes("s").agent, "agent-1");
+    }
 }

@@ -214,7 +214,7 @@ impl Inner {
             }
             registry.catalogue.servers.insert(key.clone(), Arc::new(live));
         }
-        self.rebuild();
+        self.rebuild().await;
         if kept && !new_pins.is_empty() {
             let tools: Vec<serde_json::Value> =
                 new_pins.iter().map(|(pin, held)| serde_json::json!({"tool": pin.tool, "digest": held.digest})).collect();

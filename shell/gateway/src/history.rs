@@ -298,3 +298,87 @@ pub(crate) fn aad(space: &str, call: &str) -> Vec<u8> {
 pub(crate) fn locked(space: &Mutex<Option<History>>) -> Locked<'_> {
     Locked(lock(space))
 }
+
+#[cfg(test)]
+mod tests {
+    use remit_cedar::{File, Mode, Source, Tool};
+    use serde_json::json;
+
+    use super::*;
+
+    const SPACE: &str = "support";
+
+    /// At most one that has not failed.
+    const ONE: &str = r#"@id("one") @history("principal")
+permit (principal, action == AgentCore::Action::"bank___refund", resource)
+when temporal { (count for (q: String). where (formerly within 1h AgentCore::Action::"bank___refund"::request{ requestId: q }
+    && !exists (t: Timepoint). formerly within 1h (AgentCore::Action::"bank___refund"::error{ requestId: q } && tp(t)))) <= 1 };"#;
+
+    fn called(number: u32) -> Called {
+        let caller = PolicyCaller {
+            kind: PrincipalKind::OAuthUser,
+            id: "ann".to_owned(),
+            claims: Arc::default(),
+            principal: "ann".to_owned(),
+            agent: "agent-1".to_owned(),
+        };
+        Called::new(caller, "s", "bank___refund", &format!("r{number}"), 1_790_000_000_000, Some(json!({"amount": 1})))
+    }
+
+    #[test]
+    fn what_may_have_been_done_counts_and_what_was_surely_not_done_does_not() {
+        let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}}}}"#;
+        let file = File { path: "a.dw".to_owned(), text: ONE.to_owned(), mode: Mode::Active };
+        let source = Arc::new(Source::read(Mode::Active, vec![file]).unwrap());
+        let tools = [Tool { id: "bank___refund", server: "bank", definition }];
+        let set = Arc::new(PolicySet::compile(&source, &tools, "arn:aws:mcp:eu-west-1:111122223333:space/support"));
+        assert_eq!(set.findings(), []);
+        for (outcome, counts) in [
+            // Nobody knows whether a request arrived whose connection broke, or whose answer was not understood.
+            ("unreachable", true),
+            ("timeout", true),
+            ("status", true),
+            ("protocol", true),
+            ("result_too_large", true),
+            ("session_gone", true),
+            ("cancelled", true),
+            ("unknown", true),
+            ("task", true),
+            ("ok", true),
+            ("withheld", true),
+            ("tool_error", false),
+            ("error", false),
+            ("egress_refused", false),
+            ("busy", false),
+            ("credential", false),
+        ] {
+            let histories = Arc::new(Histories::new(&[7; 32]).unwrap());
+            let space = histories.of(SPACE);
+            let asked = |number: u32| {
+                let bindings = locked(&space).request(&set, &called(number)).unwrap();
+                bindings.values().all(|holds| *holds)
+            };
+            assert!(asked(1));
+            let watched = Watched { histories: Arc::clone(&histories), space: SPACE.into(), called: called(1) };
+            watched.ended(outcome, None, 1_790_000_000_001, drop);
+            assert_eq!(asked(2), !counts, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_is_only_logged_and_misses_a_call_is_in_doubt() {
+        let file = File { path: "a.dw".to_owned(), text: ONE.to_owned(), mode: Mode::Active };
+        let source = Arc::new(Source::read(Mode::LogOnly, vec![file]).unwrap());
+        let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}}}}"#;
+        let tools = [Tool { id: "bank___refund", server: "bank", definition }];
+        let set = Arc::new(PolicySet::compile(&source, &tools, "arn:aws:mcp:eu-west-1:111122223333:space/support"));
+        let histories = Histories::new(&[7; 32]).unwrap();
+        let space = histories.of(SPACE);
+        let lost = Called { lost: true, ..called(1) };
+        let why = locked(&space).request(&set, &lost).unwrap_err();
+        locked(&space).missed(&set, &lost, &why);
+        assert!(locked(&space).request(&set, &called(2)).unwrap_err().contains("in doubt"));
+        let later = Called { at_ms: 1_790_003_600_001, ..called(3) };
+        assert!(locked(&space).request(&set, &later).is_ok(), "until no window reaches it");
+    }
+}

@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod caller;
 mod clock;
+mod compile;
 mod compose;
 mod detach;
 mod discovery;
@@ -207,11 +208,12 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) state: ArcSwap<State>,
     pub(crate) registry: Mutex<Registry>,
+    compiler: compile::Compiler,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) sessions: Sessions,
     pub(crate) seal: seal::Seal,
     pub(crate) histories: Arc<history::Histories>,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
     pub(crate) tasks: tasks::Tasks,
@@ -256,6 +258,9 @@ pub(crate) struct Registry {
     version: u64,
     /// The digest of the configuration's files.
     configuration: String,
+    /// How often the catalogue has changed, and how many of these changes are in the snapshot in effect.
+    changes: u64,
+    changes_compiled: u64,
 }
 
 impl Gateway {
@@ -277,11 +282,12 @@ impl Gateway {
                 basis: None,
             }),
             registry: Mutex::new(registry),
+            compiler: compile::Compiler::default(),
             recorder: Arc::new(Recorder::new(options.journal, options.observer)),
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
-            keeper: Keeper::new(&options.history_key, options.facts_dir).ok_or("the history key is not fit")?,
+            keeper: Arc::new(Keeper::new(&options.history_key, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
             parked: relay::ParkingLot::default(),
             tasks: tasks::Tasks::default(),
@@ -298,8 +304,8 @@ impl Gateway {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Puts an organization into effect: `event`, which says what it is and whose, is durable in the journal first, then all of it takes
-    /// effect at once. `taken` runs right before that, when nothing can be refused any more: for what must change along with it. Calls under
+    /// Puts an organization into effect: it is compiled while calls go on, `event`, which says what it is and whose, is durable in the
+    /// journal, then all of it takes effect at once. `taken` runs right before that, when nothing can be refused any more: for what must change along with it. Calls under
     /// way finish under the one that they started with. Servers whose registration didn't change keep their connections.
     pub async fn apply(
         &self,
@@ -308,14 +314,15 @@ impl Gateway {
         taken: impl FnOnce() + Send,
     ) -> Result<u64, String> {
         let configuration = event.get("digest").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let organization = Arc::new(organization);
+        let compiled = self.inner.compiled(Arc::clone(&organization), &configuration).await?;
         self.inner.recorder.event("configuration", event).await.map_err(|error| error.to_string())?;
         let (started, stopped, version) = {
             let mut registry = lock(&self.inner.registry);
             let (started, stopped) = registry.replace(organization, &self.inner.context);
             registry.configuration = configuration;
-            (started, stopped, self.inner.swap(&mut registry, taken))
+            (started, stopped, self.inner.swap(&mut registry, compiled, taken))
         };
-        self.inner.recorder.observer().gauge(Gauge::Snapshot(version));
         self.evict();
         for upstream in stopped {
             tokio::spawn(async move {
@@ -493,7 +500,7 @@ impl Gateway {
         self.inner.recorder.event("tool_pin", event).await.map_err(|error| error.to_string())?;
         self.inner.pins.save(&pins)?;
         lock(&self.inner.registry).catalogue.pins.extend(pins);
-        self.inner.rebuild();
+        self.inner.rebuild().await;
         listen::list_changed(&self.inner, server, listen::ListKind::Tools);
         Ok(names)
     }
@@ -608,7 +615,7 @@ fn tool_status(found: remit_kernel::catalogue::Pinned) -> ToolStatus {
 
 impl Registry {
     /// Takes an organization over; answers the servers to start and the ones to stop.
-    fn replace(&mut self, organization: Organization, context: &Context) -> (Vec<Arc<Upstream>>, Vec<Arc<Upstream>>) {
+    fn replace(&mut self, organization: Arc<Organization>, context: &Context) -> (Vec<Arc<Upstream>>, Vec<Arc<Upstream>>) {
         let mut started = Vec::new();
         let mut upstreams = HashMap::new();
         for (key, server) in &organization.servers {
@@ -644,7 +651,7 @@ impl Registry {
                 task.abort();
             }
         }
-        self.organization = Arc::new(organization);
+        self.organization = organization;
         (started, stopped)
     }
 }
@@ -697,29 +704,6 @@ impl Inner {
             })));
         }
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
-    }
-
-    /// Compiles what is known into a new snapshot and swaps it in.
-    pub(crate) fn rebuild(&self) -> u64 {
-        let version = self.swap(&mut lock(&self.registry), || ());
-        self.recorder.observer().gauge(Gauge::Snapshot(version));
-        version
-    }
-
-    /// The same under the registry's lock, so that a later snapshot is never replaced by an earlier one. `taken` runs at the last moment.
-    fn swap(&self, registry: &mut Registry, taken: impl FnOnce()) -> u64 {
-        registry.version += 1;
-        let version = registry.version;
-        let before = self.state.load_full();
-        let snapshot =
-            Snapshot::compile_after(Some(&before.snapshot), version, Arc::clone(&registry.organization), &registry.catalogue);
-        let addresses =
-            snapshot.spaces.keys().map(|space| (space.clone(), format!("{}/spaces/{space}/mcp", self.address).into())).collect();
-        let basis = self.keeper.basis(&registry.configuration, &registry.catalogue);
-        let state = State { snapshot: Arc::new(snapshot), upstreams: registry.upstreams.clone(), addresses, basis };
-        taken();
-        self.state.store(Arc::new(state));
-        version
     }
 
     /// What is wrong with tools, for people: unfit ones and quarantined ones.

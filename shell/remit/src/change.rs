@@ -325,13 +325,13 @@ impl World {
 
     async fn reload(&self) -> Result<Value, Value> {
         let Some((current, source)) = self.current() else { return Err(json!({"error": "nothing is in effect"})) };
-        if !self.looked() {
+        if !self.looked().await {
             let snapshot = self.enact((*source).clone(), Next::Same(current.clone())).await?;
             let drift = self.standing().drift.clone();
             let drift = drift.as_ref().map(|drift| drift.told());
             return Ok(json!({"snapshot": snapshot, "digest": source.digest, "version": current.version, "drift": drift}));
         }
-        let read = match given(self.config.as_deref()) {
+        let read = match self.given_now().await {
             Ok(read) => read,
             Err(DirectoryError::Faults(faults)) => return Err(json!({"faults": faults})),
             Err(error) => return Err(json!({"error": error.to_string()})),
@@ -359,13 +359,13 @@ impl World {
         };
         let snapshot = self.enact(read, next).await?;
         let version = self.current().map(|(version, _)| version.version);
-        self.looked();
+        self.looked().await;
         Ok(json!({"snapshot": snapshot, "digest": digest, "version": version}))
     }
 
     /// Looks at how the directory stands to what is in effect; answers whether it drives. It does as long as what is in effect came from it,
     /// and again as soon as both say the same; never where changes must be reviewed.
-    pub(crate) fn looked(&self) -> bool {
+    pub(crate) async fn looked(&self) -> bool {
         let (follows, reviewed) = {
             let standing = self.standing();
             (standing.follows, standing.is_reviewed())
@@ -373,7 +373,7 @@ impl World {
         if follows && !reviewed {
             return true;
         }
-        let drift = self.config.as_deref().and_then(|directory| self.drift_of(given(Some(directory))));
+        let drift = if self.config.is_some() { self.drift_of(self.given_now().await) } else { None };
         let mut standing = self.standing();
         standing.follows = !reviewed && drift.is_none() && self.config.is_some();
         standing.drift = drift;
@@ -381,9 +381,17 @@ impl World {
     }
 
     /// After a version was applied: the directory drives on only if it says the same.
-    pub(crate) fn unfollow(&self) {
+    pub(crate) async fn unfollow(&self) {
         self.standing().follows = false;
-        self.looked();
+        self.looked().await;
+    }
+
+    /// Reads the directory, or the sample organization, beside those who serve.
+    async fn given_now(&self) -> Result<Source, DirectoryError> {
+        let config = self.config.clone();
+        let read = tokio::task::spawn_blocking(move || given(config.as_deref())).await;
+        let path = self.config.clone().unwrap_or_default();
+        read.unwrap_or_else(|error| Err(DirectoryError::Io { path, source: std::io::Error::other(error) }))
     }
 
     /// Whether the directory says this.

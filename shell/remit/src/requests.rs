@@ -387,7 +387,7 @@ impl World {
             let (why, what) = (said("error").unwrap_or_default(), said("open").unwrap_or("nothing was changed"));
             Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}; {what}"))
         })?;
-        self.unfollow();
+        self.unfollow().await;
         if let Some(plan) = plan {
             // One that stays is overtaken now, and can't be applied again.
             let _ = self.versions.close(&plan, now_secs());

@@ -90,6 +90,20 @@ fn what_cant_be_evaluated_never_allows() {
 }
 
 #[test]
+fn a_finding_stands_where_it_is_whatever_stands_before_it() {
+    // The first is refused when it is lowered, so that each of the others is lowered by itself, behind the definition.
+    let text = "@id(\"refused\")\npermit (principal, action == AgentCore::Action::\"bank___refund\", resource)\nwhen { context.input.amount.frobnicate(1) };\ndef temporal back(?w) { formerly within ?w\n  AgentCore::Action::\"bank___refund\"::request{} };\n\n@id(\"odd\")\n// A word.\n@note(\"x\")\nforbid (principal, action == AgentCore::Action::\"bank___refund\", resource)\nwhen { context.input.account > 5 };\n";
+    let told = |text: &str| -> Vec<(Option<String>, usize, usize)> {
+        let set = set(text);
+        set.findings().iter().map(|finding| (finding.rule.clone(), finding.fault.line, finding.fault.column)).collect()
+    };
+    assert_eq!(told(text), [(Some("refused".to_owned()), 3, 8), (Some("odd".to_owned()), 11, 8)]);
+    // The same without the first, so that all are lowered together.
+    let together = text.split_once("def").map(|(_, rest)| format!("def{rest}")).unwrap();
+    assert_eq!(told(&together), [(Some("odd".to_owned()), 8, 8)]);
+}
+
+#[test]
 fn what_is_only_logged_changes_nothing_and_is_told() {
     let text = "permit (principal, action, resource);\n@id(\"trial\") @mode(\"LOG_ONLY\")\nforbid (principal, action, resource) when { context.input has amount && context.input.amount > 10 };";
     let set = set(text);

@@ -154,3 +154,85 @@ fn a_request_that_is_refused_in_doubt_is_in_no_history() {
     world.wait(3601);
     assert!(world.begin(&ann, "mail___send", &json!({"to": "x"})).unwrap().0);
 }
+
+#[test]
+fn a_rule_whose_tool_is_gone_for_a_while_knows_what_happened() {
+    let text = format!(
+        "{EVERYTHING}@id(\"after\")\nforbid (principal, action == AgentCore::Action::\"mail___send\", resource)\nwhen temporal {{ formerly within 1h AgentCore::Action::\"ci___test\"::response{{ output.passed: false }} }}\nunless temporal {{ formerly within 1h AgentCore::Action::\"bank___lookup\"::response{{ output.secret: false }} }};"
+    );
+    let file = File { path: "a.dw".to_owned(), text, mode: Mode::Active };
+    let source = Arc::new(Source::read(Mode::Active, vec![file]).unwrap());
+    let without: Vec<Tool<'_>> = TOOLS.iter().copied().filter(|tool| tool.id != "bank___lookup").collect();
+    let (whole, part) = (PolicySet::compile(&source, TOOLS, GATEWAY), PolicySet::compile(&source, &without, GATEWAY));
+    assert!(whole.findings().is_empty() && !part.findings().is_empty());
+    let (whole, part) = (Arc::new(whole), Arc::new(part));
+    let [ann, bob, eve, kim] = ["ann", "bob", "eve", "kim"].map(|who| Caller::new(who, "s"));
+    let mut world = World::new(EVERYTHING);
+    let turn = |world: &mut World, set: &Arc<PolicySet>| {
+        world.set = Arc::clone(set);
+        world.history.turn_to(set);
+    };
+    let send = |world: &mut World, caller: &Caller| world.begin(caller, "mail___send", &json!({"to": "x"})).unwrap().0;
+    turn(&mut world, &whole);
+    assert!(send(&mut world, &ann) && send(&mut world, &bob) && send(&mut world, &eve));
+    assert!(world.call(&ann, "ci___test", &json!({}), &json!({"passed": false})));
+    assert!(world.call(&kim, "bank___lookup", &json!({"name": "x"}), &json!({"account-id": "a", "secret": false})));
+    turn(&mut world, &part);
+    assert!(!send(&mut world, &ann) && !send(&mut world, &eve), "it forbids its scope");
+    assert!(part.watches("ci___test") && !part.needs_history("mail___send"));
+    assert!(world.call(&bob, "ci___test", &json!({}), &json!({"passed": false})));
+    assert!(world.call(&kim, "ci___test", &json!({}), &json!({"passed": false})));
+    turn(&mut world, &whole);
+    assert!(!send(&mut world, &ann), "what it had seen before");
+    assert!(!send(&mut world, &bob), "and what it saw meanwhile");
+    assert!(send(&mut world, &eve) && send(&mut world, &kim), "in full");
+    world.wait(3601);
+    assert!(send(&mut world, &ann) && send(&mut world, &bob));
+}
+
+#[test]
+fn a_rule_that_is_only_logged_says_nothing_of_what_its_history_had_no_room_for() {
+    let rule = format!(
+        "{EVERYTHING}@mode(\"LOG_ONLY\")\nforbid (principal, action == AgentCore::Action::\"mail___send\", resource)\nwhen temporal {{ (count for (t: Timepoint). where (formerly within 1h (AgentCore::Action::\"mail___send\"::request{{}} && tp(t)))) > 1000 }};\n"
+    );
+    let mut world = World::new(&rule);
+    let (ann, input) = (Caller::new("ann", "s"), json!({"to": "x"}));
+    let mut ask = |number: u32, later_ms: u64| {
+        world.now_ms += later_ms;
+        let id = format!("r{number}");
+        let event = world.event(EventKind::Request, &ann, "mail___send", &input, None, &id);
+        world.history.request(&event).unwrap().len()
+    };
+    assert!((0..1000).all(|number| ask(number, 0) == 1));
+    assert_eq!(ask(1000, 0), 0, "the next is missing there: it can't be told whether it is one too many");
+    assert_eq!(ask(1001, 3_600_000), 0, "nor as long as the window reaches it");
+    assert_eq!(ask(1002, 3_601_000), 1);
+}
+
+#[test]
+fn histories_hold_so_many_bytes_and_no_more() {
+    const MIB: usize = 1024 * 1024;
+    let rule = "permit (principal, action == AgentCore::Action::\"mail___send\", resource)\nwhen temporal { (count for (t: Timepoint). where (formerly within 1h (AgentCore::Action::\"mail___send\"::request{} && tp(t)))) <= 100000 };\n";
+    let mut world = World::new(rule);
+    let large = json!({"to": "x".repeat(MIB)});
+    let ask = |world: &mut World, who: &str| {
+        let caller = Caller::new(who, "s");
+        let event = world.event(EventKind::Request, &caller, "mail___send", &large, None, "r");
+        world.history.request(&event)
+    };
+    let full = |told: Result<_, HistoryError>| matches!(told, Err(HistoryError::Full(why)) if why.contains("arguments"));
+    for caller in 0..36 {
+        let who = format!("caller-{caller}");
+        for _ in 0..7 {
+            assert!(ask(&mut world, &who).is_ok());
+        }
+        assert!(full(ask(&mut world, &who)), "8 MiB of one history");
+    }
+    // 252 MiB are held, and something for each event.
+    let told: Vec<bool> = (0..5).map(|_| ask(&mut world, "another").is_ok()).collect();
+    assert_eq!(told, [true, true, true, false, false], "256 MiB of a space");
+    world.wait(3601);
+    for _ in 0..7 {
+        assert!(ask(&mut world, "caller-1").is_ok(), "what is out of the window takes no room");
+    }
+}

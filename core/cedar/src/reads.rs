@@ -1,0 +1,98 @@
+//! What of its context a policy reads.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// What a lowered policy reads of `context`, and of the arguments and results in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// The context as a value: all that is in it.
+    pub(crate) everything: bool,
+    /// Its attributes: `input`, `output`, `remit`, a temporal condition's field.
+    pub(crate) of_context: BTreeSet<String>,
+    /// Whether arguments or results are a value as a whole.
+    pub(crate) whole_records: bool,
+    /// The properties of arguments and results.
+    pub(crate) properties: BTreeSet<String>,
+}
+
+impl Reads {
+    /// Of a policy as JSON (Cedar's "JSON policy format").
+    pub(crate) fn of(policy: &Value) -> Self {
+        let mut reads = Self::default();
+        reads.walk(policy);
+        reads
+    }
+
+    /// Whether it reads the tool's result: `context.output`, `context.isOutput`, or the context as a whole.
+    pub(crate) fn output(&self) -> bool {
+        self.everything || self.of_context.contains("output") || self.of_context.contains("isOutput")
+    }
+
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Object(_) if is_context(value) => self.everything = true,
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    if !((key == "." || key == "has") && self.access(inner, key == ".")) {
+                        self.walk(inner);
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| self.walk(value)),
+            _ => {}
+        }
+    }
+
+    /// Whether it was an access to the context or to a record in it; then nothing is left to walk through.
+    fn access(&mut self, access: &Value, reached: bool) -> bool {
+        let (Some(left), Some(attribute)) = (access.get("left"), access.get("attr").and_then(Value::as_str)) else {
+            return false;
+        };
+        if is_context(left) {
+            self.of_context.insert(attribute.to_owned());
+            self.whole_records |= reached && is_record(attribute);
+            return true;
+        }
+        let record = left.get(".").filter(|inner| inner.get("left").is_some_and(is_context));
+        let record = record.and_then(|inner| inner.get("attr")).and_then(Value::as_str).filter(|name| is_record(name));
+        let Some(record) = record else { return false };
+        self.of_context.insert(record.to_owned());
+        self.properties.insert(attribute.to_owned());
+        true
+    }
+}
+
+fn is_context(value: &Value) -> bool {
+    value.get("Var").is_some_and(|name| name == "context")
+}
+
+fn is_record(name: &str) -> bool {
+    name == "input" || name == "output"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(text: &str) -> Reads {
+        let policy: cedar_policy::Policy = text.parse().unwrap();
+        Reads::of(&policy.to_json().unwrap())
+    }
+
+    #[test]
+    fn what_is_read_is_told() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        let told = reads(
+            r#"permit (principal, action, resource) when { context.input has amount && context.input.amount.cents < 5 && context["remit"].risk == "low" };"#,
+        );
+        assert_eq!(told.of_context, set(&["input", "remit"]));
+        assert_eq!(told.properties, set(&["amount"]));
+        assert!(!told.everything && !told.whole_records && !told.output());
+        assert!(reads("permit (principal, action, resource) when { context has output };").output());
+        assert!(reads("permit (principal, action, resource) when { context == {} };").everything);
+        assert!(reads("permit (principal, action, resource) when { context.input == {} };").whole_records);
+        assert!(reads("permit (principal, action, resource) when { {a: context}.a.input.b == 1 };").everything);
+    }
+}
