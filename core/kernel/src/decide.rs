@@ -79,7 +79,7 @@ pub fn enter<'a>(
     let mut asked = Asked::new(2, false);
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, space, None, now_secs));
     asked.ask(Layer::Space, || match (snapshot.spaces.get(space), principal) {
-        (Some(space), Some(principal)) => member(space, principal),
+        (Some(space), Some(principal)) => entered(space, principal, facts),
         _ => Finding::implicit(Reason::NotInSpace, "no such space"),
     });
     match (asked.denial, principal) {
@@ -108,7 +108,7 @@ pub fn visible(
         (Subject::Tool(tool), Some(max)) => tool.class <= max,
         _ => true,
     };
-    let admitted = reached && admitted(space, principal, &subject).effect.agrees();
+    let admitted = reached && admitted(space, principal, &subject, facts).effect.agrees();
     let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
     let possible =
         || policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, &mut None).effect.agrees();
@@ -360,6 +360,9 @@ fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, space: &str, subject: Opt
             if let Some(why) = revocations.find(&principal.credential_ids(), agent, role, principal.issued_at_secs) {
                 return Finding::explicit(Reason::Revoked, why);
             }
+            if let Some(why) = revocations.suspended.caller(principal.agent.as_str(), principal.user.as_deref()) {
+                return Finding::explicit(Reason::Suspended, why).principal(principal);
+            }
         }
     }
     match snapshot.organization.agents.get(&principal.agent) {
@@ -387,9 +390,26 @@ fn member(space: &SpaceView, principal: &Principal) -> Finding<'static> {
     }
 }
 
+/// Whether the space lists the caller's agent, and isn't stopped.
+fn entered(space: &SpaceView, principal: &Principal, facts: &Facts) -> Finding<'static> {
+    match facts.suspended().map(|suspended| suspended.space(space.space.id.as_str())) {
+        None => Finding::implicit(Reason::CouldNotDecide, "what is suspended could not be looked up"),
+        Some(Some(why)) => Finding::explicit(Reason::Suspended, why),
+        Some(None) => member(space, principal),
+    }
+}
+
 /// Everything that the space says apart from quotas: the part that decides what is listed.
-fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>) -> Finding<'static> {
-    let member = member(space, principal);
+fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>, facts: &Facts) -> Finding<'static> {
+    let member = entered(space, principal, facts);
+    let (server, name) = match subject {
+        Subject::Tool(tool) => (&tool.server, Some(tool.name.as_str())),
+        Subject::Listed { server, .. } => (*server, None),
+    };
+    let stopped = facts.suspended().and_then(|suspended| suspended.offered(server, name));
+    if let (true, Some(why)) = (member.effect.agrees(), stopped) {
+        return Finding::explicit(Reason::Suspended, why);
+    }
     let (true, Subject::Tool(tool)) = (member.effect.agrees(), subject) else { return member };
     match &tool.pin {
         PinState::Intact => {}
@@ -426,7 +446,7 @@ fn space_layer(
         };
         return Finding::implicit(Reason::ToolNotListed, format!("space `{}` lists no such {kind}", space.space.id));
     };
-    let finding = admitted(space, principal, subject);
+    let finding = admitted(space, principal, subject, facts);
     if !finding.effect.agrees() {
         return finding;
     }

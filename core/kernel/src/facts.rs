@@ -9,6 +9,7 @@ use remit_mcp::json::{self, JsonError, Limits};
 use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
 
 use crate::context::Origin;
+use crate::suspension::Suspensions;
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +102,9 @@ pub struct Revocations {
     pub roles: BTreeMap<String, u64>,
     /// Everything, likewise.
     pub everything: Option<u64>,
+    /// What is stopped until somebody lets it go on.
+    #[serde(skip_serializing_if = "Suspensions::is_empty")]
+    pub suspended: Suspensions,
 }
 
 impl Revocations {
@@ -140,6 +144,7 @@ impl Revocations {
             agents: of(&self.agents, &[principal.agent.as_str()]),
             roles: self.roles.clone(),
             everything: self.everything,
+            suspended: self.suspended.clone(),
         }
     }
 
@@ -221,6 +226,14 @@ impl Facts {
             origin: Origin::default(),
             revocations: Fact::Known(revocations),
             policy_session: PolicySession::default(),
+        }
+    }
+
+    /// What is stopped, as far as it is known; where it isn't, the first layer denies.
+    pub(crate) fn suspended(&self) -> Option<&Suspensions> {
+        match &self.revocations {
+            Fact::Known(revocations) => Some(&revocations.suspended),
+            Fact::Unknown(_) => None,
         }
     }
 

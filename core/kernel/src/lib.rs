@@ -4,6 +4,7 @@
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
+//! - [`suspension`]: what an operator has stopped;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
@@ -22,6 +23,7 @@ pub mod remedy;
 mod role;
 pub mod schema;
 pub mod snapshot;
+pub mod suspension;
 mod tree;
 pub mod verdict;
 
@@ -33,4 +35,5 @@ pub use facts::{
 };
 pub use policy::{PolicyCaller, withheld};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
+pub use suspension::{Suspended, Suspension, Suspensions};
 pub use verdict::{ActedAs, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

@@ -207,6 +207,8 @@ pub enum Reason {
     QuotaExceeded,
     /// The credential, the agent or the role was revoked.
     Revoked,
+    /// An operator has stopped the agent, the user's delegations, the space, the server or the tool.
+    Suspended,
     /// A service control policy denies, or none allows.
     ServiceControlPolicy,
     /// A resource control policy denies, or none allows.
@@ -247,6 +249,7 @@ impl Reason {
         Self::ClassExceedsMandate,
         Self::QuotaExceeded,
         Self::Revoked,
+        Self::Suspended,
         Self::ServiceControlPolicy,
         Self::ResourceControlPolicy,
         Self::RoleTrust,
@@ -275,6 +278,7 @@ impl Reason {
             Self::ClassExceedsMandate => "class_exceeds_mandate",
             Self::QuotaExceeded => "quota_exceeded",
             Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
             Self::ServiceControlPolicy => "service_control_policy",
             Self::ResourceControlPolicy => "resource_control_policy",
             Self::RoleTrust => "role_trust",
@@ -304,6 +308,7 @@ impl Reason {
             Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
             Self::QuotaExceeded => "Quota exceeded",
             Self::Revoked => "Credential revoked",
+            Self::Suspended => "Suspended by an operator",
             Self::ServiceControlPolicy => "Service control policy does not permit",
             Self::ResourceControlPolicy => "Resource control policy does not permit",
             Self::RoleTrust => "Role can't be assumed",

@@ -51,6 +51,8 @@ pub trait Plane: Send + Sync {
     fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Revokes: `{credential | agent | role | everything, by, reason}` in, what is revoked now out.
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
+    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
@@ -169,13 +171,14 @@ impl Operator {
                 Ok(policies) => answer(StatusCode::OK, &policies),
                 Err(why) => problem(StatusCode::BAD_REQUEST, &why),
             },
-            (&Method::POST, "/v1/credentials" | "/v1/revoke") => {
+            (&Method::POST, "/v1/credentials" | "/v1/revoke" | "/v1/suspend") => {
                 let question = match question() {
                     Ok(question) => question,
                     Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
                 };
                 let done = match path {
                     "/v1/revoke" => self.plane.revoke(&question).await,
+                    "/v1/suspend" => self.plane.suspend(&question).await,
                     _ => self.plane.credentials(&question).await,
                 };
                 match done {

@@ -354,9 +354,14 @@ impl Gateway {
     /// Puts revocations into effect: from here on no call of theirs is let through, and what they hold open ends.
     pub fn revoke(&self, revocations: Revocations) {
         let revocations = Arc::new(revocations);
-        self.inner.revocations.store(Arc::clone(&revocations));
+        let before = self.inner.revocations.swap(Arc::clone(&revocations));
         let snapshot = self.snapshot();
         let is_out = |space: &str, principal: &Principal| {
+            let suspended = &revocations.suspended;
+            if suspended.space(space).is_some() || suspended.caller(principal.agent.as_str(), principal.user.as_deref()).is_some()
+            {
+                return true;
+            }
             let space = snapshot.spaces.get(space);
             let own = space.and_then(|space| space.space.role.as_ref());
             let role = principal.session.as_ref().map_or(own, |session| match &session.who {
@@ -374,6 +379,15 @@ impl Gateway {
         };
         self.inner.sessions.evict(|session| is_out(&session.space, &session.principal));
         listen::end_where(&self.inner, is_out);
+        // What is stopped, or goes on, is in lists no more, or again.
+        let (was, is) = (&before.suspended, &revocations.suspended);
+        if (&was.servers, &was.tools) != (&is.servers, &is.tools) {
+            for server in snapshot.organization.servers.keys() {
+                for kind in [listen::ListKind::Tools, listen::ListKind::Prompts, listen::ListKind::Resources] {
+                    listen::list_changed(&self.inner, server, kind);
+                }
+            }
+        }
     }
 
     /// Ends the sessions and streams of agents that may no longer enter their space.

@@ -304,24 +304,34 @@ impl Aws {
         }
         // Recorded first: what is revoked can be explained, whatever happens next.
         gateway.record("revocation", record).await?;
-        let changed = {
-            let _one = self.revoking.lock().unwrap_or_else(PoisonError::into_inner);
-            let current = self.store.get(REVOCATIONS_KIND, REVOCATIONS_KEY).map_err(|error| error.to_string())?;
-            let mut all: Revocations = match &current {
-                Some(record) => serde_json::from_slice(&record.body).map_err(|error| error.to_string())?,
-                None => Revocations::default(),
-            };
-            all.forget(now);
-            target.revoke(&mut all, before, now);
-            let body = serde_json::to_vec(&all).map_err(|error| error.to_string())?;
-            let version = current.map(|record| record.version);
-            let note = Note { author: by, reason, now_secs: now };
-            self.store.put(REVOCATIONS_KIND, REVOCATIONS_KEY, version, &body, note).map_err(|error| error.to_string())?;
-            // Within the lock: the later change is the one that stays in effect.
-            gateway.revoke(all.clone());
-            all
-        };
+        let changed = self.change_revocations(gateway, by, reason, |all| target.revoke(all, before, now))?;
         serde_json::to_value(&changed).map_err(|error| error.to_string())
+    }
+
+    /// Changes what is taken away: durably, and in effect when this answers.
+    pub(crate) fn change_revocations(
+        &self,
+        gateway: &Gateway,
+        by: &str,
+        reason: &str,
+        change: impl FnOnce(&mut Revocations),
+    ) -> Result<Revocations, String> {
+        let now = now_secs();
+        let _one = self.revoking.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.store.get(REVOCATIONS_KIND, REVOCATIONS_KEY).map_err(|error| error.to_string())?;
+        let mut all: Revocations = match &current {
+            Some(record) => serde_json::from_slice(&record.body).map_err(|error| error.to_string())?,
+            None => Revocations::default(),
+        };
+        all.forget(now);
+        change(&mut all);
+        let body = serde_json::to_vec(&all).map_err(|error| error.to_string())?;
+        let version = current.map(|record| record.version);
+        let note = Note { author: by, reason, now_secs: now };
+        self.store.put(REVOCATIONS_KIND, REVOCATIONS_KEY, version, &body, note).map_err(|error| error.to_string())?;
+        // Within the lock: the later change is the one that stays in effect.
+        gateway.revoke(all.clone());
+        Ok(all)
     }
 }
 

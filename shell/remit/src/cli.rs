@@ -84,6 +84,16 @@ pub(crate) enum Command {
     /// Revoke credentials at once: one of them, an agent's, a role's, or everything that was issued up to a time.
     #[command(subcommand)]
     Revoke(Revoke),
+    /// Stop an agent, a space, a server, a tool, or whatever is done on a user's behalf, at once and until `remit resume`.
+    ///
+    /// It is in effect when the command ends: the next call is refused (`suspended`), lists no longer show it, sessions and streams of what can't
+    /// enter any more end. Calls that are under way at a server come to their end. The configuration doesn't change, and a restart forgets
+    /// nothing.
+    #[command(subcommand)]
+    Suspend(Switch),
+    /// Let go on what `remit suspend` stopped.
+    #[command(subcommand)]
+    Resume(Switch),
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
@@ -528,7 +538,7 @@ pub(crate) struct Credentials {
     pub(crate) json: bool,
 }
 
-/// Why something is revoked.
+/// Why something is revoked, suspended or let go on.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Because {
     #[command(flatten)]
@@ -536,7 +546,7 @@ pub(crate) struct Because {
     /// Why, for the record.
     #[arg(long)]
     pub(crate) reason: String,
-    /// Who revokes, for the record.
+    /// Who does it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
 }
@@ -569,6 +579,48 @@ pub(crate) enum Revoke {
         /// Up to this time, in seconds since the epoch.
         #[arg(long, value_name = "SECONDS")]
         before_secs: Option<u64>,
+        #[command(flatten)]
+        because: Because,
+    },
+}
+
+/// What can be stopped.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Switch {
+    /// An agent, in every space.
+    Agent {
+        /// The agent.
+        agent: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// A space: nobody enters it.
+    Space {
+        /// The space.
+        space: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// A server, in every space.
+    Server {
+        /// The server: ACCOUNT/NAME.
+        server: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// One tool of a server, in every space.
+    Tool {
+        /// The server: ACCOUNT/NAME.
+        server: String,
+        /// The server's own name for the tool.
+        tool: String,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// A user on whose behalf agents act.
+    User {
+        /// The user, as tokens name them (`user` in the journal).
+        user: String,
         #[command(flatten)]
         because: Because,
     },

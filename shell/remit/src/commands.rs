@@ -292,6 +292,9 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
     for line in crate::told::standing_of(status.get("configuration")) {
         printer.line(&line)?;
     }
+    for line in crate::suspend::standing(status.get("suspended")) {
+        printer.line(&line)?;
+    }
     printer.line("\nServers")?;
     for server in list(&status, "servers") {
         printer.line(&format!(

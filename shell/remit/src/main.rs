@@ -22,6 +22,7 @@ mod requests;
 mod sample;
 mod serve;
 mod shared;
+mod suspend;
 mod told;
 mod tool_policies;
 mod tour;
@@ -85,6 +86,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
+        Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),

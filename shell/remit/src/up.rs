@@ -363,7 +363,7 @@ impl Plane for World {
         }
         let agents: Vec<&str> = snapshot.organization.agents.keys().map(AgentId::as_str).collect();
         let last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "policy_findings": policy_findings, "last_reload": last, "configuration": self.configuration_status()})
+        json!({"snapshot": snapshot.version, "organization": snapshot.organization.name, "agents": agents, "spaces": spaces, "servers": self.gateway.servers(), "connections": connect::standing(&self.credentials), "findings": findings, "policy_findings": policy_findings, "suspended": self.gateway.revocations().suspended, "last_reload": last, "configuration": self.configuration_status()})
     }
 
     fn explain(&self, question: &Value) -> Result<Value, String> {
@@ -386,6 +386,10 @@ impl Plane for World {
 
     fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
         Box::pin(self.aws.revoke(&self.gateway, request))
+    }
+
+    fn suspend<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
+        Box::pin(self.aws.suspend(&self.gateway, request))
     }
 
     fn ways(&self, question: &Value) -> Result<Value, String> {

@@ -38,3 +38,4 @@ mod policy_sets;
 mod real;
 mod replay;
 mod smuggling;
+mod suspensions;
