@@ -58,7 +58,7 @@ const SCOPES: [&str; 11] = [
 
 const NOWHERE: [&str; 2] = [SCOPES[6], SCOPES[8]];
 
-const BODIES: [&str; 27] = [
+const BODIES: [&str; 30] = [
     "true",
     "context.input.amount < 5",
     "context.input has amount && context.input.amount < 5",
@@ -86,6 +86,10 @@ const BODIES: [&str; 27] = [
     "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"a\" && principal in AgentCore::Group::\"x\"",
     "if action == AgentCore::Action::\"gamma___t11\" then context.input.amount == \"x\" else context.remit.delegated",
     "context.system.now > datetime(\"yesterday\")",
+    // Right for the first of all actions, and wrong for others that nothing but this tells from it.
+    "context.input == {amount: 1, \"to-account\": \"x\", to_u2d_account: \"x\"}",
+    "action == AgentCore::Action::\"gamma___t11\" && context.input.nothing == 1",
+    "action in AgentCore::Action::\"gamma\" && context.input.nothing == 1",
 ];
 
 const REFUSED: &str = "context.input.amount.frobnicate(1)";
@@ -205,6 +209,21 @@ fn every_kind_of_rule_is_checked() {
             said += agree(DEFINITIONS.map(|definitions| format!("{definitions}{rule}")).to_vec());
         }
     }
+    // Each alone: policies of one chunk are typed over what any of them asks for.
+    for body in BODIES {
+        said += agree(vec![format!("permit (principal, action, resource)\nwhen {{ {body} }};\n")]);
+    }
+    // Only one action has the field of the first rule's condition, and it is in another chunk than the one that stands for all.
+    let first = format!(
+        "permit (principal, action == AgentCore::Action::\"gamma___t11\", resource)\nwhen temporal {{ {} }};\n",
+        BACKS[0]
+    );
+    let between: String = (0..12)
+        .filter(|at| at % 3 < 2)
+        .map(|at| format!("permit (principal, action == AgentCore::Action::\"{}___t{at}\", resource);\n", SERVERS[at % 3]))
+        .collect();
+    let last = "permit (principal, action, resource)\nwhen { context has f0_0__temporal_0 && context.input.nothing == 1 };\n";
+    assert_eq!(agree(vec![format!("{first}{between}{last}")]), 1);
     for principal in PRINCIPALS {
         said += agree(vec![SCOPES.map(|scope| format!("permit ({principal}, {scope}, resource);\n")).concat()]);
     }

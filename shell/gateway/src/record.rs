@@ -155,7 +155,7 @@ pub(crate) struct Pending {
     upstream: Duration,
     done: bool,
     watched: Option<Watched>,
-    withheld_by: Option<LayerLine>,
+    withheld_by: Option<(LayerLine, &'static str)>,
 }
 
 /// Who and what, for the outcome and for observers.
@@ -387,9 +387,10 @@ impl Pending {
         self.end(outcome, result).await
     }
 
-    /// The same for a result that the caller doesn't get: the record says which statement keeps it.
-    pub(crate) async fn withhold(mut self, layer: &LayerLine, result: &[u8]) -> Result<(), Unrecorded> {
-        self.withheld_by = Some(layer.clone());
+    /// The same for a result that the caller doesn't get: the record says which statement keeps it. To its history the call came to what
+    /// it would have come to.
+    pub(crate) async fn withhold(mut self, layer: &LayerLine, outcome: &'static str, result: &[u8]) -> Result<(), Unrecorded> {
+        self.withheld_by = Some((layer.clone(), outcome));
         self.end("withheld", Some(result)).await
     }
 
@@ -406,7 +407,10 @@ impl Pending {
         let at_ms = now_ms();
         let then = |told: Option<Told>| Ok(self.recorder.journal.append(self.encode(outcome, result, told, at_ms)?));
         match &self.watched {
-            Some(watched) => watched.ended(outcome, result, at_ms, then),
+            Some(watched) => {
+                let outcome = self.withheld_by.as_ref().map_or(outcome, |(_, came_to)| came_to);
+                watched.ended(outcome, result, at_ms, then)
+            }
             None => then(None),
         }
     }
@@ -423,7 +427,7 @@ impl Pending {
             result_bytes: result.map(<[u8]>::len),
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),
-            withheld_by: self.withheld_by.as_ref(),
+            withheld_by: self.withheld_by.as_ref().map(|(layer, _)| layer),
             history_event,
             history_at_ms: if told.is_some() { at_ms } else { 0 },
             history_output: told.and_then(|told| told.output),

@@ -548,7 +548,7 @@ impl Relay {
         let adapted = self.adapt(sent, &message, &id);
         let kept = adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome));
         match (adapted, kept) {
-            (Ok((bytes, _)), Some((denial, origin))) => {
+            (Ok((bytes, outcome)), Some((denial, origin))) => {
                 let layer = LayerLine {
                     layer: denial.layer,
                     effect: Effect::ExplicitDeny,
@@ -556,7 +556,7 @@ impl Relay {
                     origin,
                 };
                 let answer = denial_error(&denial, std::slice::from_ref(&layer), &self.pending.decision_id, None).answer(&id);
-                match self.pending.withhold(&layer, &bytes).await {
+                match self.pending.withhold(&layer, outcome, &bytes).await {
                     Ok(()) => answer.into(),
                     Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
                 }
@@ -577,12 +577,10 @@ impl Relay {
 
     /// Why the space's policy set keeps a result from the caller, if it does. It is asked again only where a rule reads results.
     fn withheld(&self, answer: &[u8], outcome: &str) -> Option<(Denial, Option<Arc<str>>)> {
-        let tool = self.dispatch.tool.as_ref().filter(|_| matches!(outcome, "ok" | "tool_error"))?;
+        // What a failed call says is of the server too: its text may hold what a result may not.
+        let tool = self.dispatch.tool.as_ref().filter(|_| matches!(outcome, "ok" | "tool_error" | "error"))?;
         self.caller.space.policy_set.as_ref().filter(|set| set.reads_output(&tool.id))?;
         let structured = crate::history::structured(answer);
-        if outcome == "tool_error" && structured.is_none() {
-            return None;
-        }
         // A task's result comes without the arguments of the call that it is of.
         let arguments = (self.message.method() == "tools/call").then(|| Arguments::of(&self.message));
         let target = Target::Tool { name: tool.exposed.as_str(), arguments };

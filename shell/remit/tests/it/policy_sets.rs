@@ -269,6 +269,27 @@ fn a_result_that_a_policy_forbids_is_withheld() {
 }
 
 #[test]
+fn what_a_failed_call_says_is_withheld_where_a_rule_reads_results() {
+    let reads = "@id(\"reads\")\nforbid (principal, action == AgentCore::Action::\"ledger___get_account\", resource)\nwhen { context has output && context.output.balance_cents > 1000000000 };\n";
+    let limit = "@id(\"limit\")\nforbid (principal, action == AgentCore::Action::\"ledger___close_account\", resource)\nwhen temporal { formerly within 1h AgentCore::Action::\"ledger___get_account\"::error{} };\n";
+    let remit = up(place("ENFORCE", &format!("permit (principal, action, resource);\n{reads}{limit}")));
+    let client = remit.client("agent-1", "ledger");
+    let call = |tool: &str, account: &str| {
+        let arguments = json!({"account_id": account});
+        call_in(&client, "s-1", tool, &arguments)
+    };
+    assert_eq!(verdict(&call("ledger___list_transactions", "ACC-9999")), "failed", "no rule reads what this one says");
+    assert_eq!(verdict(&call("ledger___get_account", "ACC-1001")), "ok");
+    assert_ne!(verdict(&call("ledger___close_account", "ACC-1001")), "policy_set");
+    let kept = call("ledger___get_account", "ACC-9999");
+    assert_eq!(verdict(&kept), "could_not_decide", "{kept}");
+    assert!(!kept.to_string().contains("ACC-9999"), "{kept}");
+    assert_eq!(verdict(&call("ledger___close_account", "ACC-1001")), "policy_set", "it failed, whatever the caller was told");
+    let place = remit.stop();
+    assert_eq!(place.log_of("outcome").iter().filter(|entry| entry["outcome"] == "withheld").count(), 1);
+}
+
+#[test]
 fn faults_are_told_where_they_are() {
     let place = place("ENFORCE", "permit (principal, action, resource)\nwhen { context. };\n");
     let said = remit(&["check", place.config().to_str().unwrap(), "--json"], None);
