@@ -83,6 +83,9 @@ pub struct Ended<'a> {
     /// The word for it.
     #[serde(borrow)]
     pub outcome: Cow<'a, str>,
+    /// What it was to the history of then, where there was one.
+    #[serde(borrow, default)]
+    history_event: Option<Cow<'a, str>>,
     /// Its result, sealed, if a condition read it then.
     #[serde(borrow, default)]
     pub history_output: Option<Cow<'a, str>>,
@@ -491,7 +494,12 @@ impl Replay {
 
     /// A call has ended. `output` is its result, as far as it was kept.
     pub fn ended(&mut self, ended: &Ended<'_>, output: Option<&Value>) {
-        let Some(kind) = outcome_kind(&ended.outcome) else { return };
+        let kind = match ended.history_event.as_deref() {
+            Some("response") => Some(EventKind::Response),
+            Some("error") => Some(EventKind::Error),
+            _ => outcome_kind(&ended.outcome),
+        };
+        let Some(kind) = kind else { return };
         let Some(call) = self.under_way.remove(&*ended.decision) else { return };
         let Some(history) = self.histories.get_mut(&call.space) else { return };
         let at_ms = ended.history_at_ms.max(call.at_ms);

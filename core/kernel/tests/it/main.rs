@@ -8,6 +8,7 @@ mod compare;
 mod invariant;
 mod recorded;
 mod remedy;
+mod suspension;
 mod tree;
 
 use std::net::IpAddr;
