@@ -297,6 +297,7 @@ mod tests {
             tags: vec![Tag { key: "team".to_owned(), value: "blue".to_owned(), transitive: false }],
             source_identity: None,
             policies: Vec::new(),
+            policy_documents: Vec::new(),
             user: user.map(str::to_owned),
             via: Vec::new(),
         };
