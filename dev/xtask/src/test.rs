@@ -10,9 +10,13 @@ pub(crate) const OPTIONS: &str = "[--no-conformance]";
 /// What the tests need of the system: a program and the Debian package that brings it.
 const NEEDED: [(&str, &str); 4] = [("cc", "gcc"), ("node", "nodejs"), ("npm", "npm"), ("openssl", "openssl")];
 
+/// What a build of everything and its tests leave on the disk, in MiB.
+const ROOM_MIB: u64 = 9 * 1024;
+
 /// Installs what is missing and runs every test of the workspace, then the conformance suite through Remit.
 pub(crate) fn run(options: &[String]) -> Outcome {
     install()?;
+    room();
     let tested = succeeds("cargo", &["test", "--workspace", "--no-fail-fast"])?;
     if options.iter().any(|option| option == "--no-conformance") {
         return Ok(tested);
@@ -61,6 +65,16 @@ fn install() -> Result<(), Box<dyn std::error::Error>> {
         return Err(format!("the tests need {}: install them and run this again", packages.join(", ")).into());
     }
     Ok(())
+}
+
+/// Says so where the disk is likely to be too small: what fails then says anything but that.
+fn room() {
+    let Ok(told) = Command::new("df").args(["-Pk", "."]).output() else { return };
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let free_kib = told.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+    if let Some(free_kib) = free_kib.filter(|free_kib| *free_kib < ROOM_MIB * 1024) {
+        say(&format!("note: {} MiB are free here, and a build with its tests takes about {ROOM_MIB} MiB", free_kib / 1024));
+    }
 }
 
 fn is_there(program: &str) -> bool {

@@ -189,7 +189,7 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
                 let counts = entry.index >= first && range.has(entry.index, &past);
                 if counts || temporal {
                     let done = again(&mut recordings, &mut compiled, &mut replay, entry.index, &past, counts);
-                    if let Err(why) = done.map_err(|why| why.to_string())
+                    if let Err(why) = done
                         && counts
                     {
                         replay.tally_mut().undecided(&why);

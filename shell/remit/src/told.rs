@@ -168,10 +168,7 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
             text(server, "space")
         ));
     }
-    if let Some(replayed) = report.get("replay") {
-        lines.push("\nRecorded calls:".to_owned());
-        lines.extend(replay(replayed).into_iter().map(|line| format!("  {}", line.trim_start_matches("  "))));
-    }
+    lines.extend(report.get("replay").map(recorded_calls).unwrap_or_default());
     let known: Vec<&str> = list(report, "credentials_change").iter().filter_map(Value::as_str).collect();
     if !known.is_empty() {
         let more = number(report, "credentials_change_count").saturating_sub(lines_of(known.len()));
@@ -328,6 +325,12 @@ fn counterexample(found: &Value) -> Vec<String> {
         lines.push(format!("      by {}: {}{at}", text(because, "layer"), text(because, "statement")));
     }
     lines
+}
+
+/// The same within a plan.
+fn recorded_calls(told: &Value) -> Vec<String> {
+    let heading = "\nRecorded calls:".to_owned();
+    std::iter::once(heading).chain(replay(told).into_iter().map(|line| format!("  {}", line.trim_start()))).collect()
 }
 
 /// What recorded calls come to under another configuration.

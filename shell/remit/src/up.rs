@@ -180,9 +180,7 @@ fn assemble(
         Some(path) => trusting(path)?,
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
-    let facts = facts(options, home);
-    let keeps = facts.is_some();
-    let (journal, recovered) = audit::open(home, facts)?;
+    let (journal, recovered) = audit::open(home, facts(options, home))?;
     if recovered.entries > 100_000 {
         printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
     }
@@ -200,8 +198,7 @@ fn assemble(
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
-    let anonymous_agent =
-        options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))?;
+    let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let versions = Versions::new(Arc::clone(&store) as _);
@@ -214,7 +211,7 @@ fn assemble(
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
         history_key: home.history_key()?,
-        facts_dir: keeps.then(|| home.facts_shared()),
+        facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,
@@ -255,6 +252,11 @@ fn edge(options: &Up, public: &str) -> Edge {
         origins: options.origin.clone(),
         loopback: options.host.is_loopback() || options.host.is_unspecified(),
     }
+}
+
+/// The agent that everybody is, for tests.
+fn anonymous(options: &Up) -> Result<Option<AgentId>, Failure> {
+    options.anonymous_agent.as_deref().map(AgentId::new).transpose().map_err(|error| Failure::invalid(error.to_string()))
 }
 
 /// How the facts of decisions are kept, if they are.
