@@ -95,15 +95,25 @@ pub struct Ended<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads an entry of the journal. What isn't understood is something else.
-    pub fn read(entry: &'a [u8]) -> Self {
+    /// Reads an entry of the journal. What isn't understood is something else, and so are the ends of calls unless `ends` asks for them.
+    pub fn read(entry: &'a [u8], ends: bool) -> Self {
         #[derive(Deserialize)]
         struct Typed<'a> {
             #[serde(borrow, rename = "type")]
             kind: Cow<'a, str>,
         }
-        let kind = serde_json::from_slice::<Typed<'_>>(entry).map(|typed| typed.kind);
+        // As Remit writes them; others are asked what they are.
+        let starts =
+            |kind: &str| entry.strip_prefix(b"{\"v\":1,\"type\":\"").is_some_and(|rest| rest.starts_with(kind.as_bytes()));
+        let kind = if starts("decision\"") {
+            Ok(Cow::Borrowed("decision"))
+        } else if starts("outcome\"") {
+            Ok(Cow::Borrowed("outcome"))
+        } else {
+            serde_json::from_slice::<Typed<'_>>(entry).map(|typed| typed.kind)
+        };
         match kind.as_deref() {
+            Ok("outcome") if !ends => Self::Other,
             Ok("decision") => serde_json::from_slice(entry).map_or(Self::Other, |past| Self::Decision(Box::new(past))),
             Ok("outcome") => serde_json::from_slice(entry).map_or(Self::Other, Self::Ended),
             _ => Self::Other,

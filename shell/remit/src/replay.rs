@@ -82,7 +82,8 @@ impl<'a> Recordings<'a> {
     }
 
     fn reader(&self, from: u64) -> Result<Reader, Failure> {
-        Reader::open(self.home.journal(), from).map_err(|error| Failure::new(format!("the journal can't be read: {error}")))
+        let opened = Reader::open(self.home.journal(), from).map(Reader::without_signatures);
+        opened.map_err(|error| Failure::new(format!("the journal can't be read: {error}")))
     }
 
     /// The entry with this index.
@@ -184,7 +185,7 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
         if range.only.is_some_and(|only| entry.index > only) {
             break;
         }
-        match Line::read(&entry.bytes) {
+        match Line::read(&entry.bytes, temporal) {
             Line::Decision(past) => {
                 let counts = entry.index >= first && range.has(entry.index, &past);
                 if counts || temporal {
@@ -340,7 +341,7 @@ fn find(home: &Home, entry: &str) -> Result<(u64, Vec<u8>), Failure> {
     let (from, until) = (rfc3339(at_ms.saturating_sub(60_000)), rfc3339(at_ms.saturating_add(60_000)));
     let mut reader = recordings.reader(recordings.index_of(&from)?)?;
     while let Some(found) = reader.next().map_err(|error| fault(&error))? {
-        if let Line::Decision(past) = Line::read(&found.bytes) {
+        if let Line::Decision(past) = Line::read(&found.bytes, false) {
             if past.id == entry {
                 return Ok((found.index, found.bytes.clone()));
             }
@@ -386,7 +387,7 @@ impl Kept {
 
 /// Reproduces one decision.
 fn reproduced(home: &Home, index: u64, entry: &[u8], printer: Printer) -> Result<(), Failure> {
-    let Line::Decision(past) = Line::read(entry) else {
+    let Line::Decision(past) = Line::read(entry, false) else {
         return Err(Failure::invalid(format!("entry {index} is no decision: `remit log --type decision` shows those that are")));
     };
     let mut kept = Kept::open(home)?;
@@ -430,7 +431,7 @@ fn all(home: &Home, range: &Range, printer: Printer) -> Result<(), Failure> {
     let started = Instant::now();
     let mut progress = Progress::new();
     while let Some(entry) = reader.next().map_err(|error| fault(&error))? {
-        let Line::Decision(past) = Line::read(&entry.bytes) else { continue };
+        let Line::Decision(past) = Line::read(&entry.bytes, false) else { continue };
         if !range.has(entry.index, &past) {
             continue;
         }
