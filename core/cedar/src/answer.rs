@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
-    RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid, Request, RestrictedExpression,
 };
 use serde_json::Value;
 
 use crate::NAMESPACE;
 use crate::history::Bindings;
-use crate::set::{PolicySet, Slice, action_uid};
+use crate::set::{PolicySet, Slice, action_uid, kind};
 use crate::shape::Unheld;
 use crate::source::{Mode, RuleEffect};
 
@@ -31,9 +29,13 @@ pub enum PrincipalKind {
 impl PrincipalKind {
     /// The entity type.
     pub(crate) fn type_name(self) -> String {
+        format!("{NAMESPACE}::{}", self.word())
+    }
+
+    fn word(self) -> &'static str {
         match self {
-            Self::OAuthUser => format!("{NAMESPACE}::OAuthUser"),
-            Self::IamEntity => format!("{NAMESPACE}::IamEntity"),
+            Self::OAuthUser => "OAuthUser",
+            Self::IamEntity => "IamEntity",
         }
     }
 }
@@ -241,7 +243,7 @@ impl PolicySet {
     fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Entities), String> {
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let unheld = |unheld: Unheld| unheld.to_string();
-        let mut pairs = Self::context(ask, true);
+        let mut pairs = Self::context(ask, true, Some(slice));
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {
             pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
@@ -264,8 +266,8 @@ impl PolicySet {
 
     /// What a request is besides its context.
     pub(crate) fn put(&self, ask: &Ask<'_>, slice: &Slice, context: Context) -> Result<(Request, Entities), String> {
-        let principal = entity_uid(&ask.who.kind.type_name(), ask.who.id)?;
-        let resource = entity_uid(&format!("{NAMESPACE}::Gateway"), &self.gateway)?;
+        let principal = entity_uid(ask.who.kind.word(), ask.who.id)?;
+        let resource = entity_uid("Gateway", &self.gateway)?;
         let action = action_uid(ask.tool).ok_or("the tool has no action")?;
         let attributes = [("id".to_owned(), RestrictedExpression::new_string(ask.who.id.to_owned()))];
         let tags = ask.who.claims.iter().map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
@@ -276,8 +278,26 @@ impl PolicySet {
         Ok((request, entities))
     }
 
-    /// The context besides arguments and result.
-    pub(crate) fn context(ask: &Ask<'_>, session_is_known: bool) -> Vec<(String, RestrictedExpression)> {
+    /// The context besides arguments and result; of a slice, what its rules read of it.
+    pub(crate) fn context(ask: &Ask<'_>, session_is_known: bool, slice: Option<&Slice>) -> Vec<(String, RestrictedExpression)> {
+        let record = |fields: Vec<(&str, RestrictedExpression)>| {
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+            // Their names differ, and that is all that a record asks for.
+            RestrictedExpression::new_record(fields).unwrap_or_else(|_| RestrictedExpression::new_bool(false))
+        };
+        let mut pairs = vec![("isOutput".to_owned(), RestrictedExpression::new_bool(ask.output.is_some()))];
+        if slice.is_none_or(|slice| slice.reads_system) {
+            let now = RestrictedExpression::new_datetime(datetime(ask.now_ms));
+            pairs.push(("system".to_owned(), record(vec![("now", now)])));
+        }
+        if slice.is_none_or(|slice| slice.reads_remit) {
+            pairs.push(("remit".to_owned(), record(Self::remit(ask, session_is_known))));
+        }
+        pairs
+    }
+
+    /// `context.remit`.
+    fn remit(ask: &Ask<'_>, session_is_known: bool) -> Vec<(&'static str, RestrictedExpression)> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let facts = &ask.facts;
         let mut remit = vec![
@@ -295,21 +315,12 @@ impl PolicySet {
         remit.extend(facts.role.map(|role| ("role", text(role))));
         remit.extend(facts.source_identity.map(|identity| ("sourceIdentity", text(identity))));
         remit.extend(facts.source_ip.map(|ip| ("sourceIp", RestrictedExpression::new_ip(ip.to_string()))));
-        let record = |fields: Vec<(&str, RestrictedExpression)>| {
-            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-            // Their names differ, and that is all that a record asks for.
-            RestrictedExpression::new_record(fields).unwrap_or_else(|_| RestrictedExpression::new_bool(false))
-        };
-        vec![
-            ("isOutput".to_owned(), RestrictedExpression::new_bool(ask.output.is_some())),
-            ("system".to_owned(), record(vec![("now", RestrictedExpression::new_datetime(datetime(ask.now_ms)))])),
-            ("remit".to_owned(), record(remit)),
-        ]
+        remit
     }
 }
 
-fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
+fn entity_uid(name: &str, id: &str) -> Result<EntityUid, String> {
+    let kind = kind(name).ok_or_else(|| format!("there is no type {name}"))?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 

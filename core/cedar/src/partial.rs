@@ -25,7 +25,7 @@ impl PolicySet {
         let unknown = |name: &str| (name.to_owned(), RestrictedExpression::new_unknown(name));
         let ask = Ask { output: None, ..*ask };
         let mut pairs: Vec<(String, RestrictedExpression)> =
-            Self::context(&ask, false).into_iter().filter(|(name, _)| name != "system").collect();
+            Self::context(&ask, false, None).into_iter().filter(|(name, _)| name != "system").collect();
         pairs.extend([unknown("input"), unknown("system")]);
         pairs.extend(slice.leaves.iter().chain(&slice.shadow_leaves).map(|leaf| unknown(leaf)));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;

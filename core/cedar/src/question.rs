@@ -203,7 +203,7 @@ impl PolicySet {
     pub fn meets(&self, meant: &Meant, ask: &Ask<'_>) -> Result<bool, String> {
         let slice = self.slice_of(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
-        let mut pairs = Self::context(ask, true);
+        let mut pairs = Self::context(ask, true, None);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(|unheld| unheld.to_string())?));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
         let (request, entities) = self.put(ask, slice, context)?;

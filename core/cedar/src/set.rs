@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use cedar_policy::{Entity, EntityUid, PolicyId, PolicySet as CedarSet};
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet as CedarSet};
 use dogwood_language::{Distincter, Error, ExtensionId, LoweredPolicySet, ParsedPolicySet, PolicySchema, lower_many};
 
 use crate::NAMESPACE;
 use crate::check::{Check, Subject};
 use crate::excerpt::{Excerpt, Parts};
 use crate::history::{Conditions, OfRule, action};
-use crate::shape::quote;
 use crate::source::{Fault, Mode, Rule, RuleEffect, Source, located};
 use crate::vocabulary::{Tool, Vocabulary};
 
@@ -54,6 +53,9 @@ pub(crate) struct Slice {
     pub(crate) broken: Vec<usize>,
     /// Whether a rule speaks of the tool's result.
     pub(crate) reads_output: bool,
+    /// Whether a rule, enforced or only logged, reads `context.remit` and `context.system`: what nobody reads needn't be put together.
+    pub(crate) reads_remit: bool,
+    pub(crate) reads_system: bool,
 }
 
 impl std::fmt::Debug for PolicySet {
@@ -207,6 +209,7 @@ impl PolicySet {
         let mut anywhere = Vec::new();
         let mut by_action: HashMap<EntityUid, Vec<PolicyId>> = HashMap::new();
         let mut output_readers: BTreeSet<PolicyId> = BTreeSet::new();
+        let (mut remit_readers, mut system_readers) = (BTreeSet::new(), BTreeSet::new());
         for subject in subjects.iter().filter(|subject| !broken.contains(&subject.rule)) {
             match &subject.scope {
                 None => anywhere.push(subject.id.clone()),
@@ -217,6 +220,11 @@ impl PolicySet {
             if self.mode_of(&subject.id) == Mode::Active && subject.reads.output() {
                 output_readers.insert(subject.id.clone());
             }
+            for (attribute, readers) in [("remit", &mut remit_readers), ("system", &mut system_readers)] {
+                if subject.reads.everything || subject.reads.of_context.contains(attribute) {
+                    readers.insert(&subject.id);
+                }
+            }
         }
         let forbids = self.broken_forbids(broken);
         let mut leaves_of: HashMap<usize, Vec<ExtensionId>> = HashMap::new();
@@ -225,7 +233,7 @@ impl PolicySet {
                 leaves_of.entry(rule).or_default().push(leaf.id.clone());
             }
         }
-        let gateway = EntityUid::from_str(&format!("{NAMESPACE}::Gateway::{}", quote(&self.gateway))).ok();
+        let gateway = kind("Gateway").map(|kind| EntityUid::from_type_name_and_id(kind, EntityId::new(&self.gateway)));
         // What is in every slice is put together once.
         let everywhere = |log_too: bool| {
             let ids = anywhere.iter().filter(|id| log_too || self.mode_of(id) == Mode::Active);
@@ -252,6 +260,8 @@ impl PolicySet {
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
                 broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
                 reads_output: ids().any(|id| output_readers.contains(id)),
+                reads_remit: ids().any(|id| remit_readers.contains(id)),
+                reads_system: ids().any(|id| system_readers.contains(id)),
             };
             slices.insert(action.clone(), slice);
         }
@@ -324,8 +334,19 @@ fn rule_of_leaf(rule_of: &HashMap<PolicyId, usize>, leaf: &str) -> Option<usize>
 
 /// The action of a tool.
 pub(crate) fn action_uid(tool: &str) -> Option<EntityUid> {
-    let kind = cedar_policy::EntityTypeName::from_str(&format!("{NAMESPACE}::Action")).ok()?;
-    Some(EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(tool)))
+    Some(EntityUid::from_type_name_and_id(kind("Action")?, EntityId::new(tool)))
+}
+
+/// The vocabulary's type of this name; names are read once, for that takes longer than a decision.
+pub(crate) fn kind(name: &str) -> Option<EntityTypeName> {
+    static KINDS: LazyLock<HashMap<&'static str, EntityTypeName>> = LazyLock::new(|| {
+        let kinds = ["Action", "Gateway", "OAuthUser", "IamEntity"];
+        kinds
+            .into_iter()
+            .filter_map(|name| Some((name, EntityTypeName::from_str(&format!("{NAMESPACE}::{name}")).ok()?)))
+            .collect()
+    });
+    KINDS.get(name).cloned()
 }
 
 pub(crate) type Lowered = (LoweredPolicySet, Vec<Broken>, HashMap<PolicyId, usize>, Option<Finding>);
