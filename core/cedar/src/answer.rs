@@ -290,31 +290,38 @@ impl PolicySet {
             let now = RestrictedExpression::new_datetime(datetime(ask.now_ms));
             pairs.push(("system".to_owned(), record(vec![("now", now)])));
         }
-        if slice.is_none_or(|slice| slice.reads_remit) {
-            pairs.push(("remit".to_owned(), record(Self::remit(ask, session_is_known))));
+        let reads = |name: &str| slice.is_none_or(|slice| slice.facts.fact(name));
+        if slice.is_none_or(|slice| slice.facts.of_context.contains("remit")) {
+            pairs.push(("remit".to_owned(), record(Self::remit(ask, session_is_known, reads))));
         }
         pairs
     }
 
-    /// `context.remit`.
-    fn remit(ask: &Ask<'_>, session_is_known: bool) -> Vec<(&'static str, RestrictedExpression)> {
+    /// `context.remit`, as far as it is read.
+    fn remit(ask: &Ask<'_>, session_is_known: bool, reads: impl Fn(&str) -> bool) -> Vec<(&'static str, RestrictedExpression)> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let facts = &ask.facts;
-        let mut remit = vec![
-            ("agent", text(facts.agent)),
-            ("delegated", RestrictedExpression::new_bool(facts.user.is_some())),
-            ("space", text(facts.space)),
-            ("account", text(facts.account)),
-            ("sessionId", if session_is_known { text(facts.session_id) } else { RestrictedExpression::new_unknown("sessionId") }),
-            ("risk", text(facts.risk)),
-            ("riskLevel", RestrictedExpression::new_long(facts.risk_level)),
-            ("class", text(facts.class)),
-            ("categories", RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))),
-        ];
-        remit.extend(facts.user.map(|user| ("user", text(user))));
-        remit.extend(facts.role.map(|role| ("role", text(role))));
-        remit.extend(facts.source_identity.map(|identity| ("sourceIdentity", text(identity))));
-        remit.extend(facts.source_ip.map(|ip| ("sourceIp", RestrictedExpression::new_ip(ip.to_string()))));
+        let mut remit = Vec::new();
+        let mut put = |name: &'static str, value: &dyn Fn() -> Option<RestrictedExpression>| {
+            if reads(name) {
+                remit.extend(value().map(|value| (name, value)));
+            }
+        };
+        put("agent", &|| Some(text(facts.agent)));
+        put("delegated", &|| Some(RestrictedExpression::new_bool(facts.user.is_some())));
+        put("space", &|| Some(text(facts.space)));
+        put("account", &|| Some(text(facts.account)));
+        put("sessionId", &|| {
+            Some(if session_is_known { text(facts.session_id) } else { RestrictedExpression::new_unknown("sessionId") })
+        });
+        put("risk", &|| Some(text(facts.risk)));
+        put("riskLevel", &|| Some(RestrictedExpression::new_long(facts.risk_level)));
+        put("class", &|| Some(text(facts.class)));
+        put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
+        put("user", &|| facts.user.map(text));
+        put("role", &|| facts.role.map(text));
+        put("sourceIdentity", &|| facts.source_identity.map(text));
+        put("sourceIp", &|| facts.source_ip.map(|ip| RestrictedExpression::new_ip(ip.to_string())));
         remit
     }
 }

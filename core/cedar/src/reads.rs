@@ -15,6 +15,10 @@ pub(crate) struct Reads {
     pub(crate) whole_records: bool,
     /// The properties of arguments and results.
     pub(crate) properties: BTreeSet<String>,
+    /// Whether Remit's own facts are a value as a whole.
+    pub(crate) whole_facts: bool,
+    /// Remit's own facts: `risk`, `sourceIp`.
+    pub(crate) facts: BTreeSet<String>,
 }
 
 impl Reads {
@@ -28,6 +32,20 @@ impl Reads {
     /// Whether it reads the tool's result: `context.output`, `context.isOutput`, or the context as a whole.
     pub(crate) fn output(&self) -> bool {
         self.everything || self.of_context.contains("output") || self.of_context.contains("isOutput")
+    }
+
+    /// Takes over what another policy reads of Remit's own facts.
+    pub(crate) fn add_facts(&mut self, other: &Self) {
+        if other.everything || other.of_context.contains(FACTS) {
+            self.of_context.insert(FACTS.to_owned());
+        }
+        self.whole_facts |= other.whole_facts || other.everything;
+        self.facts.extend(other.facts.iter().cloned());
+    }
+
+    /// Whether one of Remit's own facts is read.
+    pub(crate) fn fact(&self, name: &str) -> bool {
+        self.whole_facts || self.everything || self.facts.contains(name)
     }
 
     fn walk(&mut self, value: &Value) {
@@ -53,13 +71,16 @@ impl Reads {
         if is_context(left) {
             self.of_context.insert(attribute.to_owned());
             self.whole_records |= reached && is_record(attribute);
+            self.whole_facts |= reached && attribute == FACTS;
             return true;
         }
         let record = left.get(".").filter(|inner| inner.get("left").is_some_and(is_context));
-        let record = record.and_then(|inner| inner.get("attr")).and_then(Value::as_str).filter(|name| is_record(name));
+        let record =
+            record.and_then(|inner| inner.get("attr")).and_then(Value::as_str).filter(|name| is_record(name) || *name == FACTS);
         let Some(record) = record else { return false };
         self.of_context.insert(record.to_owned());
-        self.properties.insert(attribute.to_owned());
+        let names = if record == FACTS { &mut self.facts } else { &mut self.properties };
+        names.insert(attribute.to_owned());
         true
     }
 }
@@ -67,6 +88,9 @@ impl Reads {
 fn is_context(value: &Value) -> bool {
     value.get("Var").is_some_and(|name| name == "context")
 }
+
+/// Remit's own facts in the context.
+const FACTS: &str = "remit";
 
 fn is_record(name: &str) -> bool {
     name == "input" || name == "output"
@@ -88,7 +112,12 @@ mod tests {
             r#"permit (principal, action, resource) when { context.input has amount && context.input.amount.cents < 5 && context["remit"].risk == "low" };"#,
         );
         assert_eq!(told.of_context, set(&["input", "remit"]));
-        assert_eq!(told.properties, set(&["amount"]));
+        assert_eq!((told.properties.clone(), told.facts.clone()), (set(&["amount"]), set(&["risk"])));
+        assert!(told.fact("risk") && !told.fact("sourceIp"));
+        assert!(reads("permit (principal, action, resource) when { context.remit has user };").fact("user"));
+        for whole in ["context.remit == {}", "context == {}", "[context.remit].isEmpty()", "{a: context.remit}.a.user == \"x\""] {
+            assert!(reads(&format!("permit (principal, action, resource) when {{ {whole} }};")).fact("user"), "{whole}");
+        }
         assert!(!told.everything && !told.whole_records && !told.output());
         assert!(reads("permit (principal, action, resource) when { context has output };").output());
         assert!(reads("permit (principal, action, resource) when { context == {} };").everything);

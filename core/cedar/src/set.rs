@@ -11,6 +11,7 @@ use crate::NAMESPACE;
 use crate::check::{Check, Subject};
 use crate::excerpt::{Excerpt, Parts};
 use crate::history::{Conditions, OfRule, action};
+use crate::reads::Reads;
 use crate::source::{Fault, Mode, Rule, RuleEffect, Source, located};
 use crate::vocabulary::{Tool, Vocabulary};
 
@@ -53,9 +54,9 @@ pub(crate) struct Slice {
     pub(crate) broken: Vec<usize>,
     /// Whether a rule speaks of the tool's result.
     pub(crate) reads_output: bool,
-    /// Whether a rule, enforced or only logged, reads `context.remit` and `context.system`: what nobody reads needn't be put together.
-    pub(crate) reads_remit: bool,
+    /// Whether a rule, enforced or only logged, reads `context.system`, and which of Remit's own facts: what nobody reads isn't put together.
     pub(crate) reads_system: bool,
+    pub(crate) facts: Reads,
 }
 
 impl std::fmt::Debug for PolicySet {
@@ -209,7 +210,7 @@ impl PolicySet {
         let mut anywhere = Vec::new();
         let mut by_action: HashMap<EntityUid, Vec<PolicyId>> = HashMap::new();
         let mut output_readers: BTreeSet<PolicyId> = BTreeSet::new();
-        let (mut remit_readers, mut system_readers) = (BTreeSet::new(), BTreeSet::new());
+        let (mut fact_readers, mut system_readers) = (HashMap::new(), BTreeSet::new());
         for subject in subjects.iter().filter(|subject| !broken.contains(&subject.rule)) {
             match &subject.scope {
                 None => anywhere.push(subject.id.clone()),
@@ -220,10 +221,11 @@ impl PolicySet {
             if self.mode_of(&subject.id) == Mode::Active && subject.reads.output() {
                 output_readers.insert(subject.id.clone());
             }
-            for (attribute, readers) in [("remit", &mut remit_readers), ("system", &mut system_readers)] {
-                if subject.reads.everything || subject.reads.of_context.contains(attribute) {
-                    readers.insert(&subject.id);
-                }
+            if subject.reads.everything || subject.reads.of_context.contains("system") {
+                system_readers.insert(&subject.id);
+            }
+            if subject.reads.everything || subject.reads.of_context.contains("remit") {
+                fact_readers.insert(&subject.id, &subject.reads);
             }
         }
         let forbids = self.broken_forbids(broken);
@@ -260,8 +262,11 @@ impl PolicySet {
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
                 broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
                 reads_output: ids().any(|id| output_readers.contains(id)),
-                reads_remit: ids().any(|id| remit_readers.contains(id)),
                 reads_system: ids().any(|id| system_readers.contains(id)),
+                facts: ids().filter_map(|id| fact_readers.get(id)).fold(Reads::default(), |mut all, reads| {
+                    all.add_facts(reads);
+                    all
+                }),
             };
             slices.insert(action.clone(), slice);
         }
