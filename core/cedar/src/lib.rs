@@ -18,7 +18,11 @@ mod anybody;
 mod check;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod documentation;
 mod excerpt;
+#[cfg(test)]
+mod guide;
 mod history;
 #[cfg(test)]
 mod law;

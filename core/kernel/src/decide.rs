@@ -35,10 +35,10 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
-    let mut policy_flip = None;
+    let mut told = policy::Told { explain: call.explain, ..policy::Told::default() };
     if space.is_some_and(|space| space.policy_set.is_some()) {
         asked.ask(Layer::PolicySet, || {
-            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, now_secs, &mut policy_flip)
+            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, now_secs, &mut told)
         });
     }
 
@@ -63,9 +63,10 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         tool,
         server,
         acted_as,
-        policy_flip,
+        policy_flip: told.flip,
         near: asked.near,
         applied: asked.applied,
+        applied_policies: told.applied,
     }
 }
 
@@ -110,8 +111,10 @@ pub fn visible(
     };
     let admitted = reached && admitted(space, principal, &subject, facts).effect.agrees();
     let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
-    let possible =
-        || policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, &mut None).effect.agrees();
+    let possible = || {
+        let told = &mut policy::Told::default();
+        policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, told).effect.agrees()
+    };
     permitted
         && possible()
         && organization(snapshot, facts, space, principal, &subject, now_secs, false, Open::Said)
@@ -505,7 +508,7 @@ fn policy_set(
     subject: Option<&Subject<'_>>,
     target: Target<'_>,
     now_secs: u64,
-    flip: &mut Option<String>,
+    told: &mut policy::Told,
 ) -> Finding<'static> {
     let Some((space, set)) = space.and_then(|space| Some((space, space.policy_set.as_ref()?))) else {
         return Finding::no_impact("the space has no policy set");
@@ -516,9 +519,8 @@ fn policy_set(
         (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool to judge"),
         _ => return Finding::no_impact("policy sets are about tools"),
     };
-    let said =
-        policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, None, now_secs.saturating_mul(1000));
-    *flip = said.flip;
+    let now_ms = now_secs.saturating_mul(1000);
+    let said = policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, None, now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }
 

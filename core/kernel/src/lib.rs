@@ -36,4 +36,4 @@ pub use facts::{
 pub use policy::{PolicyCaller, withheld};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use suspension::{Suspended, Suspension, Suspensions};
-pub use verdict::{ActedAs, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
+pub use verdict::{ActedAs, AppliedPolicy, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use remit_cedar::{
-    Answer, Ask, Claims, ContextFacts, Effect as SetEffect, EventKind, Judgement, Mode, PolicySet, PrincipalKind, RuleEffect,
-    Scopes, Who,
+    Answer, Ask, Claims, ContextFacts, Effect as SetEffect, EventKind, Judgement, Mode, PolicySet, PrincipalKind, Rule,
+    RuleEffect, Scopes, Who,
 };
 use remit_model::Organization;
 use serde_json::Value;
 
 use crate::facts::{Arguments, Call, Fact, Facts, Identity, Principal, SessionOf, Target};
 use crate::snapshot::{Snapshot, SpaceView, ToolView};
-use crate::verdict::{Denial, Effect, Layer, Reason, Statement};
+use crate::verdict::{AppliedPolicy, Denial, Effect, Layer, Reason, Statement};
 
 /// The longest statement that names rules, in bytes.
 const STATEMENT_BYTES_MAX: usize = 500;
@@ -107,7 +107,8 @@ pub fn withheld(
         return Some((refuse(Reason::CouldNotDecide, why), None));
     };
     let now_ms = now_secs.saturating_mul(1000);
-    let said = judge(set, &snapshot.organization, space, facts, principal, tool, arguments, Some(output), now_ms);
+    let told = &mut Told::default();
+    let said = judge(set, &snapshot.organization, space, facts, principal, tool, arguments, Some(output), now_ms, told);
     (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
 }
 
@@ -117,8 +118,17 @@ pub(crate) struct Said {
     pub(crate) reason: Reason,
     pub(crate) statement: Statement,
     pub(crate) origin: Option<Arc<str>>,
+}
+
+/// What a set tells besides its word.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// Whether the policies that applied are asked for.
+    pub(crate) explain: bool,
     /// What would have been otherwise, if everything that is only logged were enforced.
     pub(crate) flip: Option<String>,
+    /// The policies that applied.
+    pub(crate) applied: Vec<AppliedPolicy>,
 }
 
 /// Judges a call. Without arguments: whether any could be allowed.
@@ -133,11 +143,12 @@ pub(crate) fn judge(
     arguments: Option<Arguments<'_>>,
     output: Option<&Value>,
     now_ms: u64,
+    told: &mut Told,
 ) -> Said {
     let undecided = |why: String| {
         let statement: Statement = if set.mode() == Mode::LogOnly { format!("LOG_ONLY: {why}") } else { why }.into();
         let effect = if set.mode() == Mode::LogOnly { Effect::NoImpact } else { Effect::ImplicitDeny };
-        Said { effect, reason: Reason::CouldNotDecide, statement, origin: None, flip: None }
+        Said { effect, reason: Reason::CouldNotDecide, statement, origin: None }
     };
     let input: Cow<'_, Value> = match arguments.map(|arguments| serde_json::from_str(arguments.as_str())) {
         Some(Ok(value)) => Cow::Owned(value),
@@ -155,14 +166,19 @@ pub(crate) fn judge(
     asking(organization, space, facts, principal, tool, &input, now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
         if arguments.is_some() {
-            return said(set, &set.decide(&ask));
+            let answer = set.decide(&ask);
+            if told.explain {
+                told.applied = applied(set, &answer);
+            }
+            told.flip = flip(set, &answer);
+            return said(set, &answer);
         }
         let (effect, statement) = if set.possible(&ask) {
             (Effect::NoImpact, "no arguments to judge")
         } else {
             (Effect::ImplicitDeny, "no arguments could be allowed")
         };
-        Said { effect, reason: Reason::PolicySet, statement: statement.into(), origin: None, flip: None }
+        Said { effect, reason: Reason::PolicySet, statement: statement.into(), origin: None }
     })
 }
 
@@ -218,11 +234,32 @@ pub(crate) fn asking<T>(
     })
 }
 
-fn said(set: &PolicySet, answer: &Answer) -> Said {
-    let flip = answer.flips().then(|| {
+fn flip(set: &PolicySet, answer: &Answer) -> Option<String> {
+    answer.flips().then(|| {
         let all = answer.shadow.as_ref().unwrap_or(&answer.enforced);
-        format!("{}: {}", word(all.effect), text(set, all))
-    });
+        clip(format!("{}: {}", word(all.effect), text(set, all)))
+    })
+}
+
+/// The policies on which the set's word rests, and those that are only logged on which it would rest.
+fn applied(set: &PolicySet, answer: &Answer) -> Vec<AppliedPolicy> {
+    let rules = |numbers: &[usize]| -> Vec<&Rule> { numbers.iter().filter_map(|number| set.rules().get(*number)).collect() };
+    let enforced = rules(&answer.enforced.rules);
+    let logged = answer.shadow.iter().flat_map(|all| rules(&all.rules)).filter(|rule| rule.mode == Mode::LogOnly);
+    enforced
+        .iter()
+        .copied()
+        .chain(logged)
+        .map(|rule| AppliedPolicy {
+            id: rule.id.clone(),
+            origin: rule.origin.clone(),
+            effect: rule.effect,
+            is_enforced: answer.mode == Mode::Active && rule.mode == Mode::Active,
+        })
+        .collect()
+}
+
+fn said(set: &PolicySet, answer: &Answer) -> Said {
     let (mut effect, reason) = match answer.enforced.effect {
         SetEffect::Allow => (Effect::Allow, Reason::PolicySet),
         SetEffect::ImplicitDeny => (Effect::ImplicitDeny, Reason::PolicySet),
@@ -235,13 +272,7 @@ fn said(set: &PolicySet, answer: &Answer) -> Said {
         effect = Effect::NoImpact;
     }
     let first = answer.enforced.rules.first().and_then(|rule| set.rules().get(*rule));
-    Said {
-        effect,
-        reason,
-        statement: clip(statement).into(),
-        origin: first.map(|rule| rule.origin.as_str().into()),
-        flip: flip.map(clip),
-    }
+    Said { effect, reason, statement: clip(statement).into(), origin: first.map(|rule| rule.origin.as_str().into()) }
 }
 
 fn word(effect: SetEffect) -> &'static str {

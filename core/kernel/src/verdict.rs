@@ -400,8 +400,24 @@ pub struct Decision {
     pub policy_flip: Option<String>,
     /// Where that was explained: every statement of IAM that applied, whether or not it decided.
     pub applied: Vec<Arc<remit_iam::Statement>>,
+    /// Where that was explained: the policies of the space's set that its word rests on, and those that are only logged and on which it
+    /// would rest if they were enforced.
+    pub applied_policies: Vec<AppliedPolicy>,
     /// Statements that nearly allowed, where that was explained.
     pub(crate) near: Vec<(Layer, Near)>,
+}
+
+/// A policy of a set, in Cedar or Dogwood, that applied to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedPolicy {
+    /// Its name in its set.
+    pub id: String,
+    /// Where it stands: file and line.
+    pub origin: String,
+    /// Whether it permits or forbids.
+    pub effect: remit_cedar::RuleEffect,
+    /// Whether it is enforced; otherwise it is asked and logged, or its whole set is.
+    pub is_enforced: bool,
 }
 
 /// As whom an agent acted in a call, for the record.

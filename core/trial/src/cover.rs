@@ -1,17 +1,21 @@
-//! What cases exercised: for each statement of IAM, each row of the registry and each tool that a space lists, in how many cases it decided,
-//! and in how many it applied and the verdict went its way.
+//! What cases exercised: for each statement of IAM, each policy of a policy set, each row of the registry and each tool that a space lists,
+//! in how many cases it decided, and in how many it applied and the verdict went its way.
 //!
 //! Only what stands in the configuration is counted, not what Remit ships, and only what some call can reach: a role in which nobody
 //! acts and a user's policies are told apart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use remit_cedar::{File, Mode, RuleEffect, Source};
 use remit_config::SourceFile;
 use remit_config::item::Sink;
 use remit_config::yaml::{Node, Value, parse};
 use remit_iam::Policy;
 use remit_kernel::{Decision, Layer, Verdict};
-use remit_model::{AccountId, AgentCredential, Organization, RoleKey, ServerKey, TOOL_SEPARATOR, ToolAdmission, ToolName};
+use remit_model::{
+    AccountId, AgentCredential, Organization, PolicyFile, PolicyTexts, RoleKey, ServerKey, TOOL_SEPARATOR, ToolAdmission,
+    ToolName,
+};
 
 use crate::cases::Case;
 use crate::run::deciding;
@@ -19,9 +23,9 @@ use crate::run::deciding;
 /// Something that can be exercised.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unit {
-    /// What it is: `service control policy`, `tool policy`, `listed tool`, …
+    /// What it is: `service control policy`, `policy set`, `tool policy`, `listed tool`, …
     pub kind: &'static str,
-    /// Its name: a statement's label, a row's agent and tool, a space and a tool.
+    /// Its name: a statement's label, a policy's id, a row's agent and tool, a space and a tool.
     pub name: String,
     /// Whether it denies by name.
     pub denies: bool,
@@ -86,6 +90,9 @@ impl Coverage {
         for row in &organization.tool_policies {
             let name = format!("({}, {})", row.agent, row.tool);
             coverage.unit(TOOL_POLICY, name, !row.allowed, &row.origin, true);
+        }
+        for space in organization.spaces.values() {
+            coverage.policy_set(space.policy_set.as_ref());
         }
         coverage.lists(organization, files);
         coverage
@@ -160,6 +167,17 @@ impl Coverage {
                 }
             }
         }
+        for policy in &decision.applied_policies {
+            // What is only logged never has its way, so it counts where it applied, whatever the verdict.
+            if policy.is_enforced && (policy.effect == RuleEffect::Permit) != allowed {
+                continue;
+            }
+            let decides = policy.is_enforced && origins.contains(&policy.origin.as_str());
+            let units = self.places.get(&policy.origin).into_iter().flatten().copied();
+            let named = units
+                .filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == POLICY_SET && unit.name == policy.id));
+            seen.extend(named.map(|place| (place, decides)));
+        }
         if let Some(line) = decision.layers.iter().find(|line| line.layer == Layer::ToolPolicy)
             && let Some(origin) = line.origin.as_deref()
             && line.effect.agrees() == allowed
@@ -204,6 +222,17 @@ impl Coverage {
             }
             let denies = statement.effect() == remit_iam::Effect::Deny;
             self.unit(kind, statement.label().to_string(), denies, statement.origin(), reachable);
+        }
+    }
+
+    /// Adds the policies of a space's set. A file that several spaces name is there once.
+    fn policy_set(&mut self, texts: Option<&PolicyTexts>) {
+        let Some(texts) = texts else { return };
+        let read = |file: &PolicyFile| File { path: file.path.clone(), text: file.text.clone(), mode: Mode::Active };
+        // What can't be read isn't in a configuration that was read.
+        let Ok(source) = Source::read(Mode::Active, texts.files.iter().map(read).collect()) else { return };
+        for rule in source.rules() {
+            self.unit(POLICY_SET, rule.id.clone(), rule.effect == RuleEffect::Forbid, &rule.origin, true);
         }
     }
 
@@ -257,6 +286,8 @@ impl Coverage {
 
 /// What a row is called.
 const TOOL_POLICY: &str = "tool policy";
+/// What a policy in Cedar or Dogwood is called.
+const POLICY_SET: &str = "policy set";
 /// What a tool of a space's list is called.
 const LISTED_TOOL: &str = "listed tool";
 

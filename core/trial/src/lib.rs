@@ -2,7 +2,7 @@
 //!
 //! - [`lock`]: the accepted definitions of servers' tools as a file beside the configuration;
 //! - [`cases`]: an organization's own cases; [`run`]: what the kernel says of them;
-//! - [`cover`]: which statements, rows and listed tools they exercised;
+//! - [`cover`]: which statements, policies of sets, rows and listed tools they exercised;
 //! - [`replay`]: recorded calls decided again, as they were or under another configuration;
 //! - [`registry`]: the tool policies in other forms;
 //! - [`schema`]: the shapes of all of this, for editors.

@@ -182,7 +182,7 @@ pub(crate) struct Test {
     /// Only cases whose file and name hold this text, such as `support.yaml` or `publish`.
     #[arg(long, value_name = "TEXT")]
     pub(crate) filter: Option<String>,
-    /// Show which statements, rows and listed tools the cases exercised.
+    /// Show which statements, policies of sets, rows and listed tools the cases exercised.
     #[arg(long)]
     pub(crate) coverage: bool,
     /// Write the same as JSON.

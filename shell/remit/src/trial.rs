@@ -67,7 +67,7 @@ pub(crate) fn test(options: &Test) -> Result<(), Failure> {
         line(
             printer,
             &format!(
-                "\n{} cases: {passed} passed, {failed} failed; {hit} of {of} statements, rows and listed tools exercised ({} %); decided in {} ms",
+                "\n{} cases: {passed} passed, {failed} failed; {hit} of {of} statements, policies of sets, rows and listed tools exercised ({} %); decided in {} ms",
                 cases.len(),
                 percent(&coverage),
                 took.as_millis(),

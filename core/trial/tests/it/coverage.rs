@@ -82,3 +82,51 @@ fn the_trace_file_names_lines_of_the_configuration() {
         assert!(record.starts_with("TN:remit\nSF:acme/"), "{record}");
     }
 }
+
+#[test]
+fn policies_of_a_set_count_where_they_decide_where_they_apply_and_nowhere_else() {
+    let of_set = |cases: &str| -> Vec<String> {
+        let (_, outcomes, coverage) =
+            run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1 }}\ncases:\n{cases}")).unwrap();
+        for outcome in outcomes {
+            assert!(outcome.mismatches.is_empty(), "{:?}", outcome.mismatches);
+        }
+        let units = coverage.units().into_iter().filter(|unit| unit.kind == "policy set" && unit.is_covered());
+        units.map(|unit| format!("{} {} {}/{}", unit.name, unit.denies, unit.decided, unit.contributed)).collect()
+    };
+    let known = "after: [{ tool: ledger___get_account, arguments: { account_id: ACC-2001 }, result: { id: ACC-2001 } }]";
+    let transfer = |after: &str, cents: u64, expect: &str| {
+        format!(
+            "  - {{ name: a, tool: ledger___transfer, {after}arguments: {{ from: ACC-2001, to: ACC-2002, amount_cents: {cents}, memo: rent }}, expect: {expect} }}\n"
+        )
+    };
+    assert_eq!(of_set(&transfer(&format!("{known}, "), 100, "allow")), ["transfer-from-a-known-account false 1/0"]);
+    let cases = transfer(&format!("{known}, "), 100, "allow");
+    let (_, _, coverage) = run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1 }}\ncases:\n{cases}")).unwrap();
+    let lcov = coverage.lcov("");
+    let policy = coverage.units().into_iter().find(|unit| unit.name == "transfer-from-a-known-account").unwrap();
+    let of_file = lcov.split("end_of_record\n").find(|record| record.contains("SF:policies/finance.dw\n")).unwrap();
+    assert!(
+        of_file.contains("FNDA:1,policy set transfer-from-a-known-account\n") && of_file.contains("FNF:5\nFNH:1\n"),
+        "{of_file}"
+    );
+    assert!(of_file.contains(&format!("DA:{},1\n", policy.line)), "{of_file}");
+    // What is only logged never decides, and counts where it applied.
+    assert_eq!(
+        of_set(&transfer(&format!("{known}, "), 1_000_001, "allow")),
+        ["transfer-from-a-known-account false 1/0", "trial-no-large-transfers true 0/1"]
+    );
+    // Nothing permits: no policy is why.
+    assert_eq!(of_set(&transfer("", 100, "deny")), Vec::<String>::new());
+    // Without arguments there is nothing to judge, so nothing is exercised.
+    assert_eq!(of_set("  - { name: a, tool: ledger___get_account, expect: allow }"), Vec::<String>::new());
+    // A permit of a call that another layer denies had no way to go.
+    let denied =
+        "  - { name: a, agent: agent-finance-2, tool: ledger___refund, arguments: { transaction_id: TXN-3001 }, expect: deny }";
+    assert_eq!(of_set(denied), Vec::<String>::new());
+    let day = format!(
+        "after: [{{ tool: ledger___get_account, arguments: {{ account_id: ACC-2001 }}, result: {{ id: ACC-2001 }} }}{}], ",
+        ", { tool: ledger___transfer, arguments: { from: ACC-2001, to: ACC-2002, amount_cents: 5000000, memo: rent } }".repeat(4)
+    );
+    assert_eq!(of_set(&transfer(&day, 100, "deny")), ["a-day's-total true 1/0"]);
+}
