@@ -241,9 +241,14 @@ impl PolicySet {
     }
 
     fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Entities), String> {
+        self.request_with(ask, slice, Some(slice))
+    }
+
+    /// `read` is what reads the context; without it all of it is put together.
+    fn request_with(&self, ask: &Ask<'_>, slice: &Slice, read: Option<&Slice>) -> Result<(Request, Entities), String> {
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let unheld = |unheld: Unheld| unheld.to_string();
-        let mut pairs = Self::context(ask, true, Some(slice));
+        let mut pairs = Self::context(ask, true, read);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {
             pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
@@ -345,4 +350,86 @@ pub fn datetime(ms: u64) -> String {
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{rest:03}Z", secs / 3600, secs / 60 % 60, secs % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{File, Source, Tool};
+    use serde_json::json;
+
+    #[test]
+    fn what_no_rule_reads_is_missed_by_none() {
+        let whens = [
+            "true",
+            "context has remit",
+            "context has system && context has isOutput",
+            "context.remit has user",
+            "context.remit has sourceIp && context.remit.sourceIp.isLoopback()",
+            "context.remit.user == \"ann\"",
+            "context.remit.riskLevel < 3 && context.remit.class == \"MUTATIVE\"",
+            "context.remit.categories.contains(\"transfer\")",
+            "context.system.now > datetime(\"2026-01-01\")",
+            "[context.remit].contains(context.remit)",
+            "{all: context.remit}.all.agent == \"agent\"",
+            "(if context.input.amount > 1 then context.remit else context.remit) has account",
+            "context == context",
+            "[context.system].contains({now: datetime(\"2026-01-01\")})",
+            "context.remit.role like \"*x*\"",
+        ];
+        let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}}"#;
+        let tools = [Tool { id: "a___b", server: "a", definition }];
+        let mut decided = 0;
+        for (number, when) in whens.iter().enumerate() {
+            // Each alone, and beside another one; enforced, and only logged.
+            for (beside, mode) in [("", ""), (whens[(number * 7 + 3) % whens.len()], ""), ("", "@mode(\"LOG_ONLY\")")] {
+                let mut text = format!("{mode} permit (principal, action, resource) when {{ {when} }};\n");
+                if !beside.is_empty() {
+                    text.push_str(&format!("forbid (principal, action, resource) when {{ {beside} }};\n"));
+                }
+                let file = File { path: "p.cedar".to_owned(), text, mode: crate::Mode::Active };
+                let source = std::sync::Arc::new(Source::read(crate::Mode::Active, vec![file]).unwrap());
+                let set = PolicySet::compile_with(&source, crate::vocabulary::Vocabulary::of(&tools), "arn:x", false);
+                let slice = set.slice_of("a___b").unwrap();
+                for (user, ip) in [(None, None), (Some("ann"), Some("127.0.0.1".parse().unwrap())), (Some("bob"), None)] {
+                    let (claims, input) = (Claims::new(), json!({"amount": 2}));
+                    let ask = Ask {
+                        who: Who { kind: PrincipalKind::OAuthUser, id: "ann", claims: &claims },
+                        tool: "a___b",
+                        input: &input,
+                        output: None,
+                        facts: ContextFacts {
+                            agent: "agent",
+                            user,
+                            space: "s",
+                            account: "1",
+                            role: user,
+                            source_identity: None,
+                            session_id: "z",
+                            source_ip: ip,
+                            risk: "low",
+                            risk_level: 1,
+                            class: "MUTATIVE",
+                            categories: &["transfer".to_owned()],
+                        },
+                        now_ms: 1_790_000_000_000,
+                        bindings: None,
+                    };
+                    let judged = |read: Option<&Slice>, shadow: bool| {
+                        let (request, entities) = set.request_with(&ask, slice, read).unwrap();
+                        set.judge(slice, shadow, &request, &entities)
+                    };
+                    for shadow in [false, true] {
+                        assert_eq!(
+                            judged(Some(slice), shadow),
+                            judged(None, shadow),
+                            "{when} beside {beside} {mode} for {user:?}"
+                        );
+                        decided += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(decided, 270);
+    }
 }
