@@ -12,7 +12,8 @@ use remit_cedar::{EventKind, History, HistoryError, HistoryEvent, PolicySet};
 use remit_kernel::policy::{HISTORY_VALUE_BYTES_MAX, outcome_kind};
 use remit_kernel::recorded::{Recorded, RecordedIdentity, Unusable};
 use remit_kernel::{
-    Call, Decision, Fact, Facts, Identity, LayerLine, PolicyCaller, Principal, Reason, Snapshot, Target, Verdict, decide,
+    Arguments, Call, Decision, Fact, Facts, Identity, LayerLine, PolicyCaller, Principal, Reason, Snapshot, Target, Verdict,
+    decide,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -448,9 +449,13 @@ impl Replay {
         counts: bool,
     ) -> Result<(), Unusable> {
         let mut facts = recorded.facts(self.identity(recorded.identity_text())?);
-        let call = recorded.call(false)?;
+        let mut call = recorded.call(false)?;
         let space = snapshot.spaces.get(call.space);
         let set = space.and_then(|space| space.policy_set.as_ref());
+        if let (Target::Tool { name, arguments: None }, "authorize", Some(_)) = (call.target, &*past.method, set) {
+            // As a gateway asks it where a policy set judges: no arguments are `{}`.
+            call.target = Target::Tool { name, arguments: Arguments::scan("{}").ok() };
+        }
         // Whoever only asks makes the call elsewhere: it has no history, and none of its own to leave.
         let looked_back = match set {
             Some(set) if past.method != "authorize" => self.look_back(snapshot, set, past, &call, &mut facts, recorded.at_ms()),

@@ -45,11 +45,12 @@ tool_policies: [{ agent: agent-1, tool: '*', max_risk: critical }]
 struct World {
     snapshot: Snapshot,
     replay: Replay,
+    method: &'static str,
 }
 
 impl World {
     fn new(policies: &str) -> Self {
-        Self { snapshot: snapshot(policies), replay: Replay::default() }
+        Self { snapshot: snapshot(policies), replay: Replay::default(), method: "tools/call" }
     }
 
     /// A call that was allowed or denied so many seconds after `NOW`. `kept`: whether its facts are there.
@@ -58,7 +59,7 @@ impl World {
         let time = remit_cedar::datetime(at_ms);
         let verdict = if reason.is_some() { "DENY" } else { "ALLOW" };
         let entry = json!({"type": "decision", "id": id, "time": time, "agent": "agent-1", "space": "bank", "tool": tool,
-            "method": "tools/call", "verdict": verdict, "reason": reason, "layers": []})
+            "method": self.method, "verdict": verdict, "reason": reason, "layers": []})
         .to_string();
         let past: Past<'_> = serde_json::from_str(&entry).unwrap();
         if !kept {
@@ -84,7 +85,7 @@ impl World {
             policy_session: PolicySession::default(),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();
-        let target = Target::Tool { name: tool, arguments: Some(Arguments::scan(arguments).unwrap()) };
+        let target = Target::Tool { name: tool, arguments: (!arguments.is_empty()).then(|| Arguments::scan(arguments).unwrap()) };
         let call = Call { space: "bank", target, risk_requested: None, explain: false };
         let text = serde_json::to_vec(&Recorded::of(&facts, &who, &call, "b", "s", at_ms).unwrap()).unwrap();
         self.replay.decide(&self.snapshot, 0, &past, &Recorded::read(&text).unwrap(), true).unwrap();
@@ -158,4 +159,14 @@ fn times_are_read_as_they_are_written() {
     for bad in ["2026-13-01", "soon", "2026-00-10T00:00:00Z", "20é6-07-28"] {
         assert_eq!(time_ms(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn whoever_only_asks_is_judged_as_a_gateway_would() {
+    let mut world = World::new("permit (principal, action, resource) when { context.input has rate };");
+    world.method = "authorize";
+    // Without a policy set nobody judged arguments, and none were kept.
+    world.call("1", "bank___pay", 0, None, "", true);
+    world.call("2", "bank___pay", 1, None, r#"{"rate":1}"#, true);
+    assert_eq!(world.tally(), (1, 0, 1, 0));
 }
