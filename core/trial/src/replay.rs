@@ -51,6 +51,9 @@ pub struct Past<'a> {
     /// The method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
+    /// The MCP session, by its short name, if there was one.
+    #[serde(borrow, default)]
+    pub session: Option<Cow<'a, str>>,
     #[serde(borrow)]
     verdict: Cow<'a, str>,
     /// Why it was denied.
@@ -510,7 +513,7 @@ impl Replay {
         let under_way = UnderWay {
             space: call.space.to_owned(),
             caller: PolicyCaller::of(&snapshot.organization, principal),
-            session: session(facts, principal),
+            session: session(facts, principal, past),
             input: input.clone().unwrap_or_default(),
             tool,
             at_ms,
@@ -608,10 +611,14 @@ fn lost(why: &str) -> Said {
     Said { layer: String::new(), effect: String::new(), statement: why.to_owned(), origin: None }
 }
 
-/// The policy session; calls of a space that had no policy set then have none, and their credential is it.
-fn session(facts: &Facts, principal: &Principal) -> Arc<str> {
+/// The policy session. Calls of a space that had no policy set then have none; it is what a gateway takes where the caller names none: the
+/// MCP session, else the credential.
+fn session(facts: &Facts, principal: &Principal, past: &Past<'_>) -> Arc<str> {
     let named = &facts.policy_session.id;
-    if named.is_empty() { principal.credential_id.as_str().into() } else { Arc::clone(named) }
+    if !named.is_empty() {
+        return Arc::clone(named);
+    }
+    past.session.as_deref().unwrap_or(&principal.credential_id).into()
 }
 
 /// What the set sees of arguments; `None` if a history doesn't hold them.

@@ -46,11 +46,12 @@ struct World {
     snapshot: Snapshot,
     replay: Replay,
     method: &'static str,
+    session: Option<&'static str>,
 }
 
 impl World {
     fn new(policies: &str) -> Self {
-        Self { snapshot: snapshot(policies), replay: Replay::default(), method: "tools/call" }
+        Self { snapshot: snapshot(policies), replay: Replay::default(), method: "tools/call", session: None }
     }
 
     /// A call that was allowed or denied so many seconds after `NOW`. `kept`: whether its facts are there.
@@ -59,7 +60,7 @@ impl World {
         let time = remit_cedar::datetime(at_ms);
         let verdict = if reason.is_some() { "DENY" } else { "ALLOW" };
         let entry = json!({"type": "decision", "id": id, "time": time, "agent": "agent-1", "space": "bank", "tool": tool,
-            "method": self.method, "verdict": verdict, "reason": reason, "layers": []})
+            "method": self.method, "session": self.session, "verdict": verdict, "reason": reason, "layers": []})
         .to_string();
         let past: Past<'_> = serde_json::from_str(&entry).unwrap();
         if !kept {
@@ -169,4 +170,16 @@ fn whoever_only_asks_is_judged_as_a_gateway_would() {
     world.call("1", "bank___pay", 0, None, "", true);
     world.call("2", "bank___pay", 1, None, r#"{"rate":1}"#, true);
     assert_eq!(world.tally(), (1, 0, 1, 0));
+}
+
+#[test]
+fn sessions_of_a_space_that_had_no_policy_set_stay_apart() {
+    let mut world = World::new(LOOKED);
+    world.session = Some("a");
+    world.call("1", "bank___look", 0, None, "{}", true);
+    world.ended("1", 1);
+    world.call("2", "bank___pay", 2, None, "{}", true);
+    world.session = Some("b");
+    world.call("3", "bank___pay", 3, None, "{}", true);
+    assert_eq!(world.tally(), (2, 0, 1, 0));
 }
