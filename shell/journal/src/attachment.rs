@@ -131,7 +131,8 @@ impl Writer {
             active.offset + self.buffer.len() as u64 > self.options.file_bytes || active.named.at_secs + DAY_SECS <= now_secs
         };
         if self.active.as_ref().is_some_and(full) {
-            self.close();
+            // Not flushed here: a whole file takes a while, and decisions wait for this thread.
+            self.active = None;
         }
         if self.active.is_none() {
             self.files.dir_create(&self.options.dir)?;
@@ -333,6 +334,51 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file whose flush is told.
+    struct Told(Arc<AtomicU64>);
+
+    impl Handle for Told {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn identity(&self) -> io::Result<crate::files::Identity> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn the_next_file_waits_for_no_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let flushed = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer::new(Arc::new(OsFiles), AttachmentOptions::new(dir.path()), Arc::default());
+        let active = |offset: u64| {
+            let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            Some(Active {
+                file: Box::new(Told(Arc::clone(&flushed))),
+                named: Named { first_index: 0, at_secs: now_secs },
+                offset,
+            })
+        };
+        writer.active = active(writer.options.file_bytes);
+        writer.write(7, &[Pending { attachment: Some(vec![1; 10]), ..Pending::new(vec![0]) }]);
+        assert_eq!(Attachments::open(dir.path()).get(7).unwrap(), Some(vec![1; 10]), "in the next file");
+        assert_eq!(flushed.load(Ordering::Relaxed), 0);
+        // At the end nobody waits, and all of it goes to disk.
+        writer.active = active(100);
+        writer.close();
+        assert_eq!(flushed.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn what_is_missing_costs_no_second_reading() {

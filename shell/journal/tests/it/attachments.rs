@@ -44,7 +44,7 @@ fn they_are_read_in_any_order_and_while_they_are_written() {
         let journal = open(attached(dir.path()));
         write(&journal, life * 100..life * 100 + 100);
         assert_eq!(journal.attachments_lost(), 0);
-        let wanted = |number: u64| (number % 3 == 0).then(|| attachment(number));
+        let wanted = |number: u64| number.is_multiple_of(3).then(|| attachment(number));
         for number in (0..life * 100 + 100).chain((0..life * 100 + 100).rev()).chain([5, 6, 99, 100, 102]) {
             let wanted = wanted(number).filter(|_| number < life * 100 + 100);
             assert_eq!(reader.get(number).unwrap(), wanted, "{number}");
