@@ -22,6 +22,7 @@ use crate::history::Bindings;
 use crate::set::{PolicySet, Slice, action_uid};
 use crate::shape::quote;
 use crate::source::Mode;
+use crate::split::{BRACKETS_DEEP_MAX, brackets_deep};
 
 /// The longest condition, in bytes.
 pub const CONDITION_BYTES_MAX: usize = 4096;
@@ -46,6 +47,9 @@ pub fn read_condition(text: &str) -> Result<(), ConditionFault> {
     let fault = |what: String| ConditionFault { what, mend: None };
     if text.len() > CONDITION_BYTES_MAX {
         return Err(fault(format!("the condition has more than {CONDITION_BYTES_MAX} bytes")));
+    }
+    if brackets_deep(text) > BRACKETS_DEEP_MAX {
+        return Err(fault(format!("the condition has brackets within more than {BRACKETS_DEEP_MAX} others")));
     }
     // An expression by itself: what would end its braces and go on is none.
     Expression::from_str(text).map_err(|errors| fault(errors.to_string()))?;
@@ -109,6 +113,65 @@ pub struct Question<'a> {
     pub allowing: CedarSet,
     /// What is meant, as a set of one permit.
     pub meant: CedarSet,
+}
+
+impl Question<'_> {
+    /// The most expressions, and the most choices (`if`), that stand within each other in a rule of it.
+    pub fn nesting(&self) -> (usize, usize) {
+        let deepest = |set: &CedarSet| {
+            let conditions =
+                set.policies().map(|policy| policy.to_json().map_or((usize::MAX, usize::MAX), |json| nesting(&json)));
+            conditions.fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)))
+        };
+        let (allowing, meant) = (deepest(&self.allowing), deepest(&self.meant));
+        (allowing.0.max(meant.0), allowing.1.max(meant.1))
+    }
+}
+
+fn nesting(json: &Value) -> (usize, usize) {
+    let deepest = |below: &mut dyn Iterator<Item = (usize, usize)>| {
+        let most = below.fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
+        (most.0 + 1, most.1)
+    };
+    match json {
+        Value::Object(map) => deepest(&mut map.iter().map(|(key, value)| {
+            let (all, choices) = nesting(value);
+            (all, choices + usize::from(key == "if-then-else"))
+        })),
+        Value::Array(values) => deepest(&mut values.iter().map(nesting)),
+        _ => (0, 0),
+    }
+}
+
+/// Why a schema may mean something else to a validator than it seems to here: then nothing that it seems to deny is relied on.
+fn misread(schema: &Value) -> Option<&'static str> {
+    // Each has the words that are read here; a meta-schema that names other vocabularies may have none of them (JSON Schema Core, section 8.1).
+    const DIALECTS: [&str; 5] = [
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema",
+        "http://json-schema.org/draft-06/schema",
+        "http://json-schema.org/draft-04/schema",
+    ];
+    let told = schema.get("$schema").map(|told| told.as_str().unwrap_or_default());
+    let told = told.map(|told| told.strip_suffix('#').unwrap_or(told));
+    if told.is_some_and(|told| !DIALECTS.contains(&told)) {
+        return Some("is of a dialect of its own");
+    }
+    // Such a word moves the root of references (Core, section 8.2.1), or escapes what they name (RFC 3986, section 2.1).
+    fn moves(value: &Value, is_root: bool, id: &str) -> bool {
+        let word = |key: &str| value.get(key).and_then(Value::as_str);
+        let moved = !is_root && (word("$id").is_some() || word("$schema").is_some() || word(id).is_some());
+        moved
+            || word("$ref").is_some_and(|reference| reference.contains('%'))
+            || match value {
+                Value::Object(map) => map.values().any(|value| moves(value, false, id)),
+                Value::Array(values) => values.iter().any(|value| moves(value, false, id)),
+                _ => false,
+            }
+    }
+    let id = if told.is_some_and(|told| told.ends_with("draft-04/schema")) { "id" } else { "$id" };
+    moves(schema, true, id).then_some("has references whose root or name is another than it seems")
 }
 
 /// What there is to say.
@@ -223,6 +286,9 @@ impl PolicySet {
             Mode::Active => slice.active.clone(),
         };
         let mut facts = self.facts(known);
+        if let Some(why) = misread(known.schema) {
+            return Err(format!("the tool's input schema {why}: what it denies isn't certain"));
+        }
         if let Some(action) = self.vocabulary.actions.get(&meant.tool) {
             action.input.facts(known.schema, "context.input", "", &mut facts);
         }

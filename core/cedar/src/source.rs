@@ -2,7 +2,7 @@
 
 use dogwood_language::{Error, ParsedPolicySet, ServiceSchema};
 
-use crate::split::{Unit, column_of, line_of, split};
+use crate::split::{BRACKETS_DEEP_MAX, Unit, brackets_deep, column_of, line_of, split};
 use crate::vocabulary::EVENTS;
 
 /// The most policies of a set.
@@ -165,6 +165,16 @@ impl Source {
     pub(crate) fn read_with(mode: Mode, files: Vec<File>, service: ServiceSchema) -> Result<Self, Vec<Fault>> {
         let (mut rules, mut parsed, mut faults) = (Vec::new(), Vec::new(), Vec::new());
         for (index, file) in files.iter().enumerate() {
+            if brackets_deep(&file.text) > BRACKETS_DEEP_MAX {
+                faults.push(Fault {
+                    path: file.path.clone(),
+                    line: 1,
+                    column: 1,
+                    what: format!("brackets stand within more than {BRACKETS_DEEP_MAX} others"),
+                    mend: Some("close each bracket, and write the condition flatter".to_owned()),
+                });
+                continue;
+            }
             match ParsedPolicySet::parse(&file.text, &service) {
                 Ok(set) => {
                     read_rules(index, file, set.policy_count(), &mut rules, &mut faults);

@@ -2,6 +2,33 @@
 
 use std::ops::Range;
 
+/// The most brackets within each other: parsers go down one by one, on a stack that ends.
+pub(crate) const BRACKETS_DEEP_MAX: usize = 64;
+
+/// How many brackets stand within each other at most, but for those in texts and comments.
+pub(crate) fn brackets_deep(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth, mut most) = (0, 0_usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(bytes, at);
+                continue;
+            }
+            b'/' if bytes.get(at + 1) == Some(&b'/') => {
+                at = line_end(bytes, at);
+                continue;
+            }
+            b'(' | b'{' | b'[' => depth += 1,
+            b')' | b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+        at += 1;
+    }
+    most
+}
+
 /// One policy or definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unit {

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use remit_cedar::{EventKind, History, HistoryEvent, PolicySet};
+use remit_cedar::{EventKind, History, HistoryError, HistoryEvent, PolicySet};
 use remit_kernel::policy::{HISTORY_VALUE_BYTES_MAX, outcome_kind};
 use remit_kernel::recorded::{Recorded, RecordedIdentity, Unusable};
 use remit_kernel::{
-    Call, Decision, Fact, Facts, Identity, LayerLine, PolicyCaller, Principal, Reason, Snapshot, Target, Verdict, decide,
+    Arguments, Call, Decision, Fact, Facts, Identity, LayerLine, PolicyCaller, Principal, Reason, Snapshot, Target, Verdict,
+    decide,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +25,8 @@ const IDENTITIES_MAX: usize = 10_000;
 const GROUPS_MAX: usize = 1_000;
 /// The most names that a group tells of each kind, and the most examples.
 const NAMES_MAX: usize = 20;
+/// The most tools of a space that are remembered by whose calls weren't kept.
+const GAPS_MAX: usize = 1_000;
 /// The most examples of a group.
 const EXAMPLES_MAX: usize = 5;
 
@@ -48,6 +51,9 @@ pub struct Past<'a> {
     /// The method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
+    /// The MCP session, by its short name, if there was one.
+    #[serde(borrow, default)]
+    pub session: Option<Cow<'a, str>>,
     #[serde(borrow)]
     verdict: Cow<'a, str>,
     /// Why it was denied.
@@ -92,6 +98,27 @@ pub struct Ended<'a> {
     /// When it was put into the history, in milliseconds since the epoch; 0 where there was none.
     #[serde(default)]
     pub history_at_ms: u64,
+    /// When it was recorded, as RFC 3339.
+    #[serde(borrow, default)]
+    pub time: Cow<'a, str>,
+}
+
+/// Milliseconds since the epoch of a time as entries have it: `2026-01-31T12:30:00.123Z`, or the beginning of one, down to its day.
+pub fn time_ms(text: &str) -> Option<u64> {
+    let field = |at: std::ops::Range<usize>, least: u64| match text.get(at) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok())?,
+        None => Some(least),
+    };
+    let (year, month, day) = (field(0..4, 0)?, field(5..7, 1)?, field(8..10, 1)?);
+    let (hours, minutes, secs, rest) = (field(11..13, 0)?, field(14..16, 0)?, field(17..19, 0)?, field(20..23, 0)?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days from civil, after Howard Hinnant's algorithm.
+    let (shifted, month) = (year - u64::from(month <= 2), (month + 9) % 12);
+    let (era, of_era) = (shifted / 400, shifted % 400);
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 + day - 1;
+    Some((((days.checked_sub(719_468)? * 24 + hours) * 60 + minutes) * 60 + secs) * 1000 + rest)
 }
 
 impl<'a> Line<'a> {
@@ -352,6 +379,8 @@ pub struct Replay {
     identities: HashMap<String, Fact<Identity>>,
     histories: HashMap<String, History>,
     under_way: HashMap<String, UnderWay>,
+    /// When a call of a tool of a space was last made whose facts aren't there, in milliseconds since the epoch; without a tool: of any.
+    gaps: HashMap<String, HashMap<Option<String>, u64>>,
     tally: Tally,
 }
 
@@ -369,6 +398,15 @@ struct UnderWay {
     tool: Arc<str>,
     input: Value,
     at_ms: u64,
+}
+
+/// Why a call's history can't answer.
+struct Missed {
+    why: String,
+    /// Whether a gateway might have known.
+    is_open: bool,
+    /// Whether the call is in the history all the same.
+    is_in: bool,
 }
 
 impl UnderWay {
@@ -397,6 +435,26 @@ impl Replay {
         &mut self.tally
     }
 
+    /// A call can't be decided again, and so is in no history: what looks back on its tool isn't decided either, as long as it would see it.
+    pub fn missing(&mut self, past: &Past<'_>) {
+        // Of callers that are no agents of the space nothing was kept, and they are in no history.
+        let is_in_one = past.method == "tools/call" && (past.allowed() || past.facts_digest.is_some());
+        let Some(tool) = past.tool.as_deref().filter(|_| is_in_one) else { return };
+        let Some(at_ms) = time_ms(&past.time) else { return };
+        let gaps = self.gaps.entry(past.space.clone().into_owned()).or_default();
+        let known = gaps.len() < GAPS_MAX || gaps.contains_key(&Some(tool.to_owned()));
+        let last_ms = gaps.entry(known.then(|| tool.to_owned())).or_default();
+        *last_ms = at_ms.max(*last_ms);
+    }
+
+    /// Whether a history of the space should hold a call that isn't there.
+    fn lacks(&self, space: &str, set: &PolicySet, at_ms: u64) -> bool {
+        let reach_ms = set.window_secs().saturating_mul(1000);
+        self.gaps.get(space).into_iter().flatten().any(|(tool, last_ms)| {
+            at_ms <= last_ms.saturating_add(reach_ms) && tool.as_deref().is_none_or(|tool| set.watches(tool))
+        })
+    }
+
     /// Decides a recorded call under `snapshot`; what comes of it is counted if `counts`, else it is only something to look back on.
     pub fn decide(
         &mut self,
@@ -407,20 +465,30 @@ impl Replay {
         counts: bool,
     ) -> Result<(), Unusable> {
         let mut facts = recorded.facts(self.identity(recorded.identity_text())?);
-        let call = recorded.call(false)?;
+        let mut call = recorded.call(false)?;
         let space = snapshot.spaces.get(call.space);
         let set = space.and_then(|space| space.policy_set.as_ref());
+        if let (Target::Tool { name, arguments: None }, "authorize", Some(_)) = (call.target, &*past.method, set) {
+            // As a gateway asks it where a policy set judges: no arguments are `{}`.
+            call.target = Target::Tool { name, arguments: Arguments::scan("{}").ok() };
+        }
         // Whoever only asks makes the call elsewhere: it has no history, and none of its own to leave.
         let looked_back = match set {
             Some(set) if past.method != "authorize" => self.look_back(snapshot, set, past, &call, &mut facts, recorded.at_ms()),
             _ => None,
         };
         let decision = decide(snapshot, &facts, &call, recorded.at_ms() / 1000);
-        if let Some((set, under_way, error)) = looked_back {
-            self.goes_on(&set, past, under_way, error.as_deref(), decision.allows());
+        let could_not = matches!(&decision.verdict, Verdict::Deny(denial) if denial.reason == Reason::CouldNotDecide);
+        let mut is_open = false;
+        if let Some((set, under_way, missed)) = looked_back {
+            is_open = could_not && missed.as_ref().is_some_and(|missed| missed.is_open);
+            // What can't be decided is to whatever comes after it what it was then.
+            let allowed = if is_open { past.allowed() } else { decision.allows() };
+            let why = missed.filter(|missed| !missed.is_in).map(|missed| missed.why);
+            self.goes_on(&set, past, under_way, why.as_deref(), allowed);
         }
         if counts {
-            self.count(index, past, &decision);
+            self.count(index, past, &decision, is_open);
         }
         Ok(())
     }
@@ -446,7 +514,7 @@ impl Replay {
         call: &Call<'_>,
         facts: &mut Facts,
         at_ms: u64,
-    ) -> Option<(Arc<PolicySet>, UnderWay, Option<String>)> {
+    ) -> Option<(Arc<PolicySet>, UnderWay, Option<Missed>)> {
         facts.policy_session.bindings = Fact::Known(None);
         let Target::Tool { name, arguments: Some(arguments) } = call.target else { return None };
         let tool = Arc::clone(&snapshot.spaces.get(call.space)?.tools.get(name)?.id);
@@ -458,7 +526,7 @@ impl Replay {
         let under_way = UnderWay {
             space: call.space.to_owned(),
             caller: PolicyCaller::of(&snapshot.organization, principal),
-            session: session(facts, principal),
+            session: session(facts, principal, past),
             input: input.clone().unwrap_or_default(),
             tool,
             at_ms,
@@ -466,16 +534,29 @@ impl Replay {
         let history = self.histories.entry(under_way.space.clone()).or_insert_with(|| History::new(Arc::clone(set)));
         history.turn_to(set);
         let event = under_way.event(EventKind::Request, None, &past.id, at_ms);
-        let asked = match input {
-            Some(_) => history.request(&event).map_err(|error| error.to_string()),
-            None => Err(format!("the arguments are larger than the {HISTORY_VALUE_BYTES_MAX} bytes that a history holds")),
+        // What a gateway itself would refuse is known; what it knew and isn't here is open.
+        let asked = if input.is_some() {
+            history.request(&event).map_err(|error| Missed {
+                is_open: matches!(error, HistoryError::Doubt(_) | HistoryError::Engine(_)),
+                is_in: false,
+                why: error.to_string(),
+            })
+        } else {
+            let why = format!("the arguments are larger than the {HISTORY_VALUE_BYTES_MAX} bytes that a history holds");
+            Err(Missed { is_open: false, is_in: false, why })
         };
-        let (bindings, error) = match asked {
+        let asked = match asked {
+            Ok(_) if set.needs_history(&under_way.tool) && self.lacks(call.space, set, at_ms) => {
+                Err(Missed { is_open: true, is_in: true, why: "a call before it was not kept".to_owned() })
+            }
+            other => other,
+        };
+        let (bindings, missed) = match asked {
             Ok(bindings) => (Fact::Known(Some(Arc::new(bindings))), None),
-            Err(why) => (Fact::Unknown(why.clone()), Some(why)),
+            Err(missed) => (Fact::Unknown(missed.why.clone()), Some(missed)),
         };
         facts.policy_session.bindings = bindings;
-        Some((Arc::clone(set), under_way, error))
+        Some((Arc::clone(set), under_way, missed))
     }
 
     /// What the call is to its history from now on.
@@ -504,31 +585,33 @@ impl Replay {
 
     /// A call has ended. `output` is its result, as far as it was kept.
     pub fn ended(&mut self, ended: &Ended<'_>, output: Option<&Value>) {
+        let Some(call) = self.under_way.remove(&*ended.decision) else { return };
         let kind = match ended.history_event.as_deref() {
             Some("response") => Some(EventKind::Response),
             Some("error") => Some(EventKind::Error),
             _ => outcome_kind(&ended.outcome),
         };
         let Some(kind) = kind else { return };
-        let Some(call) = self.under_way.remove(&*ended.decision) else { return };
         let Some(history) = self.histories.get_mut(&call.space) else { return };
-        let at_ms = ended.history_at_ms.max(call.at_ms);
+        // Where nothing looked back then, the end has no other time than its entry's.
+        let ended_ms = Some(ended.history_at_ms).filter(|at_ms| *at_ms > 0).or_else(|| time_ms(&ended.time));
+        let at_ms = ended_ms.unwrap_or_default().max(call.at_ms);
         end(history, &call, kind, output.filter(|_| kind == EventKind::Response), &ended.decision, at_ms);
     }
 
-    fn count(&mut self, index: u64, past: &Past<'_>, decision: &Decision) {
+    fn count(&mut self, index: u64, past: &Past<'_>, decision: &Decision, is_open: bool) {
         let (_, reason) = verdict(decision);
         let by = || {
             let line = decision.layers.iter().find(|line| !line.effect.agrees());
             line.map_or_else(|| lost("no layer says why"), Said::from)
         };
         let tally = &mut self.tally;
+        // What the candidate would look back on isn't known: that is no word against the call, and none for it.
+        if is_open {
+            tally.undecided("what came before, or a result that the candidate reads, was not kept");
+            return;
+        }
         match (past.allowed(), reason) {
-            // What the candidate would look back on isn't known: that is no word against the call.
-            (true, Some(Reason::CouldNotDecide)) => {
-                tally.undecided("what came before, or a result that the candidate reads, was not kept");
-                return;
-            }
             (true, None) => tally.same += 1,
             (false, Some(reason)) if past.reason.as_deref() == Some(reason.as_str()) => tally.same += 1,
             (false, Some(_)) => tally.denied_otherwise += 1,
@@ -546,10 +629,14 @@ fn lost(why: &str) -> Said {
     Said { layer: String::new(), effect: String::new(), statement: why.to_owned(), origin: None }
 }
 
-/// The policy session; calls of a space that had no policy set then have none, and their credential is it.
-fn session(facts: &Facts, principal: &Principal) -> Arc<str> {
+/// The policy session. Calls of a space that had no policy set then have none; it is what a gateway takes where the caller names none: the
+/// MCP session, else the credential.
+fn session(facts: &Facts, principal: &Principal, past: &Past<'_>) -> Arc<str> {
     let named = &facts.policy_session.id;
-    if named.is_empty() { principal.credential_id.as_str().into() } else { Arc::clone(named) }
+    if !named.is_empty() {
+        return Arc::clone(named);
+    }
+    past.session.as_deref().unwrap_or(&principal.credential_id).into()
 }
 
 /// What the set sees of arguments; `None` if a history doesn't hold them.

@@ -28,6 +28,8 @@ const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 const SHARED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// The most such files.
 const SHARED_MAX: usize = 20_000;
+/// The most bytes of all of them: a server may show other tools as often as it likes, and the journal needs the disk.
+const SHARED_TOTAL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Seals what lies beside the journal.
 pub(crate) struct Sealer(RandomizedNonceKey);
@@ -67,16 +69,25 @@ pub(crate) struct Keeper {
     sealer: Arc<Sealer>,
     /// Where shared parts are; without it nothing is kept.
     dir: Option<PathBuf>,
-    /// The digests of the parts that are there, or on the way.
-    known: Arc<Mutex<HashSet<String>>>,
+    /// The parts that are there, or on the way.
+    known: Arc<Mutex<Known>>,
+    /// The most bytes of them.
+    bytes_max: u64,
     lost: Arc<AtomicU64>,
+}
+
+/// The parts that are there: their digests, and how many bytes they take.
+#[derive(Default)]
+struct Known {
+    digests: HashSet<String>,
+    bytes: u64,
 }
 
 impl Keeper {
     pub(crate) fn new(key: &[u8; 32], dir: Option<PathBuf>) -> Option<Self> {
         let sealer = Arc::new(Sealer::new(key)?);
         let known = dir.as_deref().map(known).unwrap_or_default();
-        Some(Self { sealer, dir, known: Arc::new(Mutex::new(known)), lost: Arc::default() })
+        Some(Self { sealer, dir, known: Arc::new(Mutex::new(known)), bytes_max: SHARED_TOTAL_BYTES_MAX, lost: Arc::default() })
     }
 
     /// How many shared parts could not be kept.
@@ -85,6 +96,7 @@ impl Keeper {
     }
 
     /// Keeps what decisions under a configuration and a catalogue will share; its digest. The files are written behind the caller's back.
+    /// `None`: there is no room for it, and so nothing is kept of those decisions.
     pub(crate) fn basis(&self, configuration: &str, catalogue: &Catalogue) -> Option<Arc<str>> {
         let dir = self.dir.clone()?;
         let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
@@ -99,14 +111,24 @@ impl Keeper {
         parts.push((name.clone(), text));
         {
             let mut known = lock(&self.known);
-            parts.retain(|(name, _)| known.len() < SHARED_MAX && known.insert(name.clone()));
+            parts.retain(|(name, _)| !known.digests.contains(name));
+            let bytes = parts.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
+            if known.digests.len() + parts.len() > SHARED_MAX || known.bytes.saturating_add(bytes) > self.bytes_max {
+                self.lost.fetch_add(parts.len() as u64, Ordering::Relaxed);
+                return None;
+            }
+            known.digests.extend(parts.iter().map(|(name, _)| name.clone()));
+            known.bytes += bytes;
         }
         if !parts.is_empty() {
             let (sealer, known, lost) = (Arc::clone(&self.sealer), Arc::clone(&self.known), Arc::clone(&self.lost));
             let write = move || {
                 for (name, text) in parts {
+                    let bytes = text.len() as u64;
                     if sealer.seal(text, &shared_aad(&name)).and_then(|sealed| write(&dir, &name, &sealed).ok()).is_none() {
-                        lock(&known).remove(&name);
+                        let mut known = lock(&known);
+                        known.digests.remove(&name);
+                        known.bytes = known.bytes.saturating_sub(bytes);
                         lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -138,9 +160,13 @@ impl Keeper {
 }
 
 /// The parts that are there.
-fn known(dir: &Path) -> HashSet<String> {
-    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.filter_map(|name| name.to_str().map(|name| format!("sha256:{name}"))).collect()
+fn known(dir: &Path) -> Known {
+    let mut known = Known::default();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        known.bytes += entry.metadata().map_or(0, |found| found.len());
+        known.digests.extend(entry.file_name().to_str().map(|name| format!("sha256:{name}")));
+    }
+    known
 }
 
 fn path(dir: &Path, digest: &str) -> PathBuf {
@@ -247,4 +273,26 @@ impl KeptFacts {
 /// Whether `digest` is the text's.
 fn is_digest(text: &[u8], digest: &str) -> bool {
     digest.strip_prefix("sha256:") == Some(&hex(&remit_mcp::canonical::sha256(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decisions_share_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(&[7; 32], Some(dir.path().join("shared"))).unwrap();
+        keeper.bytes_max = 8 * 1024;
+        // Whoever changes what is shared again and again fills no disk.
+        let basis = |number: u32| keeper.basis(&format!("sha256:{number:064}"), &Catalogue::default());
+        let kept: Vec<Option<Arc<str>>> = (0..200).map(basis).collect();
+        let count = kept.iter().flatten().count();
+        assert!((10..100).contains(&count), "{count}");
+        assert_eq!((kept.len() - count) as u64, keeper.lost());
+        assert!(lock(&keeper.known).bytes <= 8 * 1024);
+        // What is known stays of use.
+        assert_eq!(basis(0), kept[0]);
+        assert!(basis(199).is_none());
+    }
 }

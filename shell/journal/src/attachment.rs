@@ -131,7 +131,8 @@ impl Writer {
             active.offset + self.buffer.len() as u64 > self.options.file_bytes || active.named.at_secs + DAY_SECS <= now_secs
         };
         if self.active.as_ref().is_some_and(full) {
-            self.close();
+            // Not flushed here: a whole file takes a while, and decisions wait for this thread.
+            self.active = None;
         }
         if self.active.is_none() {
             self.files.dir_create(&self.options.dir)?;
@@ -159,8 +160,8 @@ impl Writer {
         let mut total: u64 = sizes.iter().sum::<u64>() + self.options.file_bytes;
         for (place, named) in all.iter().enumerate() {
             // A file ends where the next one begins, and the last one not later than a day after it began.
-            let ended_secs = all.get(place + 1).map_or(named.at_secs + DAY_SECS, |next| next.at_secs);
-            if ended_secs + self.options.keep_secs > now_secs && total <= self.options.bytes_max {
+            let ended_secs = all.get(place + 1).map_or(named.at_secs.saturating_add(DAY_SECS), |next| next.at_secs);
+            if ended_secs.saturating_add(self.options.keep_secs) > now_secs && total <= self.options.bytes_max {
                 break;
             }
             self.files.remove(&named.path(dir))?;
@@ -226,11 +227,12 @@ impl Attachments {
             // The file that was the last one may not be so any more.
             None if open.until.is_none() => {
                 let named = open.named;
-                let newer = self.seek(index)? && self.open.as_ref().is_some_and(|open| open.named != named);
-                match &mut self.open {
-                    Some(open) if newer => open.find(index),
-                    _ => Ok(None),
+                let all = list(self.files.as_ref(), &self.dir)?;
+                // Else its place is kept: to begin anew for each that is missing would be to read the whole file each time.
+                if !all.iter().any(|newer| *newer > named && newer.first_index <= index) || !self.seek(index)? {
+                    return Ok(None);
                 }
+                self.open.as_mut().map_or(Ok(None), |open| open.find(index))
             }
             found => Ok(found),
         }
@@ -326,5 +328,79 @@ impl Open {
         let Some(bytes) = self.ahead.get(start..start.saturating_add(length)).map(<[u8]>::to_vec) else { return Ok(None) };
         self.offset += length as u64;
         Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file whose flush is told.
+    struct Told(Arc<AtomicU64>);
+
+    impl Handle for Told {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn identity(&self) -> io::Result<crate::files::Identity> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn the_next_file_waits_for_no_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let flushed = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer::new(Arc::new(OsFiles), AttachmentOptions::new(dir.path()), Arc::default());
+        let active = |offset: u64| {
+            let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            Some(Active {
+                file: Box::new(Told(Arc::clone(&flushed))),
+                named: Named { first_index: 0, at_secs: now_secs },
+                offset,
+            })
+        };
+        writer.active = active(writer.options.file_bytes);
+        writer.write(7, &[Pending { attachment: Some(vec![1; 10]), ..Pending::new(vec![0]) }]);
+        assert_eq!(Attachments::open(dir.path()).get(7).unwrap(), Some(vec![1; 10]), "in the next file");
+        assert_eq!(flushed.load(Ordering::Relaxed), 0);
+        // At the end nobody waits, and all of it goes to disk.
+        writer.active = active(100);
+        writer.close();
+        assert_eq!(flushed.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_is_missing_costs_no_second_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = AttachmentOptions::new(dir.path());
+        let mut writer = Writer::new(Arc::new(OsFiles), options, Arc::default());
+        let attached = |bytes: usize| Pending { attachment: Some(vec![1; bytes]), ..Pending::new(vec![0]) };
+        // Two hundred that were given up, behind what takes a while to read.
+        writer.write(0, &[attached(1000), attached(500_000)]);
+        writer.write(202, &[attached(1000)]);
+        let mut reader = Attachments::open(dir.path());
+        assert_eq!(reader.get(1).unwrap().map(|bytes| bytes.len()), Some(500_000));
+        for index in 2..202 {
+            assert_eq!(reader.get(index).unwrap(), None);
+            assert!(reader.open.as_ref().unwrap().offset > 500_000, "{index}: it began anew");
+        }
+        assert!(reader.get(202).unwrap().is_some());
+        // A file that is begun meanwhile is found.
+        writer.close();
+        let mut next = Writer::new(Arc::new(OsFiles), AttachmentOptions::new(dir.path()), Arc::default());
+        next.write(205, &[attached(10)]);
+        assert_eq!(reader.get(204).unwrap(), None);
+        assert_eq!(reader.get(205).unwrap().map(|bytes| bytes.len()), Some(10));
     }
 }

@@ -24,6 +24,12 @@ pub const HOW: &str = "install cvc5 1.3.1 and name it in REMIT_CVC5 or put it on
 const LIMITS: Limits = Limits { question: Duration::from_secs(10), all: Duration::from_mins(1) };
 /// The most rules of a set that are analysed: their translation takes time and memory.
 const RULES_MAX: usize = 2_000;
+/// The most expressions within each other, as Cedar writes them in JSON.
+const NESTED_MAX: usize = 1_000;
+/// The most choices within each other: their translation doubles with each, and nothing can interrupt it.
+const CHOICES_MAX: usize = 10;
+/// The stack of the thread that translates.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +108,14 @@ impl Prover {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         // On a thread of its own, since a runtime can't be driven on one that drives another.
-        let answered = std::thread::scope(|scope| scope.spawn(|| self.answer_here(state, question)).join());
+        let answered = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("prove".to_owned()).stack_size(STACK_BYTES);
+            let answering = thread.spawn_scoped(scope, || self.answer_here(state, question));
+            answering.map_or_else(
+                |error| Ok(Reply::Unknown(format!("symbolic analysis could not be started: {error}"))),
+                std::thread::ScopedJoinHandle::join,
+            )
+        });
         answered.unwrap_or_else(|_| Reply::Unknown("symbolic analysis ended without an answer".to_owned()))
     }
 
@@ -114,6 +127,13 @@ impl Prover {
         let count = question.allowing.num_of_policies();
         if count > RULES_MAX {
             return Reply::Unknown(format!("{count} policies speak of the tool, and at most {RULES_MAX} are analysed"));
+        }
+        let (nested, choices) = question.nesting();
+        if nested > NESTED_MAX || choices > CHOICES_MAX {
+            let why = format!(
+                "a policy or the condition is nested too deeply to be analysed ({nested} expressions, {choices} choices with `if`; at most {NESTED_MAX} and {CHOICES_MAX})"
+            );
+            return Reply::Unknown(why);
         }
         let translated = |set| CompiledPolicySet::compile(set, &question.request, question.schema).map_err(|error| told(&error));
         let (allowing, meant) = match (translated(&question.allowing), translated(&question.meant)) {

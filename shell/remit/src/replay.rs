@@ -13,7 +13,7 @@ use remit_journal::Reader;
 use remit_kernel::Snapshot;
 use remit_kernel::recorded::Recorded;
 use remit_model::Organization;
-use remit_trial::replay::{Line, Past, Replay, Tally, reproduce};
+use remit_trial::replay::{Line, Past, Replay, Tally, reproduce, time_ms};
 use serde_json::{Value, json};
 
 use crate::audit::LOOK_BACK_MAX_MS;
@@ -110,6 +110,13 @@ impl<'a> Recordings<'a> {
         Ok(low)
     }
 
+    /// When the entry with this index was recorded, in milliseconds since the epoch; `None` if there is none.
+    fn time_of(&self, index: u64) -> Result<Option<u64>, Failure> {
+        let Some(entry) = self.entry(index)? else { return Ok(None) };
+        let entry: Value = serde_json::from_slice(&entry).unwrap_or_default();
+        Ok(Some(entry.get("time").and_then(Value::as_str).and_then(time_ms).unwrap_or_default()))
+    }
+
     /// How many entries there are.
     fn size(&self) -> Result<u64, Failure> {
         self.index_of("9999")
@@ -176,8 +183,11 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
         (None, Some(most)) => recordings.index_of(&range.since)?.max(recordings.size()?.saturating_sub(most)),
     };
     let temporal = organization.spaces.values().filter_map(|space| space.policy_set.as_ref()).any(has_temporal);
-    let from =
-        if temporal { recordings.index_of(&rfc3339(now_ms().saturating_sub(LOOK_BACK_MAX_MS)))?.min(first) } else { first };
+    // Histories begin as far before the first call that counts as a condition may look back from it.
+    let from = match recordings.time_of(first)?.filter(|_| temporal) {
+        Some(first_ms) => recordings.index_of(&rfc3339(first_ms.saturating_sub(LOOK_BACK_MAX_MS)))?.min(first),
+        None => first,
+    };
     let mut reader = recordings.reader(from)?;
     let started = Instant::now();
     let mut progress = Progress::new();
@@ -190,10 +200,11 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
                 let counts = entry.index >= first && range.has(entry.index, &past);
                 if counts || temporal {
                     let done = again(&mut recordings, &mut compiled, &mut replay, entry.index, &past, counts);
-                    if let Err(why) = done
-                        && counts
-                    {
-                        replay.tally_mut().undecided(&why);
+                    if let Err(why) = done {
+                        replay.missing(&past);
+                        if counts {
+                            replay.tally_mut().undecided(&why);
+                        }
                     }
                 }
                 progress.tell(replay.tally().decided, &past.time);
@@ -318,8 +329,9 @@ pub(crate) fn since(text: &str) -> Result<String, Failure> {
             b'd' => byte.is_ascii_digit(),
             other => byte == *other || (*other == b'.' && byte == b'Z'),
         });
-    if dated {
-        return Ok(text.to_owned());
+    // Whole, since entries' times are compared as texts.
+    if let Some(at_ms) = time_ms(text).filter(|_| dated) {
+        return Ok(rfc3339(at_ms));
     }
     Err(Failure::invalid(format!(
         "`{text}` is no time: write a span such as 30d, 12h or 45m, or a time in UTC such as 2026-03-01T12:00:00Z"
@@ -458,4 +470,24 @@ fn all(home: &Home, range: &Range, printer: Printer) -> Result<(), Failure> {
         told::all_reproduced(&told).iter().try_for_each(|line| printer.line(line))?;
     }
     if differ == 0 { Ok(()) } else { Err(Failure::said(FAILURE)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_thousandths_begins_its_second() {
+        for text in ["2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000Z"] {
+            let bound = since(text).ok().unwrap();
+            // Entries are held to it as texts: those of that very second aren't before it, and those before it are.
+            for time in ["2026-03-01T12:00:00.000Z", "2026-03-01T12:00:00.500Z"] {
+                assert!(time >= bound.as_str(), "{text} {time}");
+            }
+            assert!("2026-03-01T11:59:59.999Z" < bound.as_str(), "{text}");
+        }
+        for bad in ["2026-13-01", "2026-03-01T12:00:00+01:00", "yesterday"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod coverage;
 mod faults;
 mod mutants;
 mod registry;
+mod replay;
 mod schemas;
 mod shapes;
 mod suite;
