@@ -91,7 +91,7 @@ pub struct Ended<'a> {
     pub outcome: Cow<'a, str>,
     /// What it was to the history of then, where there was one.
     #[serde(borrow, default)]
-    history_event: Option<Cow<'a, str>>,
+    pub history_event: Option<Cow<'a, str>>,
     /// Its result, sealed, if a condition read it then.
     #[serde(borrow, default)]
     pub history_output: Option<Cow<'a, str>>,

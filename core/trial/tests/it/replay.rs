@@ -95,6 +95,7 @@ impl World {
     fn ended(&mut self, id: &str, secs: u64) {
         let time = remit_cedar::datetime(NOW + secs * 1000);
         let ended = Ended {
+            history_event: None,
             decision: Cow::Borrowed(id),
             space: "bank".into(),
             outcome: "ok".into(),
