@@ -266,18 +266,18 @@ impl PolicySet {
             }
         }
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        self.put(ask, slice, context)
+        self.put(ask, read.is_none_or(|read| read.reads_entities).then_some(slice), context)
     }
 
-    /// What a request is besides its context.
-    pub(crate) fn put(&self, ask: &Ask<'_>, slice: &Slice, context: Context) -> Result<(Request, Entities), String> {
+    /// What a request is besides its context; with a slice also the entities that its rules may ask for besides the principal.
+    pub(crate) fn put(&self, ask: &Ask<'_>, slice: Option<&Slice>, context: Context) -> Result<(Request, Entities), String> {
         let principal = entity_uid(ask.who.kind.word(), ask.who.id)?;
         let resource = entity_uid("Gateway", &self.gateway)?;
         let action = action_uid(ask.tool).ok_or("the tool has no action")?;
         let attributes = [("id".to_owned(), RestrictedExpression::new_string(ask.who.id.to_owned()))];
         let tags = ask.who.claims.iter().map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
         let who = Entity::new_with_tags(principal.clone(), attributes, [], tags).map_err(|error| error.to_string())?;
-        let entities = slice.entities.iter().cloned().chain([who]);
+        let entities = slice.into_iter().flat_map(|slice| &slice.entities).cloned().chain([who]);
         let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
         let request = Request::new(principal, action, resource, context, None).map_err(|error| error.to_string())?;
         Ok((request, entities))
@@ -375,6 +375,10 @@ mod tests {
             "(if context.input.amount > 1 then context.remit else context.remit) has account",
             "context == context",
             "[context.system].contains({now: datetime(\"2026-01-01\")})",
+            "action in AgentCore::Action::\"a\"",
+            "AgentCore::Action::\"a___b\" in AgentCore::Action::\"a\" && context.input.amount == 2",
+            "resource has name || principal has name",
+            "resource == AgentCore::Gateway::\"arn:x\" && resource in AgentCore::Gateway::\"arn:x\"",
             "context.remit.role like \"*x*\"",
         ];
         let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}}"#;
@@ -430,6 +434,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(decided, 270);
+        assert_eq!(decided, 19 * 18);
     }
 }

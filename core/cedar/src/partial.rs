@@ -29,7 +29,7 @@ impl PolicySet {
         pairs.extend([unknown("input"), unknown("system")]);
         pairs.extend(slice.leaves.iter().chain(&slice.shadow_leaves).map(|leaf| unknown(leaf)));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        let (request, entities) = self.put(&ask, slice, context)?;
+        let (request, entities) = self.put(&ask, Some(slice), context)?;
         let response = Authorizer::new().is_authorized_partial(&request, &slice.active, &entities);
         let forbids = |id: &cedar_policy::PolicyId| {
             self.rule_of

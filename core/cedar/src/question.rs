@@ -269,7 +269,7 @@ impl PolicySet {
         let mut pairs = Self::context(ask, true, None);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(|unheld| unheld.to_string())?));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        let (request, entities) = self.put(ask, slice, context)?;
+        let (request, entities) = self.put(ask, Some(slice), context)?;
         Ok(Authorizer::new().is_authorized(&request, &meant.set, &entities).decision() == Decision::Allow)
     }
 

@@ -19,12 +19,16 @@ pub(crate) struct Reads {
     pub(crate) whole_facts: bool,
     /// Remit's own facts: `risk`, `sourceIp`.
     pub(crate) facts: BTreeSet<String>,
+    /// Whether its conditions speak of actions, whose groups must be known then.
+    pub(crate) actions: bool,
 }
 
 impl Reads {
     /// Of a policy as JSON (Cedar's "JSON policy format").
     pub(crate) fn of(policy: &Value) -> Self {
-        let mut reads = Self::default();
+        let conditions = policy.get("conditions").map(Value::to_string).unwrap_or_default();
+        let actions = conditions.contains("\"action\"") || conditions.contains("Action");
+        let mut reads = Self { actions, ..Self::default() };
         reads.walk(policy);
         reads
     }
@@ -103,6 +107,23 @@ mod tests {
     fn reads(text: &str) -> Reads {
         let policy: cedar_policy::Policy = text.parse().unwrap();
         Reads::of(&policy.to_json().unwrap())
+    }
+
+    #[test]
+    fn who_speaks_of_actions_is_told() {
+        assert!(!reads("permit (principal, action in [A::\"x\"], resource) when { context.input.b == 1 };").actions);
+        for condition in [
+            "action in A::Action::\"g\"",
+            "action == A::\"g\"",
+            "A::Action::\"x\" in A::Action::\"g\"",
+            "[action].contains(action)",
+        ] {
+            assert!(reads(&format!("permit (principal, action, resource) when {{ {condition} }};")).actions, "{condition}");
+            assert!(
+                reads(&format!("permit (principal, action, resource) unless {{ true && {condition} }};")).actions,
+                "{condition}"
+            );
+        }
     }
 
     #[test]

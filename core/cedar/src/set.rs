@@ -50,6 +50,8 @@ pub(crate) struct Slice {
     pub(crate) shadow_leaves: BTreeSet<ExtensionId>,
     /// The action, its groups and the gateway.
     pub(crate) entities: Vec<Entity>,
+    /// Whether a rule speaks of the action's groups: else nobody asks for any of these, and a decision needn't put them together.
+    pub(crate) reads_entities: bool,
     /// Forbidding rules that can't be evaluated.
     pub(crate) broken: Vec<usize>,
     /// Whether a rule speaks of the tool's result.
@@ -210,8 +212,13 @@ impl PolicySet {
         let mut anywhere = Vec::new();
         let mut by_action: HashMap<EntityUid, Vec<PolicyId>> = HashMap::new();
         let mut output_readers: BTreeSet<PolicyId> = BTreeSet::new();
+        let (mut action_readers, mut scope_of) = (BTreeSet::new(), HashMap::new());
         let (mut fact_readers, mut system_readers) = (HashMap::new(), BTreeSet::new());
         for subject in subjects.iter().filter(|subject| !broken.contains(&subject.rule)) {
+            if subject.reads.actions {
+                action_readers.insert(&subject.id);
+            }
+            scope_of.extend(subject.scope.as_ref().map(|scope| (&subject.id, scope)));
             match &subject.scope {
                 None => anywhere.push(subject.id.clone()),
                 Some(uids) => {
@@ -249,6 +256,8 @@ impl PolicySet {
                 std::iter::once(action).chain(&ancestors).filter_map(|uid| by_action.get(uid)).flatten().collect();
             let ids = || anywhere.iter().chain(here.iter().copied());
             let is_active = |id: &&PolicyId| self.mode_of(id) == Mode::Active;
+            let reads_entities = ids().any(|id| action_readers.contains(id))
+                || here.iter().any(|id| scope_of.get(*id).is_some_and(|uids| uids.iter().any(|uid| ancestors.contains(uid))));
             let kept = ancestors.iter().chain([action]).filter_map(|uid| entities.get(uid).cloned());
             let leaves = |mode: Mode| -> BTreeSet<ExtensionId> {
                 let of_mode = ids().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));
@@ -259,6 +268,7 @@ impl PolicySet {
                 shadow: ids().any(|id| !is_active(&id)).then(|| self.with(&all_everywhere, here.iter().copied())),
                 leaves: leaves(Mode::Active),
                 shadow_leaves: leaves(Mode::LogOnly),
+                reads_entities,
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
                 broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
                 reads_output: ids().any(|id| output_readers.contains(id)),
