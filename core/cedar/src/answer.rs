@@ -266,7 +266,7 @@ impl PolicySet {
             }
         }
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        self.put(ask, read.is_none_or(|read| read.reads_entities).then_some(slice), context)
+        self.put(ask, read.is_none_or(|read| read.readers.entities).then_some(slice), context)
     }
 
     /// What a request is besides its context; with a slice also the entities that its rules may ask for besides the principal.
@@ -291,12 +291,12 @@ impl PolicySet {
             RestrictedExpression::new_record(fields).unwrap_or_else(|_| RestrictedExpression::new_bool(false))
         };
         let mut pairs = vec![("isOutput".to_owned(), RestrictedExpression::new_bool(ask.output.is_some()))];
-        if slice.is_none_or(|slice| slice.reads_system) {
+        if slice.is_none_or(|slice| slice.readers.system) {
             let now = RestrictedExpression::new_datetime(datetime(ask.now_ms));
             pairs.push(("system".to_owned(), record(vec![("now", now)])));
         }
-        let reads = |name: &str| slice.is_none_or(|slice| slice.facts.fact(name));
-        if slice.is_none_or(|slice| slice.facts.of_context.contains("remit")) {
+        let reads = |name: &str| slice.is_none_or(|slice| slice.readers.facts.fact(name));
+        if slice.is_none_or(|slice| slice.readers.facts.of_context.contains("remit")) {
             pairs.push(("remit".to_owned(), record(Self::remit(ask, session_is_known, reads))));
         }
         pairs
@@ -358,6 +358,25 @@ mod tests {
     use crate::{File, Source, Tool};
     use serde_json::json;
 
+    fn asked<'a>(user: Option<&'a str>, source_ip: Option<std::net::IpAddr>, claims: &'a Claims, input: &'a Value) -> Ask<'a> {
+        let facts = ContextFacts {
+            agent: "agent",
+            user,
+            space: "s",
+            account: "1",
+            role: user,
+            source_identity: None,
+            session_id: "z",
+            source_ip,
+            risk: "low",
+            risk_level: 1,
+            class: "MUTATIVE",
+            categories: &[],
+        };
+        let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };
+        Ask { who, tool: "a___b", input, output: None, facts, now_ms: 1_790_000_000_000, bindings: None }
+    }
+
     #[test]
     fn what_no_rule_reads_is_missed_by_none() {
         let whens = [
@@ -397,28 +416,7 @@ mod tests {
                 let slice = set.slice_of("a___b").unwrap();
                 for (user, ip) in [(None, None), (Some("ann"), Some("127.0.0.1".parse().unwrap())), (Some("bob"), None)] {
                     let (claims, input) = (Claims::new(), json!({"amount": 2}));
-                    let ask = Ask {
-                        who: Who { kind: PrincipalKind::OAuthUser, id: "ann", claims: &claims },
-                        tool: "a___b",
-                        input: &input,
-                        output: None,
-                        facts: ContextFacts {
-                            agent: "agent",
-                            user,
-                            space: "s",
-                            account: "1",
-                            role: user,
-                            source_identity: None,
-                            session_id: "z",
-                            source_ip: ip,
-                            risk: "low",
-                            risk_level: 1,
-                            class: "MUTATIVE",
-                            categories: &["transfer".to_owned()],
-                        },
-                        now_ms: 1_790_000_000_000,
-                        bindings: None,
-                    };
+                    let ask = asked(user, ip, &claims, &input);
                     let judged = |read: Option<&Slice>, shadow: bool| {
                         let (request, entities) = set.request_with(&ask, slice, read).unwrap();
                         set.judge(slice, shadow, &request, &entities)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 /// What a lowered policy reads of `context`, and of the arguments and results in it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own that may be read")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reads {
     /// The context as a value: all that is in it.
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn who_speaks_of_actions_is_told() {
-        assert!(!reads("permit (principal, action in [A::\"x\"], resource) when { context.input.b == 1 };").actions);
+        assert!(!reads("permit (principal, action in [A::Action::\"x\"], resource) when { context.input.b == 1 };").actions);
         for condition in [
             "action in A::Action::\"g\"",
             "action == A::\"g\"",

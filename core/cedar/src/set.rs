@@ -50,15 +50,34 @@ pub(crate) struct Slice {
     pub(crate) shadow_leaves: BTreeSet<ExtensionId>,
     /// The action, its groups and the gateway.
     pub(crate) entities: Vec<Entity>,
-    /// Whether a rule speaks of the action's groups: else nobody asks for any of these, and a decision needn't put them together.
-    pub(crate) reads_entities: bool,
     /// Forbidding rules that can't be evaluated.
     pub(crate) broken: Vec<usize>,
-    /// Whether a rule speaks of the tool's result.
-    pub(crate) reads_output: bool,
-    /// Whether a rule, enforced or only logged, reads `context.system`, and which of Remit's own facts: what nobody reads isn't put together.
-    pub(crate) reads_system: bool,
+    /// What its rules read of a call.
+    pub(crate) readers: Readers,
+}
+
+/// What rules read of a call: what none reads, enforced or only logged, a decision doesn't put together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readers {
+    /// Whether an enforced rule speaks of the tool's result.
+    pub(crate) output: bool,
+    /// Whether one reads `context.system`.
+    pub(crate) system: bool,
+    /// Whether one speaks of the action's groups.
+    pub(crate) entities: bool,
+    /// Which of Remit's own facts they read.
     pub(crate) facts: Reads,
+}
+
+impl Readers {
+    /// Adds a rule. `groups` are those of the action that it is asked about.
+    fn add(&mut self, subject: &Subject, mode: Mode, groups: &[EntityUid]) {
+        let reads = &subject.reads;
+        self.output |= mode == Mode::Active && reads.output();
+        self.system |= reads.everything || reads.of_context.contains("system");
+        self.entities |= reads.actions || subject.scope.iter().flatten().any(|uid| groups.contains(uid));
+        self.facts.add_facts(reads);
+    }
 }
 
 impl std::fmt::Debug for PolicySet {
@@ -189,7 +208,7 @@ impl PolicySet {
 
     /// Whether a rule speaks of the tool's result: it is asked again when the result is there.
     pub fn reads_output(&self, tool: &str) -> bool {
-        self.slice_of(tool).is_some_and(|slice| slice.reads_output)
+        self.slice_of(tool).is_some_and(|slice| slice.readers.output)
     }
 
     /// How many rules could speak of a tool.
@@ -211,28 +230,18 @@ impl PolicySet {
         let Ok(entities) = schema.action_entities() else { return HashMap::new() };
         let mut anywhere = Vec::new();
         let mut by_action: HashMap<EntityUid, Vec<PolicyId>> = HashMap::new();
-        let mut output_readers: BTreeSet<PolicyId> = BTreeSet::new();
-        let (mut action_readers, mut scope_of) = (BTreeSet::new(), HashMap::new());
-        let (mut fact_readers, mut system_readers) = (HashMap::new(), BTreeSet::new());
+        let mut read_everywhere = Readers::default();
+        let mut subject_of: HashMap<&PolicyId, &Subject> = HashMap::new();
         for subject in subjects.iter().filter(|subject| !broken.contains(&subject.rule)) {
-            if subject.reads.actions {
-                action_readers.insert(&subject.id);
-            }
-            scope_of.extend(subject.scope.as_ref().map(|scope| (&subject.id, scope)));
             match &subject.scope {
-                None => anywhere.push(subject.id.clone()),
+                None => {
+                    anywhere.push(subject.id.clone());
+                    read_everywhere.add(subject, self.mode_of(&subject.id), &[]);
+                }
                 Some(uids) => {
+                    subject_of.insert(&subject.id, subject);
                     uids.iter().for_each(|uid| by_action.entry(uid.clone()).or_default().push(subject.id.clone()));
                 }
-            }
-            if self.mode_of(&subject.id) == Mode::Active && subject.reads.output() {
-                output_readers.insert(subject.id.clone());
-            }
-            if subject.reads.everything || subject.reads.of_context.contains("system") {
-                system_readers.insert(&subject.id);
-            }
-            if subject.reads.everything || subject.reads.of_context.contains("remit") {
-                fact_readers.insert(&subject.id, &subject.reads);
             }
         }
         let forbids = self.broken_forbids(broken);
@@ -256,8 +265,9 @@ impl PolicySet {
                 std::iter::once(action).chain(&ancestors).filter_map(|uid| by_action.get(uid)).flatten().collect();
             let ids = || anywhere.iter().chain(here.iter().copied());
             let is_active = |id: &&PolicyId| self.mode_of(id) == Mode::Active;
-            let reads_entities = ids().any(|id| action_readers.contains(id))
-                || here.iter().any(|id| scope_of.get(*id).is_some_and(|uids| uids.iter().any(|uid| ancestors.contains(uid))));
+            let mut readers = read_everywhere.clone();
+            let subjects_here = here.iter().filter_map(|id| subject_of.get(*id));
+            subjects_here.for_each(|subject| readers.add(subject, self.mode_of(&subject.id), &ancestors));
             let kept = ancestors.iter().chain([action]).filter_map(|uid| entities.get(uid).cloned());
             let leaves = |mode: Mode| -> BTreeSet<ExtensionId> {
                 let of_mode = ids().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));
@@ -268,15 +278,9 @@ impl PolicySet {
                 shadow: ids().any(|id| !is_active(&id)).then(|| self.with(&all_everywhere, here.iter().copied())),
                 leaves: leaves(Mode::Active),
                 shadow_leaves: leaves(Mode::LogOnly),
-                reads_entities,
                 entities: kept.chain(gateway.clone().map(Entity::with_uid)).collect(),
                 broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
-                reads_output: ids().any(|id| output_readers.contains(id)),
-                reads_system: ids().any(|id| system_readers.contains(id)),
-                facts: ids().filter_map(|id| fact_readers.get(id)).fold(Reads::default(), |mut all, reads| {
-                    all.add_facts(reads);
-                    all
-                }),
+                readers,
             };
             slices.insert(action.clone(), slice);
         }
