@@ -7,26 +7,7 @@ pub(crate) const BRACKETS_DEEP_MAX: usize = 64;
 
 /// How many brackets stand within each other at most, but for those in texts and comments.
 pub(crate) fn brackets_deep(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (mut at, mut depth, mut most) = (0, 0_usize, 0);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(bytes, at);
-                continue;
-            }
-            b'/' if bytes.get(at + 1) == Some(&b'/') => {
-                at = line_end(bytes, at);
-                continue;
-            }
-            b'(' | b'{' | b'[' => depth += 1,
-            b')' | b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        most = most.max(depth);
-        at += 1;
-    }
-    most
+    nested(text.as_bytes(), 0).map(|(_, _, depth)| depth).max().unwrap_or(0)
 }
 
 /// One policy or definition.
@@ -105,26 +86,33 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
 }
 
 /// After the semicolon that ends what begins here.
-fn unit_end(bytes: &[u8], mut at: usize) -> usize {
+fn unit_end(bytes: &[u8], at: usize) -> usize {
+    let end = nested(bytes, at).find(|(_, byte, depth)| *byte == b';' && *depth == 0);
+    end.map_or(bytes.len(), |(at, ..)| at + 1)
+}
+
+/// The bytes from here that are neither in a text nor in a comment: the place of each, and in how many brackets it stands, one that it opens with
+/// them.
+fn nested(bytes: &[u8], mut at: usize) -> impl Iterator<Item = (usize, u8, usize)> {
     let mut depth = 0_usize;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(bytes, at);
-                continue;
+    std::iter::from_fn(move || {
+        loop {
+            let byte = *bytes.get(at)?;
+            match byte {
+                b'"' => at = string_end(bytes, at),
+                b'/' if bytes.get(at + 1) == Some(&b'/') => at = line_end(bytes, at),
+                _ => {
+                    match byte {
+                        b'(' | b'{' | b'[' => depth += 1,
+                        b')' | b'}' | b']' => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    at += 1;
+                    return Some((at - 1, byte, depth));
+                }
             }
-            b'/' if bytes.get(at + 1) == Some(&b'/') => {
-                at = line_end(bytes, at);
-                continue;
-            }
-            b'(' | b'{' | b'[' => depth += 1,
-            b')' | b'}' | b']' => depth = depth.saturating_sub(1),
-            b';' if depth == 0 => return at + 1,
-            _ => {}
         }
-        at += 1;
-    }
-    bytes.len()
+    })
 }
 
 /// After the string that begins here.

@@ -17,7 +17,6 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use remit_journal::Attachments;
 use remit_kernel::recorded::{self, Basis, Recorded, RecordedIdentity};
 use remit_kernel::{Call, Catalogue, Facts, Target};
-use remit_mcp::canonical::hex;
 
 use crate::record::digest;
 use crate::session::lock;
@@ -239,7 +238,7 @@ impl KeptFacts {
         let unreadable = |error: io::Error| NotKept::Unreadable(format!("the facts can't be read: {error}"));
         let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
         let text = self.sealer.open(sealed, &facts_aad(space, decision_id)).ok_or(NotKept::Sealed)?;
-        if is_digest(&text, facts_digest) { Ok(text) } else { Err(NotKept::Digest) }
+        if digest(&text) == facts_digest { Ok(text) } else { Err(NotKept::Digest) }
     }
 
     /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.
@@ -257,22 +256,17 @@ impl KeptFacts {
         Ok((basis, catalogue))
     }
 
-    fn part(&self, digest: &str) -> Result<Vec<u8>, NotKept> {
-        let missing = || NotKept::Shared(digest.to_owned());
-        let path = path(&self.shared, digest);
-        let is_plain = digest.strip_prefix("sha256:").is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    fn part(&self, name: &str) -> Result<Vec<u8>, NotKept> {
+        let missing = || NotKept::Shared(name.to_owned());
+        let path = path(&self.shared, name);
+        let is_plain = name.strip_prefix("sha256:").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if !is_plain || fs::metadata(&path).map_err(|_| missing())?.len() > SHARED_BYTES_MAX {
             return Err(missing());
         }
         let sealed = fs::read(&path).map_err(|_| missing())?;
-        let text = self.sealer.open(sealed, &shared_aad(digest)).ok_or(NotKept::Sealed)?;
-        if is_digest(&text, digest) { Ok(text) } else { Err(NotKept::Digest) }
+        let text = self.sealer.open(sealed, &shared_aad(name)).ok_or(NotKept::Sealed)?;
+        if digest(&text) == name { Ok(text) } else { Err(NotKept::Digest) }
     }
-}
-
-/// Whether `digest` is the text's.
-fn is_digest(text: &[u8], digest: &str) -> bool {
-    digest.strip_prefix("sha256:") == Some(&hex(&remit_mcp::canonical::sha256(text)))
 }
 
 #[cfg(test)]

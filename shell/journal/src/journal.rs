@@ -233,10 +233,10 @@ impl Shared {
         if !self.attached {
             return self.append([entry]);
         }
-        if let Err(error) = self.fits(entry.len(), frame_bytes(entry.len())) {
+        let bytes = frame_bytes(entry.len());
+        if let Err(error) = self.fits(entry.len(), bytes) {
             return Append::failed(error);
         }
-        let bytes = frame_bytes(entry.len());
         let mut pending = Pending::new(entry);
         if attachment.len() > ATTACHMENT_BYTES_MAX {
             self.attachments_lost.fetch_add(1, Ordering::Relaxed);

@@ -35,19 +35,7 @@ impl Peers {
             std::fs::copy(source.join(name), &draft).unwrap();
             std::fs::rename(draft, peers.root.join(name)).unwrap();
         }
-        let wanted = std::fs::read_to_string(source.join("requirements.txt")).unwrap();
-        let marker = peers.root.join("installed");
-        if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-            return peers;
-        }
-        for arguments in [
-            &["python3", "-m", "venv", "--clear", "venv"][..],
-            &["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", "requirements.txt"],
-        ] {
-            let done = Command::new(arguments[0]).args(&arguments[1..]).current_dir(&peers.root).output().unwrap();
-            assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        std::fs::write(marker, wanted).unwrap();
+        python_environment(&peers.root, &source.join("requirements.txt"), &["--no-deps"]);
         peers
     }
 
@@ -58,6 +46,24 @@ impl Peers {
     pub(crate) fn script(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+}
+
+/// Makes an environment of Python in a folder, `venv`, unless these requirements made the one that is there. Whoever calls holds the folder's
+/// lock.
+pub(crate) fn python_environment(root: &Path, requirements: &Path, options: &[&str]) {
+    let wanted = std::fs::read_to_string(requirements).unwrap();
+    let marker = root.join("installed");
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return;
+    }
+    let requirements = requirements.canonicalize().unwrap();
+    let pip = ["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"];
+    let installs = [&pip[..], options, &["-r", requirements.to_str().unwrap()]].concat();
+    for arguments in [&["python3", "-m", "venv", "--clear", "venv"][..], &installs] {
+        let done = Command::new(arguments[0]).args(&arguments[1..]).current_dir(root).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    std::fs::write(marker, wanted).unwrap();
 }
 
 /// A configuration directory that is a copy of the sample organization's, with further files beside it.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::aws::acme;
+use crate::aws::{acme, python_environment};
 use crate::client::json as parsed;
 use crate::gateway::{Place, Remit, config, remit as run};
 use crate::offline::example;
@@ -30,19 +30,7 @@ fn solver() -> String {
     std::fs::create_dir_all(&root).unwrap();
     let lock = std::fs::File::create(root.join("lock")).unwrap();
     lock.lock().unwrap();
-    let wanted = std::fs::read_to_string(source.join("requirements.txt")).unwrap();
-    let marker = root.join("installed");
-    if !std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-        let requirements = source.join("requirements.txt");
-        for arguments in [
-            vec!["python3", "-m", "venv", "--clear", "venv"],
-            vec!["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements.to_str().unwrap()],
-        ] {
-            let done = Command::new(arguments[0]).args(&arguments[1..]).current_dir(&root).output().unwrap();
-            assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        std::fs::write(marker, wanted).unwrap();
-    }
+    python_environment(&root, &source.join("requirements.txt"), &[]);
     format!("{} {}", root.join("venv/bin/python").display(), source.join("solve.py").display())
 }
 
