@@ -6,7 +6,9 @@ mod iam;
 mod id;
 mod invariant;
 mod organization;
+mod person;
 mod server;
+mod trust;
 
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
@@ -19,7 +21,9 @@ pub use id::{
 };
 pub use invariant::{AgentsMeant, Invariant};
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
+pub use person::{Person, Proof};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
+pub use trust::TrustTier;
