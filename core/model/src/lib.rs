@@ -2,6 +2,7 @@
 //! records of an organization. Nothing here decides anything.
 
 mod access;
+mod approval;
 mod iam;
 mod id;
 mod invariant;
@@ -13,6 +14,9 @@ mod trust;
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
+};
+pub use approval::{
+    Approvals, ApprovalRule, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation,
 };
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{

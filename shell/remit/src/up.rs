@@ -19,7 +19,7 @@ use remit_control::{CALLBACK_PATH, Operator, Plane};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
-use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
+use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -30,6 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
+use crate::approvals::StoredApprovals;
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
 use crate::home::{Home, Running, StoredPins};
@@ -47,6 +48,8 @@ const SERVERS_MAX: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(10);
 /// How long a form may take to come.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the pages of approvals are, at the operator's address.
+const APPROVAL_PAGES: &str = "/console/approvals/";
 /// The largest form of the token endpoint, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -210,6 +213,8 @@ fn assemble(
         authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
+        approvals: Arc::new(StoredApprovals(Arc::clone(&store))),
+        approval_pages: format!("http://{control}{APPROVAL_PAGES}"),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
@@ -394,6 +399,19 @@ impl Plane for World {
         Box::pin(self.aws.suspend(&self.gateway, request))
     }
 
+    fn approvals<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: &'a Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_approvals(person, what, request))
+    }
+
+    fn approvals_changed(&self) -> watch::Receiver<u64> {
+        self.gateway.approvals_changed()
+    }
+
     fn ways(&self, question: &Value) -> Result<Value, String> {
         let text = |key: &str| question.get(key).and_then(Value::as_str);
         let (action, resource) = (text("action").ok_or("`action` is missing")?, text("resource").ok_or("`resource` is missing")?);
@@ -486,12 +504,17 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
     let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
     let (decision, remedies) = gateway.explain(&space, &agent, tool, arguments, risk);
-    let (verdict, reason) = match &decision.verdict {
-        remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
-        remit_kernel::Verdict::Deny(denial) => (
-            "DENY",
-            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement}),
-        ),
+    let verdict = decision.word().0;
+    let reason = match &decision.verdict {
+        remit_kernel::Verdict::Allow(_) => Value::Null,
+        remit_kernel::Verdict::Hold(request) => {
+            let rules: Vec<&str> = request.rules.iter().map(|rule| rule.id.as_str()).collect();
+            let reason = remit_kernel::Reason::ApprovalRequired;
+            json!({"reason": reason, "sentence": reason.sentence(), "layer": "APPROVAL", "statement": request.statement, "rules": rules})
+        }
+        remit_kernel::Verdict::Deny(denial) => {
+            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement})
+        }
     };
     Ok(
         json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "acted_as": decision.acted_as, "layers": decision.layers, "remedies": remedies}),
@@ -572,6 +595,7 @@ async fn keep(
             }
             _ = tick.tick() => {
                 world.gateway.sweep();
+                world.gateway.approvals_tick().await;
                 connect::record_ended(&world.credentials, &world.gateway).await;
                 if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
                     world.authenticator.invalidate();
