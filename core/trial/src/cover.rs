@@ -192,10 +192,14 @@ impl Coverage {
                 rows.filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == TOOL_POLICY)).map(|p| (p, decides)),
             );
         }
-        if let Some(line) = decision.layers.iter().find(|line| line.layer == Layer::Approval) {
-            let rules = line.origin.as_deref().and_then(|origin| self.places.get(origin)).into_iter().flatten().copied();
+        let held = match &decision.verdict {
+            Verdict::Hold(request) => request.rules.as_slice(),
+            _ => decision.approval.as_ref().map(|approval| approval.rules.as_slice()).unwrap_or_default(),
+        };
+        for rule in held {
+            let places = self.places.get(&rule.origin).into_iter().flatten().copied();
             seen.extend(
-                rules.filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == APPROVAL)).map(|place| (place, true)),
+                places.filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == APPROVAL)).map(|place| (place, true)),
             );
         }
         if let Some(tool) = decision.tool.as_ref().filter(|_| allowed) {

@@ -158,7 +158,7 @@ fn a_rule_holds_what_it_speaks_of_and_nothing_else() {
     let args = r#"{"cents": 5}"#;
     let cases: &[(&str, &str)] = &[
         ("{ tools: [ops___pay] }", "HOLD"),
-        ("{ tools: [\"ops___*\"] }", "HOLD"),
+        ("{ tools: [\"ops___p*\"] }", "HOLD"),
         ("{ tools: [ops___look] }", "ALLOW"),
         ("{ classes: [MUTATIVE] }", "HOLD"),
         ("{ classes: [DESTRUCTIVE] }", "ALLOW"),
