@@ -26,6 +26,7 @@ mod aws_guide;
 mod aws_hostile;
 mod aws_mcp;
 mod bridging;
+mod channels;
 mod changes;
 mod connect;
 mod faults;
