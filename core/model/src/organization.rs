@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
+    AccountId, Agent, AgentId, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
     ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
 };
 
@@ -100,6 +100,8 @@ pub struct Organization {
     pub change_review: Option<ChangeReview>,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
+    /// How people come to the console.
+    pub console: Option<Console>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).
