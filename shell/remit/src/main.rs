@@ -7,6 +7,7 @@ mod change;
 mod cli;
 mod commands;
 mod connect;
+mod console;
 mod files;
 mod home;
 mod iam;
@@ -88,6 +89,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
+        Command::Console(options) => runtime()?.block_on(console::run(&options)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),

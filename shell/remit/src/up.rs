@@ -12,14 +12,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{
-    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials,
+    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, SignIns, TOKEN_PATH, TokenService, UpstreamCredentials,
 };
 use remit_control::versions::Versions;
-use remit_control::{CALLBACK_PATH, Operator, Plane};
+use remit_control::{CALLBACK_PATH, Operator, Plane, SignedIn};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
-use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
+use remit_kernel::{Revocations, Snapshot};
+use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -37,7 +38,7 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
-use crate::{audit, connect, now_secs};
+use crate::{audit, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -59,6 +60,7 @@ pub(crate) struct World {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
+    sign_ins: SignIns,
     pub(crate) journal: Journal,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
@@ -108,20 +110,24 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
+    let control_url = format!("http://{control_address}");
+    let address = options.control_address.clone().unwrap_or_else(|| control_url.clone());
+    let operator = remit_control::Options { address, now_secs };
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, operator);
     let running = Running {
         gateway: public.clone(),
-        control: format!("http://{control_address}"),
+        control: control_url,
         token_endpoint: format!("{public}{TOKEN_PATH}"),
         pid: std::process::id(),
         ca: options.ca.as_ref().or(options.tls_cert.as_ref()).and_then(|path| path.canonicalize().ok()),
     };
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
-    let handle = move |request, _| {
+    let console = operator.clone();
+    let handle = move |request, peer: SocketAddr| {
         let operator = operator.clone();
         // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
-        let answered = tokio::spawn(async move { operator.handle(request).await });
+        let answered = tokio::spawn(async move { operator.handle::<Incoming>(request, peer.ip()).await });
         async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
@@ -131,12 +137,13 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    greet(&world, &running, &recovered, printer)?;
+    greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
+    console.close_streams();
     let _ = served.await;
     world.gateway.stop();
     let _ = operated.await;
@@ -200,6 +207,7 @@ fn assemble(
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
+    let sign_ins = SignIns::new(Arc::clone(&tls));
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let versions = Versions::new(Arc::clone(&store) as _);
     let gateway = Gateway::new(Options {
@@ -230,6 +238,7 @@ fn assemble(
             authenticator,
             shared,
             credentials,
+            sign_ins,
             journal,
             telemetry,
             home: home.clone(),
@@ -425,6 +434,56 @@ impl Plane for World {
 
     fn attempt<'a>(&'a self, id: &'a str) -> remit_control::operator::Boxed<'a, Option<Value>> {
         Box::pin(connect::attempt(&self.credentials, id))
+    }
+
+    fn approvals<'a>(
+        &'a self,
+        _person: &'a Person,
+        _what: &'a str,
+        _request: &'a Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async { Ok(json!({"approvals": []})) })
+    }
+
+    fn approvals_changed(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
+    }
+
+    fn decisions<'a>(
+        &'a self,
+        _what: &'a str,
+        _request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async { Err((StatusCode::NOT_FOUND, "there is no index of decisions".to_owned())) })
+    }
+
+    fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(console::journal(&self.journal, self.home.journal(), request))
+    }
+
+    fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {
+        Box::pin(async move { self.gateway.record(kind, event).await.map(drop) })
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.snapshot()
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.gateway.revocations()
+    }
+
+    fn sign_in<'a>(&'a self, redirect_uri: &'a str, browser: [u8; 32]) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+        Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser))
+    }
+
+    fn signed_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        query: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<SignedIn, String>> {
+        Box::pin(console::signed_in(&self.sign_ins, &self.credentials, &self.gateway, redirect_uri, (query, browser)))
     }
 
     fn redirected(&self, query: String) -> remit_control::operator::Boxed<'_, Result<String, String>> {
@@ -623,7 +682,13 @@ impl Stops {
 }
 
 /// Says that it is ready and what to do next.
-fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer: Printer) -> Result<(), Failure> {
+fn greet(
+    world: &World,
+    running: &Running,
+    recovered: &audit::Recovered,
+    link: Option<&str>,
+    printer: Printer,
+) -> Result<(), Failure> {
     let organization = world.shared.organization();
     let addresses = world.shared.space_addresses();
     let data = world.home.root();
@@ -637,7 +702,7 @@ fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer
                 "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
                 "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
                 "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
+                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid, "console": link
             })
             .to_string(),
         );
@@ -673,6 +738,9 @@ fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer
         ("verify".to_owned(), "the whole journal, proved"),
     ] {
         printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
+    }
+    if let Some(link) = link {
+        printer.line(&format!("\nThe console, once and within ten minutes (then `{remit} console{flag}` for another link):\n  {link}"))?;
     }
     printer.line(&format!(
         "
