@@ -135,7 +135,10 @@ async fn pages_are_not_kept_framed_or_scripted() {
 async fn what_strangers_wrote_stays_text() {
     let desk = Desk::new();
     let (session, _) = administrator(&desk).await;
-    let page = |path: &'static str| desk.ask(path, &[("cookie", &session)], "");
+    let page = |path: &'static str| {
+        let (desk, session) = (&desk, session.clone());
+        async move { desk.ask(path, &[("cookie", &session)], "").await }
+    };
     let approval = page("GET /console/approvals/a1").await.body;
     assert!(approval.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && approval.contains("U+202E"), "{approval}");
     assert!(!approval.contains("<script>alert") && !approval.contains('\u{202E}'));

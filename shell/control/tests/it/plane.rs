@@ -35,7 +35,7 @@ pub(crate) fn configuration(more: &str) -> String {
         format!(
             "  - name: {name}
     policies: {policies}
-    trust_policy: {{ Version: '2012-10-17', Statement: [{{ Effect: Allow, Principal: {{ Federated: 'arn:aws:iam::111122223333:oidc-provider/{PROVIDER}' }}, Action: 'sts:AssumeRoleWithWebIdentity', Condition: {{ StringEquals: {{ '{PROVIDER}:email': [{name}@acme.example{who}] }} }} }}] }}
+    trust_policy: {{ Version: '2012-10-17', Statement: [{{ Effect: Allow, Principal: {{ Federated: 'arn:aws:iam::111122223333:oidc-provider/{PROVIDER}' }}, Action: 'sts:AssumeRoleWithWebIdentity', Condition: {{ StringEquals: {{ '{PROVIDER}:aud': remit, '{PROVIDER}:email': [{name}@acme.example{who}] }} }} }}] }}
 "
         )
     };

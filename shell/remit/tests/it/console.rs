@@ -203,7 +203,7 @@ fn people_sign_in_with_a_provider() {
     let role = |name: &str, policy: &str, people: &[&str]| {
         json!({"name": name, "policies": [policy], "trust_policy": {"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Federated": format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}")},
-            "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {format!("{host}:email"): people}}}]}})
+            "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {format!("{host}:aud"): "remit", format!("{host}:email"): people}}}]}})
     };
     let arn = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
     let place = placed(&json!({
