@@ -34,7 +34,8 @@ impl Edge {
         host == self.host || is_loopback(without_port(&host))
     }
 
-    /// Whether a browser says that the request was made by a page of ours.
+    /// Whether a browser says that the request was made by a page of ours. A page that tells nobody where it is (`no-referrer`) shows no
+    /// origin when it sends a form (Fetch, "Append a request `Origin` header"): then the browser's other word for it decides.
     pub(crate) fn is_own(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -42,6 +43,9 @@ impl Edge {
                 let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
                 let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
                 let scheme = if self.secure && host == self.host { "https" } else { "http" };
+                if origin == "null" {
+                    return headers.get(SITE).is_some_and(|site| site.as_bytes() == b"same-origin");
+                }
                 !host.is_empty() && origin == format!("{scheme}://{host}")
             }
             _ => false,
@@ -121,6 +125,8 @@ mod tests {
             assert!(!own(origin, host), "{origin}");
         }
         assert!(!edge.is_own(&headers(&[("host", "console.example.com")])), "who says nothing");
+        let silent = |site: &str| edge.is_own(&headers(&[("host", "console.example.com"), ("origin", "null"), ("sec-fetch-site", site)]));
+        assert!(silent("same-origin") && !silent("cross-site") && !silent("same-site") && !silent("none"));
         assert!(edge.is_foreign(&headers(&[("sec-fetch-site", "cross-site")])));
         assert!(edge.is_foreign(&headers(&[("sec-fetch-site", "same-site")])));
         assert!(!edge.is_foreign(&headers(&[("sec-fetch-site", "same-origin")])));
