@@ -8,6 +8,7 @@ mod invariant;
 mod organization;
 mod person;
 mod server;
+mod time;
 mod trust;
 
 pub use access::{
@@ -26,4 +27,5 @@ pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
+pub use time::time_ms;
 pub use trust::TrustTier;

@@ -15,6 +15,7 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use remit_identity::form;
 use remit_mcp::canonical::sha256;
 use serde_json::{Value, json};
 
@@ -28,6 +29,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONFIGURATION_TIMEOUT: Duration = Duration::from_mins(2);
 /// What the paths of changes begin with.
 const CHANGES: &str = "/v1/configuration/";
+/// Where recorded decisions are asked about.
+const DECISIONS: &str = "/v1/decisions";
 
 /// Where an authorization server sends a person's browser back: the path of Remit's redirect URI.
 pub const CALLBACK_PATH: &str = "/oauth/callback";
@@ -57,6 +60,9 @@ pub trait Plane: Send + Sync {
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
     fn ways(&self, question: &Value) -> Result<Value, String>;
+    /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault
+    /// it is that there is no answer.
+    fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
     /// Plans, applies, reviews and looks back at changes of the configuration: what is asked for, such as `plan`, and the question in, the
@@ -133,9 +139,34 @@ impl Operator {
             Ok(Ok(body)) => body.to_bytes(),
             _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
         };
+        if let Some(what) = parts.uri.path().strip_prefix(DECISIONS) {
+            return self.decisions(&parts.method, what, parts.uri.query().unwrap_or_default()).await;
+        }
         match parts.uri.path().strip_prefix(CHANGES) {
             Some(what) if parts.method == Method::POST => self.change(what, &body).await,
             _ => self.answer(&parts.method, parts.uri.path(), &body).await,
+        }
+    }
+
+    async fn decisions(&self, method: &Method, what: &str, query: &str) -> Response<Full<Bytes>> {
+        let asked = match form::parse(query.as_bytes()) {
+            Ok(asked) => json!(asked),
+            Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let answered = match (method, what) {
+            (&Method::GET, "") => self.plane.decisions("search", asked).await,
+            (&Method::GET, "/counts") => self.plane.decisions("counts", asked).await,
+            (&Method::GET, "/standing") => self.plane.decisions("standing", asked).await,
+            (&Method::POST, "/rebuild") => self.plane.decisions("rebuild", asked).await,
+            (&Method::GET, id) => match id.strip_prefix('/').and_then(form::decode) {
+                Some(id) => self.plane.decisions("get", json!({"id": id})).await,
+                None => return problem(StatusCode::NOT_FOUND, "no such endpoint"),
+            },
+            _ => return problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        };
+        match answered {
+            Ok(said) => answer(StatusCode::OK, &said),
+            Err((status, why)) => problem(status, &why),
         }
     }
 

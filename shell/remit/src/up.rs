@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
+use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
@@ -60,6 +61,7 @@ pub(crate) struct World {
     pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
     pub(crate) journal: Journal,
+    decisions: Decisions,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -231,6 +233,7 @@ fn assemble(
             shared,
             credentials,
             journal,
+            decisions: Decisions::follow(home),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -405,6 +408,14 @@ impl Plane for World {
     fn effective(&self, question: &Value) -> Result<Value, String> {
         let space = question.get("space").and_then(Value::as_str).ok_or("`space` is missing")?;
         aws::effective(&self.gateway.snapshot(), space)
+    }
+
+    fn decisions<'a>(
+        &'a self,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.decisions.answer(&self.journal, what, request))
     }
 
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {

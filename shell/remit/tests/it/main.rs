@@ -27,6 +27,7 @@ mod aws_mcp;
 mod bridging;
 mod changes;
 mod connect;
+mod decisions;
 mod faults;
 mod hostile;
 mod invariants;
