@@ -9,6 +9,7 @@ mod invariant;
 mod organization;
 mod person;
 mod server;
+mod time;
 mod trust;
 
 pub use access::{
@@ -28,4 +29,5 @@ pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
+pub use time::time_ms;
 pub use trust::TrustTier;

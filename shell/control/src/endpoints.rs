@@ -69,7 +69,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 33] = [
+pub static ENDPOINTS: [Endpoint; 35] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -99,6 +99,8 @@ pub static ENDPOINTS: [Endpoint; 33] = [
     change("/v1/approvals/{id}/revoke", "remit:DecideApproval", Runs::Approvals("revoke"), "Take an approval back"),
     get("/v1/decisions", "remit:SearchDecisions", Runs::Decisions("search"), "Decisions on record, the newest first"),
     get("/v1/decisions/counts", "remit:SearchDecisions", Runs::Decisions("counts"), "How many decisions there were, over time"),
+    get("/v1/decisions/standing", "remit:GetIndex", Runs::Decisions("standing"), "How far the index of decisions is"),
+    change("/v1/decisions/rebuild", "remit:RebuildIndex", Runs::Decisions("rebuild"), "Make the index of decisions anew"),
     get("/v1/decisions/{id}", "remit:GetDecision", Runs::Decisions("get"), "One decision with every layer and its proof"),
     get("/v1/journal", "remit:GetJournal", Runs::Journal, "The journal's key, size and checkpoint"),
     get("/v1/journal/{index}", "remit:GetJournal", Runs::Journal, "An entry, byte for byte, and the proof that it is in the log"),
@@ -174,7 +176,7 @@ fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Option<(&'static str
 pub(crate) fn question(endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Result<Value, String> {
     if endpoint.method == Method::POST {
         // These never had a question.
-        if body.is_empty() && matches!(endpoint.runs, Runs::Reload | Runs::Link) {
+        if body.is_empty() && matches!(endpoint.runs, Runs::Reload | Runs::Link | Runs::Decisions(_)) {
             return Ok(json!({}));
         }
         let question: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
@@ -193,17 +195,20 @@ pub(crate) fn question(endpoint: &Endpoint, query: Option<&str>, body: &[u8]) ->
     Ok(question.into())
 }
 
-/// Puts what stands in the path into the question.
-pub(crate) fn identify(request: &mut Value, id: Option<(&'static str, &str)>) {
+/// Puts what stands in the path into the question; answers whether it is a text at all.
+pub(crate) fn identify(request: &mut Value, id: Option<(&'static str, &str)>) -> bool {
     if let (Some(fields), Some((name, id))) = (request.as_object_mut(), id) {
+        let Some(id) = form::decode(id) else { return false };
         let number = (name == "index").then(|| id.parse::<u64>().ok()).flatten();
         fields.insert(name.to_owned(), number.map_or_else(|| id.into(), Value::from));
     }
+    true
 }
 
-/// Puts into a question who asks it, and how far that is proved. Whoever holds the operator's token goes by the name that they state.
-pub(crate) fn sign(request: &mut Value, caller: &Caller) {
-    let Some(fields) = request.as_object_mut() else { return };
+/// Puts into a question that changes something who asks it, and how far that is proved. Whoever holds the operator's token goes by the name
+/// that they state.
+pub(crate) fn sign(endpoint: &Endpoint, request: &mut Value, caller: &Caller) {
+    let Some(fields) = request.as_object_mut().filter(|_| endpoint.changes) else { return };
     if !caller.is_machine() || fields.get("by").is_none_or(Value::is_null) && caller.person.id != "operator" {
         fields.insert("by".to_owned(), caller.person.id.as_str().into());
     }

@@ -102,7 +102,8 @@ pub trait Plane: Send + Sync {
     ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Tells that approvals changed: a number that grows.
     fn approvals_changed(&self) -> watch::Receiver<u64>;
-    /// The decisions that are on record: what is wanted, of `search`, `get` and `counts`, and the question in, the answer out.
+    /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault
+    /// it is that there is no answer.
     fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The journal: its public key, its size, its checkpoint; with `{index}` the entry there, byte for byte, and the proof that it is in.
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
@@ -254,7 +255,9 @@ impl Operator {
             }
             by.clone_into(&mut caller.person.id);
         }
-        endpoints::identify(&mut request, id);
+        if !endpoints::identify(&mut request, id) {
+            return problem(StatusCode::BAD_REQUEST, "the path is malformed");
+        }
         match self.perform(&caller, endpoint, request).await {
             Ok((status, said)) => answer(status, &said),
             Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
@@ -280,7 +283,7 @@ impl Operator {
             }
             return Err(Failed::new(StatusCode::FORBIDDEN, &decided.statement).with("action", endpoint.action.into()));
         }
-        endpoints::sign(&mut request, caller);
+        endpoints::sign(endpoint, &mut request, caller);
         endpoints::run(self, caller, endpoint, request).await
     }
 

@@ -54,8 +54,14 @@ pub(crate) enum Command {
     ReviewKey(ReviewKey),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
-    /// Read the journal.
+    /// Read the journal, or find decisions in it.
+    ///
+    /// Without filters, and with --follow, --from, --last, --type or --decision, entries are printed in their order. Else decisions that fit all
+    /// filters are, the newest first, each with how it ended: from the journal's index, by the running gateway or from its files.
     Log(Log),
+    /// Look at the index of the journal's decisions, or make it anew. It is derived: nothing is lost with it.
+    #[command(subcommand)]
+    Index(IndexOf),
     /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
     Verify(Verify),
     /// Decide recorded calls again: one of them as it was, or those of a period under another configuration.
@@ -367,9 +373,30 @@ pub(crate) struct Log {
     /// Only this user's.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Only this verdict: ALLOW or DENY.
+    /// Only this verdict: ALLOW, DENY or HOLD.
     #[arg(long)]
     pub(crate) verdict: Option<String>,
+    /// Only refusals for this reason, such as `risk_exceeds_policy`.
+    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) reason: Option<String>,
+    /// Only where a layer that decided said this: a part of its statement, at least three characters, such as a policy's name.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) statement: Option<String>,
+    /// Only where this layer decided, such as POLICY_SET: agreed to what was allowed, or was the one that didn't.
+    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) layer: Option<String>,
+    /// Only under this approval.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) approval: Option<String>,
+    /// From when on: a span before now (30d, 12h, 45m), or a time in UTC (2026-03-01T12:00:00Z).
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) since: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) until: Option<String>,
+    /// At most so many decisions, the newest ones; else 50.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) limit: Option<usize>,
     /// Only entries of this type: decision, outcome, configuration, tool_pin, …
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
@@ -380,11 +407,19 @@ pub(crate) struct Log {
     #[arg(long)]
     pub(crate) decision: Option<String>,
     /// From this entry on.
-    #[arg(long, default_value_t = 0, value_name = "INDEX")]
-    pub(crate) from: u64,
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) from: Option<u64>,
     /// Only the last so many that match.
     #[arg(long, value_name = "COUNT")]
     pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexOf {
+    /// How far it is.
+    Status(Common),
+    /// Make it anew from the journal.
+    Rebuild(Common),
 }
 
 #[derive(Debug, Args)]

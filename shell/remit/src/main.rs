@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod connect;
 mod console;
+mod decisions;
 mod files;
 mod home;
 mod iam;
@@ -78,7 +79,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Review(options) => runtime()?.block_on(amend::review(&options)),
         Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
-        Command::Log(options) => commands::log(options),
+        Command::Log(options) => runtime()?.block_on(commands::log(options)),
+        Command::Index(command) => runtime()?.block_on(decisions::index(&command)),
         Command::Replay(options) => replay::replay(&options),
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),

@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
+use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
@@ -62,6 +63,7 @@ pub(crate) struct World {
     credentials: Arc<UpstreamCredentials>,
     sign_ins: SignIns,
     pub(crate) journal: Journal,
+    decisions: Decisions,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -240,6 +242,7 @@ fn assemble(
             credentials,
             sign_ins,
             journal,
+            decisions: Decisions::follow(home),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -416,6 +419,14 @@ impl Plane for World {
         aws::effective(&self.gateway.snapshot(), space)
     }
 
+    fn decisions<'a>(
+        &'a self,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.decisions.answer(&self.journal, what, request))
+    }
+
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
         Box::pin(self.reload_now())
     }
@@ -447,14 +458,6 @@ impl Plane for World {
 
     fn approvals_changed(&self) -> watch::Receiver<u64> {
         watch::Sender::new(0).subscribe()
-    }
-
-    fn decisions<'a>(
-        &'a self,
-        _what: &'a str,
-        _request: Value,
-    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(async { Err((StatusCode::NOT_FOUND, "there is no index of decisions".to_owned())) })
     }
 
     fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {

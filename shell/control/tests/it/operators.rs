@@ -40,6 +40,8 @@ POST /v1/approvals/{id}/reject         - a - a -  remit:DecideApproval
 POST /v1/approvals/{id}/revoke         - a - a -  remit:DecideApproval
 GET  /v1/decisions                     a a a a -  remit:SearchDecisions
 GET  /v1/decisions/counts              a a a a -  remit:SearchDecisions
+GET  /v1/decisions/standing            a a a a -  remit:GetIndex
+POST /v1/decisions/rebuild             - - - a -  remit:RebuildIndex
 GET  /v1/decisions/{id}                a a a a -  remit:GetDecision
 GET  /v1/journal                       a a a a -  remit:GetJournal
 GET  /v1/journal/{index}               a a a a -  remit:GetJournal

@@ -28,6 +28,7 @@ mod bridging;
 mod changes;
 mod connect;
 mod console;
+mod decisions;
 mod faults;
 mod hostile;
 mod invariants;
