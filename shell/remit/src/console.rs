@@ -7,11 +7,14 @@ use http::{Method, StatusCode};
 use remit_authority::{SignIns, UpstreamCredentials};
 use remit_control::SignedIn;
 use remit_gateway::Gateway;
-use remit_journal::{Health, Journal, Reader};
+use remit_journal::{Health, Journal, Reader, SignedCheckpoint};
+use remit_tlog::Hash;
 use serde_json::{Value, json};
 
+use crate::aws::set;
 use crate::cli::Console;
 use crate::commands::operator;
+use crate::decisions::{Decisions, Receipt};
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer, warn};
@@ -52,36 +55,52 @@ pub(crate) async fn signed_in(
 }
 
 /// The journal's key, size and checkpoint; with an index the entry there, byte for byte, and its path to the checkpoint.
-pub(crate) async fn journal(journal: &Journal, directory: PathBuf, request: &Value) -> Result<Value, Fault> {
+pub(crate) async fn journal(
+    journal: &Journal,
+    directory: PathBuf,
+    decisions: &Decisions,
+    request: &Value,
+) -> Result<Value, Fault> {
     let checkpoint = journal.checkpoint();
     let (health, stopped) = match journal.health() {
         Health::Ok => ("ok", None),
         Health::Stopped { reason } => ("stopped", Some(reason)),
     };
-    let mut told = json!({
-        "key": journal.verifier_key(), "size": checkpoint.size, "root": checkpoint.root.to_base64(), "checkpoint": checkpoint.note,
-        "health": health, "stopped": stopped,
-    });
-    let Some(index) = request.get("index") else { return Ok(told) };
-    let size = checkpoint.size;
-    let index = index.as_u64().filter(|index| *index < size);
+    let told = |checkpoint: &SignedCheckpoint| {
+        json!({
+            "key": journal.verifier_key(), "size": checkpoint.size, "root": checkpoint.root.to_base64(), "checkpoint": checkpoint.note,
+            "health": health, "stopped": stopped,
+        })
+    };
+    let Some(index) = request.get("index") else { return Ok(told(&checkpoint)) };
+    let index = index.as_u64().filter(|index| *index < checkpoint.size);
     let index = index.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
+    // What the index doesn't have is read from the journal itself, which takes longer.
+    let (bytes, path, checkpoint) = match decisions.receipt(checkpoint.size, index).await {
+        Some(Receipt { bytes, proof }) => (bytes, proof.path, proof.checkpoint),
+        None => {
+            let (bytes, path) = read(directory, index, checkpoint.size).await?;
+            (bytes, path, checkpoint)
+        }
+    };
+    let mut told = told(&checkpoint);
+    set(&mut told, "index", index);
+    set(&mut told, "entry", base64::engine::general_purpose::STANDARD.encode(bytes));
+    set(&mut told, "proof", path.iter().map(Hash::to_base64).collect::<Vec<_>>());
+    Ok(told)
+}
+
+/// An entry and its path, from the files.
+async fn read(directory: PathBuf, index: u64, size: u64) -> Result<(Vec<u8>, Vec<Hash>), Fault> {
     let failed = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, format!("the journal can't be read: {error}"));
     let read = tokio::task::spawn_blocking(move || {
         let mut reader = Reader::open(&directory, index).map_err(|error| failed(&error))?.without_signatures();
         let entry = reader.next().map_err(|error| failed(&error))?;
         let entry = entry.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
-        let proof = remit_journal::inclusion_proof(&directory, index, size).map_err(|error| failed(&error))?;
-        Ok::<_, Fault>((entry.bytes, proof))
+        let path = remit_journal::inclusion_proof(&directory, index, size).map_err(|error| failed(&error))?;
+        Ok((entry.bytes, path))
     });
-    let (bytes, proof) = read.await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the request failed".to_owned()))??;
-    let proof: Vec<String> = proof.iter().map(remit_tlog::Hash::to_base64).collect();
-    if let Some(fields) = told.as_object_mut() {
-        fields.insert("index".to_owned(), index.into());
-        fields.insert("entry".to_owned(), base64::engine::general_purpose::STANDARD.encode(bytes).into());
-        fields.insert("proof".to_owned(), proof.into());
-    }
-    Ok(told)
+    read.await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the request failed".to_owned()))?
 }
 
 /// `remit console`: a link that opens the console, once.

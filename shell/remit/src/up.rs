@@ -461,7 +461,7 @@ impl Plane for World {
     }
 
     fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(console::journal(&self.journal, self.home.journal(), request))
+        Box::pin(console::journal(&self.journal, self.home.journal(), &self.decisions, request))
     }
 
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {

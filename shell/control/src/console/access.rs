@@ -128,7 +128,7 @@ pub(super) async fn matrix(view: &View<'_>, space: &str) -> Markup {
     }
     let one = |agent: &str, tool: &str| remit_identity::form::write([("agent", agent), ("tool", tool), ("space", space)]);
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Who can call what" {
+        div.scroll tabindex="0" role="region" aria-label="Agents and tools" {
             table.matrix {
                 thead { tr { th scope="col" { "Tool" } @for agent in agents.iter().take(AGENTS_MAX) { th scope="col" { (shown(agent)) } } } }
                 tbody { @for (tool, may) in &rows {

@@ -28,7 +28,7 @@
     if (busy(part) || document.hidden) { pending.add(part); return; }
     pending.delete(part);
     try {
-      const answer = await fetch(part.dataset.src, { headers: { accept: 'text/html' }, redirect: 'error' });
+      const answer = await fetch(part.dataset.src, { headers: { accept: 'text/html', 'x-remit-live': '1' }, redirect: 'error' });
       if (!answer.ok) return;
       // The server escapes what strangers wrote; a document made like this runs nothing.
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').body;

@@ -19,7 +19,7 @@ const FILTERS: [(&str, &str); 7] = [
     ("tool", "Tool"),
     ("reason", "Reason"),
     ("statement", "Statement"),
-    ("trace", "Trace"),
+    ("trace_id", "Trace"),
 ];
 const VERDICTS: [&str; 3] = ["ALLOW", "DENY", "HOLD"];
 
@@ -94,14 +94,14 @@ async fn rows(view: &View<'_>) -> Result<Markup, Failed> {
 }
 
 fn row(decision: &Value) -> Markup {
-    let (time, user) = (text(decision, "time"), text(decision, "user"));
+    let (time, user, agent) = (text(decision, "time"), text(decision, "user"), text(decision, "agent"));
     let short = time.replace('T', " ");
     html! {
         tr data-row {
             th scope="row" { a href={ "/console/decisions/" (text(decision, "id")) } { time datetime=(time) { (short.trim_end_matches('Z')) } } }
             td { (badge(text(decision, "verdict"))) }
-            td { (shown(text(decision, "tool"))) @let risk = text(decision, "risk"); @if !risk.is_empty() { span.hint { (risk) } } }
-            td { (shown(text(decision, "agent"))) @if !user.is_empty() { span.hint { "for " (shown(user)) } } }
+            td { (shown(text(decision, "tool"))) @let risk = text(decision, "risk"); @if !risk.is_empty() { span.aside { (risk) } } }
+            td { @if agent.is_empty() { span.hint { "nobody known" } } @else { (shown(agent)) } @if !user.is_empty() { span.aside { "for " (shown(user)) } } }
             td { (shown(text(decision, "space"))) }
             td { (shown(&text(decision, "reason").replace('_', " "))) }
             td { (shown(text(decision, "outcome"))) }

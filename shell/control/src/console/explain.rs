@@ -27,8 +27,8 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
     tools.dedup();
     let body = html! {
         form.filters method="get" action=(SECTION) {
-            div { label for="agent" { "Agent" } input id="agent" name="agent" list="agents" value=(agent) required maxlength="255"; datalist id="agents" { @for agent in &agents { option value=(agent) {} } } }
-            div { label for="tool" { "Tool" } input id="tool" name="tool" list="tools" value=(tool) required maxlength="255"; datalist id="tools" { @for tool in tools.iter().take(1_000) { option value=(tool) {} } } }
+            div.broad { label for="agent" { "Agent" } input id="agent" name="agent" list="agents" value=(agent) required maxlength="255"; datalist id="agents" { @for agent in &agents { option value=(agent) {} } } }
+            div.broad { label for="tool" { "Tool" } input id="tool" name="tool" list="tools" value=(tool) required maxlength="255"; datalist id="tools" { @for tool in tools.iter().take(1_000) { option value=(tool) {} } } }
             div { label for="space" { "Space" } input id="space" name="space" value=(view.field("space")) maxlength="63"; }
             div { label for="risk" { "Risk" } select id="risk" name="risk" { option value="" { "as registered" } @for risk in ["low", "medium", "high", "critical"] { option value=(risk) selected[view.field("risk") == risk] { (risk) } } } }
             div.wide { label for="arguments" { "Arguments, as JSON" } textarea id="arguments" name="arguments" rows="3" maxlength="65536" { (view.field("arguments")) } }

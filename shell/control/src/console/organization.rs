@@ -28,7 +28,7 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
             ul.tree {
                 li {
                     div.node { strong { (shown(text(&tree, "name"))) } " " span.hint { (shown(text(&tree, "root"))) } (attached(tree.get("controls"))) }
-                    (below(&tree, None, 0))
+                    (below(&tree, None, 0, &[]))
                 }
             }
         }
@@ -50,11 +50,30 @@ fn attached(controls: Option<&Value>) -> Markup {
     }
 }
 
-/// What is below a unit, or below the root.
-fn below(tree: &Value, unit: Option<&str>, depth: usize) -> Markup {
+/// What is attached above a node: it holds there, too.
+fn inherited(above: &[&str]) -> Markup {
+    html! {
+        @for name in above { span.policy.inherited title="inherited" { span.away { "inherits " } (shown(name)) } }
+    }
+}
+
+/// The control policies of a node, without those that are attached everywhere.
+fn own<'a>(node: &'a Value) -> Vec<&'a str> {
+    let Some(controls) = node.get("controls") else { return Vec::new() };
+    let all = [("service_control_policies", "FullAWSAccess"), ("resource_control_policies", "RCPFullAWSAccess")];
+    all.into_iter().flat_map(|(key, default)| texts(controls, key).into_iter().filter(move |name| *name != default)).collect()
+}
+
+/// What is below a unit, or below the root. `above` is attached to what is above that.
+fn below(tree: &Value, unit: Option<&str>, depth: usize, above: &[&str]) -> Markup {
     let of = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let units: Vec<&Value> = list(tree, "units").iter().filter(|one| of(one, "parent").as_deref() == unit).collect();
     let accounts: Vec<&Value> = list(tree, "accounts").iter().filter(|one| of(one, "unit").as_deref() == unit).collect();
+    let here = match unit {
+        None => own(tree),
+        Some(id) => list(tree, "units").iter().find(|one| text(one, "id") == id).map(own).unwrap_or_default(),
+    };
+    let above: Vec<&str> = above.iter().copied().chain(here).collect();
     if depth > DEPTH_MAX || (units.is_empty() && accounts.is_empty()) {
         return html! {};
     }
@@ -63,14 +82,14 @@ fn below(tree: &Value, unit: Option<&str>, depth: usize) -> Markup {
             @for one in &units {
                 li {
                     div.node.unit { span.kind { "unit" } " " strong { (shown(text(one, "name"))) } " " span.hint { (shown(text(one, "id"))) } (attached(one.get("controls"))) }
-                    (below(tree, Some(text(one, "id")), depth + 1))
+                    (below(tree, Some(text(one, "id")), depth + 1, &above))
                 }
             }
             @for one in accounts.iter().take(CHILDREN_MAX) {
                 li {
                     div.node.account {
                         span.kind { "account" } " " strong { (shown(text(one, "name"))) } " " span.hint { (text(one, "id")) }
-                        @if is(one, "management") { span.policy { "management account: no SCP applies" } }
+                        @if is(one, "management") { span.policy { "management account: no SCP applies" } } @else { (inherited(&above)) }
                         (attached(one.get("controls")))
                         @let boundary = text(one, "permissions_boundary");
                         @if !boundary.is_empty() { span.policy { "boundary " (shown(boundary)) } }

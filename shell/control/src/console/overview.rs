@@ -186,11 +186,11 @@ fn table(title: &str, parameter: &str, all: &BTreeMap<String, Vec<Count>>) -> Ma
     let href = |key: &str| format!("/console/decisions?{}", remit_identity::form::write([(parameter, key)]));
     html! {
         table {
-            thead { tr { th scope="col" { (title) } th.number scope="col" { "allowed" } th.number scope="col" { "held" } th.number scope="col" { "denied" } th scope="col" { "over time" } } }
+            thead { tr { th scope="col" { (title) } th.number scope="col" { "allowed" } th.number scope="col" { "held" } th.number scope="col" { "denied" } th.picture scope="col" { "over time" } } }
             tbody {
                 @for (key, counts) in rows.iter().take(ROWS) {
                     tr {
-                        th scope="row" { a href=(href(key)) { (shown(key)) } }
+                        th scope="row" { @if key.is_empty() { span.aside { "nobody known" } } @else { a href=(href(key)) { (shown(key)) } } }
                         td.number { (sum(counts, |count| count.allow)) }
                         td.number { (sum(counts, |count| count.hold)) }
                         td.number { (sum(counts, |count| count.deny)) }

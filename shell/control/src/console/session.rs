@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::HeaderMap;
-use http::header::COOKIE;
+use http::header::{ACCEPT, COOKIE};
+use http::{HeaderMap, HeaderName};
 use remit_kernel::assume::WebIdentity;
 use remit_kernel::operate::role_taken;
 use remit_kernel::{Origin, Session, SessionOf};
@@ -29,6 +29,9 @@ const SESSIONS_MAX: usize = 1_000;
 const LINKS_MAX: usize = 16;
 /// The longest value of a cookie that is looked at, in bytes.
 const COOKIE_BYTES_MAX: usize = 128;
+
+/// What the script says of questions that nobody asked it.
+const LIVE: HeaderName = HeaderName::from_static("x-remit-live");
 
 /// Whose session it is.
 #[derive(Debug, Clone)]
@@ -114,6 +117,11 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     (value.len() <= COOKIE_BYTES_MAX).then_some(value)
 }
 
+/// Whether a page asks without its person's doing.
+fn by_itself(headers: &HeaderMap) -> bool {
+    headers.contains_key(LIVE) || headers.get(ACCEPT).is_some_and(|kind| kind.as_bytes() == b"text/event-stream")
+}
+
 impl Console {
     pub(crate) fn new(secure: bool) -> Self {
         Self { secure, sessions: Mutex::default(), links: Mutex::default(), closing: watch::Sender::new(false) }
@@ -192,7 +200,10 @@ impl Console {
                 sessions.remove(&key);
                 return None;
             };
-            session.seen_secs = now_secs;
+            // What a page asks by itself, so as to stay up to date, is no use of it.
+            if !by_itself(headers) {
+                session.seen_secs = now_secs;
+            }
             (session.holder.clone(), session.began_secs, session.ends_secs)
         };
         let revocations = operator.plane.revocations();
