@@ -9,6 +9,8 @@ use remit_model::{Person, Proof};
 pub(crate) struct Caller {
     /// As records name them.
     pub(crate) person: Person,
+    /// Whether the name is more than a stand-in.
+    named: bool,
     acts: Acts,
 }
 
@@ -24,24 +26,38 @@ enum Acts {
 }
 
 impl Caller {
-    /// Whoever holds the operator's token, or came by a link that was made with it.
+    /// Whoever shows the operator's token, and may say by which name they go.
+    pub(crate) fn machine() -> Self {
+        let person = Person { id: "operator".to_owned(), proof: Proof::Token };
+        Self { person, named: false, acts: Acts::Administrator }
+    }
+
+    /// Whoever came by a link that was made with the operator's token.
     pub(crate) fn administrator(person: Person) -> Self {
-        Self { person, acts: Acts::Administrator }
+        Self { person, named: true, acts: Acts::Administrator }
     }
 
     /// Somebody who acts in a session of a role.
     pub(crate) fn in_role(person: Person, session: Session, origin: Origin) -> Self {
-        Self { person, acts: Acts::Role(Box::new((session, origin))) }
+        Self { person, named: true, acts: Acts::Role(Box::new((session, origin))) }
     }
 
     /// Somebody who has taken no role.
     pub(crate) fn nobody(person: Person) -> Self {
-        Self { person, acts: Acts::Nobody }
+        Self { person, named: true, acts: Acts::Nobody }
     }
 
-    /// Whether the person is known by nothing but the operator's token.
-    pub(crate) fn is_machine(&self) -> bool {
-        self.person.proof == Proof::Token
+    /// Whether records can name them.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Takes the name that whoever shows the operator's token says; everybody else has one.
+    pub(crate) fn go_by(&mut self, name: &str) {
+        if !self.named {
+            name.clone_into(&mut self.person.id);
+            self.named = true;
+        }
     }
 
     /// The role's name, or what stands for one.

@@ -209,7 +209,7 @@ pub(crate) fn identify(request: &mut Value, id: Option<(&'static str, &str)>) ->
 /// that they state.
 pub(crate) fn sign(endpoint: &Endpoint, request: &mut Value, caller: &Caller) {
     let Some(fields) = request.as_object_mut().filter(|_| endpoint.changes) else { return };
-    if !caller.is_machine() || fields.get("by").is_none_or(Value::is_null) && caller.person.id != "operator" {
+    if caller.is_named() {
         fields.insert("by".to_owned(), caller.person.id.as_str().into());
     }
     fields.insert("proof".to_owned(), caller.person.proof.as_str().into());

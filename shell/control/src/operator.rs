@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Limited};
 use remit_kernel::assume::WebIdentity;
 use remit_kernel::{Fact, Origin, Revocations, Snapshot};
 use remit_mcp::canonical::sha256;
-use remit_model::{Person, Proof};
+use remit_model::Person;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -227,8 +227,7 @@ impl Operator {
     /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it.
     fn caller(&self, parts: &Parts, origin: &Origin) -> Result<Caller, Response<Reply>> {
         if let Some(header) = parts.headers.get(AUTHORIZATION) {
-            let machine = Person { id: "operator".to_owned(), proof: Proof::Token };
-            return if self.authorized(header) { Ok(Caller::administrator(machine)) } else { Err(unauthorized()) };
+            return if self.authorized(header) { Ok(Caller::machine()) } else { Err(unauthorized()) };
         }
         let found = self.console.caller(self, &parts.headers, origin).ok_or_else(unauthorized)?;
         let meant = parts.method == Method::GET
@@ -249,11 +248,11 @@ impl Operator {
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
         };
         // A name that nothing proves: whoever holds the token may go by any.
-        if let Some(by) = request.get("by").and_then(Value::as_str).filter(|_| caller.is_machine()) {
+        if let Some(by) = request.get("by").and_then(Value::as_str).filter(|by| !by.trim().is_empty()) {
             if by.len() > NAME_BYTES_MAX {
                 return problem(StatusCode::BAD_REQUEST, &format!("`by` is longer than {NAME_BYTES_MAX} bytes"));
             }
-            by.clone_into(&mut caller.person.id);
+            caller.go_by(by);
         }
         if !endpoints::identify(&mut request, id) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
