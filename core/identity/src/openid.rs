@@ -60,7 +60,8 @@ pub fn code_exchange<'a>(code: &'a str, verifier: &'a str, redirect_uri: &'a str
 /// The ID token in a token endpoint's answer.
 pub fn id_token(answer: &[u8]) -> Result<Zeroizing<String>, ClientError> {
     let value: Value = serde_json::from_slice(answer).map_err(|_| ClientError::Document("token response"))?;
-    let token = value.get("id_token").and_then(Value::as_str).ok_or(ClientError::Document("token response without an ID token"))?;
+    let token =
+        value.get("id_token").and_then(Value::as_str).ok_or(ClientError::Document("token response without an ID token"))?;
     Ok(Zeroizing::new(token.to_owned()))
 }
 

@@ -83,8 +83,8 @@ fn text() -> Result<Zeroizing<String>, SignInError> {
     random::<32>().map(|bytes| Zeroizing::new(base64url_encode(&bytes))).ok_or(SignInError::Randomness)
 }
 
-fn failed(provider: &SignIn, fault: impl ToString) -> SignInError {
-    SignInError::Provider { provider: provider.provider().to_owned(), fault: fault.to_string() }
+fn failed(provider: &SignIn, fault: impl std::fmt::Display) -> SignInError {
+    SignInError::Provider { provider: provider.provider().to_owned(), fault: format!("{fault}") }
 }
 
 impl SignIns {
@@ -217,8 +217,7 @@ fn known(provider: &SignIn, vouched: Vouched) -> (Person, WebIdentity) {
     // Without an address that was verified the provider's own name for the person is the only one that nobody else has.
     let id = vouched.email.clone().unwrap_or_else(|| format!("{}#{}", provider.issuer, vouched.subject));
     let claims = vouched.claims.into_iter().map(|(claim, values)| (format!("{name}:{claim}"), values)).collect();
-    let identity =
-        WebIdentity { provider: name, subject: vouched.subject.clone(), audience: provider.client_id.clone(), claims };
+    let identity = WebIdentity { provider: name, subject: vouched.subject.clone(), audience: provider.client_id.clone(), claims };
     let proof = Proof::SignIn {
         issuer: provider.issuer.clone(),
         subject: vouched.subject,

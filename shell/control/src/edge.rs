@@ -53,7 +53,7 @@ impl Edge {
     }
 
     /// Whether a browser says that another site makes the request.
-    pub(crate) fn is_foreign(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_foreign(headers: &HeaderMap) -> bool {
         headers.get(SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
     }
 }
@@ -125,10 +125,11 @@ mod tests {
             assert!(!own(origin, host), "{origin}");
         }
         assert!(!edge.is_own(&headers(&[("host", "console.example.com")])), "who says nothing");
-        let silent = |site: &str| edge.is_own(&headers(&[("host", "console.example.com"), ("origin", "null"), ("sec-fetch-site", site)]));
+        let silent =
+            |site: &str| edge.is_own(&headers(&[("host", "console.example.com"), ("origin", "null"), ("sec-fetch-site", site)]));
         assert!(silent("same-origin") && !silent("cross-site") && !silent("same-site") && !silent("none"));
-        assert!(edge.is_foreign(&headers(&[("sec-fetch-site", "cross-site")])));
-        assert!(edge.is_foreign(&headers(&[("sec-fetch-site", "same-site")])));
-        assert!(!edge.is_foreign(&headers(&[("sec-fetch-site", "same-origin")])));
+        assert!(Edge::is_foreign(&headers(&[("sec-fetch-site", "cross-site")])));
+        assert!(Edge::is_foreign(&headers(&[("sec-fetch-site", "same-site")])));
+        assert!(!Edge::is_foreign(&headers(&[("sec-fetch-site", "same-origin")])));
     }
 }

@@ -91,7 +91,12 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     change("/v1/configuration/withdraw", "remit:WithdrawChange", Runs::Change("withdraw"), "Withdraw a plan"),
     ask("/v1/configuration/history", "remit:ListVersions", Runs::Change("history"), "The versions, the newest first"),
     ask("/v1/configuration/diff", "remit:GetVersion", Runs::Change("diff"), "What two versions say differently"),
-    ask("/v1/configuration/files", "remit:GetConfiguration", Runs::Change("files"), "The text of a file of the version in effect"),
+    ask(
+        "/v1/configuration/files",
+        "remit:GetConfiguration",
+        Runs::Change("files"),
+        "The text of a file of the version in effect",
+    ),
     get("/v1/approvals", "remit:ListApprovals", Runs::Approvals("list"), "The approvals that are asked for"),
     get("/v1/approvals/{id}", "remit:GetApproval", Runs::Approvals("get"), "One approval with all that it is about"),
     change("/v1/approvals/{id}/approve", "remit:DecideApproval", Runs::Approvals("approve"), "Approve"),
@@ -134,14 +139,17 @@ impl Failed {
     }
 }
 
+/// The part of a path that stands for any one, by its name in the table.
+pub(crate) type Part<'a> = (&'static str, &'a str);
+
 /// The endpoint that a request is for, with what stands in its path's place for any part; else the status to refuse with.
-pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Endpoint, Option<(&'static str, &'a str)>), StatusCode> {
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Endpoint, Vec<Part<'a>>), StatusCode> {
     let mut found = false;
     for endpoint in &ENDPOINTS {
-        let Some(id) = fits(endpoint.path, path) else { continue };
+        let Some(parts) = fits(endpoint.path, path) else { continue };
         found = true;
         if endpoint.method == *method {
-            return Ok((endpoint, id));
+            return Ok((endpoint, parts));
         }
     }
     Err(if found { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND })
@@ -156,16 +164,16 @@ pub(crate) fn unfound(status: StatusCode) -> &'static str {
     if status == StatusCode::METHOD_NOT_ALLOWED { "the endpoint is asked with another method" } else { "no such endpoint" }
 }
 
-fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Option<(&'static str, &'a str)>> {
+fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Vec<Part<'a>>> {
     let (mut patterns, mut parts) = (pattern.split('/'), path.split('/'));
-    let mut id = None;
+    let mut found = Vec::new();
     loop {
         match (patterns.next(), parts.next()) {
-            (None, None) => return Some(id),
+            (None, None) => return Some(found),
             (Some(pattern), Some(part)) if pattern == part => {}
             (Some(pattern), Some(part)) if !part.is_empty() => {
                 let name = pattern.strip_prefix('{')?.strip_suffix('}')?;
-                id = Some((name, part));
+                found.push((name, part));
             }
             _ => return None,
         }
@@ -196,11 +204,12 @@ pub(crate) fn question(endpoint: &Endpoint, query: Option<&str>, body: &[u8]) ->
 }
 
 /// Puts what stands in the path into the question; answers whether it is a text at all.
-pub(crate) fn identify(request: &mut Value, id: Option<(&'static str, &str)>) -> bool {
-    if let (Some(fields), Some((name, id))) = (request.as_object_mut(), id) {
-        let Some(id) = form::decode(id) else { return false };
-        let number = (name == "index").then(|| id.parse::<u64>().ok()).flatten();
-        fields.insert(name.to_owned(), number.map_or_else(|| id.into(), Value::from));
+pub(crate) fn identify(request: &mut Value, parts: &[Part<'_>]) -> bool {
+    let Some(fields) = request.as_object_mut() else { return parts.is_empty() };
+    for (name, part) in parts {
+        let Some(part) = form::decode(part) else { return false };
+        let number = (*name == "index").then(|| part.parse::<u64>().ok()).flatten();
+        fields.insert((*name).to_owned(), number.map_or_else(|| part.into(), Value::from));
     }
     true
 }

@@ -117,12 +117,7 @@ pub trait Plane: Send + Sync {
     /// address for the browser out.
     fn sign_in<'a>(&'a self, redirect_uri: &'a str, browser: [u8; 32]) -> Boxed<'a, Result<String, String>>;
     /// Takes the query with which the browser came back. Nothing of the query is in the answer.
-    fn signed_in<'a>(
-        &'a self,
-        redirect_uri: &'a str,
-        query: &'a str,
-        browser: [u8; 32],
-    ) -> Boxed<'a, Result<SignedIn, String>>;
+    fn signed_in<'a>(&'a self, redirect_uri: &'a str, query: &'a str, browser: [u8; 32]) -> Boxed<'a, Result<SignedIn, String>>;
     /// Takes the query of a redirect. Answers the server that is connected, or a sentence for the person; nothing of the query is in
     /// either.
     fn redirected(&self, query: String) -> Boxed<'_, Result<String, String>>;
@@ -156,7 +151,7 @@ impl std::fmt::Debug for Operator {
 
 impl Operator {
     /// An interface; whoever holds this token is the machine's administrator.
-    pub fn new(plane: Arc<dyn Plane>, token: &str, options: Options) -> Self {
+    pub fn new(plane: Arc<dyn Plane>, token: &str, options: &Options) -> Self {
         let edge = Arc::new(Edge::new(&options.address));
         let console = Arc::new(Console::new(options.address.starts_with("https://")));
         Self { plane, token_digest: sha256(token.as_bytes()), edge, console, now_secs: options.now_secs }
@@ -183,12 +178,10 @@ impl Operator {
         let origin = Origin { source_ip: Fact::Known(peer.to_canonical()), secure_transport: self.console.secure };
         // Who asks is known before anything of the body is read.
         let for_people = console::is_console(parts.uri.path());
-        let caller = match for_people {
-            true => None,
-            false => match self.caller(&parts, &origin) {
-                Ok(caller) => Some(caller),
-                Err(refused) => return refused,
-            },
+        let caller = if for_people { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(refused) => return *refused,
         };
         let body = match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -225,21 +218,22 @@ impl Operator {
     }
 
     /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it.
-    fn caller(&self, parts: &Parts, origin: &Origin) -> Result<Caller, Response<Reply>> {
+    fn caller(&self, parts: &Parts, origin: &Origin) -> Result<Caller, Box<Response<Reply>>> {
         if let Some(header) = parts.headers.get(AUTHORIZATION) {
-            return if self.authorized(header) { Ok(Caller::machine()) } else { Err(unauthorized()) };
+            return if self.authorized(header) { Ok(Caller::machine()) } else { Err(Box::new(unauthorized())) };
         }
-        let found = self.console.caller(self, &parts.headers, origin).ok_or_else(unauthorized)?;
+        let found = self.console.caller(self, &parts.headers, origin).ok_or_else(|| Box::new(unauthorized()))?;
         let meant = parts.method == Method::GET
             || parts.headers.get(CSRF).is_some_and(|shown| found.csrf_is(shown.as_bytes())) && self.edge.is_own(&parts.headers);
-        if !meant || self.edge.is_foreign(&parts.headers) {
-            return Err(problem(StatusCode::FORBIDDEN, "the request comes from elsewhere, or without the session's `x-remit-csrf`"));
+        if !meant || Edge::is_foreign(&parts.headers) {
+            let why = "the request comes from elsewhere, or without the session's `x-remit-csrf`";
+            return Err(Box::new(problem(StatusCode::FORBIDDEN, why)));
         }
         Ok(found.caller)
     }
 
     async fn answer(&self, parts: &Parts, body: &Bytes, mut caller: Caller) -> Response<Reply> {
-        let (endpoint, id) = match endpoints::find(&parts.method, parts.uri.path()) {
+        let (endpoint, path_parts) = match endpoints::find(&parts.method, parts.uri.path()) {
             Ok(found) => found,
             Err(status) => return problem(status, endpoints::unfound(status)),
         };
@@ -254,7 +248,7 @@ impl Operator {
             }
             caller.go_by(by);
         }
-        if !endpoints::identify(&mut request, id) {
+        if !endpoints::identify(&mut request, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
         }
         match self.perform(&caller, endpoint, request).await {

@@ -88,6 +88,7 @@ fn roles(organization: &Organization) -> Vec<Value> {
 }
 
 fn servers(organization: &Organization) -> Vec<Value> {
-    let one = |key: &remit_model::ServerKey| json!({"server": key.to_string(), "account": key.account, "name": key.name.as_str()});
+    let one =
+        |key: &remit_model::ServerKey| json!({"server": key.to_string(), "account": key.account, "name": key.name.as_str()});
     organization.servers.keys().map(one).collect()
 }

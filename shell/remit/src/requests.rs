@@ -220,7 +220,8 @@ impl World {
         let path = needed(request, "path", "which file?")?;
         let (version, source) = self.in_effect()?;
         let file = source.files.iter().find(|file| file.path == path);
-        let file = file.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("the version in effect has no file `{path}`")))?;
+        let file =
+            file.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("the version in effect has no file `{path}`")))?;
         Ok((StatusCode::OK, json!({"version": version.version, "path": file.path, "text": file.text})))
     }
 

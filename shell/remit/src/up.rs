@@ -115,7 +115,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control_url = format!("http://{control_address}");
     let address = options.control_address.clone().unwrap_or_else(|| control_url.clone());
     let operator = remit_control::Options { address, now_secs };
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, operator);
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
     let running = Running {
         gateway: public.clone(),
         control: control_url,
@@ -476,7 +476,11 @@ impl Plane for World {
         self.gateway.revocations()
     }
 
-    fn sign_in<'a>(&'a self, redirect_uri: &'a str, browser: [u8; 32]) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+    fn sign_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<String, String>> {
         Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser))
     }
 
@@ -743,7 +747,9 @@ fn greet(
         printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
     }
     if let Some(link) = link {
-        printer.line(&format!("\nThe console, once and within ten minutes (then `{remit} console{flag}` for another link):\n  {link}"))?;
+        printer.line(&format!(
+            "\nThe console, once and within ten minutes (then `{remit} console{flag}` for another link):\n  {link}"
+        ))?;
     }
     printer.line(&format!(
         "

@@ -63,7 +63,8 @@ fn tools_of(view: &View<'_>, spaces: impl Fn(&remit_kernel::SpaceView) -> bool) 
     let mut all: Vec<_> = view.snapshot.spaces.values().filter(|space| spaces(space)).collect();
     all.sort_by(|a, b| a.space.id.cmp(&b.space.id));
     for space in all {
-        found.extend(space.tools_listed.iter().map(|tool| (space.space.id.as_str().to_owned(), tool.exposed.as_str().to_owned())));
+        found
+            .extend(space.tools_listed.iter().map(|tool| (space.space.id.as_str().to_owned(), tool.exposed.as_str().to_owned())));
     }
     found
 }
@@ -120,7 +121,9 @@ pub(super) async fn matrix(view: &View<'_>, space: &str) -> Markup {
     for (_, tool) in tools.iter().take(TOOLS_MAX) {
         let found = view.ask("/v1/ways", json!({"action": "mcp:CallTool", "resource": tool})).await.unwrap_or_default();
         let mut may: BTreeMap<String, bool> = BTreeMap::new();
-        for way in list(&found, "ways").iter().filter(|way| list(way, "path").first().and_then(Value::as_str) == Some(here.as_str())) {
+        for way in
+            list(&found, "ways").iter().filter(|way| list(way, "path").first().and_then(Value::as_str) == Some(here.as_str()))
+        {
             let agent = text(way, "who").trim_start_matches("agent ").to_owned();
             *may.entry(agent).or_default() |= is(way, "allowed");
         }

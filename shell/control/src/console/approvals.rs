@@ -39,7 +39,8 @@ fn state<'a>(view: &'a View<'_>) -> &'a str {
 /// The queue.
 pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
     let state = state(view);
-    let src = format!("/console/approvals/queue?{}", remit_identity::form::write([("state", state), ("cursor", view.field("cursor"))]));
+    let src =
+        format!("/console/approvals/queue?{}", remit_identity::form::write([("state", state), ("cursor", view.field("cursor"))]));
     let rows = match rows(view, state).await {
         Ok(rows) => rows,
         Err(failed) => return page::failed(view, SECTION, "Approvals", &failed),

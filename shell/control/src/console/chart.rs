@@ -37,20 +37,23 @@ pub(super) fn bars(counts: &[Count], step_secs: u64) -> Markup {
     let (slot, height) = (WIDTH / slots, HEIGHT - BOTTOM);
     let sum = |of: fn(&Count) -> u64| counts.iter().map(of).sum::<u64>();
     let (allowed, denied, held) = (sum(|count| count.allow), sum(|count| count.deny), sum(|count| count.hold));
-    let label = format!("Calls over time: {allowed} allowed, {held} held, {denied} denied. At most {most} in {} minutes.", step_secs / 60);
+    let label = format!(
+        "Calls over time: {allowed} allowed, {held} held, {denied} denied. At most {most} in {} minutes.",
+        step_secs / 60
+    );
     html! {
         svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) preserveAspectRatio="none" {
             line.axis x1="0" x2=(WIDTH) y1=(height) y2=(height) {}
             @for (n, count) in (0_u64..).zip(counts) {
                 @let x = n * slot + 1;
                 @let wide = slot.saturating_sub(2).max(1);
-                @let (good, hold, bad) = (part(count.allow, most, height), part(count.hold, most, height), part(count.deny, most, height));
+                @let (allowed, held, denied) = (part(count.allow, most, height), part(count.hold, most, height), part(count.deny, most, height));
                 @if count.total() > 0 {
                     g {
                         title { (date_time(count.at_secs)) ": " (count.allow) " allowed, " (count.hold) " held, " (count.deny) " denied" }
-                        rect.good x=(x) width=(wide) y=(height.saturating_sub(good)) height=(good) {}
-                        rect.hold x=(x) width=(wide) y=(height.saturating_sub(good + hold)) height=(hold) {}
-                        rect.bad x=(x) width=(wide) y=(height.saturating_sub(good + hold + bad)) height=(bad) {}
+                        rect.good x=(x) width=(wide) y=(height.saturating_sub(allowed)) height=(allowed) {}
+                        rect.hold x=(x) width=(wide) y=(height.saturating_sub(allowed + held)) height=(held) {}
+                        rect.bad x=(x) width=(wide) y=(height.saturating_sub(allowed + held + denied)) height=(denied) {}
                     }
                 }
             }

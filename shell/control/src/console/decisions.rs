@@ -163,14 +163,11 @@ fn facts(entry: &Value, found: &Value) -> Markup {
 pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> Markup {
     let denies = |layer: &&Value| text(layer, "effect").ends_with("_DENY");
     let decided = layers.iter().find(denies);
-    let denied = verdict != "ALLOW";
+    let stopped = verdict != "ALLOW";
     let mut steps = Vec::new();
     for layer in layers {
-        let deciding = denied && decided.is_some_and(|decided| std::ptr::eq(decided, layer));
-        let source = match deciding {
-            true => super::policies::excerpt(view, text(layer, "origin")).await,
-            false => None,
-        };
+        let deciding = stopped && decided.is_some_and(|decided| std::ptr::eq(decided, layer));
+        let source = if deciding { super::policies::excerpt(view, text(layer, "origin")).await } else { None };
         steps.push((layer, deciding, source));
     }
     html! {
@@ -193,7 +190,8 @@ pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> 
 fn place(origin: &str) -> Markup {
     match origin.rsplit_once(':') {
         Some((path, line)) if !origin.starts_with("arn:") && line.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let href = format!("/console/policies/text?{}#line-{line}", remit_identity::form::write([("path", path), ("line", line)]));
+            let href =
+                format!("/console/policies/text?{}#line-{line}", remit_identity::form::write([("path", path), ("line", line)]));
             html! { a href=(href) { (shown(origin)) } }
         }
         _ => shown(origin),

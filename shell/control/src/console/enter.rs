@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use maud::{Markup, html};
-use remit_kernel::operate::{role_taken, roles_to_take};
 use remit_kernel::Origin;
+use remit_kernel::operate::{role_taken, roles_to_take};
 use remit_model::{CONSOLE_SESSION_SECS_MAX, Person, Proof, RoleKey};
 use serde_json::json;
 
+use super::View;
 use super::page::{outside, page, redirect, with_cookies};
 use super::session::{Holder, SIGN_IN_SECS, cookie, digest, secret};
 use super::text::shown;
-use super::View;
 use crate::operator::{Operator, SignedIn, problem};
 use crate::reply::Reply;
 

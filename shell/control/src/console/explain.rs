@@ -41,12 +41,9 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
 
 async fn answered(view: &View<'_>, agent: &str, tool: &str) -> Markup {
     let said = view.field("arguments");
-    let arguments = match said.is_empty() {
-        true => Value::Null,
-        false => match serde_json::from_str::<Value>(said) {
-            Ok(arguments) => arguments,
-            Err(error) => return html! { div.notice.bad role="alert" { p { "The arguments are not JSON: " (error) } } },
-        },
+    let arguments = match serde_json::from_str::<Value>(if said.is_empty() { "null" } else { said }) {
+        Ok(arguments) => arguments,
+        Err(error) => return html! { div.notice.bad role="alert" { p { "The arguments are not JSON: " (error) } } },
     };
     let question = json!({
         "agent": agent, "tool": tool, "space": given(view.field("space")), "risk": given(view.field("risk")), "arguments": arguments,

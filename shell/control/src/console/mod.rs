@@ -37,6 +37,7 @@ use remit_kernel::operate::organization_arn;
 use remit_kernel::{Origin, Snapshot};
 use serde_json::{Value, json};
 
+use crate::edge::Edge;
 use crate::endpoints::{self, Failed};
 use crate::operator::{Operator, problem};
 use crate::reply::Reply;
@@ -124,7 +125,7 @@ async fn answered(operator: &Operator, parts: &Parts, body: &Bytes, origin: &Ori
     }
     // A page of ours is asked for by a person, by a link, or by our own script; a form comes from our own pages alone.
     let posted = parts.method == Method::POST;
-    if posted && (!operator.edge.is_own(&parts.headers) || operator.edge.is_foreign(&parts.headers)) {
+    if posted && (!operator.edge.is_own(&parts.headers) || Edge::is_foreign(&parts.headers)) {
         return problem(StatusCode::FORBIDDEN, "the form comes from another page");
     }
     let fields = match fields(parts, body) {

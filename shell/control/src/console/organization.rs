@@ -58,7 +58,7 @@ fn inherited(above: &[&str]) -> Markup {
 }
 
 /// The control policies of a node, without those that are attached everywhere.
-fn own<'a>(node: &'a Value) -> Vec<&'a str> {
+fn own(node: &Value) -> Vec<&str> {
     let Some(controls) = node.get("controls") else { return Vec::new() };
     let all = [("service_control_policies", "FullAWSAccess"), ("resource_control_policies", "RCPFullAWSAccess")];
     all.into_iter().flat_map(|(key, default)| texts(controls, key).into_iter().filter(move |name| *name != default)).collect()

@@ -28,10 +28,7 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
         Err(failed) => return page::failed(view, SECTION, "Policies", &failed),
     };
     let versions = list(&found, "versions");
-    let plans = match view.may("remit:ListChanges") {
-        true => view.ask("/v1/configuration/plans", json!({})).await.unwrap_or_default(),
-        false => Value::Null,
-    };
+    let plans = view.ask("/v1/configuration/plans", json!({})).await.unwrap_or_default();
     let oldest = versions.last().map(|version| number(version, "version"));
     let body = html! {
         section.card aria-labelledby="plans" {
@@ -255,11 +252,8 @@ fn compared<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
     let at = |common: &[u16], i: usize, j: usize| common.get(i * width + j).copied().unwrap_or_default();
     for (i, before) in old.iter().enumerate().rev() {
         for (j, after) in new.iter().enumerate().rev() {
-            let longest = if before == after {
-                at(&common, i + 1, j + 1) + 1
-            } else {
-                at(&common, i + 1, j).max(at(&common, i, j + 1))
-            };
+            let longest =
+                if before == after { at(&common, i + 1, j + 1) + 1 } else { at(&common, i + 1, j).max(at(&common, i, j + 1)) };
             if let Some(cell) = common.get_mut(i * width + j) {
                 *cell = longest;
             }

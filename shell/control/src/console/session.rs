@@ -220,9 +220,8 @@ impl Console {
             Some((identity, Some(role))) => {
                 let snapshot = operator.plane.snapshot();
                 let console = snapshot.organization.console.as_ref();
-                let console = console.filter(|console| {
-                    console.sign_in.as_ref().is_some_and(|sign_in| sign_in.provider() == identity.provider)
-                });
+                let console = console
+                    .filter(|console| console.sign_in.as_ref().is_some_and(|sign_in| sign_in.provider() == identity.provider));
                 let taken = console
                     .and_then(|console| role_taken(&snapshot, console, role, identity, &person.id, origin, began_secs))
                     .filter(|taken| now_secs < taken.expires_at_secs);

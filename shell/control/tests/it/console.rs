@@ -118,14 +118,22 @@ async fn a_name_that_was_rebound_reaches_nothing() {
 async fn pages_are_not_kept_framed_or_scripted() {
     let desk = Desk::new();
     let (session, _) = administrator(&desk).await;
-    for path in ["/console", "/console/sign-in", "/console/link", "/console/approvals/a1", "/console/nowhere", "/console/decisions/d1"] {
+    for path in
+        ["/console", "/console/sign-in", "/console/link", "/console/approvals/a1", "/console/nowhere", "/console/decisions/d1"]
+    {
         let page = desk.ask(&format!("GET {path}"), &[("cookie", &session)], "").await;
         let policy = page.header("content-security-policy");
-        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
+        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"]
+        {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
-        let said = [page.header("cache-control"), page.header("referrer-policy"), page.header("x-content-type-options"), page.header("x-frame-options")];
+        let said = [
+            page.header("cache-control"),
+            page.header("referrer-policy"),
+            page.header("x-content-type-options"),
+            page.header("x-frame-options"),
+        ];
         assert_eq!(said, ["no-store", "no-referrer", "nosniff", "DENY"], "{path}");
         assert!(!page.body.contains(" style=") && !page.body.contains(" onclick=") && !page.body.contains("<script>"), "{path}");
     }
@@ -162,7 +170,10 @@ async fn a_person_takes_the_roles_that_trust_them_and_no_other() {
     // One who can take two chooses, and can do nothing before.
     let (both, csrf) = desk.signed_in("both").await;
     let page = desk.ask("GET /console", &[("cookie", &both)], "").await.body;
-    assert!(page.contains("Take a role") && page.contains(">viewer<") && page.contains(">approver<") && !page.contains(">author<"), "{page}");
+    assert!(
+        page.contains("Take a role") && page.contains(">viewer<") && page.contains(">approver<") && !page.contains(">author<"),
+        "{page}"
+    );
     assert_eq!(desk.ask("GET /v1/status", &[("cookie", &both)], "").await.status, 403);
     let taken = desk.post("/console/roles", &both, &format!("csrf={csrf}&role={}", role("approver"))).await;
     let session = taken.cookie("remit_console").unwrap();

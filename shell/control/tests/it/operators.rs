@@ -96,7 +96,10 @@ async fn who_did_it_is_the_person_and_nobody_else() {
     let stop = json!({"agent": "agent-1", "reason": "r", "by": "somebody else", "proof": "KEY"}).to_string();
     assert_eq!(desk.ask("POST /v1/suspend", &headers, &stop).await.status, 200);
     let (what, asked) = desk.plane.last();
-    assert_eq!((what.as_str(), &asked["by"], &asked["proof"]), ("suspend", &json!("administrator@acme.example"), &json!("SIGN_IN")));
+    assert_eq!(
+        (what.as_str(), &asked["by"], &asked["proof"]),
+        ("suspend", &json!("administrator@acme.example"), &json!("SIGN_IN"))
+    );
     // The holder of the token goes by the name that they state, and the record says that nothing proves it.
     let token = format!("Bearer {TOKEN}");
     assert_eq!(desk.ask("POST /v1/suspend", &[("authorization", &token)], &stop).await.status, 200);
@@ -110,7 +113,10 @@ async fn who_did_it_is_the_person_and_nobody_else() {
     let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
     assert_eq!(desk.ask("POST /v1/suspend", &headers, &stop).await.status, 403);
     let (kind, event) = desk.plane.recorded.lock().unwrap().last().cloned().unwrap();
-    assert_eq!((kind.as_str(), &event["action"], &event["person"]["id"]), ("operation_refused", &json!("remit:Suspend"), &json!("viewer@acme.example")));
+    assert_eq!(
+        (kind.as_str(), &event["action"], &event["person"]["id"]),
+        ("operation_refused", &json!("remit:Suspend"), &json!("viewer@acme.example"))
+    );
     assert_eq!(event["resource"], "arn:aws:remit::111122223333:agent/agent-1");
 }
 
@@ -136,8 +142,10 @@ async fn a_control_policy_stands_above_the_role() {
     let deny = "policies:
   - { name: no-stopping, type: SERVICE_CONTROL_POLICY, document: { Version: '2012-10-17', Statement: [{ Sid: Calm, Effect: Deny, Action: 'remit:Suspend', Resource: '*' }] } }
 ";
-    let configuration = crate::plane::configuration(deny)
-        .replace("accounts: [{ id: '111122223333', name: ops }]", "accounts: [{ id: '111122223333', name: ops, service_control_policies: [FullAWSAccess, no-stopping] }]");
+    let configuration = crate::plane::configuration(deny).replace(
+        "accounts: [{ id: '111122223333', name: ops }]",
+        "accounts: [{ id: '111122223333', name: ops, service_control_policies: [FullAWSAccess, no-stopping] }]",
+    );
     let desk = Desk::at(&configuration, "http://127.0.0.1:7481");
     let (session, csrf) = desk.signed_in("administrator").await;
     let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];

@@ -217,7 +217,8 @@ impl Plane for FakePlane {
                 audience: "remit".to_owned(),
                 claims: vec![claim("email", &email), claim("aud", "remit"), claim("sub", "s")],
             };
-            let proof = Proof::SignIn { issuer: format!("https://{PROVIDER}"), subject: "s".into(), acr: None, auth_time_secs: None };
+            let proof =
+                Proof::SignIn { issuer: format!("https://{PROVIDER}"), subject: "s".into(), acr: None, auth_time_secs: None };
             Ok(SignedIn { person: Person { id: email, proof }, identity })
         })
     }
@@ -270,7 +271,7 @@ impl Desk {
     pub(crate) fn at(configuration: &str, address: &str) -> Self {
         let plane = FakePlane::new(configuration);
         let options = Options { address: address.to_owned(), now_secs: now };
-        Self { operator: Operator::new(Arc::clone(&plane) as Arc<dyn Plane>, TOKEN, options), plane }
+        Self { operator: Operator::new(Arc::clone(&plane) as Arc<dyn Plane>, TOKEN, &options), plane }
     }
 
     pub(crate) async fn ask(&self, head: &str, headers: &[(&str, &str)], body: &str) -> Got {
@@ -313,11 +314,8 @@ impl Desk {
 
     /// Sends a form as a page of ours does.
     pub(crate) async fn post(&self, path: &str, session: &str, fields: &str) -> Got {
-        let headers = [
-            ("cookie", session),
-            ("origin", "http://127.0.0.1:7481"),
-            ("content-type", "application/x-www-form-urlencoded"),
-        ];
+        let headers =
+            [("cookie", session), ("origin", "http://127.0.0.1:7481"), ("content-type", "application/x-www-form-urlencoded")];
         self.ask(&format!("POST {path}"), &headers, fields).await
     }
 }
