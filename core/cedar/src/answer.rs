@@ -78,6 +78,8 @@ pub struct ContextFacts<'a> {
     pub class: &'a str,
     /// The tool's categories.
     pub categories: &'a [String],
+    /// Whether a person's yes goes with the call, or it will wait for one.
+    pub approved: bool,
 }
 
 /// What is asked.
@@ -323,6 +325,14 @@ impl PolicySet {
         put("riskLevel", &|| Some(RestrictedExpression::new_long(facts.risk_level)));
         put("class", &|| Some(text(facts.class)));
         put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
+        // Without arguments it isn't known whether a rule asks for a person.
+        put("approved", &|| {
+            Some(if session_is_known {
+                RestrictedExpression::new_bool(facts.approved)
+            } else {
+                RestrictedExpression::new_unknown("approved")
+            })
+        });
         put("user", &|| facts.user.map(text));
         put("role", &|| facts.role.map(text));
         put("sourceIdentity", &|| facts.source_identity.map(text));
@@ -372,6 +382,7 @@ mod tests {
             risk_level: 1,
             class: "MUTATIVE",
             categories: &[],
+            approved: true,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };
         Ask { who, tool: "a___b", input, output: None, facts, now_ms: 1_790_000_000_000, bindings: None }

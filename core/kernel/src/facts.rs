@@ -8,6 +8,7 @@ use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
 use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
 
+use crate::approval::Approval;
 use crate::context::Origin;
 use crate::suspension::Suspensions;
 
@@ -187,6 +188,8 @@ pub struct Facts {
     pub revocations: Fact<Arc<Revocations>>,
     /// The policy session, and what its history says.
     pub policy_session: PolicySession,
+    /// Approvals that this caller has of this tool, in the order in which they are to be used; none where no rule asks for any.
+    pub approvals: Fact<Vec<Arc<Approval>>>,
 }
 
 /// The session that temporal conditions look back on.
@@ -226,6 +229,7 @@ impl Facts {
             origin: Origin::default(),
             revocations: Fact::Known(revocations),
             policy_session: PolicySession::default(),
+            approvals: Fact::Known(Vec::new()),
         }
     }
 

@@ -108,7 +108,10 @@ pub fn withheld(
     };
     let now_ms = now_secs.saturating_mul(1000);
     let told = &mut Told::default();
-    let said = judge(set, &snapshot.organization, space, facts, principal, tool, arguments, Some(output), now_ms, told);
+    // What went upstream with an approval still has it.
+    let approved = matches!(&facts.approvals, Fact::Known(approvals) if !approvals.is_empty());
+    let organization = &snapshot.organization;
+    let said = judge(set, organization, space, facts, principal, tool, arguments, Some(output), approved, now_ms, told);
     (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
 }
 
@@ -142,6 +145,7 @@ pub(crate) fn judge(
     tool: &ToolView,
     arguments: Option<Arguments<'_>>,
     output: Option<&Value>,
+    approved: bool,
     now_ms: u64,
     told: &mut Told,
 ) -> Said {
@@ -163,7 +167,7 @@ pub(crate) fn judge(
         }
         Fact::Unknown(_) => None,
     };
-    asking(organization, space, facts, principal, tool, &input, now_ms, |ask| {
+    asking(organization, space, facts, principal, tool, &input, approved, now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
         if arguments.is_some() {
             let answer = set.decide(&ask);
@@ -205,6 +209,7 @@ pub(crate) fn asking<T>(
     principal: &Principal,
     tool: &ToolView,
     input: &Value,
+    approved: bool,
     now_ms: u64,
     then: impl FnOnce(&Ask<'_>) -> T,
 ) -> T {
@@ -228,6 +233,7 @@ pub(crate) fn asking<T>(
             risk_level: risk_level(tool),
             class: tool.class.as_str(),
             categories: &tool.categories,
+            approved,
         },
         now_ms,
         bindings: None,

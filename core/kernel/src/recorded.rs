@@ -13,6 +13,7 @@ use remit_model::{AgentId, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::approval::Approval;
 use crate::assume::session_policy;
 use crate::catalogue::{Catalogue, Listed, Pin, PinKey, ServerCatalogue};
 use crate::context::Origin;
@@ -58,6 +59,8 @@ pub struct Recorded<'a> {
     policy_session: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "is_default")]
     bindings: Option<Kept<BTreeMap<String, bool>>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    approvals: Option<Kept<Vec<Approval>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,6 +294,10 @@ impl<'a> Recorded<'a> {
                 Fact::Known(Some(bindings)) => Some(Kept::Known((**bindings).clone())),
                 Fact::Unknown(why) => Some(Kept::Unknown(why.clone())),
             },
+            approvals: match &facts.approvals {
+                Fact::Known(approvals) if approvals.is_empty() => None,
+                approvals => Some(Kept::of(approvals, |all| all.iter().map(|one| (**one).clone()).collect())),
+            },
         })
     }
 
@@ -359,6 +366,10 @@ impl<'a> Recorded<'a> {
             origin: Origin { source_ip: self.source_ip.clone().fact(|ip| ip), secure_transport: self.secure_transport },
             revocations: revocations.fact(Arc::new),
             policy_session: PolicySession { id: (*self.policy_session).into(), bindings },
+            approvals: match self.approvals.clone() {
+                None => Fact::Known(Vec::new()),
+                Some(approvals) => approvals.fact(|all| all.into_iter().map(Arc::new).collect()),
+            },
         }
     }
 }

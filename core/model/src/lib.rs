@@ -2,6 +2,7 @@
 //! records of an organization. Nothing here decides anything.
 
 mod access;
+mod approval;
 mod console;
 mod iam;
 mod id;
@@ -16,6 +17,7 @@ pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
 };
+pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
-    ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role,
+    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -98,6 +98,8 @@ pub struct Organization {
     pub tool_policies: Vec<ToolPolicy>,
     /// Who has to agree to a change of all this; `None`: nobody.
     pub change_review: Option<ChangeReview>,
+    /// Which calls wait for people, and for whom.
+    pub approvals: Approvals,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
     /// How people come to the console.

@@ -69,7 +69,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 35] = [
+pub static ENDPOINTS: [Endpoint; 36] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -102,6 +102,12 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     change("/v1/approvals/{id}/approve", "remit:DecideApproval", Runs::Approvals("approve"), "Approve"),
     change("/v1/approvals/{id}/reject", "remit:DecideApproval", Runs::Approvals("reject"), "Reject"),
     change("/v1/approvals/{id}/revoke", "remit:DecideApproval", Runs::Approvals("revoke"), "Take an approval back"),
+    change(
+        "/v1/approvals/{id}/review",
+        "remit:DecideApproval",
+        Runs::Approvals("review"),
+        "Say afterwards what an emergency was",
+    ),
     get("/v1/decisions", "remit:SearchDecisions", Runs::Decisions("search"), "Decisions on record, the newest first"),
     get("/v1/decisions/counts", "remit:SearchDecisions", Runs::Decisions("counts"), "How many decisions there were, over time"),
     get("/v1/decisions/standing", "remit:GetIndex", Runs::Decisions("standing"), "How far the index of decisions is"),
@@ -237,7 +243,7 @@ pub(crate) async fn resource(
         Runs::Suspend | Runs::Accept | Runs::Connect | Runs::Disconnect | Runs::Effective => {
             target(snapshot, text("agent"), text("space"), text("server"), text("tool"))
         }
-        Runs::Approvals("approve" | "reject" | "revoke") => {
+        Runs::Approvals("approve" | "reject" | "revoke" | "review") => {
             let asked = json!({"id": text("id")});
             let found = operator.plane.approvals(&caller.person, "get", &asked).await.ok();
             let space = found.as_ref().and_then(|found| found.get("space")).and_then(Value::as_str);

@@ -2,12 +2,14 @@
 //!
 //! - [`directory`]: a configuration directory, read whole;
 //! - [`versions`]: what a configuration was and is, whole and immutable; [`plan`]: what a change would do; [`review`]: who agreed to it;
+//! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
 //!   by whom; `console`: the same as pages for people.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
+pub mod approval;
 mod caller;
 mod console;
 pub mod directory;

@@ -92,15 +92,15 @@ pub trait Plane: Send + Sync {
     fn disconnect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// How an attempt goes, as soon as it has come to something, or after some seconds; `None` if there is no such attempt.
     fn attempt<'a>(&'a self, id: &'a str) -> Boxed<'a, Option<Value>>;
-    /// The approvals that calls wait for, on a person's behalf: what is wanted, of `list`, `get`, `approve`, `reject` and `revoke`, and the
-    /// question in, the answer out. The status says whose fault it is that there is none.
+    /// Approvals: what is asked for (`list`, `get`, `approve`, `reject`, `revoke`, `review`) and by whom, and the question in; the answer out. The
+    /// status says whose fault it is that there is none.
     fn approvals<'a>(
         &'a self,
         person: &'a Person,
         what: &'a str,
         request: &'a Value,
     ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
-    /// Tells that approvals changed: a number that grows.
+    /// Tells whenever an approval has changed.
     fn approvals_changed(&self) -> watch::Receiver<u64>;
     /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault
     /// it is that there is no answer.

@@ -4,6 +4,7 @@
 //! reached; [`discovery`] keeps true what is known of them. State is one immutable snapshot that is swapped whole.
 
 mod agree;
+mod approval;
 mod authorize;
 mod body;
 mod call;
@@ -15,6 +16,7 @@ mod detach;
 mod discovery;
 mod edge;
 mod history;
+mod hold;
 mod kept;
 mod list;
 mod listen;
@@ -52,6 +54,7 @@ use remit_kernel::{
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
+pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
@@ -130,6 +133,10 @@ pub struct Options {
     pub credentials: Arc<dyn Credentials>,
     /// Where pins are kept.
     pub pins: Arc<dyn Pins>,
+    /// Where approvals are kept.
+    pub approvals: Arc<dyn Approvals>,
+    /// The address of an approval's page without its id, for people.
+    pub approval_pages: String,
     /// The key under which the journal keeps what temporal conditions look back on. It must be the same at every start.
     pub history_key: zeroize::Zeroizing<[u8; 32]>,
     /// Where what decisions share is kept, for those who decide again; their own facts go into the journal's attachments, under the same key as
@@ -219,6 +226,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: tasks::Tasks,
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
+    pub(crate) approvals: approval::Book,
+    approval_pages: String,
     /// Told when a server begins to answer, or fails.
     server_changed: tokio::sync::Notify,
     authenticate: Arc<dyn Authenticate>,
@@ -273,6 +282,7 @@ impl Gateway {
             ..Registry::default()
         };
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
+        let recorder = Arc::new(Recorder::new(options.journal, options.observer));
         let inner = Inner {
             address: options.address,
             state: ArcSwap::from_pointee(State {
@@ -283,7 +293,9 @@ impl Gateway {
             }),
             registry: Mutex::new(registry),
             compiler: compile::Compiler::default(),
-            recorder: Arc::new(Recorder::new(options.journal, options.observer)),
+            approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            approval_pages: options.approval_pages,
+            recorder,
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
@@ -694,7 +706,13 @@ impl Inner {
             origin,
             revocations: Fact::Known(self.revocations.load_full()),
             policy_session: PolicySession::default(),
+            approvals: Fact::Known(Vec::new()),
         }
+    }
+
+    /// The address of an approval's page.
+    pub(crate) fn approval_page(&self, id: &str) -> String {
+        format!("{}{id}", self.approval_pages)
     }
 
     /// The facts of a decision, sealed to be kept; `None` if they aren't or can't be.

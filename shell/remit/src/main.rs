@@ -1,6 +1,7 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
 mod amend;
+mod approvals;
 mod audit;
 mod aws;
 mod change;
@@ -10,6 +11,7 @@ mod connect;
 mod console;
 mod decisions;
 mod files;
+mod greet;
 mod home;
 mod iam;
 mod launch;
@@ -76,6 +78,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::History(options) => runtime()?.block_on(amend::history(&options)),
         Command::Diff(options) => runtime()?.block_on(amend::diff(&options)),
         Command::Plans(options) => runtime()?.block_on(amend::plans(&options)),
+        Command::Approvals(options) => runtime()?.block_on(approvals::run(&options)),
         Command::Review(options) => runtime()?.block_on(amend::review(&options)),
         Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),

@@ -30,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
@@ -49,6 +50,8 @@ const SERVERS_MAX: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(10);
 /// How long a form may take to come.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the pages of approvals are, at the operator's address.
+const APPROVAL_PAGES: &str = "/console/approvals/";
 /// The largest form of the token endpoint, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -57,7 +60,7 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     aws: Aws,
     secure: bool,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
@@ -112,13 +115,11 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let control_url = format!("http://{control_address}");
-    let address = options.control_address.clone().unwrap_or_else(|| control_url.clone());
-    let operator = remit_control::Options { address, now_secs };
+    let operator = remit_control::Options { address: control_url(&options, control_address), now_secs };
     let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
     let running = Running {
         gateway: public.clone(),
-        control: control_url,
+        control: format!("http://{control_address}"),
         token_endpoint: format!("{public}{TOKEN_PATH}"),
         pid: std::process::id(),
         ca: options.ca.as_ref().or(options.tls_cert.as_ref()).and_then(|path| path.canonicalize().ok()),
@@ -139,7 +140,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
+    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
@@ -220,6 +221,8 @@ fn assemble(
         authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
+        approvals: Arc::new(StoredApprovals(Arc::clone(&store))),
+        approval_pages: format!("{}{APPROVAL_PAGES}", control_url(options, control)),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
@@ -255,6 +258,12 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// The address under which people reach the operator's interface.
+fn control_url(options: &Up, control: SocketAddr) -> String {
+    let said = options.control_address.as_deref().map(|said| said.trim_end_matches('/').to_owned());
+    said.unwrap_or_else(|| format!("http://{control}"))
 }
 
 /// Which hosts and origins are let in.
@@ -406,6 +415,19 @@ impl Plane for World {
         Box::pin(self.aws.suspend(&self.gateway, request))
     }
 
+    fn approvals<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: &'a Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_approvals(person, what, request))
+    }
+
+    fn approvals_changed(&self) -> watch::Receiver<u64> {
+        self.gateway.approvals_changed()
+    }
+
     fn ways(&self, question: &Value) -> Result<Value, String> {
         let text = |key: &str| question.get(key).and_then(Value::as_str);
         let (action, resource) = (text("action").ok_or("`action` is missing")?, text("resource").ok_or("`resource` is missing")?);
@@ -445,19 +467,6 @@ impl Plane for World {
 
     fn attempt<'a>(&'a self, id: &'a str) -> remit_control::operator::Boxed<'a, Option<Value>> {
         Box::pin(connect::attempt(&self.credentials, id))
-    }
-
-    fn approvals<'a>(
-        &'a self,
-        _person: &'a Person,
-        _what: &'a str,
-        _request: &'a Value,
-    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(async { Ok(json!({"approvals": []})) })
-    }
-
-    fn approvals_changed(&self) -> watch::Receiver<u64> {
-        watch::Sender::new(0).subscribe()
     }
 
     fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
@@ -552,12 +561,17 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
     let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
     let (decision, remedies) = gateway.explain(&space, &agent, tool, arguments, risk);
-    let (verdict, reason) = match &decision.verdict {
-        remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
-        remit_kernel::Verdict::Deny(denial) => (
-            "DENY",
-            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement}),
-        ),
+    let verdict = decision.word().0;
+    let reason = match &decision.verdict {
+        remit_kernel::Verdict::Allow(_) => Value::Null,
+        remit_kernel::Verdict::Hold(request) => {
+            let rules: Vec<&str> = request.rules.iter().map(|rule| rule.id.as_str()).collect();
+            let reason = remit_kernel::Reason::ApprovalRequired;
+            json!({"reason": reason, "sentence": reason.sentence(), "layer": "APPROVAL", "statement": request.statement, "rules": rules})
+        }
+        remit_kernel::Verdict::Deny(denial) => {
+            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement})
+        }
     };
     Ok(
         json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "acted_as": decision.acted_as, "layers": decision.layers, "remedies": remedies}),
@@ -638,6 +652,7 @@ async fn keep(
             }
             _ = tick.tick() => {
                 world.gateway.sweep();
+                world.gateway.approvals_tick().await;
                 connect::record_ended(&world.credentials, &world.gateway).await;
                 if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
                     world.authenticator.invalidate();
@@ -685,89 +700,6 @@ impl Stops {
             () = heard(terminate) => {}
             () = heard(interrupt) => {}
         }
-    }
-}
-
-/// Says that it is ready and what to do next.
-fn greet(
-    world: &World,
-    running: &Running,
-    recovered: &audit::Recovered,
-    link: Option<&str>,
-    printer: Printer,
-) -> Result<(), Failure> {
-    let organization = world.shared.organization();
-    let addresses = world.shared.space_addresses();
-    let data = world.home.root();
-    if printer.json {
-        let spaces: serde_json::Map<String, Value> =
-            addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
-        let agents: Vec<&str> = organization.agents.keys().map(AgentId::as_str).collect();
-        return printer.line(
-            &json!({
-                "gateway": running.gateway, "control": running.control, "spaces": spaces, "agents": agents,
-                "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
-                "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
-                "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid, "console": link
-            })
-            .to_string(),
-        );
-    }
-    if let Some(why) = &recovered.stopped {
-        printer.line(&format!("The journal had stopped last time: {why}\n"))?;
-    }
-    if recovered.unknown > 0 {
-        printer.line(&format!(
-            "{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n",
-            recovered.unknown
-        ))?;
-    }
-    printer.line(&format!("Remit governs {} on {}\n", organization.name, running.gateway))?;
-    for (space, url) in addresses.iter() {
-        let agents: Vec<&str> =
-            organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
-        printer.line(&format!("  {url:<56} {}", agents.join(", ")))?;
-    }
-    let (space, agent) = organization
-        .spaces
-        .values()
-        .find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str())))
-        .unwrap_or(("SPACE", "AGENT"));
-    let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
-    let remit = invoked(&world.program);
-    printer.line("\nNext, in another terminal:")?;
-    for (command, about) in [
-        ("try".to_owned(), "a tour: five calls, each decision with its proof"),
-        (format!("token --agent {agent} --space {space}"), "a token for an agent, good for 15 minutes"),
-        ("status".to_owned(), "spaces, servers, tools"),
-        ("log --follow".to_owned(), "every decision and outcome, as they come"),
-        ("verify".to_owned(), "the whole journal, proved"),
-    ] {
-        printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
-    }
-    if let Some(link) = link {
-        printer.line(&format!(
-            "\nThe console, once and within ten minutes (then `{remit} console{flag}` for another link):\n  {link}"
-        ))?;
-    }
-    printer.line(&format!(
-        "
-An MCP client needs the address of a space and that token; one that speaks OAuth finds {} by itself.
-Metrics {}/metrics · readiness {}/readyz · journal {} · Ctrl-C stops",
-        running.token_endpoint,
-        running.control,
-        running.control,
-        world.home.journal().display()
-    ))
-}
-
-/// How the program is called from here.
-fn invoked(program: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    match program.strip_prefix(&here) {
-        Ok(below) => format!("./{}", below.display()),
-        Err(_) => "remit".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::page::{self, badge, nothing, span, time};
-use super::text::{list, literal, number, shown, text, texts};
+use super::text::{list, literal, number, shown, text, texts, verbatim};
 use super::{COUNTED_MAX, ROWS, View, given};
 use crate::reply::Reply;
 
@@ -138,19 +138,27 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
                 h2 id="call" { (badge(text(approval, "state"))) " What would be sent" }
                 (facts(view, approval))
                 h3 { "Arguments" }
-                (literal(&arguments))
+                (verbatim(text(approval, "arguments_text"), &arguments))
                 @let digest = text(approval, "arguments_digest");
                 @if !digest.is_empty() { p.hint { "Digest " (page::code(digest)) } }
                 (led_to(approval))
             }
             div {
-                @if standing && view.may("remit:DecideApproval") { (decision_form(view, id, &arguments, pending)) }
+                @if standing && view.may("remit:DecideApproval") {
+                    @if let Some(why) = barred(approval) { div.notice { p { "You can't agree to it: " (shown(why)) "." } } }
+                    (decision_form(view, id, &arguments, pending))
+                }
                 @else if standing { div.notice { p { "Your role lets you look, not decide." } } }
                 section.card aria-labelledby="rules" { h2 id="rules" { "Who must agree" } (rules(approval)) (history(approval)) }
             }
         }
     };
     page::page(view, SECTION, text(approval, "tool"), &body)
+}
+
+/// Why whoever looks can't agree, where the rules say so.
+fn barred(approval: &Value) -> Option<&str> {
+    approval.pointer("/you/why").and_then(Value::as_str)
 }
 
 fn code_short(id: &str) -> Markup {
@@ -234,9 +242,10 @@ fn decision_form(view: &View<'_>, id: &str, arguments: &Value, pending: bool) ->
                     (view.csrf())
                     label for="approve-reason" { "Reason" }
                     textarea id="approve-reason" name="reason" rows="2" maxlength="1000" {}
-                    div.row {
-                        label.check { input type="checkbox" name="single_use" value="yes" checked; " one call only" }
-                        label { "for " input.short type="number" name="ttl_minutes" min="1" max="1440" value="15"; " minutes" }
+                    fieldset {
+                        legend { "For" }
+                        label.check { input type="radio" name="for" value="call" checked; " this one call" }
+                        label.check { input type="radio" name="for" value="time"; " all such calls for " input.short type="number" name="ttl_minutes" aria-label="Minutes" min="1" max="1440" value="15"; " minutes" }
                     }
                     @if !fields.is_empty() {
                         details {
@@ -270,14 +279,18 @@ fn decision_form(view: &View<'_>, id: &str, arguments: &Value, pending: bool) ->
 pub(super) async fn decide(view: &View<'_>, id: &str, verb: &str) -> Response<Reply> {
     let mut request = json!({"id": id, "reason": given(view.field("reason"))});
     if verb == "approve" {
+        let for_a_time = view.field("for") == "time";
         let secs = view.field("ttl_minutes").parse::<u64>().ok().map(|minutes| minutes.saturating_mul(60));
         let pins = match pinned(view, id).await {
             Ok(pins) => pins,
             Err(failed) => return page::failed(view, SECTION, "Approval", &failed),
         };
         if let Some(fields) = request.as_object_mut() {
-            fields.insert("single_use".to_owned(), (view.field("single_use") == "yes").into());
-            fields.extend(secs.map(|secs| ("ttl_secs".to_owned(), secs.into())));
+            if for_a_time {
+                fields.insert("ttl_secs".to_owned(), secs.into());
+            } else {
+                fields.insert("single_use".to_owned(), true.into());
+            }
             if !pins.is_empty() {
                 fields.insert("pins".to_owned(), pins.into());
             }

@@ -54,21 +54,73 @@ pub(super) fn unseen(text: &str) -> usize {
     text.chars().filter(|c| hidden(*c).is_some()).count()
 }
 
+/// JSON as it was sent, to the letter, on lines of its own; `value` where the text isn't there.
+pub(super) fn verbatim(text: &str, value: &Value) -> Markup {
+    if text.is_empty() {
+        return literal(value);
+    }
+    pre(&indented(text))
+}
+
+/// Breaks JSON into lines without reading it: no number loses a digit and no escape is undone.
+fn indented(text: &str) -> String {
+    let (mut out, mut depth, mut within, mut escaped) = (String::with_capacity(text.len() * 2), 0_usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth.min(32)));
+    };
+    for c in text.chars() {
+        if within {
+            within = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+            out.push(c);
+            continue;
+        }
+        match c {
+            '"' => {
+                within = true;
+                out.push(c);
+            }
+            '{' | '[' => {
+                depth += 1;
+                out.push(c);
+                line(&mut out, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A value as JSON, literally.
 pub(super) fn literal(value: &Value) -> Markup {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    let unseen = unseen(&text) + escaped(&text);
+    pre(&serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+fn pre(text: &str) -> Markup {
+    let unseen = unseen(text) + escaped(text);
     html! {
         @if unseen > 0 {
             p.warning { "There are characters in this that can't be seen: they are shown by their code." }
         }
-        pre.literal { (shown(&text)) }
+        pre.literal { (shown(text)) }
     }
 }
 
 /// Control characters that JSON already shows by their escapes.
 fn escaped(text: &str) -> usize {
-    text.matches("\\u00").count()
+    text.matches("\\u00").count() + text.matches("\\u20").count()
 }
 
 /// A text of a value's field.
@@ -117,6 +169,16 @@ mod tests {
     fn a_text_of_any_length_makes_a_page_of_bounded_length() {
         let page = shown(&"<".repeat(1_000_000)).into_string();
         assert!(page.len() < 100_000 && page.contains("992000 characters more"));
+    }
+
+    #[test]
+    fn what_is_sent_is_shown_to_the_letter() {
+        let sent = r#"{"amount":12345678901234567890.10,"to":"a\"},{\u202e","list":[1,2],"none":{}}"#;
+        let lines = indented(sent);
+        assert_eq!(lines.split_whitespace().collect::<String>(), sent.split_whitespace().collect::<String>());
+        assert!(lines.contains("\n  \"amount\": 12345678901234567890.10,\n") && lines.contains(r#""a\"},{\u202e""#), "{lines}");
+        let page = verbatim(sent, &Value::Null).into_string();
+        assert!(page.contains("can't be seen") && page.contains("\\u202e"), "{page}");
     }
 
     #[test]

@@ -243,14 +243,20 @@ async fn whoever_signs_out_is_out() {
 async fn an_approval_is_decided_as_narrowly_as_the_form_says() {
     let desk = Desk::new();
     let (session, csrf) = desk.signed_in("approver").await;
-    let fields = format!("csrf={csrf}&reason=fine&single_use=yes&ttl_minutes=5&pin%3Aamount=yes&pin%3Anowhere=yes");
+    let fields = format!("csrf={csrf}&reason=fine&for=time&ttl_minutes=5&pin%3Aamount=yes&pin%3Anowhere=yes");
     let done = desk.post("/console/approvals/a1/approve", &session, &fields).await;
     assert_eq!((done.status, done.header("location")), (303, "/console/approvals/a1?done=approved"), "{done:?}");
     let (what, asked) = desk.plane.last();
     assert_eq!(what, "approve");
     assert_eq!(
-        (&asked["pins"], &asked["ttl_secs"], &asked["single_use"], &asked["reason"], &asked["person"]["id"]),
-        (&json!({"/amount": 5}), &json!(300), &json!(true), &json!("fine"), &json!("approver@acme.example"))
+        (
+            &asked["pins"],
+            &asked["ttl_secs"],
+            &asked.get("single_use").cloned().unwrap_or_default(),
+            &asked["reason"],
+            &asked["person"]["id"]
+        ),
+        (&json!({"/amount": 5}), &json!(300), &json!(null), &json!("fine"), &json!("approver@acme.example"))
     );
     // Whoever may only look is shown no form, and refused if they make one.
     let (viewer, csrf) = desk.signed_in("viewer").await;

@@ -38,6 +38,7 @@ GET  /v1/approvals/{id}                a a a a -  remit:GetApproval
 POST /v1/approvals/{id}/approve        - a - a -  remit:DecideApproval
 POST /v1/approvals/{id}/reject         - a - a -  remit:DecideApproval
 POST /v1/approvals/{id}/revoke         - a - a -  remit:DecideApproval
+POST /v1/approvals/{id}/review         - a - a -  remit:DecideApproval
 GET  /v1/decisions                     a a a a -  remit:SearchDecisions
 GET  /v1/decisions/counts              a a a a -  remit:SearchDecisions
 GET  /v1/decisions/standing            a a a a -  remit:GetIndex
