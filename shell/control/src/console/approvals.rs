@@ -137,6 +137,7 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
             section.card aria-labelledby="call" {
                 h2 id="call" { (badge(text(approval, "state"))) " What would be sent" }
                 (facts(view, approval))
+                @if let Some(pattern) = approval.get("pattern").filter(|pattern| !pattern.is_null()) { h3 { "Every call that fits" } (literal(pattern)) }
                 h3 { "Arguments" }
                 (verbatim(text(approval, "arguments_text"), &arguments))
                 @let digest = text(approval, "arguments_digest");
@@ -149,6 +150,7 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
                     (decision_form(view, id, &arguments, pending))
                 }
                 @else if standing { div.notice { p { "Your role lets you look, not decide." } } }
+                @if super::text::is(approval, "awaits_review") && view.may("remit:DecideApproval") { (review_form(view, id)) }
                 section.card aria-labelledby="rules" { h2 id="rules" { "Who must agree" } (rules(approval)) (history(approval)) }
             }
         }
@@ -190,8 +192,8 @@ fn led_to(approval: &Value) -> Markup {
                 thead { tr { th scope="col" { "When" } th scope="col" { "Tool" } th scope="col" { "Verdict" } th scope="col" { "Outcome" } } }
                 tbody { @for step in steps {
                     tr {
-                        td { a href={ "/console/decisions/" (text(step, "decision")) } { (shown(text(step, "time"))) } }
-                        td { (shown(text(step, "tool"))) } td { (badge(text(step, "verdict"))) } td { (shown(text(step, "outcome"))) }
+                        td { (time(number(step, "at_ms") / 1000)) }
+                        td { a href={ "/console/decisions/" (text(step, "decision")) } { (shown(text(step, "tool"))) } } td { (badge(text(step, "verdict"))) } td { (shown(text(step, "outcome"))) }
                     }
                 } }
             }
@@ -205,11 +207,30 @@ fn rules(approval: &Value) -> Markup {
             li {
                 strong { (shown(text(rule, "id"))) } ": " (number(rule, "approvals_got")) " of " (number(rule, "approvals_needed"))
                 @let approvers = texts(rule, "approvers");
-                @if !approvers.is_empty() { span.hint { @for (n, who) in approvers.iter().enumerate() { @if n > 0 { ", " } (shown(who)) } } }
-                @if let Some(asked) = rule.get("authentication") { span.hint { "with " (shown(&asked.to_string())) } }
+                @if approvers.is_empty() { p.hint { "Anybody whose role may decide." } }
+                @else { p.hint { @for (n, who) in approvers.iter().enumerate() { @if n > 0 { ", " } (shown(who)) } } }
+                @if let Some(asked) = authentication(rule) { p.hint { (shown(&asked)) } }
+                @let at = text(rule, "at");
+                @if !at.is_empty() { p.hint { (super::decisions::place(at)) } }
             }
         } }
     }
+}
+
+/// How whoever agrees must have proved who they are, in words.
+fn authentication(rule: &Value) -> Option<String> {
+    let asked = rule.get("authentication")?;
+    let acr = texts(asked, "acr");
+    let age = asked.get("age_secs_max").and_then(Value::as_u64);
+    let mut words = Vec::new();
+    if super::text::is(asked, "proven") {
+        words.push("only after a sign-in, or with a key".to_owned());
+    }
+    if !acr.is_empty() {
+        words.push(format!("authenticated as strongly as {}", acr.join(" or ")));
+    }
+    words.extend(age.map(|secs| format!("within the last {}", span(secs))));
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn history(approval: &Value) -> Markup {
@@ -275,6 +296,21 @@ fn decision_form(view: &View<'_>, id: &str, arguments: &Value, pending: bool) ->
     }
 }
 
+/// What an emergency was, said afterwards by somebody else.
+fn review_form(view: &View<'_>, id: &str) -> Markup {
+    html! {
+        section.card aria-labelledby="review" {
+            h2 id="review" { "This was an emergency" }
+            form method="post" action={ "/console/approvals/" (id) "/review" } {
+                (view.csrf())
+                label for="review-reason" { "What you found" }
+                textarea id="review-reason" name="reason" rows="2" maxlength="1000" required {}
+                button.good type="submit" { "Reviewed" }
+            }
+        }
+    }
+}
+
 /// Decides, with the endpoint that programs use.
 pub(super) async fn decide(view: &View<'_>, id: &str, verb: &str) -> Response<Reply> {
     let mut request = json!({"id": id, "reason": given(view.field("reason"))});
@@ -299,6 +335,7 @@ pub(super) async fn decide(view: &View<'_>, id: &str, verb: &str) -> Response<Re
     let (path, done) = match verb {
         "approve" => ("/v1/approvals/{id}/approve", "approved"),
         "reject" => ("/v1/approvals/{id}/reject", "rejected"),
+        "review" => ("/v1/approvals/{id}/review", "reviewed"),
         _ => ("/v1/approvals/{id}/revoke", "revoked"),
     };
     match view.ask(path, request).await {

@@ -161,7 +161,8 @@ fn facts(entry: &Value, found: &Value) -> Markup {
 
 /// The layers in their order; the one that decided stands out, with the text that it stands in.
 pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> Markup {
-    let denies = |layer: &&Value| text(layer, "effect").ends_with("_DENY");
+    let denies =
+        |layer: &&Value| text(layer, "effect").ends_with("_DENY") || (verdict == "HOLD" && text(layer, "effect") == "HOLD");
     let decided = layers.iter().find(denies);
     let stopped = verdict != "ALLOW";
     let mut steps = Vec::new();
@@ -187,7 +188,7 @@ pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> 
 }
 
 /// Where a statement stands, as a link to its text.
-fn place(origin: &str) -> Markup {
+pub(super) fn place(origin: &str) -> Markup {
     match origin.rsplit_once(':') {
         Some((path, line)) if !origin.starts_with("arn:") && line.bytes().all(|byte| byte.is_ascii_digit()) => {
             let href =

@@ -101,6 +101,7 @@ impl View<'_> {
             "approved" => "Approved.",
             "rejected" => "Rejected.",
             "revoked" => "Taken back.",
+            "reviewed" => "Reviewed.",
             "suspended" => "Suspended. It is in effect.",
             "resumed" => "It goes on.",
             "accepted" => "Accepted. The tools can be called again.",
@@ -216,7 +217,9 @@ async fn shown(view: &View<'_>, method: &Method, path: &str) -> Response<Reply> 
 async fn did(view: &View<'_>, path: &str) -> Response<Reply> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["console", "approvals", id, verb @ ("approve" | "reject" | "revoke")] => approvals::decide(view, id, verb).await,
+        ["console", "approvals", id, verb @ ("approve" | "reject" | "revoke" | "review")] => {
+            approvals::decide(view, id, verb).await
+        }
         ["console", "suspend"] => agents::suspend(view).await,
         ["console", "accept"] => servers::accept(view).await,
         ["console", "policies", "plans", digest, verb @ ("apply" | "withdraw")] => policies::act(view, digest, verb).await,

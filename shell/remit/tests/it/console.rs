@@ -196,6 +196,38 @@ fn a_person_works_in_it() {
 }
 
 #[test]
+fn a_call_that_is_held_is_decided_by_keyboard() {
+    let remit = Remit::up(&configured(&json!({
+        "approval_rules": [{"id": "looked-at", "hold": {"tools": [TOOL]}, "ask": {"approvers": ["operator"]}}],
+        "approvers": [{"id": "operator"}],
+    })));
+    remit.until_server("ledger", "ready");
+    let mut browser = browser("approvals", &remit, &json!({"tool": TOOL}));
+    browser.is("waiting");
+    let client = remit.client("agent-1", "ledger");
+    let arguments = r#"{"account_id":"ACC-1003"}"#;
+    let waiting = std::thread::spawn(move || client.call(TOOL, arguments));
+    browser.go_on();
+    assert_eq!(browser.is("queued")["violations"], json!([]));
+    let opened = browser.is("opened");
+    assert_eq!(opened["violations"], json!([]));
+    assert!(opened["literal"].as_str().unwrap().contains(r#""account_id": "ACC-1003""#), "{opened}");
+    let decided = browser.is("decided");
+    assert_eq!((decided["said"].as_str(), &decided["violations"]), (Some("Approved."), &json!([])), "{decided}");
+    assert!(browser.step().is_none());
+    // The call itself waited for it.
+    let answer = waiting.join().unwrap();
+    assert!(answer.get("result").is_some_and(|result| result["isError"] != true), "{answer}");
+    let found = remit.operator("GET /v1/approvals", "").1;
+    let vote = &found["approvals"][0]["votes"][0];
+    assert_eq!(
+        (&vote["by"], &vote["proof"], &vote["reason"]),
+        (&json!("operator"), &json!("TOKEN"), &json!("it is right")),
+        "{found}"
+    );
+}
+
+#[test]
 fn people_sign_in_with_a_provider() {
     let remit = up();
     let redirect_uri = format!("http://{}/console/sign-in/callback", remit.control);
