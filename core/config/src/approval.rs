@@ -219,13 +219,15 @@ fn rule(item: &Item<'_>, approvals: &Approvals, draft: &Draft<'_>) -> Option<App
     Some(ApprovalRule { id: id?, origin: item.origin(), calls: calls?, ask })
 }
 
-const HOLD: &[&str] =
-    &["tools", "categories", "classes", "risk_min", "trust_max", "agents", "spaces", "delegated", "when"];
+const HOLD: &[&str] = &["tools", "categories", "classes", "risk_min", "trust_max", "agents", "spaces", "delegated", "when"];
 
 fn calls(item: &Item<'_>, draft: &Draft<'_>) -> Option<CallsHeld> {
     let object = item.object("what is held", HOLD)?;
     if object.present(HOLD).is_empty() {
-        item.error("the rule doesn't say which calls it holds", "add `categories`, for example; `tools: [\"*\"]` means every tool");
+        item.error(
+            "the rule doesn't say which calls it holds",
+            "add `categories`, for example; `tools: [\"*\"]` means every tool",
+        );
         return None;
     }
     let texts = |key: &str, of: &str| {
@@ -324,8 +326,7 @@ fn authentication(item: &Item<'_>, critical: bool) -> Authentication {
 /// `approvers`: people by id, and groups that somebody is in.
 fn people(object: &Object<'_>, approvals: &Approvals, draft: &Draft<'_>) -> Vec<String> {
     let texts = object.get("approvers").map(|list| list.texts("people and groups")).unwrap_or_default();
-    let groups: BTreeSet<&str> =
-        approvals.approvers.values().flat_map(|approver| &approver.groups).map(String::as_str).collect();
+    let groups: BTreeSet<&str> = approvals.approvers.values().flat_map(|approver| &approver.groups).map(String::as_str).collect();
     for (text, item) in &texts {
         if draft.complete && !approvals.approvers.contains_key(*text) && !groups.contains(text) {
             let known = approvals.approvers.keys().map(String::as_str).chain(groups.iter().copied());

@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, invariant, path, review, server};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, invariant, path, review, server};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -19,6 +19,7 @@ const TOP: &[&str] = &[
     "$schema",
     "organization",
     "change_review",
+    "console",
     "organizational_units",
     "accounts",
     "policies",
@@ -198,16 +199,15 @@ impl<'a> Draft<'a> {
         }
         self.policies = all("tool_policies", "tool policies").iter().filter_map(access::policy).collect();
         self.organization.accounts = accounts;
-        let (rules, approvers, channels) = (
-            all("approval_rules", "rules of approvals"),
-            all("approvers", "approvers"),
-            all("approval_channels", "channels"),
-        );
+        let (rules, approvers, channels) =
+            (all("approval_rules", "rules of approvals"), all("approvers", "approvers"), all("approval_channels", "channels"));
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };
         let found = approval::approvals(&lists, self);
         self.organization.approvals = found;
         let found = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.invariants = found;
+        let console = console::console(roots, self);
+        self.organization.console = console;
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

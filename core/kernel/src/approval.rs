@@ -46,8 +46,7 @@ pub enum ApprovalState {
 
 impl ApprovalState {
     /// Every state.
-    pub const ALL: &[Self] =
-        &[Self::Pending, Self::Approved, Self::Rejected, Self::Redeemed, Self::Revoked, Self::Expired];
+    pub const ALL: &[Self] = &[Self::Pending, Self::Approved, Self::Rejected, Self::Redeemed, Self::Revoked, Self::Expired];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -319,7 +318,8 @@ impl Approval {
         }
         if single_use {
             self.state = ApprovalState::Redeemed;
-            self.ended = Some(Ended { by: "gateway".to_owned(), reason: format!("used by decision {decision}"), at_secs: now_secs });
+            self.ended =
+                Some(Ended { by: "gateway".to_owned(), reason: format!("used by decision {decision}"), at_secs: now_secs });
         }
         true
     }

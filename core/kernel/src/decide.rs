@@ -10,7 +10,9 @@ use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::{Judged, Near, Open};
-use crate::verdict::{ActedAs, ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
+use crate::verdict::{
+    ActedAs, ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict,
+};
 
 /// Decides one call.
 ///
@@ -90,7 +92,8 @@ pub fn decide_in_general(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, no
     let (Target::Tool { arguments: None, .. }, true, Some(tool)) = (call.target, decision.allows(), &decision.tool) else {
         return decision;
     };
-    let (Some(space), Fact::Known(Identity::Authenticated(principal))) = (snapshot.spaces.get(call.space), &facts.identity) else {
+    let (Some(space), Fact::Known(Identity::Authenticated(principal))) = (snapshot.spaces.get(call.space), &facts.identity)
+    else {
         return decision;
     };
     if let Some(hold) = space.holds.certainly(tool.exposed.as_str(), &principal.agent, tool.risk) {

@@ -13,8 +13,8 @@ use remit_model::{AgentId, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::assume::session_policy;
 use crate::approval::Approval;
+use crate::assume::session_policy;
 use crate::catalogue::{Catalogue, Listed, Pin, PinKey, ServerCatalogue};
 use crate::context::Origin;
 use crate::facts::{

@@ -3,21 +3,22 @@
 
 mod access;
 mod approval;
+mod console;
 mod iam;
 mod id;
 mod invariant;
 mod organization;
 mod person;
 mod server;
+mod time;
 mod trust;
 
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
 };
-pub use approval::{
-    Approvals, ApprovalRule, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation,
-};
+pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
+pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
@@ -30,4 +31,5 @@ pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
+pub use time::time_ms;
 pub use trust::TrustTier;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
-    ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role,
+    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -102,6 +102,8 @@ pub struct Organization {
     pub approvals: Approvals,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
+    /// How people come to the console.
+    pub console: Option<Console>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

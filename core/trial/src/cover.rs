@@ -199,7 +199,9 @@ impl Coverage {
         for rule in held {
             let places = self.places.get(&rule.origin).into_iter().flatten().copied();
             seen.extend(
-                places.filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == APPROVAL)).map(|place| (place, true)),
+                places
+                    .filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == APPROVAL))
+                    .map(|place| (place, true)),
             );
         }
         if let Some(tool) = decision.tool.as_ref().filter(|_| allowed) {

@@ -178,7 +178,8 @@ impl Book {
 
     fn read(&self, id: &str, body: Vec<u8>) -> Result<Approval, String> {
         let opened = self.sealer.open(body, &aad(id));
-        let opened = opened.ok_or_else(|| format!("approval {id} can't be opened: `history.key` is not the one that sealed it"))?;
+        let opened =
+            opened.ok_or_else(|| format!("approval {id} can't be opened: `history.key` is not the one that sealed it"))?;
         serde_json::from_slice(&opened).map_err(|error| format!("approval {id} can't be read: {error}"))
     }
 
@@ -372,7 +373,12 @@ impl Book {
     }
 
     /// Takes back all open ones of which this is true: how many. What can't be recorded stays, and is told.
-    pub(crate) async fn revoke_where(&self, by: &Person, reason: &str, is: impl Fn(&Approval) -> bool) -> Result<usize, ApprovalError> {
+    pub(crate) async fn revoke_where(
+        &self,
+        by: &Person,
+        reason: &str,
+        is: impl Fn(&Approval) -> bool,
+    ) -> Result<usize, ApprovalError> {
         let ids: Vec<String> = {
             let pages = lock(&self.pages);
             pages.open.values().filter(|open| is(&open.approval)).map(|open| open.approval.id.clone()).collect()
@@ -499,7 +505,8 @@ impl Book {
         let mut all = lock(&self.before);
         if all.len() >= CALLERS_MAX && !all.contains_key(&(Arc::clone(space), who.to_owned())) {
             // Whoever called the longest ago is forgotten first.
-            let oldest = all.iter().min_by_key(|(_, calls)| calls.front().map_or(0, |call| call.at_ms)).map(|(key, _)| key.clone());
+            let oldest =
+                all.iter().min_by_key(|(_, calls)| calls.front().map_or(0, |call| call.at_ms)).map(|(key, _)| key.clone());
             oldest.map(|key| all.remove(&key));
         }
         let calls = all.entry((Arc::clone(space), who.to_owned())).or_default();

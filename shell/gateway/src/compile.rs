@@ -135,7 +135,9 @@ mod tests {
 
     use super::*;
     use crate::upstream::{CredentialError, Credentials, Header};
-    use crate::{Approvals, Authenticate, Boxed, Gateway, KeptPins, Observed, Observer, Options, Pins, PolicyFlip, SignedRequest};
+    use crate::{
+        Approvals, Authenticate, Boxed, Gateway, KeptPins, Observed, Observer, Options, Pins, PolicyFlip, SignedRequest,
+    };
 
     /// Nobody, nothing and nowhere.
     struct None;

@@ -312,7 +312,9 @@ impl Waiting {
                  again with the same arguments, and it goes through. It can be approved until {}.",
                 rfc3339(approval.expires_at_secs.saturating_mul(1000))
             ),
-            _ => format!("This call needs a person's approval, and the one that was asked for ({id}) is no more{why}. Call again to ask anew."),
+            _ => format!(
+                "This call needs a person's approval, and the one that was asked for ({id}) is no more{why}. Call again to ask anew."
+            ),
         };
         let result_type = if self.caller.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
         format!(

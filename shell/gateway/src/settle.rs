@@ -107,14 +107,7 @@ pub(crate) fn settle(
 
 /// Decides. Where rules ask for people, with the approvals that the caller has; one that lets the call through is used up before anything
 /// else happens. `goes` says whether a call that is allowed will be sent.
-fn decided(
-    caller: &Caller,
-    asked: &Asked,
-    facts: &mut Facts,
-    call: &Call<'_>,
-    stamp: &Stamp<'_>,
-    goes: bool,
-) -> Decision {
+fn decided(caller: &Caller, asked: &Asked, facts: &mut Facts, call: &Call<'_>, stamp: &Stamp<'_>, goes: bool) -> Decision {
     let (snapshot, now_secs) = (&caller.state.snapshot, stamp.at_ms / 1000);
     let tool = caller.space.tools.get(&asked.name).filter(|_| matches!(asked.kind, AskedKind::Call));
     let Some(tool) = tool.filter(|tool| caller.space.holds.may_hold(tool.exposed.as_str())) else {

@@ -11,7 +11,7 @@ use remit_model::Person;
 use remit_store::{Note, SqliteStore, Store as _, StoreError};
 use serde_json::{Value, json};
 
-use crate::cli::{Approvals as Options, ApprovalsCommand, Answering};
+use crate::cli::{Answering, Approvals as Options, ApprovalsCommand};
 use crate::commands::operator;
 use crate::home::Home;
 use crate::now_secs;
@@ -181,8 +181,7 @@ impl World {
             None => person.clone(),
             Some(note) => {
                 let organization = Arc::clone(&self.gateway.snapshot().organization);
-                let proved =
-                    verify(&organization.approvals, &person.id, &self.journal.verifier_key(), &approval, &said, note);
+                let proved = verify(&organization.approvals, &person.id, &self.journal.verifier_key(), &approval, &said, note);
                 proved.map_err(|error: SignatureError| (StatusCode::FORBIDDEN, error.to_string()))?
             }
         };
@@ -288,7 +287,8 @@ async fn find(home: &Home, id: &str) -> Result<Value, Failure> {
     }
     let page = operator(home, Method::GET, "/v1/approvals?limit=200", None).await?;
     let all = page.get("approvals").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut found = all.into_iter().filter(|approval| approval.get("id").and_then(Value::as_str).is_some_and(|of| of.contains(id)));
+    let mut found =
+        all.into_iter().filter(|approval| approval.get("id").and_then(Value::as_str).is_some_and(|of| of.contains(id)));
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(Failure::invalid(format!("several approvals have `{id}` in their id: name more of it"))),
@@ -351,13 +351,21 @@ fn short(approval: &Value) -> Vec<String> {
     let user = approval.get("user").and_then(Value::as_str).map(|user| format!(" for {user}")).unwrap_or_default();
     let mut lines = vec![
         format!("{:<9} {}  {}", text("state"), text("id"), at("asked_at_secs")),
-        plain(&format!("  {}{user} in {} calls {} ({}, {} risk)", text("agent"), text("space"), text("tool"), text("class"), text("risk"))),
+        plain(&format!(
+            "  {}{user} in {} calls {} ({}, {} risk)",
+            text("agent"),
+            text("space"),
+            text("tool"),
+            text("class"),
+            text("risk")
+        )),
         plain(&format!("  {}", text("arguments_text"))),
     ];
     for rule in approval.get("rules").and_then(Value::as_array).into_iter().flatten() {
         let number = |key: &str| rule.get(key).and_then(Value::as_u64).unwrap_or_default();
         let named = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let who: Vec<&str> = rule.get("approvers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let who: Vec<&str> =
+            rule.get("approvers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let who = if who.is_empty() { String::new() } else { format!(", of {}", who.join(", ")) };
         lines.push(format!(
             "  rule {} ({}): {} of {} approvals{who}",
@@ -399,7 +407,13 @@ fn whole(approval: &Value) -> Vec<String> {
     }
     for vote in approval.get("votes").and_then(Value::as_array).into_iter().flatten() {
         let emergency = if vote.get("break_glass").and_then(Value::as_bool) == Some(true) { " (break-glass)" } else { "" };
-        lines.push(plain(&format!("  {} {}{emergency} [{}] {}", text(vote, "by"), text(vote, "verdict"), text(vote, "proof"), text(vote, "reason"))));
+        lines.push(plain(&format!(
+            "  {} {}{emergency} [{}] {}",
+            text(vote, "by"),
+            text(vote, "verdict"),
+            text(vote, "proof"),
+            text(vote, "reason")
+        )));
     }
     if let Some(you) = approval.get("you").filter(|you| you.get("may").and_then(Value::as_bool) == Some(false)) {
         lines.push(plain(&format!("  you can't decide it: {}", text(you, "why"))));

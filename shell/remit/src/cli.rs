@@ -59,8 +59,14 @@ pub(crate) enum Command {
     Approvals(Approvals),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
-    /// Read the journal.
+    /// Read the journal, or find decisions in it.
+    ///
+    /// Without filters, and with --follow, --from, --last, --type or --decision, entries are printed in their order. Else decisions that fit all
+    /// filters are, the newest first, each with how it ended: from the journal's index, by the running gateway or from its files.
     Log(Log),
+    /// Look at the index of the journal's decisions, or make it anew. It is derived: nothing is lost with it.
+    #[command(subcommand)]
+    Index(IndexOf),
     /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
     Verify(Verify),
     /// Decide recorded calls again: one of them as it was, or those of a period under another configuration.
@@ -89,6 +95,8 @@ pub(crate) enum Command {
     /// Revoke credentials at once: one of them, an agent's, a role's, or everything that was issued up to a time.
     #[command(subcommand)]
     Revoke(Revoke),
+    /// Print a link that opens the console in a browser on this machine, once.
+    Console(Console),
     /// Stop an agent, a space, a server, a tool, or whatever is done on a user's behalf, at once and until `remit resume`.
     ///
     /// It is in effect when the command ends: the next call is refused (`suspended`), lists no longer show it, sessions and streams of what can't
@@ -139,6 +147,9 @@ pub(crate) struct Up {
     /// The port of the operator's interface, always on loopback; 0 takes a free one. Defaults to the gateway's plus one.
     #[arg(long)]
     pub(crate) control_port: Option<u16>,
+    /// The address under which people reach the console, when a proxy with TLS stands before the operator's interface.
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_address: Option<String>,
     /// The address under which clients reach the gateway, when it is not the one that it listens on.
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
@@ -450,9 +461,30 @@ pub(crate) struct Log {
     /// Only this user's.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Only this verdict: ALLOW or DENY.
+    /// Only this verdict: ALLOW, DENY or HOLD.
     #[arg(long)]
     pub(crate) verdict: Option<String>,
+    /// Only refusals for this reason, such as `risk_exceeds_policy`.
+    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) reason: Option<String>,
+    /// Only where a layer that decided said this: a part of its statement, at least three characters, such as a policy's name.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) statement: Option<String>,
+    /// Only where this layer decided, such as POLICY_SET: agreed to what was allowed, or was the one that didn't.
+    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) layer: Option<String>,
+    /// Only under this approval.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) approval: Option<String>,
+    /// From when on: a span before now (30d, 12h, 45m), or a time in UTC (2026-03-01T12:00:00Z).
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) since: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) until: Option<String>,
+    /// At most so many decisions, the newest ones; else 50.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
+    pub(crate) limit: Option<usize>,
     /// Only entries of this type: decision, outcome, configuration, tool_pin, …
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
@@ -463,11 +495,19 @@ pub(crate) struct Log {
     #[arg(long)]
     pub(crate) decision: Option<String>,
     /// From this entry on.
-    #[arg(long, default_value_t = 0, value_name = "INDEX")]
-    pub(crate) from: u64,
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) from: Option<u64>,
     /// Only the last so many that match.
     #[arg(long, value_name = "COUNT")]
     pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexOf {
+    /// How far it is.
+    Status(Common),
+    /// Make it anew from the journal.
+    Rebuild(Common),
 }
 
 #[derive(Debug, Args)]
@@ -635,6 +675,15 @@ pub(crate) struct Because {
     #[arg(long)]
     pub(crate) reason: String,
     /// Who does it, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Who will use it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
 }

@@ -172,8 +172,11 @@ pub(crate) fn layers(decision: &Value) -> String {
 }
 
 /// `remit log`.
-pub(crate) fn log(options: Log) -> Result<(), Failure> {
+pub(crate) async fn log(options: Log) -> Result<(), Failure> {
     let home = Home::existing(&options.common.data)?;
+    if crate::decisions::log(&home, &options).await? {
+        return Ok(());
+    }
     let fields = [
         ("agent", options.agent),
         ("space", options.space),
@@ -185,7 +188,7 @@ pub(crate) fn log(options: Log) -> Result<(), Failure> {
     ];
     let fields = fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let filter = audit::Filter { fields, decision: options.decision };
-    audit::log(&home, &filter, options.from, options.last, options.follow, Printer::new(options.common.json))
+    audit::log(&home, &filter, options.from.unwrap_or_default(), options.last, options.follow, Printer::new(options.common.json))
 }
 
 /// `remit verify`.

@@ -75,6 +75,11 @@ impl Home {
         self.root.join("journal")
     }
 
+    /// The index of the journal's decisions: derived, made again where it is missing.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
     /// The facts of decisions, each beside its entry.
     pub(crate) fn facts(&self) -> PathBuf {
         self.root.join("facts").join("calls")

@@ -9,7 +9,10 @@ mod channels;
 mod cli;
 mod commands;
 mod connect;
+mod console;
+mod decisions;
 mod files;
+mod greet;
 mod home;
 mod iam;
 mod launch;
@@ -80,7 +83,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Review(options) => runtime()?.block_on(amend::review(&options)),
         Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
-        Command::Log(options) => commands::log(options),
+        Command::Log(options) => runtime()?.block_on(commands::log(options)),
+        Command::Index(command) => runtime()?.block_on(decisions::index(&command)),
         Command::Replay(options) => replay::replay(&options),
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),
@@ -91,6 +95,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
+        Command::Console(options) => runtime()?.block_on(console::run(&options)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),

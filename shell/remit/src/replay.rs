@@ -12,8 +12,8 @@ use remit_gateway::{KeptFacts, NotKept, rfc3339};
 use remit_journal::Reader;
 use remit_kernel::Snapshot;
 use remit_kernel::recorded::Recorded;
-use remit_model::Organization;
-use remit_trial::replay::{Line, Past, Replay, Tally, reproduce, time_ms};
+use remit_model::{Organization, time_ms};
+use remit_trial::replay::{Line, Past, Replay, Tally, reproduce};
 use serde_json::{Value, json};
 
 use crate::audit::LOOK_BACK_MAX_MS;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use remit_kernel::{Decision, LayerLine, Verdict};
+use remit_trial::cases::Expected;
 use remit_trial::cases::{self, Case, Known};
 use remit_trial::run::deciding;
-use remit_trial::cases::Expected;
 use remit_trial::{Coverage, Outcome, Trial};
 use serde_json::{Value, json};
 

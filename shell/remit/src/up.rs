@@ -12,13 +12,14 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{
-    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials,
+    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, SignIns, TOKEN_PATH, TokenService, UpstreamCredentials,
 };
 use remit_control::versions::Versions;
-use remit_control::{CALLBACK_PATH, Operator, Plane};
+use remit_control::{CALLBACK_PATH, Operator, Plane, SignedIn};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
+use remit_kernel::{Revocations, Snapshot};
 use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
@@ -29,17 +30,18 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::approvals::StoredApprovals;
+use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
+use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::channels::Links;
-use crate::{audit, channels, connect, now_secs};
+use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -59,11 +61,13 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     aws: Aws,
     secure: bool,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
+    sign_ins: SignIns,
     pub(crate) journal: Journal,
+    decisions: Decisions,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -117,7 +121,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
+    let operator = remit_control::Options { address: control_url(&options, control_address), now_secs };
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
     let running = Running {
         gateway: public.clone(),
         control: format!("http://{control_address}"),
@@ -127,10 +132,11 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     };
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
-    let handle = move |request, _| {
+    let console = operator.clone();
+    let handle = move |request, peer: SocketAddr| {
         let operator = operator.clone();
         // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
-        let answered = tokio::spawn(async move { operator.handle(request).await });
+        let answered = tokio::spawn(async move { operator.handle::<Incoming>(request, peer.ip()).await });
         async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
@@ -141,12 +147,13 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    greet(&world, &running, &recovered, printer)?;
+    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
+    console.close_streams();
     let _ = served.await;
     world.gateway.stop();
     let _ = operated.await;
@@ -211,6 +218,7 @@ fn assemble(
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
+    let sign_ins = SignIns::new(Arc::clone(&tls));
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let versions = Versions::new(Arc::clone(&store) as _);
     let gateway = Gateway::new(Options {
@@ -222,7 +230,7 @@ fn assemble(
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
         approvals: Arc::new(StoredApprovals(Arc::clone(&store))),
-        approval_pages: format!("http://{control}{APPROVAL_PAGES}"),
+        approval_pages: format!("{}{APPROVAL_PAGES}", control_url(options, control)),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
@@ -243,7 +251,9 @@ fn assemble(
             authenticator,
             shared,
             credentials,
+            sign_ins,
             journal,
+            decisions: Decisions::follow(home),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -259,6 +269,12 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// The address under which people reach the operator's interface.
+fn control_url(options: &Up, control: SocketAddr) -> String {
+    let said = options.control_address.as_deref().map(|said| said.trim_end_matches('/').to_owned());
+    said.unwrap_or_else(|| format!("http://{control}"))
 }
 
 /// Which hosts and origins are let in.
@@ -441,6 +457,14 @@ impl Plane for World {
         aws::effective(&self.gateway.snapshot(), space)
     }
 
+    fn decisions<'a>(
+        &'a self,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.decisions.answer(&self.journal, what, request))
+    }
+
     fn reload(&self) -> remit_control::operator::Boxed<'_, Result<Value, Value>> {
         Box::pin(self.reload_now())
     }
@@ -459,6 +483,39 @@ impl Plane for World {
 
     fn attempt<'a>(&'a self, id: &'a str) -> remit_control::operator::Boxed<'a, Option<Value>> {
         Box::pin(connect::attempt(&self.credentials, id))
+    }
+
+    fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(console::journal(&self.journal, self.home.journal(), &self.decisions, request))
+    }
+
+    fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {
+        Box::pin(async move { self.gateway.record(kind, event).await.map(drop) })
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.snapshot()
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.gateway.revocations()
+    }
+
+    fn sign_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+        Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser))
+    }
+
+    fn signed_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        query: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<SignedIn, String>> {
+        Box::pin(console::signed_in(&self.sign_ins, &self.credentials, &self.gateway, redirect_uri, (query, browser)))
     }
 
     fn redirected(&self, query: String) -> remit_control::operator::Boxed<'_, Result<String, String>> {
@@ -659,78 +716,6 @@ impl Stops {
             () = heard(terminate) => {}
             () = heard(interrupt) => {}
         }
-    }
-}
-
-/// Says that it is ready and what to do next.
-fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer: Printer) -> Result<(), Failure> {
-    let organization = world.shared.organization();
-    let addresses = world.shared.space_addresses();
-    let data = world.home.root();
-    if printer.json {
-        let spaces: serde_json::Map<String, Value> =
-            addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
-        let agents: Vec<&str> = organization.agents.keys().map(AgentId::as_str).collect();
-        return printer.line(
-            &json!({
-                "gateway": running.gateway, "control": running.control, "spaces": spaces, "agents": agents,
-                "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
-                "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
-                "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
-            })
-            .to_string(),
-        );
-    }
-    if let Some(why) = &recovered.stopped {
-        printer.line(&format!("The journal had stopped last time: {why}\n"))?;
-    }
-    if recovered.unknown > 0 {
-        printer.line(&format!(
-            "{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n",
-            recovered.unknown
-        ))?;
-    }
-    printer.line(&format!("Remit governs {} on {}\n", organization.name, running.gateway))?;
-    for (space, url) in addresses.iter() {
-        let agents: Vec<&str> =
-            organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
-        printer.line(&format!("  {url:<56} {}", agents.join(", ")))?;
-    }
-    let (space, agent) = organization
-        .spaces
-        .values()
-        .find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str())))
-        .unwrap_or(("SPACE", "AGENT"));
-    let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
-    let remit = invoked(&world.program);
-    printer.line("\nNext, in another terminal:")?;
-    for (command, about) in [
-        ("try".to_owned(), "a tour: five calls, each decision with its proof"),
-        (format!("token --agent {agent} --space {space}"), "a token for an agent, good for 15 minutes"),
-        ("status".to_owned(), "spaces, servers, tools"),
-        ("log --follow".to_owned(), "every decision and outcome, as they come"),
-        ("verify".to_owned(), "the whole journal, proved"),
-    ] {
-        printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
-    }
-    printer.line(&format!(
-        "
-An MCP client needs the address of a space and that token; one that speaks OAuth finds {} by itself.
-Metrics {}/metrics · readiness {}/readyz · journal {} · Ctrl-C stops",
-        running.token_endpoint,
-        running.control,
-        running.control,
-        world.home.journal().display()
-    ))
-}
-
-/// How the program is called from here.
-fn invoked(program: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    match program.strip_prefix(&here) {
-        Ok(below) => format!("./{}", below.display()),
-        Err(_) => "remit".to_owned(),
     }
 }
 

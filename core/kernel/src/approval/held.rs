@@ -42,7 +42,13 @@ enum When {
 
 impl Holds {
     /// Those of a space.
-    pub(crate) fn compile(approvals: &Approvals, space: &Space, tools: &[Arc<ToolView>], own: Option<&Arc<PolicySet>>, arn: &str) -> Self {
+    pub(crate) fn compile(
+        approvals: &Approvals,
+        space: &Space,
+        tools: &[Arc<ToolView>],
+        own: Option<&Arc<PolicySet>>,
+        arn: &str,
+    ) -> Self {
         let speaks = |rule: &&ApprovalRule| rule.calls.spaces.is_empty() || rule.calls.spaces.contains(&space.id);
         let rules: Vec<&ApprovalRule> = approvals.rules.iter().filter(speaks).collect();
         let mut holds = Self::default();
@@ -165,7 +171,11 @@ fn vocabulary(tools: &[Arc<ToolView>], arn: &str) -> Arc<PolicySet> {
     let known: Vec<Tool<'_>> = tools
         .iter()
         .filter(|tool| tool.pin != PinState::New)
-        .map(|tool| Tool { id: &tool.id, server: tool.id.get(..server(&tool.id)).unwrap_or_default(), definition: &tool.definition })
+        .map(|tool| Tool {
+            id: &tool.id,
+            server: tool.id.get(..server(&tool.id)).unwrap_or_default(),
+            definition: &tool.definition,
+        })
         .collect();
     let source = Arc::new(Source::read(Mode::Active, Vec::new()).unwrap_or_else(|_| Source::unreadable()));
     Arc::new(PolicySet::compile(&source, &known, arn))

@@ -88,8 +88,7 @@ impl Held<'_> {
         let said = &snapshot.organization.approvals;
         let found = approvals.iter().find(|approval| approval.covers(&call, &rules, said, now_secs));
         if let Some(approval) = found {
-            let people: Vec<&str> =
-                approval.votes.iter().filter(|vote| vote.approves).map(|vote| vote.by.id.as_str()).collect();
+            let people: Vec<&str> = approval.votes.iter().filter(|vote| vote.approves).map(|vote| vote.by.id.as_str()).collect();
             let emergency = if approval.is_emergency() { ", in an emergency" } else { "" };
             let statement = format!("approval {} by {}{emergency}", approval.id, people.join(", "));
             self.used = Some(Arc::clone(approval));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use remit_kernel::approval::{Answer, Before, Refusal, Terms, arguments_digest};
 use remit_kernel::verdict::ApprovalRequest;
 use remit_kernel::{
-    Approval, ApprovalState, Arguments, Call, Catalogue, Decision, Fact, Facts, ServerCatalogue, Snapshot, Target, Verdict, decide,
-    decide_in_general,
+    Approval, ApprovalState, Arguments, Call, Catalogue, Decision, Fact, Facts, ServerCatalogue, Snapshot, Target, Verdict,
+    decide, decide_in_general,
 };
 use remit_model::{Person, Proof, Risk};
 use serde_json::{Value, json};
@@ -30,7 +30,8 @@ impl Held {
     fn snapshot(&self) -> Snapshot {
         let mut text = self.world.text();
         text.push_str(&self.rules);
-        let organization = match remit_config::read(&[remit_config::SourceFile { path: "remit.yaml".into(), text: text.clone() }]) {
+        let organization = match remit_config::read(&[remit_config::SourceFile { path: "remit.yaml".into(), text: text.clone() }])
+        {
             Ok(loaded) => loaded.organization,
             Err(faults) => panic!("{}\n{text}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         };
@@ -209,7 +210,12 @@ fn an_approval_lets_through_what_was_asked_for_once_and_nothing_else() {
     assert!(line.origin.as_deref().is_some_and(|origin| origin.starts_with("remit.yaml:")));
     // The same by another spelling; everything else is another call.
     assert_eq!(held.word(PAY, r#"{"to":"b\u006fb","cents":500}"#), "ALLOW");
-    for other in [r#"{"cents": 501, "to": "bob"}"#, r#"{"cents": 500}"#, r#"{"cents": 500, "to": "bob", "x": 1}"#, r#"{"cents": 500.0, "to": "bob"}"#] {
+    for other in [
+        r#"{"cents": 501, "to": "bob"}"#,
+        r#"{"cents": 500}"#,
+        r#"{"cents": 500, "to": "bob", "x": 1}"#,
+        r#"{"cents": 500.0, "to": "bob"}"#,
+    ] {
         assert_eq!(held.word(PAY, other), "HOLD", "{other}");
     }
     let other_tool = held.decide_at("desk___pay", asked, NOW);
@@ -300,7 +306,9 @@ fn who_may_agree() {
 #[test]
 fn two_people_are_two_people_and_who_is_one_no_more_has_not_agreed() {
     let rules = |who: &str| {
-        format!("approvers: [{{ id: ann }}, {{ id: bob }}, {{ id: cid }}]\napproval_rules: [{{ id: r, hold: {{ tools: [ops___pay] }}, ask: {{ approvals: 2, approvers: [{who}] }} }}]\n")
+        format!(
+            "approvers: [{{ id: ann }}, {{ id: bob }}, {{ id: cid }}]\napproval_rules: [{{ id: r, hold: {{ tools: [ops___pay] }}, ask: {{ approvals: 2, approvers: [{who}] }} }}]\n"
+        )
     };
     let mut held = Held::new(&rules("ann, bob"));
     let organization = held.snapshot().organization.clone();

@@ -117,7 +117,10 @@ impl Expect {
             (Some(verdict), _) => verdict?,
             (None, Some(_)) => against(reason),
             (None, None) => {
-                item.error("this doesn't say what the verdict must be", "add `verdict: allow`, `verdict: hold` or `verdict: deny`");
+                item.error(
+                    "this doesn't say what the verdict must be",
+                    "add `verdict: allow`, `verdict: hold` or `verdict: deny`",
+                );
                 return None;
             }
         };

@@ -9,8 +9,8 @@ use remit_kernel::{
     Arguments, Call, Catalogue, Fact, Facts, Identity, Origin, PolicySession, Principal, QuotaUse, ServerCatalogue, Snapshot,
     Target,
 };
-use remit_model::AgentId;
-use remit_trial::replay::{Ended, Past, Replay, Tally, time_ms};
+use remit_model::{AgentId, time_ms};
+use remit_trial::replay::{Ended, Past, Replay, Tally};
 use serde_json::json;
 
 /// 2026-07-28T00:00:00Z.

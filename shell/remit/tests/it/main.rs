@@ -29,6 +29,8 @@ mod bridging;
 mod channels;
 mod changes;
 mod connect;
+mod console;
+mod decisions;
 mod faults;
 mod hostile;
 mod invariants;
