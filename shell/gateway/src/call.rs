@@ -28,6 +28,7 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 use crate::body::Body;
 pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
+use crate::held_task;
 use crate::hold::{self, Held as HeldCall, hold};
 use crate::observe::PolicyFlip;
 use crate::quota::Place;
@@ -66,7 +67,7 @@ pub(crate) struct Arrival {
     token_shown: bool,
     /// What a signed request is verified with, once its body is there.
     signed: Option<Signed>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     started: Instant,
 }
 
@@ -529,6 +530,9 @@ impl Arrival {
             Ok(caller) => caller,
             Err(refused) => return *refused,
         };
+        if held_task::is_about(&message) {
+            return held_task::answer(&self, caller, &message).await;
+        }
         if message.method() == "subscriptions/listen" {
             return listen::subscribe(&caller, &message);
         }
@@ -748,17 +752,21 @@ impl Asked {
 
 /// The caller's own task of this id.
 fn task(caller: &Caller, id: &str) -> Result<Task, RpcError> {
-    if caller.era() == Era::Modern && !declares_tasks(caller.capabilities()) {
-        let needed = format!("{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}", quote(TASKS_EXTENSION));
-        return Err(
-            RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed)
-        );
-    }
+    tasks_declared(caller)?;
     let found = caller.gateway.tasks.get(caller.space.space.id.as_str(), id, &caller.who);
     found.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "no such task"))
 }
 
-fn declares_tasks(capabilities: &str) -> bool {
+/// Whether a client of 2026-07-28 that asks about a task has declared that it knows tasks.
+pub(crate) fn tasks_declared(caller: &Caller) -> Result<(), RpcError> {
+    if caller.era() == Era::Legacy || declares_tasks(caller.capabilities()) {
+        return Ok(());
+    }
+    let needed = format!("{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}", quote(TASKS_EXTENSION));
+    Err(RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed))
+}
+
+pub(crate) fn declares_tasks(capabilities: &str) -> bool {
     let all: serde_json::Value = serde_json::from_str(capabilities).unwrap_or_default();
     all.get("extensions").and_then(|extensions| extensions.get(TASKS_EXTENSION)).is_some()
 }

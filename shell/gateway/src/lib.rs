@@ -16,6 +16,7 @@ mod detach;
 mod discovery;
 mod edge;
 mod history;
+mod held_task;
 mod hold;
 mod kept;
 mod list;
@@ -227,6 +228,7 @@ pub(crate) struct Inner {
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
     pub(crate) approvals: approval::Book,
+    pub(crate) held_tasks: held_task::HeldTasks,
     approval_pages: String,
     /// Told when a server begins to answer, or fails.
     server_changed: tokio::sync::Notify,
@@ -294,6 +296,7 @@ impl Gateway {
             registry: Mutex::new(registry),
             compiler: compile::Compiler::default(),
             approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            held_tasks: held_task::HeldTasks::default(),
             approval_pages: options.approval_pages,
             recorder,
             sessions: Sessions::new(options.limits.sessions_max),
