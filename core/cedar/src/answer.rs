@@ -78,6 +78,8 @@ pub struct ContextFacts<'a> {
     pub class: &'a str,
     /// The tool's categories.
     pub categories: &'a [String],
+    /// The agent's trust tier for the tool and the same as a number, 1 the least autonomous; `None` where nobody has one.
+    pub trust: Option<(&'a str, i64)>,
 }
 
 /// What is asked.
@@ -323,6 +325,8 @@ impl PolicySet {
         put("riskLevel", &|| Some(RestrictedExpression::new_long(facts.risk_level)));
         put("class", &|| Some(text(facts.class)));
         put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
+        put("trustTier", &|| facts.trust.map(|(tier, _)| text(tier)));
+        put("trustLevel", &|| facts.trust.map(|(_, level)| RestrictedExpression::new_long(level)));
         put("user", &|| facts.user.map(text));
         put("role", &|| facts.role.map(text));
         put("sourceIdentity", &|| facts.source_identity.map(text));
@@ -372,6 +376,7 @@ mod tests {
             risk_level: 1,
             class: "MUTATIVE",
             categories: &[],
+            trust: None,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };
         Ask { who, tool: "a___b", input, output: None, facts, now_ms: 1_790_000_000_000, bindings: None }

@@ -1,6 +1,7 @@
 //! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
 
 mod iam;
+mod trust;
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
+            "trust": trust::trust(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),
             "policies": list("Managed and control policies, by name.", "policy"),

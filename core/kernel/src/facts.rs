@@ -6,10 +6,11 @@ use std::sync::Arc;
 use remit_cedar::{Bindings, Claims};
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
-use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
+use remit_model::{AgentId, Risk, RoleKey, ToolClass, TrustTier, UserKey};
 
 use crate::context::Origin;
 use crate::suspension::Suspensions;
+use crate::trust::Tiers;
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,6 +188,8 @@ pub struct Facts {
     pub revocations: Fact<Arc<Revocations>>,
     /// The policy session, and what its history says.
     pub policy_session: PolicySession,
+    /// How far the agent is trusted, as far as it differs from how everybody begins; nothing where trust isn't configured.
+    pub trust: Fact<Arc<Tiers>>,
 }
 
 /// The session that temporal conditions look back on.
@@ -226,6 +229,8 @@ impl Facts {
             origin: Origin::default(),
             revocations: Fact::Known(revocations),
             policy_session: PolicySession::default(),
+            // Trust is earned: what could be is asked here.
+            trust: Fact::Known(Arc::new(Tiers::every(TrustTier::Autonomous))),
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
-//! - [`suspension`]: what an operator has stopped;
+//! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
@@ -25,6 +25,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod suspension;
 mod tree;
+pub mod trust;
 pub mod verdict;
 
 pub use catalogue::{Catalogue, Listed, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};

@@ -196,6 +196,17 @@ pub(crate) fn risk_level(tool: &ToolView) -> i64 {
     i64::from(tool.risk as u8) + 1
 }
 
+/// The agent's tier for a tool, where it has one.
+fn trust(organization: &Organization, facts: &Facts, tool: &ToolView) -> Option<(&'static str, i64)> {
+    match (&organization.trust, &facts.trust) {
+        (Some(rules), Fact::Known(tiers)) => {
+            let (tier, _) = tiers.lowest(rules, &tool.categories);
+            Some((tier.as_str(), tier.level()))
+        }
+        _ => None,
+    }
+}
+
 /// A call as policies see it, before its result and without a history.
 #[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 pub(crate) fn asking<T>(
@@ -228,6 +239,7 @@ pub(crate) fn asking<T>(
             risk_level: risk_level(tool),
             class: tool.class.as_str(),
             categories: &tool.categories,
+            trust: trust(organization, facts, tool),
         },
         now_ms,
         bindings: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
-    ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
+    ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -100,6 +100,8 @@ pub struct Organization {
     pub change_review: Option<ChangeReview>,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
+    /// How agents earn autonomy; `None`: nobody has a tier.
+    pub trust: Option<TrustRules>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

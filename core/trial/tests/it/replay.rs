@@ -84,6 +84,7 @@ impl World {
             origin: Origin::default(),
             revocations: Fact::Known(Arc::default()),
             policy_session: PolicySession::default(),
+            trust: Fact::Known(Arc::default()),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();
         let target = Target::Tool { name: tool, arguments: (!arguments.is_empty()).then(|| Arguments::scan(arguments).unwrap()) };
