@@ -69,6 +69,7 @@ fn ask<'a>(claims: &'a Claims, input: &'a Value, bindings: Option<&'a Bindings>)
             class: "MUTATIVE",
             categories: &[],
             trust: None,
+            approved: false,
         },
         now_ms: 1_790_000_000_000,
         bindings,

@@ -80,6 +80,8 @@ pub struct ContextFacts<'a> {
     pub categories: &'a [String],
     /// The agent's trust tier for the tool and the same as a number, 1 the least autonomous; `None` where nobody has one.
     pub trust: Option<(&'a str, i64)>,
+    /// Whether a person's yes goes with the call, or it will wait for one.
+    pub approved: bool,
 }
 
 /// What is asked.
@@ -327,6 +329,14 @@ impl PolicySet {
         put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
         put("trustTier", &|| facts.trust.map(|(tier, _)| text(tier)));
         put("trustLevel", &|| facts.trust.map(|(_, level)| RestrictedExpression::new_long(level)));
+        // Without arguments it isn't known whether a rule asks for a person.
+        put("approved", &|| {
+            Some(if session_is_known {
+                RestrictedExpression::new_bool(facts.approved)
+            } else {
+                RestrictedExpression::new_unknown("approved")
+            })
+        });
         put("user", &|| facts.user.map(text));
         put("role", &|| facts.role.map(text));
         put("sourceIdentity", &|| facts.source_identity.map(text));
@@ -377,6 +387,7 @@ mod tests {
             class: "MUTATIVE",
             categories: &[],
             trust: None,
+            approved: true,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };
         Ask { who, tool: "a___b", input, output: None, facts, now_ms: 1_790_000_000_000, bindings: None }

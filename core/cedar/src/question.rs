@@ -264,13 +264,28 @@ impl PolicySet {
 
     /// Whether a call is one that is meant. A condition that can't be evaluated means no call.
     pub fn meets(&self, meant: &Meant, ask: &Ask<'_>) -> Result<bool, String> {
+        let (request, entities) = self.meaning(ask)?;
+        Ok(Authorizer::new().is_authorized(&request, &meant.set, &entities).decision() == Decision::Allow)
+    }
+
+    /// The same, where a condition that can't be evaluated is an error: for whoever mustn't take that for a no.
+    pub fn means(&self, meant: &Meant, ask: &Ask<'_>) -> Result<bool, String> {
+        let (request, entities) = self.meaning(ask)?;
+        let response = Authorizer::new().is_authorized(&request, &meant.set, &entities);
+        match response.diagnostics().errors().next() {
+            Some(error) => Err(error.to_string()),
+            None => Ok(response.decision() == Decision::Allow),
+        }
+    }
+
+    /// A call as conditions see it.
+    fn meaning(&self, ask: &Ask<'_>) -> Result<(Request, Entities), String> {
         let slice = self.slice_of(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let mut pairs = Self::context(ask, true, None);
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(|unheld| unheld.to_string())?));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        let (request, entities) = self.put(ask, Some(slice), context)?;
-        Ok(Authorizer::new().is_authorized(&request, &meant.set, &entities).decision() == Decision::Allow)
+        self.put(ask, Some(slice), context)
     }
 
     /// Whether some call that is meant could pass the set's enforced rules, with everything left open that isn't known.

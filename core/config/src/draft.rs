@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, check, invariant, path, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, invariant, path, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,6 +29,9 @@ const TOP: &[&str] = &[
     "agents",
     "issuers",
     "tool_policies",
+    "approval_rules",
+    "approvers",
+    "approval_channels",
     "invariants",
     "trust",
 ];
@@ -197,6 +200,11 @@ impl<'a> Draft<'a> {
         }
         self.policies = all("tool_policies", "tool policies").iter().filter_map(access::policy).collect();
         self.organization.accounts = accounts;
+        let (rules, approvers, channels) =
+            (all("approval_rules", "rules of approvals"), all("approvers", "approvers"), all("approval_channels", "channels"));
+        let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };
+        let found = approval::approvals(&lists, self);
+        self.organization.approvals = found;
         let found = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.invariants = found;
     }

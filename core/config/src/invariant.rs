@@ -53,6 +53,7 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
         "classes",
         "spaces",
         "when",
+        "without_approval",
     ];
     let never = object.need("never")?.object("what must never be possible", keys)?;
     let present = never.present(&TOOLS);
@@ -89,11 +90,12 @@ fn invariant(item: &Item<'_>, draft: &Draft<'_>) -> Option<Invariant> {
         classes,
         spaces,
         when,
+        without_approval: never.get("without_approval").and_then(|flag| flag.flag()).unwrap_or_default(),
     })
 }
 
 /// A condition, as far as it can be read without the tools.
-fn condition(item: &Item<'_>) -> Option<String> {
+pub(crate) fn condition(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if let Err(fault) = remit_cedar::read_condition(text) {
         let mend = "write an expression of Cedar over `principal` and `context`, such as `context.input.amount_cents > 5000000`";
@@ -103,7 +105,7 @@ fn condition(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-type Texts<'a> = Vec<(&'a str, Item<'a>)>;
+pub(crate) type Texts<'a> = Vec<(&'a str, Item<'a>)>;
 
 fn agents<'a>(never: &Object<'a>, texts: &dyn Fn(&str, &str) -> Texts<'a>, draft: &Draft<'_>) -> AgentsMeant {
     let present = never.present(&AGENTS);
@@ -126,7 +128,7 @@ fn agents<'a>(never: &Object<'a>, texts: &dyn Fn(&str, &str) -> Texts<'a>, draft
     }
 }
 
-fn agent_ids(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<AgentId> {
+pub(crate) fn agent_ids(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<AgentId> {
     let mut ids = Vec::new();
     for (_, item) in texts {
         let Some(id) = item.id(AgentId::new) else { continue };
@@ -140,7 +142,7 @@ fn agent_ids(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<AgentId> {
     ids
 }
 
-fn spaces(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<SpaceId> {
+pub(crate) fn spaces(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<SpaceId> {
     let mut ids = Vec::new();
     for (_, item) in texts {
         let Some(id) = item.id(SpaceId::new) else { continue };
@@ -169,7 +171,7 @@ fn accounts(texts: Texts<'_>, draft: &Draft<'_>) -> Vec<AccountId> {
 }
 
 /// Whether a tool is well written and names a server that exists.
-fn tool_named(text: &str, item: &Item<'_>, draft: &Draft<'_>) -> bool {
+pub(crate) fn tool_named(text: &str, item: &Item<'_>, draft: &Draft<'_>) -> bool {
     let (start, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
     if start.contains('*') {
         item.error(format!("{} has a `*` inside", shown(text)), "a `*` stands only at the end, for any rest");
@@ -196,7 +198,7 @@ fn tool_named(text: &str, item: &Item<'_>, draft: &Draft<'_>) -> bool {
     true
 }
 
-fn category(text: &str, item: &Item<'_>) -> bool {
+pub(crate) fn category(text: &str, item: &Item<'_>) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(letter);
     if !fits {

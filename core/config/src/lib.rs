@@ -6,12 +6,16 @@
 //!
 //! - [`yaml`]: text to a tree in which every node knows its place;
 //! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
-//! - `iam`, `managed`, `server`, `access`, `invariant`, `policy_set`, `review`, `trust`, `secret`, `url`, `jwks`: the nouns;
+//! - `iam`, `managed`, `server`, `access`, `approval`, `invariant`, `policy_set`, `review`, `trust`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
 
+// One document of many definitions, written as one literal.
+#![recursion_limit = "256"]
+
 mod access;
+mod approval;
 mod check;
 mod draft;
 mod fault;

@@ -1,5 +1,6 @@
 //! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
 
+mod approval;
 mod iam;
 mod trust;
 
@@ -29,6 +30,9 @@ pub fn schema() -> Value {
             "agents": list("The agents: workload identities.", "agent"),
             "issuers": list("OpenID Connect issuers that may vouch for agents or users.", "issuer"),
             "tool_policies": list("The registry: which agent may call which tool. No row, no call.", "tool_policy"),
+            "approval_rules": list("Which calls wait until people have agreed.", "approval_rule"),
+            "approvers": list("The people who decide approvals.", "approver"),
+            "approval_channels": list("Where those who must agree are told.", "approval_channel"),
             "invariants": list("What must never be possible, whatever else the configuration says; a change that makes it possible is refused.", "invariant"),
         },
         "$defs": {
@@ -36,6 +40,8 @@ pub fn schema() -> Value {
             "document": iam::document(), "policy_names": iam::policy_names(), "tags": iam::tags(), "role_name": iam::role_name(),
             "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
+            "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(),
+            "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
             "server_name": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$", "description": "Unique in its account; it becomes the prefix of the tools: server___tool." },
@@ -128,6 +134,7 @@ fn invariant() -> Value {
             "classes": several("class", "Tools of one of these classes."),
             "spaces": pattern(space, "In these spaces. Without it: in every space."),
             "when": text("The calls that are meant: a condition of Cedar over principal and context, such as context.input.amount_cents > 5000000. Without it: every call."),
+            "without_approval": flag("Whether calls that people must agree to are not meant.", false),
         }),
     );
     let ways = ["agents", "agents_except", "agents_outside_spaces", "agents_outside_accounts"];

@@ -39,5 +39,6 @@ pub use explain::{Detail, Missing, NearMiss, Unmet};
 pub use keys::{Context, Keys, Slot, Value};
 pub use policy::{Effect, Policy, PolicyKind, Statement};
 pub use principal::{NotAPrincipal, Principal, PrincipalKind};
+pub use scalar::moment_secs;
 pub use set::PolicySet;
 pub use truth::Truth;

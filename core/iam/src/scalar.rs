@@ -164,6 +164,12 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Reads a time as policies write it (`DateLessThan` and its like): whole seconds since the epoch. The W3C's profile of ISO 8601, such as
+/// `2026-01-31` or `2026-01-31T12:30:05Z`, or the seconds themselves.
+pub fn moment_secs(text: &str) -> Option<i64> {
+    Moment::read(text).map(Moment::seconds)
+}
+
 /// A moment: seconds since the epoch and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment {

@@ -1,5 +1,5 @@
 //! What one snapshot grants and another doesn't: every agent in every space, for everything that is offered there, decided under both by
-//! [`decide`] itself.
+//! [`decide()`](crate::decide()) itself.
 //!
 //! Calls are tried without arguments, from an unknown address: what hangs on those counts as no, under either snapshot alike. A change
 //! of a condition on them shows in the policies' own analysis (`remit_iam::access`).
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use remit_model::{Agent, AgentCredential, AgentId, RoleKey, SpaceId};
 
-use crate::decide::decide;
+use crate::decide::decide_in_general;
 use crate::facts::{Call, Facts, Session, SessionOf, Target};
 use crate::snapshot::{Snapshot, SpaceView};
-use crate::verdict::{Decision, Layer, LayerLine};
+use crate::verdict::{Decision, Layer, LayerLine, Verdict};
 
 /// One call that is decided differently.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -96,12 +96,14 @@ pub fn compare(before: &Snapshot, after: &Snapshot, bounds: Bounds, now_secs: u6
                     compared.examined += 1;
                     let ask = |snapshot: &Snapshot, explain: bool| {
                         let call = Call { space, target: target.target(), risk_requested: None, explain };
-                        decide(snapshot, &facts, &call, now_secs)
+                        decide_in_general(snapshot, &facts, &call, now_secs)
                     };
-                    let allowed = ask(after, false).allows();
-                    if ask(before, false).allows() == allowed {
+                    let (was, is) = (outcome(&ask(before, false)), outcome(&ask(after, false)));
+                    if was == is {
                         continue;
                     }
+                    // Less than it was is a denial, though people may agree to it.
+                    let allowed = is > was;
                     let (count, told) = if allowed {
                         (&mut compared.granted_count, &mut compared.granted)
                     } else {
@@ -124,6 +126,22 @@ pub fn compare(before: &Snapshot, after: &Snapshot, bounds: Bounds, now_secs: u6
         }
     }
     compared
+}
+
+/// How far a call gets, the least first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Denied,
+    Held,
+    Allowed,
+}
+
+fn outcome(decision: &Decision) -> Outcome {
+    match &decision.verdict {
+        Verdict::Allow(_) => Outcome::Allowed,
+        Verdict::Hold(_) => Outcome::Held,
+        Verdict::Deny(_) => Outcome::Denied,
+    }
 }
 
 /// Servers whose tools a space admits and that have never answered: what they will offer is granted without having been compared.

@@ -11,7 +11,9 @@ use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::{Judged, Near, Open};
 use crate::trust::{self, Refused};
-use crate::verdict::{ActedAs, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
+use crate::verdict::{
+    ActedAs, ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict,
+};
 
 /// Decides one call.
 ///
@@ -36,11 +38,21 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
+    let mut held = match (space, principal, &subject) {
+        (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
+            hold::held(snapshot, facts, space, principal, tool, call.target, risk, now_secs)
+        }
+        _ => None,
+    };
     let mut told = policy::Told { explain: call.explain, ..policy::Told::default() };
     if space.is_some_and(|space| space.policy_set.is_some()) {
         asked.ask(Layer::PolicySet, || {
-            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, now_secs, &mut told)
+            let approved = held.as_ref().is_some_and(hold::Held::asks);
+            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, approved, now_secs, &mut told)
         });
+    }
+    if let Some(held) = &mut held {
+        asked.ask(Layer::Approval, || held.judge(snapshot, facts, now_secs));
     }
 
     let (tool, server) = match &subject {
@@ -48,15 +60,18 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         Some(Subject::Listed { server, .. }) => (None, Some((*server).clone())),
         None => (None, None),
     };
+    let approval = held.as_mut().and_then(|held| held.used.take());
     let verdict = match (asked.denial, subject) {
+        // The last layer: all others agreed.
+        (Some(Denial { reason: Reason::ApprovalRequired, statement, .. }), _) => match held.map(|held| held.request(statement)) {
+            Some(request) => Verdict::Hold(request),
+            None => Verdict::Deny(Denial::undecided("a rule asks for a person, and there is none")),
+        },
         (Some(denial), _) => Verdict::Deny(denial),
         (None, Some(subject)) => Verdict::Allow(Permit::new(subject.dispatch())),
-        (None, None) => Verdict::Deny(Denial {
-            reason: Reason::CouldNotDecide,
-            layer: Layer::Space,
-            statement: "every layer agreed and there is nothing to call".to_owned(),
-        }),
+        (None, None) => Verdict::Deny(Denial::undecided("every layer agreed and there is nothing to call")),
     };
+    let approval = approval.filter(|_| matches!(verdict, Verdict::Allow(_)));
     Decision {
         verdict,
         layers: asked.layers,
@@ -65,10 +80,37 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         server,
         acted_as,
         policy_flip: told.flip,
+        approval,
         near: asked.near,
         applied: asked.applied,
         applied_policies: told.applied,
     }
+}
+
+/// The same for a tool in general, without arguments: what holds every call of it, whatever its arguments are, holds it here too.
+pub fn decide_in_general(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64) -> Decision {
+    let mut decision = decide(snapshot, facts, call, now_secs);
+    let (Target::Tool { arguments: None, .. }, true, Some(tool)) = (call.target, decision.allows(), &decision.tool) else {
+        return decision;
+    };
+    let (Some(space), Fact::Known(Identity::Authenticated(principal))) = (snapshot.spaces.get(call.space), &facts.identity)
+    else {
+        return decision;
+    };
+    if let Some(hold) = space.holds.certainly(tool.exposed.as_str(), &principal.agent, tool.risk) {
+        let statement = format!("rule `{}` asks for a person's approval", hold.asked.id);
+        decision.layers.retain(|line| line.layer != Layer::Approval);
+        decision.layers.push(LayerLine {
+            layer: Layer::Approval,
+            effect: Effect::ImplicitDeny,
+            statement: statement.clone().into(),
+            origin: Some(hold.asked.origin.as_str().into()),
+        });
+        let principal = policy::PolicyCaller::of(&snapshot.organization, principal).principal;
+        let rules = vec![hold.asked.clone()];
+        decision.verdict = Verdict::Hold(ApprovalRequest { rules, principal, statement });
+    }
+    decision
 }
 
 /// Decides whether a caller may enter a space at all, for what has no target of its own: opening a session, listing, listening.
@@ -114,7 +156,7 @@ pub fn visible(
     let permitted = admitted && tool_policy(snapshot, facts, Some(principal), Some(&subject), risk).effect.agrees();
     let possible = || {
         let told = &mut policy::Told::default();
-        policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, now_secs, told).effect.agrees()
+        policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, false, now_secs, told).effect.agrees()
     };
     permitted
         && possible()
@@ -526,6 +568,7 @@ fn policy_set(
     principal: Option<&Principal>,
     subject: Option<&Subject<'_>>,
     target: Target<'_>,
+    approved: bool,
     now_secs: u64,
     told: &mut policy::Told,
 ) -> Finding<'static> {
@@ -539,7 +582,8 @@ fn policy_set(
         _ => return Finding::no_impact("policy sets are about tools"),
     };
     let now_ms = now_secs.saturating_mul(1000);
-    let said = policy::judge(set, &snapshot.organization, space, facts, principal, tool, arguments, None, now_ms, told);
+    let organization = &snapshot.organization;
+    let said = policy::judge(set, organization, space, facts, principal, tool, arguments, None, approved, now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }
 
@@ -561,5 +605,6 @@ fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding
     }
 }
 
+mod hold;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
 use remit_model::{AgentId, Risk, RoleKey, ToolClass, TrustTier, UserKey};
 
+use crate::approval::Approval;
 use crate::context::Origin;
 use crate::suspension::Suspensions;
 use crate::trust::Tiers;
@@ -190,6 +191,8 @@ pub struct Facts {
     pub policy_session: PolicySession,
     /// How far the agent is trusted, as far as it differs from how everybody begins; nothing where trust isn't configured.
     pub trust: Fact<Arc<Tiers>>,
+    /// Approvals that this caller has of this tool, in the order in which they are to be used; none where no rule asks for any.
+    pub approvals: Fact<Vec<Arc<Approval>>>,
 }
 
 /// The session that temporal conditions look back on.
@@ -231,6 +234,7 @@ impl Facts {
             policy_session: PolicySession::default(),
             // Trust is earned: what could be is asked here.
             trust: Fact::Known(Arc::new(Tiers::every(TrustTier::Autonomous))),
+            approvals: Fact::Known(Vec::new()),
         }
     }
 

@@ -278,6 +278,9 @@ impl Check<'_> {
         if !conceivable(snapshot, &base, view, principal, tool, now_secs) {
             return None;
         }
+        if self.invariant.without_approval && view.holds.certainly(tool.exposed.as_str(), agent, tool.risk).is_some() {
+            return None;
+        }
         let at = when::At { view, agent, way, tool, base: &base, principal };
         let openness = view.policy_set.as_ref().map_or(Openness::Always, |set| set.openness(&tool.id));
         match (openness, &self.invariant.when) {
@@ -285,13 +288,17 @@ impl Check<'_> {
             (Openness::Always, Some(condition)) => self.judge_when(condition, &[], &at),
             // Every call is meant; which of them the policy set lets through is to be found.
             (Openness::Depends(rules), condition) => self.judge_when(condition.as_deref().unwrap_or("true"), &rules, &at),
+            // Whether a rule holds a call may hang on its arguments.
+            (Openness::Always, None) if self.invariant.without_approval && view.holds.may_hold(tool.exposed.as_str()) => {
+                self.judge_when("true", &[], &at)
+            }
             (Openness::Always, None) => {
                 let mut first: Option<Decision> = None;
                 for (facts, supposing) in tried(&base, principal) {
                     let target = Target::Tool { name: tool.exposed.as_str(), arguments: None };
                     let call = Call { space: view.space.id.as_str(), target, risk_requested: None, explain: true };
                     let decision = decide(snapshot, &facts, &call, now_secs);
-                    if decision.allows() {
+                    if decision.may_become() {
                         return Some(self.counterexample(view, agent, way, tool, supposing, &decision));
                     }
                     first.get_or_insert(decision);

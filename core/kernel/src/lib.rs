@@ -2,6 +2,7 @@
 //!
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
+//! - [`approval`]: what waits for people, and what they said;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
@@ -9,6 +10,7 @@
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
+pub mod approval;
 pub mod assume;
 pub mod catalogue;
 pub mod compare;
@@ -28,9 +30,10 @@ mod tree;
 pub mod trust;
 pub mod verdict;
 
+pub use approval::{Approval, ApprovalState, CallAsked};
 pub use catalogue::{Catalogue, Listed, Pin, PinKey, PinState, ServerCatalogue, ToolFinding};
 pub use context::Origin;
-pub use decide::{decide, enter, visible};
+pub use decide::{decide, decide_in_general, enter, visible};
 pub use facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };

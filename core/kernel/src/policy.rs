@@ -7,7 +7,7 @@ use remit_cedar::{
     Answer, Ask, Claims, ContextFacts, Effect as SetEffect, EventKind, Judgement, Mode, PolicySet, PrincipalKind, Rule,
     RuleEffect, Scopes, Who,
 };
-use remit_model::Organization;
+use remit_model::{Organization, TrustTier};
 use serde_json::Value;
 
 use crate::facts::{Arguments, Call, Fact, Facts, Identity, Principal, SessionOf, Target};
@@ -108,7 +108,10 @@ pub fn withheld(
     };
     let now_ms = now_secs.saturating_mul(1000);
     let told = &mut Told::default();
-    let said = judge(set, &snapshot.organization, space, facts, principal, tool, arguments, Some(output), now_ms, told);
+    // What went upstream with an approval still has it.
+    let approved = matches!(&facts.approvals, Fact::Known(approvals) if !approvals.is_empty());
+    let organization = &snapshot.organization;
+    let said = judge(set, organization, space, facts, principal, tool, arguments, Some(output), approved, now_ms, told);
     (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
 }
 
@@ -142,6 +145,7 @@ pub(crate) fn judge(
     tool: &ToolView,
     arguments: Option<Arguments<'_>>,
     output: Option<&Value>,
+    approved: bool,
     now_ms: u64,
     told: &mut Told,
 ) -> Said {
@@ -163,7 +167,7 @@ pub(crate) fn judge(
         }
         Fact::Unknown(_) => None,
     };
-    asking(organization, space, facts, principal, tool, &input, now_ms, |ask| {
+    asking(organization, space, facts, principal, tool, &input, approved, now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
         if arguments.is_some() {
             let answer = set.decide(&ask);
@@ -197,12 +201,9 @@ pub(crate) fn risk_level(tool: &ToolView) -> i64 {
 }
 
 /// The agent's tier for a tool, where it has one.
-fn trust(organization: &Organization, facts: &Facts, tool: &ToolView) -> Option<(&'static str, i64)> {
+pub(crate) fn tier(organization: &Organization, facts: &Facts, tool: &ToolView) -> Option<TrustTier> {
     match (&organization.trust, &facts.trust) {
-        (Some(rules), Fact::Known(tiers)) => {
-            let (tier, _) = tiers.lowest(rules, &tool.categories);
-            Some((tier.as_str(), tier.level()))
-        }
+        (Some(rules), Fact::Known(tiers)) => Some(tiers.lowest(rules, &tool.categories).0),
         _ => None,
     }
 }
@@ -216,6 +217,7 @@ pub(crate) fn asking<T>(
     principal: &Principal,
     tool: &ToolView,
     input: &Value,
+    approved: bool,
     now_ms: u64,
     then: impl FnOnce(&Ask<'_>) -> T,
 ) -> T {
@@ -239,7 +241,8 @@ pub(crate) fn asking<T>(
             risk_level: risk_level(tool),
             class: tool.class.as_str(),
             categories: &tool.categories,
-            trust: trust(organization, facts, tool),
+            trust: tier(organization, facts, tool).map(|tier| (tier.as_str(), tier.level())),
+            approved,
         },
         now_ms,
         bindings: None,

@@ -13,6 +13,7 @@ use remit_model::{AgentId, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::approval::Approval;
 use crate::assume::session_policy;
 use crate::catalogue::{Catalogue, Listed, Pin, PinKey, ServerCatalogue};
 use crate::context::Origin;
@@ -61,6 +62,8 @@ pub struct Recorded<'a> {
     bindings: Option<Kept<BTreeMap<String, bool>>>,
     #[serde(default, skip_serializing_if = "is_default")]
     trust: Option<Kept<Tiers>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    approvals: Option<Kept<Vec<Approval>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,6 +298,10 @@ impl<'a> Recorded<'a> {
                 Fact::Unknown(why) => Some(Kept::Unknown(why.clone())),
             },
             trust: Some(Kept::of(&facts.trust, |tiers| (**tiers).clone())).filter(|kept| *kept != Kept::Known(Tiers::default())),
+            approvals: match &facts.approvals {
+                Fact::Known(approvals) if approvals.is_empty() => None,
+                approvals => Some(Kept::of(approvals, |all| all.iter().map(|one| (**one).clone()).collect())),
+            },
         })
     }
 
@@ -364,6 +371,10 @@ impl<'a> Recorded<'a> {
             revocations: revocations.fact(Arc::new),
             policy_session: PolicySession { id: (*self.policy_session).into(), bindings },
             trust: self.trust.clone().unwrap_or(Kept::Known(Tiers::default())).fact(Arc::new),
+            approvals: match self.approvals.clone() {
+                None => Fact::Known(Vec::new()),
+                Some(approvals) => approvals.fact(|all| all.into_iter().map(Arc::new).collect()),
+            },
         }
     }
 }

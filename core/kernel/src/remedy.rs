@@ -60,6 +60,11 @@ impl Asked<'_> {
             Layer::ToolPolicy => (self.row_change(line), at, self.account_owner()),
             Layer::ArgumentSchema => (format!("call with other arguments: {}", line.statement.as_str()), at, self.agent_owner()),
             Layer::PolicySet => (self.set_change(line), at, self.account_owner()),
+            Layer::Approval => (
+                "make the call: it waits for the approval, which `remit approvals` shows to those who may give it".to_owned(),
+                at,
+                self.account_owner(),
+            ),
             Layer::ServiceControlPolicy | Layer::ResourceControlPolicy => {
                 (self.control_change(line), at, self.organization_owner())
             }

@@ -12,6 +12,7 @@ use remit_model::{
     ToolPolicy,
 };
 
+use crate::approval::Holds;
 use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
 use crate::schema::ArgumentSchema;
 use crate::tree::Tree;
@@ -52,6 +53,8 @@ pub struct SpaceView {
     pub servers: Vec<(ServerKey, SpaceServer)>,
     /// Its policy set, if it has one.
     pub policy_set: Option<Arc<PolicySet>>,
+    /// The rules that hold calls of its tools until people agree.
+    pub holds: Holds,
 }
 
 /// A tool as a space sees it.
@@ -149,6 +152,8 @@ impl Snapshot {
             let mut view = builder.build(&pinned);
             let old = before.and_then(|before| before.spaces.get(space.id.as_str())).and_then(|view| view.policy_set.as_ref());
             view.policy_set = policy_set(&view, &builder.unheard(), old);
+            let (approvals, set) = (&organization.approvals, view.policy_set.as_ref());
+            view.holds = Holds::compile(approvals, space, &view.tools_listed, set, &view.arn);
             spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
         }
         let mut rows: HashMap<AgentId, AgentRows> = HashMap::new();
@@ -246,6 +251,7 @@ impl SpaceBuilder<'_> {
             templates: Vec::new(),
             servers: Vec::new(),
             policy_set: None,
+            holds: Holds::default(),
         };
         for entry in &self.space.servers {
             let key = Organization::server_key(self.space, entry);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::approval::{Approval, RuleAsked};
 use crate::snapshot::ToolView;
 use crate::tree::Near;
 use remit_model::ServerKey;
@@ -34,6 +35,8 @@ pub enum Layer {
     ArgumentSchema,
     /// The space's policy set: Cedar and Dogwood.
     PolicySet,
+    /// People have agreed, where a rule asks for them.
+    Approval,
 }
 
 impl Layer {
@@ -51,6 +54,7 @@ impl Layer {
         Self::ToolPolicy,
         Self::ArgumentSchema,
         Self::PolicySet,
+        Self::Approval,
     ];
 
     /// The word for it.
@@ -68,6 +72,7 @@ impl Layer {
             Self::ToolPolicy => "TOOL_POLICY",
             Self::ArgumentSchema => "ARGUMENT_SCHEMA",
             Self::PolicySet => "POLICY_SET",
+            Self::Approval => "APPROVAL",
         }
     }
 
@@ -233,6 +238,8 @@ pub enum Reason {
     ArgumentsInvalid,
     /// The space's policy set forbids, or none of its policies permits.
     PolicySet,
+    /// A rule asks for a person's agreement, and there is none yet.
+    ApprovalRequired,
     /// Something could not be found out.
     CouldNotDecide,
 }
@@ -264,6 +271,7 @@ impl Reason {
         Self::TrustTier,
         Self::ArgumentsInvalid,
         Self::PolicySet,
+        Self::ApprovalRequired,
         Self::CouldNotDecide,
     ];
 
@@ -294,6 +302,7 @@ impl Reason {
             Self::TrustTier => "trust_tier",
             Self::ArgumentsInvalid => "arguments_invalid",
             Self::PolicySet => "policy_set",
+            Self::ApprovalRequired => "approval_required",
             Self::CouldNotDecide => "could_not_decide",
         }
     }
@@ -325,6 +334,7 @@ impl Reason {
             Self::TrustTier => "Trust tier does not reach this risk",
             Self::ArgumentsInvalid => "Arguments break the tool's schema",
             Self::PolicySet => "Policy set does not permit",
+            Self::ApprovalRequired => "Approval required",
             Self::CouldNotDecide => "Could not decide",
         }
     }
@@ -342,6 +352,11 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// Of what can't be decided.
+    pub(crate) fn undecided(why: &str) -> Self {
+        Self { reason: Reason::CouldNotDecide, layer: Layer::Space, statement: why.to_owned() }
+    }
+
     /// What a caller reads first: AWS's sentence where a policy of the organization refused, else the reason's own.
     pub fn sentence(&self) -> &str {
         if self.layer.is_iam() { &self.statement } else { self.reason.sentence() }
@@ -382,8 +397,33 @@ impl Permit {
 pub enum Verdict {
     /// It may go.
     Allow(Permit),
+    /// It may go once people have agreed.
+    Hold(ApprovalRequest),
     /// It may not.
     Deny(Denial),
+}
+
+/// What a held call waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalRequest {
+    /// The rules that hold it, each with who has to agree.
+    pub rules: Vec<RuleAsked>,
+    /// Who asks, as policies name it.
+    pub principal: String,
+    /// What the layer says.
+    pub statement: String,
+}
+
+impl ApprovalRequest {
+    /// For how long the call itself is kept open, in seconds: the shortest that a rule says.
+    pub fn wait_secs(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.ask.wait_secs).min().unwrap_or_default()
+    }
+
+    /// For how long it may wait for people, in seconds: the shortest that a rule says.
+    pub fn pending_secs(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.ask.pending_secs).min().unwrap_or_default()
+    }
 }
 
 /// A verdict with what every layer said.
@@ -403,6 +443,8 @@ pub struct Decision {
     pub acted_as: Option<ActedAs>,
     /// What a policy set says that is, wholly or in part, only logged, where that would have been another verdict.
     pub policy_flip: Option<String>,
+    /// The approval that lets it through, where a rule asks for one: it is used by this decision.
+    pub approval: Option<Arc<Approval>>,
     /// Where that was explained: every statement of IAM that applied, whether or not it decided.
     pub applied: Vec<Arc<remit_iam::Statement>>,
     /// Where that was explained: the policies of the space's set that its word rests on, and those that are only logged and on which it
@@ -442,5 +484,31 @@ impl Decision {
     /// Whether it allows.
     pub fn allows(&self) -> bool {
         matches!(self.verdict, Verdict::Allow(_))
+    }
+
+    /// Whether it allows, or would once people agree.
+    pub fn may_become(&self) -> bool {
+        matches!(self.verdict, Verdict::Allow(_) | Verdict::Hold(_))
+    }
+
+    /// What stands against the call: its denial, or that it waits for people.
+    pub fn against(&self) -> Option<Denial> {
+        match &self.verdict {
+            Verdict::Allow(_) => None,
+            Verdict::Hold(request) => {
+                let (reason, statement) = (Reason::ApprovalRequired, request.statement.clone());
+                Some(Denial { reason, layer: Layer::Approval, statement })
+            }
+            Verdict::Deny(denial) => Some(denial.clone()),
+        }
+    }
+
+    /// `ALLOW`, `HOLD` or `DENY`, with the reason for anything but the first.
+    pub fn word(&self) -> (&'static str, Option<Reason>) {
+        match &self.verdict {
+            Verdict::Allow(_) => ("ALLOW", None),
+            Verdict::Hold(_) => ("HOLD", Some(Reason::ApprovalRequired)),
+            Verdict::Deny(denial) => ("DENY", Some(denial.reason)),
+        }
     }
 }

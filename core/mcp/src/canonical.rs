@@ -3,8 +3,11 @@
 //! The form is RFC 8785's: keys sorted by UTF-16 code units, no white space, the shortest escapes. One thing differs: a number
 //! that is an integer keeps all its digits, so that two definitions that differ beyond 2^53 differ here too.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Fields of a tool that say nothing about what it does: a server may change them without leaving its pin.
 const NOT_PINNED: [&str; 1] = ["_meta"];
@@ -63,6 +66,49 @@ pub fn tool_digest(tool: &Value) -> String {
     format!("sha256:{}", hex(&sha256(canonical(&tool).as_bytes())))
 }
 
+/// The canonical form of JSON text that is known to be strict, such as a call's arguments: keys sorted, no white space, the shortest escapes,
+/// and every number as it was written, so that no two that some reader tells apart become one. `None` if it is no JSON.
+pub fn canonical_text(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    write_text(serde_json::from_str(text).ok()?, &mut out)?;
+    Some(out)
+}
+
+fn write_text(raw: &RawValue, out: &mut String) -> Option<()> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'{' => {
+            let map: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            let mut fields: Vec<(String, &RawValue)> = map.into_iter().collect();
+            fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            out.push('{');
+            for (index, (key, value)) in fields.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&crate::json::quote(&key));
+                out.push(':');
+                write_text(value, out)?;
+            }
+            out.push('}');
+        }
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            out.push('[');
+            for (index, item) in items.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_text(item, out)?;
+            }
+            out.push(']');
+        }
+        b'"' => out.push_str(&crate::json::quote(&serde_json::from_str::<String>(text).ok()?)),
+        _ => out.push_str(text),
+    }
+    Some(())
+}
+
 /// SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
@@ -108,5 +154,16 @@ mod tests {
         let c: Value = serde_json::from_str(r#"{"name":"t","inputSchema":{"type":"object","maxItems":11}}"#).unwrap();
         assert_eq!(tool_digest(&a), tool_digest(&b));
         assert_ne!(tool_digest(&a), tool_digest(&c));
+    }
+
+    #[test]
+    fn text_is_one_form_and_keeps_every_digit() {
+        let form = |text: &str| canonical_text(text).unwrap();
+        assert_eq!(form(r#" {"b" : [1, 2.50,{}], "a":"x\u0041\/" } "#), r#"{"a":"xA/","b":[1,2.50,{}]}"#);
+        assert_ne!(form("{\"n\":12345678901234567890123}"), form("{\"n\":12345678901234567890124}"));
+        assert_ne!(form("[1]"), form("[1.0]"));
+        assert_ne!(form("[1]"), form("[\"1\"]"));
+        assert_eq!(canonical_text("{"), None);
+        assert_eq!(canonical_text(""), None);
     }
 }

@@ -36,6 +36,8 @@ pub struct Invariant {
     pub spaces: Vec<SpaceId>,
     /// A condition of Cedar over the call: the calls of which it is true are meant. `None`: every call.
     pub when: Option<String>,
+    /// Whether calls that people must agree to are not meant: what must never be possible without a person.
+    pub without_approval: bool,
 }
 
 impl Invariant {

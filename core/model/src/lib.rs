@@ -2,6 +2,7 @@
 //! records of an organization. Nothing here decides anything.
 
 mod access;
+mod approval;
 mod iam;
 mod id;
 mod invariant;
@@ -15,6 +16,7 @@ pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
 };
+pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
+    AccountId, Agent, AgentId, Approvals, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
     ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
@@ -98,6 +98,8 @@ pub struct Organization {
     pub tool_policies: Vec<ToolPolicy>,
     /// Who has to agree to a change of all this; `None`: nobody.
     pub change_review: Option<ChangeReview>,
+    /// Which calls wait for people, and for whom.
+    pub approvals: Approvals,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
     /// How agents earn autonomy; `None`: nobody has a tier.

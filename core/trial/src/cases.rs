@@ -33,7 +33,7 @@ use remit_model::Risk;
 
 pub use after::Before;
 pub(crate) use after::looked_back;
-pub use expect::Expect;
+pub use expect::{Expect, Expected};
 pub use read::{Known, read};
 pub use suppose::Suppose;
 
@@ -52,7 +52,7 @@ macro_rules! keys {
         &[
             $($first,)*
             "space", "agent", "user", "claims", "credential", "session", "policy_session", "tool", "prompt", "resource", "arguments", "risk", "source_ip",
-            "secure_transport", "at", "quota", "unknown", "after", "suppose", "expect",
+            "secure_transport", "at", "quota", "unknown", "after", "approved", "suppose", "expect",
         ]
     };
 }
@@ -83,6 +83,8 @@ pub struct Case {
     pub after: Arc<Vec<Before>>,
     /// A risk that the caller states.
     pub risk: Option<Risk>,
+    /// Whether people agree to it, where a rule asks for them.
+    pub approved: bool,
     /// What is supposed to be otherwise than the configuration says.
     pub suppose: Option<Arc<Suppose>>,
     /// When it happens, in seconds since the epoch.

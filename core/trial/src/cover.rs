@@ -91,6 +91,9 @@ impl Coverage {
             let name = format!("({}, {})", row.agent, row.tool);
             coverage.unit(TOOL_POLICY, name, !row.allowed, &row.origin, true);
         }
+        for rule in &organization.approvals.rules {
+            coverage.unit(APPROVAL, rule.id.clone(), false, &rule.origin, true);
+        }
         for space in organization.spaces.values() {
             coverage.policy_set(space.policy_set.as_ref());
         }
@@ -148,8 +151,9 @@ impl Coverage {
 
     /// Counts what a decision rests on.
     pub(crate) fn record(&mut self, case: &Case, decision: &Decision) {
-        let allowed = decision.allows();
-        let origins: Vec<&str> = deciding(decision).into_iter().filter_map(|line| line.origin.as_deref()).collect();
+        // What waits for people passed everything else.
+        let allowed = decision.may_become();
+        let origins: Vec<&str> = deciding(decision, allowed).into_iter().filter_map(|line| line.origin.as_deref()).collect();
         // A case counts once for a statement, however often trust was asked.
         let mut seen: Vec<(usize, bool)> = Vec::new();
         for statement in &decision.applied {
@@ -186,6 +190,18 @@ impl Coverage {
             let decides = allowed || matches!(&decision.verdict, Verdict::Deny(denial) if denial.layer == Layer::ToolPolicy);
             seen.extend(
                 rows.filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == TOOL_POLICY)).map(|p| (p, decides)),
+            );
+        }
+        let held = match &decision.verdict {
+            Verdict::Hold(request) => request.rules.as_slice(),
+            _ => decision.approval.as_ref().map(|approval| approval.rules.as_slice()).unwrap_or_default(),
+        };
+        for rule in held {
+            let places = self.places.get(&rule.origin).into_iter().flatten().copied();
+            seen.extend(
+                places
+                    .filter(|place| self.units.get(*place).is_some_and(|unit| unit.kind == APPROVAL))
+                    .map(|place| (place, true)),
             );
         }
         if let Some(tool) = decision.tool.as_ref().filter(|_| allowed) {
@@ -286,6 +302,7 @@ impl Coverage {
 
 /// What a row is called.
 const TOOL_POLICY: &str = "tool policy";
+const APPROVAL: &str = "rule of approvals";
 /// What a policy in Cedar or Dogwood is called.
 const POLICY_SET: &str = "policy set";
 /// What a tool of a space's list is called.

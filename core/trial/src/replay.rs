@@ -196,7 +196,7 @@ pub fn reproduce(snapshot: &Snapshot, past: &Past<'_>, recorded: &Recorded<'_>) 
     let facts = recorded.facts(RecordedIdentity::read(recorded.identity_text())?);
     let call = recorded.call(past.method == "authorize")?;
     let decision = decide(snapshot, &facts, &call, recorded.at_ms() / 1000);
-    let (verdict, reason) = verdict(&decision);
+    let (verdict, reason) = decision.word();
     let reason = reason.map(Reason::as_str);
     let layers: Vec<Said> = decision.layers.iter().map(Said::from).collect();
     let mut differences = Vec::new();
@@ -218,13 +218,6 @@ pub fn reproduce(snapshot: &Snapshot, past: &Past<'_>, recorded: &Recorded<'_>) 
         }
     }
     Ok(Reproduced { same: differences.is_empty(), verdict, reason, layers, differences })
-}
-
-fn verdict(decision: &Decision) -> (&'static str, Option<Reason>) {
-    match &decision.verdict {
-        Verdict::Allow(_) => ("ALLOW", None),
-        Verdict::Deny(denial) => ("DENY", Some(denial.reason)),
-    }
 }
 
 /// What becomes of a call under another configuration.
@@ -451,8 +444,10 @@ impl Replay {
         let mut call = recorded.call(false)?;
         let space = snapshot.spaces.get(call.space);
         let set = space.and_then(|space| space.policy_set.as_ref());
-        if let (Target::Tool { name, arguments: None }, "authorize", Some(_)) = (call.target, &*past.method, set) {
-            // As a gateway asks it where a policy set judges: no arguments are `{}`.
+        if let (Target::Tool { name, arguments: None }, "authorize") = (call.target, &*past.method)
+            && space.is_some_and(|space| set.is_some() || space.holds.may_hold(name))
+        {
+            // As a gateway asks it where arguments decide: none are `{}`.
             call.target = Target::Tool { name, arguments: Arguments::scan("{}").ok() };
         }
         // Whoever only asks makes the call elsewhere: it has no history, and none of its own to leave.
@@ -583,7 +578,7 @@ impl Replay {
     }
 
     fn count(&mut self, index: u64, past: &Past<'_>, decision: &Decision, is_open: bool) {
-        let (_, reason) = verdict(decision);
+        let (_, reason) = decision.word();
         let by = || {
             let line = decision.layers.iter().find(|line| !line.effect.agrees());
             line.map_or_else(|| lost("no layer says why"), Said::from)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use remit_kernel::catalogue::Listed;
 use remit_kernel::remedy::remedies;
-use remit_kernel::{Call, Catalogue, Decision, Layer, LayerLine, Snapshot, Verdict, decide};
+use remit_kernel::{Call, Catalogue, Decision, Layer, LayerLine, Snapshot, Verdict, decide_in_general};
 use remit_mcp::json::JsonError;
 use remit_model::{Organization, TOOL_SEPARATOR};
 
-use crate::cases::{Case, Expect, Suppose, Wanted, looked_back};
+use crate::cases::{Case, Expect, Expected, Suppose, Wanted, looked_back};
 use crate::{Coverage, Lock};
 
 /// An organization ready to be tried.
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub mismatches: Vec<Mismatch>,
     /// What was decided, with an answer from every layer.
     pub decision: Decision,
+    /// What that comes to, where the case says that people agree.
+    pub verdict: Expected,
 }
 
 /// Something that was said otherwise than expected.
@@ -89,10 +91,15 @@ impl Trial {
         let call = case.call()?;
         let snapshot = self.snapshot(case)?;
         let facts = looked_back(snapshot, case).map_err(NotRun::After)?;
-        let decision = decide(snapshot, &facts, &call, case.now_secs);
+        let decision = decide_in_general(snapshot, &facts, &call, case.now_secs);
+        let verdict = match &decision.verdict {
+            Verdict::Hold(_) if !case.approved => Expected::Hold,
+            Verdict::Allow(_) | Verdict::Hold(_) => Expected::Allow,
+            Verdict::Deny(_) => Expected::Deny,
+        };
         coverage.record(case, &decision);
-        let mismatches = compared(snapshot, case, &call, &decision);
-        Ok(Outcome { mismatches, decision })
+        let mismatches = compared(snapshot, case, &call, &decision, verdict);
+        Ok(Outcome { mismatches, decision, verdict })
     }
 
     /// What would have to change for a denied case to be allowed.
@@ -102,22 +109,20 @@ impl Trial {
     }
 }
 
-fn compared(snapshot: &Snapshot, case: &Case, call: &Call<'_>, decision: &Decision) -> Vec<Mismatch> {
-    let Expect { allowed, reason, layer, effect, statements, at, acts_as, risk, remedies: wanted, layers } = &*case.expect;
+fn compared(snapshot: &Snapshot, case: &Case, call: &Call<'_>, decision: &Decision, said: Expected) -> Vec<Mismatch> {
+    let Expect { verdict, reason, layer, effect, statements, at, acts_as, risk, remedies: wanted, layers } = &*case.expect;
     let mut found = Vec::new();
-    let denial = match &decision.verdict {
-        Verdict::Deny(denial) => Some(denial),
-        Verdict::Allow(_) => None,
-    };
-    if *allowed != denial.is_none() {
-        found.push(mismatch("verdict", if *allowed { "allow" } else { "deny" }, if denial.is_none() { "allow" } else { "deny" }));
+    let denial = decision.against().filter(|_| said != Expected::Allow);
+    let denial = denial.as_ref();
+    if *verdict != said {
+        found.push(mismatch("verdict", verdict.as_str(), said.as_str()));
     }
     let mut word = |key, expected: Option<&str>, said: Option<&str>| {
         if let Some(expected) = expected.filter(|expected| Some(*expected) != said) {
             found.push(mismatch(key, expected, said.unwrap_or("nothing")));
         }
     };
-    let deciding = deciding(decision);
+    let deciding = deciding(decision, said == Expected::Allow);
     let denying = denial.and_then(|_| deciding.first());
     word("reason", reason.map(remit_kernel::Reason::as_str), denial.map(|denial| denial.reason.as_str()));
     word("layer", layer.map(Layer::as_str), denial.map(|denial| denial.layer.as_str()));
@@ -156,8 +161,8 @@ fn compared(snapshot: &Snapshot, case: &Case, call: &Call<'_>, decision: &Decisi
 }
 
 /// The lines that the verdict rests on: of a denial the first that denies, of a permission those that allow.
-pub fn deciding(decision: &Decision) -> Vec<&LayerLine> {
-    if decision.allows() {
+pub fn deciding(decision: &Decision, allowed: bool) -> Vec<&LayerLine> {
+    if allowed {
         decision.layers.iter().filter(|line| line.effect == remit_kernel::Effect::Allow).collect()
     } else {
         decision.layers.iter().find(|line| !line.effect.agrees()).into_iter().collect()

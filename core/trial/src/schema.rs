@@ -94,6 +94,7 @@ fn said() -> Value {
             { "enum": ["identity", "quota", "revocations"] },
             { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["identity", "quota", "revocations"] } },
         ] },
+        "approved": { "type": "boolean", "default": false, "description": "Whether people agree to the call, where a rule of approvals holds it." },
         "suppose": refer("suppose"), "expect": refer("expect"),
     })
 }
@@ -163,7 +164,7 @@ fn suppose() -> Value {
 
 fn expect() -> Value {
     let properties = json!({
-        "verdict": { "enum": ["allow", "deny"] },
+        "verdict": { "enum": ["allow", "hold", "deny"] },
         "reason": refer("reason"), "layer": { "$ref": "#/$defs/layer", "description": "The layer that denies first." },
         "effect": { "enum": ["IMPLICIT_DENY", "EXPLICIT_DENY"], "description": "Whether it denies because nothing allows, or by name." },
         "statement": many("Part of the statement that denies, or of one that allows."),
@@ -181,7 +182,7 @@ fn expect() -> Value {
         let any = ["verdict", "reason", "layer", "effect", "remedy"].map(|key| json!({ "required": [key] }));
         map.insert("anyOf".to_owned(), json!(any));
     }
-    json!({ "description": "What must be said: a verdict, the reason of a denial, or more.", "anyOf": [{ "enum": ["allow", "deny"] }, refer("reason"), mapping] })
+    json!({ "description": "What must be said: a verdict, the reason of a denial, or more.", "anyOf": [{ "enum": ["allow", "hold", "deny"] }, refer("reason"), mapping] })
 }
 
 fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {

@@ -125,5 +125,6 @@ fn facts() -> Result<Facts, String> {
         revocations: Fact::Known(Arc::default()),
         policy_session: remit_kernel::PolicySession::default(),
         trust: Fact::Known(Arc::default()),
+        approvals: Fact::Known(Vec::new()),
     })
 }

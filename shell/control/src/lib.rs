@@ -2,11 +2,13 @@
 //!
 //! - [`directory`]: a configuration directory, read whole;
 //! - [`versions`]: what a configuration was and is, whole and immutable; [`plan`]: what a change would do; [`review`]: who agreed to it;
+//! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`].
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
+pub mod approval;
 pub mod directory;
 pub mod history;
 pub mod operator;

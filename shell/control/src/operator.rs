@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use remit_identity::form;
 use remit_mcp::canonical::sha256;
+use remit_model::{Person, Proof};
 use serde_json::{Value, json};
 
 /// The largest request, in bytes.
@@ -29,8 +30,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONFIGURATION_TIMEOUT: Duration = Duration::from_mins(2);
 /// What the paths of changes begin with.
 const CHANGES: &str = "/v1/configuration/";
+/// The longest name of a person, in bytes.
+const NAME_BYTES_MAX: usize = 256;
 /// Where recorded decisions are asked about.
 const DECISIONS: &str = "/v1/decisions";
+/// The path of approvals.
+const APPROVALS: &str = "/v1/approvals";
 
 /// Where an authorization server sends a person's browser back: the path of Remit's redirect URI.
 pub const CALLBACK_PATH: &str = "/oauth/callback";
@@ -56,6 +61,16 @@ pub trait Plane: Send + Sync {
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
     fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    /// Approvals: what is asked for (`list`, `get`, `approve`, `reject`, `revoke`, `review`) and by whom, and the question in; the answer out. The
+    /// status says whose fault it is that there is none.
+    fn approvals<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: &'a Value,
+    ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// Tells whenever an approval has changed.
+    fn approvals_changed(&self) -> tokio::sync::watch::Receiver<u64>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
@@ -63,6 +78,9 @@ pub trait Plane: Send + Sync {
     /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault
     /// it is that there is no answer.
     fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// How far agents are trusted: `list`, `explain` of `{agent, category?}`, and in a person's name `promote` of `{agent, category, reason}` and
+    /// `incident` of `{agent, category?, severity, reason}`.
+    fn trust<'a>(&'a self, person: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Reads the configuration again.
     fn reload(&self) -> Boxed<'_, Result<Value, Value>>;
     /// Plans, applies, reviews and looks back at changes of the configuration: what is asked for, such as `plan`, and the question in, the
@@ -139,12 +157,38 @@ impl Operator {
             Ok(Ok(body)) => body.to_bytes(),
             _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
         };
+        if let Some(what) = trust_asked(&parts.method, parts.uri.path()) {
+            return self.trust(what, parts.uri.query().unwrap_or_default(), &body).await;
+        }
         if let Some(what) = parts.uri.path().strip_prefix(DECISIONS) {
             return self.decisions(&parts.method, what, parts.uri.query().unwrap_or_default()).await;
         }
         match parts.uri.path().strip_prefix(CHANGES) {
             Some(what) if parts.method == Method::POST => self.change(what, &body).await,
-            _ => self.answer(&parts.method, parts.uri.path(), &body).await,
+            _ => self.answer(&parts.method, parts.uri.path(), parts.uri.query(), &body).await,
+        }
+    }
+
+    /// `GET /v1/trust`, `GET /v1/trust/explain?agent=…&category=…`, `POST /v1/trust/promote` and `POST /v1/incidents`, each with `by`.
+    async fn trust(&self, what: &str, query: &str, body: &Bytes) -> Response<Full<Bytes>> {
+        let signs = matches!(what, "promote" | "incident");
+        let asked = if signs {
+            serde_json::from_slice::<Value>(body).map_err(|error| format!("the body is not JSON: {error}"))
+        } else {
+            form::parse(query.as_bytes()).map(|asked| json!(asked)).map_err(|error| error.to_string())
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+        };
+        let by = asked.get("by").and_then(Value::as_str).map(str::trim).unwrap_or_default().to_owned();
+        if signs && (by.is_empty() || by.len() > NAME_BYTES_MAX) {
+            return problem(StatusCode::BAD_REQUEST, "`by` is missing or too long: who is it?");
+        }
+        let person = Person { id: by, proof: Proof::Token };
+        match self.plane.trust(&person, what, asked).await {
+            Ok(said) => answer(StatusCode::OK, &said),
+            Err((status, why)) => problem(status, &why),
         }
     }
 
@@ -186,7 +230,7 @@ impl Operator {
         problem(StatusCode::INTERNAL_SERVER_ERROR, "the request failed")
     }
 
-    async fn answer(&self, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, path: &str, query: Option<&str>, body: &Bytes) -> Response<Full<Bytes>> {
         let question = || serde_json::from_slice::<Value>(body).map_err(|error| format!("the body is not JSON: {error}"));
         match (method, path) {
             (&Method::GET, "/v1/status") => answer(StatusCode::OK, &self.plane.status()),
@@ -216,6 +260,14 @@ impl Operator {
                     Ok(done) => answer(StatusCode::OK, &done),
                     Err(why) => problem(StatusCode::BAD_REQUEST, &why),
                 }
+            }
+            (_, path) if path == APPROVALS || path.starts_with("/v1/approvals/") => {
+                let question = match question() {
+                    Ok(question) => question,
+                    Err(_) if body.is_empty() => json!({}),
+                    Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+                };
+                self.approvals(method, path, query, question).await
             }
             (&Method::POST, "/v1/pins/accept") => {
                 let question = match question() {
@@ -256,9 +308,49 @@ impl Operator {
         }
     }
 
+    /// `GET /v1/approvals?state=…&limit=…&cursor=…`, `GET /v1/approvals/ID`, `POST /v1/approvals/ID/approve` and its like.
+    async fn approvals(&self, method: &Method, path: &str, query: Option<&str>, mut request: Value) -> Response<Full<Bytes>> {
+        let rest = path.strip_prefix(APPROVALS).unwrap_or_default().trim_start_matches('/');
+        let (id, what) = rest.split_once('/').map_or((rest, None), |(id, what)| (id, Some(what)));
+        let what = match (method, id, what) {
+            (&Method::GET, "", None) => "list",
+            (&Method::GET, _, None) => "get",
+            (&Method::POST, _, Some(what @ ("approve" | "reject" | "revoke" | "review"))) if !id.is_empty() => what,
+            _ => return problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        };
+        let Some(map) = request.as_object_mut() else {
+            return problem(StatusCode::BAD_REQUEST, "the body is no JSON object");
+        };
+        if what == "list" {
+            match form::parse(query.unwrap_or_default().as_bytes()) {
+                Ok(pairs) => map.extend(pairs.into_iter().map(|(key, value)| (key, value.into()))),
+                Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+            }
+        } else {
+            map.insert("id".to_owned(), id.into());
+        }
+        let by = map.get("by").and_then(Value::as_str).unwrap_or("operator").to_owned();
+        let person = Person { id: by, proof: Proof::Token };
+        match self.plane.approvals(&person, what, &request).await {
+            Ok(said) => answer(StatusCode::OK, &said),
+            Err((status, why)) => problem(status, &why),
+        }
+    }
+
     fn authorized(&self, header: Option<&HeaderValue>) -> bool {
         let shown = header.and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
         shown.is_some_and(|token| verify_slices_are_equal(&sha256(token.trim().as_bytes()), &self.token_digest).is_ok())
+    }
+}
+
+/// What is asked about trust, if anything is.
+fn trust_asked(method: &Method, path: &str) -> Option<&'static str> {
+    match (method, path) {
+        (&Method::GET, "/v1/trust") => Some("list"),
+        (&Method::GET, "/v1/trust/explain") => Some("explain"),
+        (&Method::POST, "/v1/trust/promote") => Some("promote"),
+        (&Method::POST, "/v1/incidents") => Some("incident"),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use remit_kernel::verdict::Layer;
 use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Identity, Origin, Reason, Target, Verdict, decide};
 use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
@@ -121,7 +122,11 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         Err(error) => return invalid(&format!("`arguments` is not acceptable JSON: {error}")),
     };
     // A policy set judges calls by their arguments; without any there are none, which is `{}`.
-    let judged = state.snapshot.spaces.get(&space).is_some_and(|space| space.policy_set.is_some());
+    let judged = state
+        .snapshot
+        .spaces
+        .get(&space)
+        .is_some_and(|space| space.policy_set.is_some() || space.holds.may_hold(&question.tool_id));
     let arguments = arguments.or_else(|| if judged { Arguments::scan("{}").ok() } else { None });
     let target = Target::Tool { name: &question.tool_id, arguments };
     // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.
@@ -152,6 +157,12 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
                 Ok(()) => json_status(StatusCode::OK, format!("{{\"approved\":true,{fields}}}")),
                 Err(error) => unavailable("null", &error.to_string()),
             }
+        }
+        // Whoever asks here also makes the call: nobody could say later that this very one was made.
+        Verdict::Hold(request) => {
+            gateway.recorder.held(&names, &trace, started);
+            let denial = Denial { reason: Reason::ApprovalRequired, layer: Layer::Approval, statement: request.statement };
+            refused(&denial, mismatched, &fields)
         }
         Verdict::Deny(denial) => {
             gateway.recorder.refused(&names, &trace, started, denial.reason.as_str());
@@ -203,10 +214,7 @@ fn entry<'a>(
     snapshot: u64,
     source_ip: Option<IpAddr>,
 ) -> DecisionEntry<'a> {
-    let reason = match &decision.verdict {
-        Verdict::Deny(denial) => Some(denial.reason.as_str()),
-        Verdict::Allow(_) => None,
-    };
+    let (verdict, reason) = decision.word();
     DecisionEntry {
         agent,
         user: None,
@@ -223,8 +231,10 @@ fn entry<'a>(
         tool_digest: decision.tool.as_ref().map(|tool| tool.digest.as_str()),
         risk: decision.risk.map(Risk::as_str),
         class: decision.tool.as_ref().map(|tool| tool.class.as_str()),
-        verdict: if reason.is_none() { "ALLOW" } else { "DENY" },
-        reason,
+        categories: decision.tool.as_ref().map(|tool| tool.categories.as_slice()).unwrap_or_default(),
+        approval: None,
+        verdict,
+        reason: reason.map(Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,

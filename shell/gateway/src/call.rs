@@ -28,6 +28,7 @@ use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 use crate::body::Body;
 pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
+use crate::hold::{self, Held as HeldCall, hold};
 use crate::observe::PolicyFlip;
 use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, Unrecorded, clip, fresh_id, method_name};
@@ -56,8 +57,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request that came in, before anybody looked at its body.
-struct Arrival {
-    gateway: Arc<Inner>,
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) gateway: Arc<Inner>,
     state: Arc<State>,
     space_id: String,
     facts: Facts,
@@ -113,7 +115,7 @@ impl Arrival {
     }
 
     /// Looks again at what may have changed since the request began. Who was proven under another configuration is proven anew.
-    async fn refresh(&mut self) {
+    pub(crate) async fn refresh(&mut self) {
         let before = std::mem::replace(&mut self.state, self.gateway.state.load_full());
         self.facts.revocations = Fact::Known(self.gateway.revocations.load_full());
         let same = Arc::ptr_eq(&before.snapshot.organization, &self.state.snapshot.organization);
@@ -258,6 +260,7 @@ impl Arrival {
             client,
             origin: self.facts.origin.clone(),
             policy_session: PolicySession::default(),
+            approved_by: None,
             task_id: None,
         })
     }
@@ -307,6 +310,8 @@ impl Arrival {
                     tool_digest: None,
                     risk: None,
                     class: None,
+                    categories: &[],
+                    approval: None,
                     verdict: "DENY",
                     reason: Some(denial.reason.as_str()),
                     layers,
@@ -554,6 +559,10 @@ impl Arrival {
         let era = caller.era();
         let id = message.id().unwrap_or("null").to_owned();
         // Gather.
+        let (message, again) = match hold::resumed(&caller, message) {
+            Ok(resumed) => resumed,
+            Err(error) => return answer_rpc(era, &id, &error),
+        };
         let asked = match Asked::find(&caller, &message) {
             Ok(asked) => asked,
             Err(error) => return answer_rpc(era, &id, &error),
@@ -579,7 +588,12 @@ impl Arrival {
             Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
         };
         caller.policy_session = facts.policy_session;
+        caller.approved_by.clone_from(&decision.approval);
         let names = caller_names(&caller, &asked, &decision, message.method());
+        if matches!(asked.kind, AskedKind::Call) && !caller.space.holds.is_empty() {
+            let before = hold::before(&decision_id, at_ms, &names.tool, decision.word().0);
+            caller.gateway.approvals.came(&names.space, &caller.who, before);
+        }
         if decision.policy_flip.is_some() {
             let flip = PolicyFlip { space: &names.space, tool: &names.tool, allowed: decision.allows() };
             caller.gateway.recorder.observer().policy_flip(flip);
@@ -597,19 +611,34 @@ impl Arrival {
                 return unavailable(&id, &error.to_string());
             }
         };
+        let Decision { verdict, tool, risk, layers, .. } = decision;
         // Enforce.
-        match decision.verdict {
+        match verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
-                let scopes = decision.tool.as_ref().map(|tool| class_scopes(tool.class)).unwrap_or_default();
-                let refused = refusal(&caller, &message, &denial, &decision.layers, &decision_id, index);
+                let scopes = tool.as_ref().map(|tool| class_scopes(tool.class)).unwrap_or_default();
+                let refused = refusal(&caller, &message, &denial, &layers, &decision_id, index);
                 self.challenge(denial.reason, scopes, refused)
+            }
+            Verdict::Hold(request) => {
+                drop(place);
+                caller.gateway.recorder.held(&names, &trace, self.started);
+                let (Some(tool), Some(risk)) = (tool, risk) else {
+                    return unavailable(&id, "a call of no tool is held");
+                };
+                let held = HeldCall { request, tool, risk, decision_id, at_ms, again };
+                hold(self, caller, message, held).await
             }
             Verdict::Allow(permit) => {
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started).watched_by(watched);
                 enforce(caller, message, permit, pending, place).await
             }
         }
+    }
+
+    /// The same once more, for a call that waited.
+    pub(crate) fn target_again(self, caller: Caller, message: Message) -> crate::Boxed<'static, Response<Body>> {
+        Box::pin(async move { self.target(caller, message).await })
     }
 
     fn take_place(&self, caller: &Caller, asked: &Asked, facts: &mut Facts) -> Option<crate::quota::Place> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use remit_kernel::{Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
+use remit_kernel::{Approval, Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
 use remit_mcp::{Era, Version};
 
 use crate::session::Session;
@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     /// The policy session, and what its history said of the call.
     pub(crate) policy_session: PolicySession,
+    /// The approval that lets the call through.
+    pub(crate) approved_by: Option<Arc<Approval>>,
     /// The task that a request is about.
     pub(crate) task_id: Option<String>,
 }
@@ -56,7 +58,8 @@ impl Caller {
     pub(crate) fn facts(&self) -> Facts {
         let identity = Fact::Known(Identity::Authenticated(Arc::clone(&self.principal)));
         let facts = self.gateway.facts(identity, self.gateway.space_address(self.space.space.id.as_str()), self.origin.clone());
-        Facts { policy_session: self.policy_session.clone(), ..facts }
+        let approvals = Fact::Known(self.approved_by.iter().cloned().collect());
+        Facts { policy_session: self.policy_session.clone(), approvals, ..facts }
     }
 
     pub(crate) fn era(&self) -> Era {

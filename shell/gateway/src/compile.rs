@@ -135,7 +135,9 @@ mod tests {
 
     use super::*;
     use crate::upstream::{CredentialError, Credentials, Header};
-    use crate::{Authenticate, Boxed, Gateway, KeptPins, Observed, Observer, Options, Pins, PolicyFlip, SignedRequest};
+    use crate::{
+        Approvals, Authenticate, Boxed, Gateway, KeptPins, Observed, Observer, Options, Pins, PolicyFlip, SignedRequest,
+    };
 
     /// Nobody, nothing and nowhere.
     struct None;
@@ -184,6 +186,24 @@ mod tests {
         }
     }
 
+    impl Approvals for None {
+        fn open(&self) -> Result<Vec<(String, Vec<u8>)>, String> {
+            Ok(Vec::new())
+        }
+
+        fn save(&self, _: &str, _: &[u8], _: bool) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn get(&self, _: &str) -> Result<Option<Vec<u8>>, String> {
+            Ok(Option::None)
+        }
+
+        fn ended(&self, _: Option<&str>, _: usize) -> Result<Vec<(String, Vec<u8>)>, String> {
+            Ok(Vec::new())
+        }
+    }
+
     impl Observer for None {
         fn observed(&self, _: &Observed<'_>) {}
 
@@ -221,6 +241,8 @@ mod tests {
             authenticate: Arc::new(None),
             credentials: Arc::new(None),
             pins: Arc::new(None),
+            approvals: Arc::new(None),
+            approval_pages: String::new(),
             history_key: [1; 32].into(),
             facts_dir: Option::None,
             seal_key: [2; 32].into(),

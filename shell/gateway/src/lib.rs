@@ -4,6 +4,7 @@
 //! reached; [`discovery`] keeps true what is known of them. State is one immutable snapshot that is swapped whole.
 
 mod agree;
+mod approval;
 mod authorize;
 mod body;
 mod call;
@@ -15,6 +16,7 @@ mod detach;
 mod discovery;
 mod edge;
 mod history;
+mod hold;
 mod kept;
 mod list;
 mod listen;
@@ -45,13 +47,15 @@ use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
+use remit_kernel::trust::Tiers;
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, SessionOf, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
-use remit_model::{AgentId, Organization, Risk, ServerKey};
+use remit_model::{AgentId, Organization, Risk, ServerKey, TrustRules};
 
+pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
@@ -130,6 +134,10 @@ pub struct Options {
     pub credentials: Arc<dyn Credentials>,
     /// Where pins are kept.
     pub pins: Arc<dyn Pins>,
+    /// Where approvals are kept.
+    pub approvals: Arc<dyn Approvals>,
+    /// The address of an approval's page without its id, for people.
+    pub approval_pages: String,
     /// The key under which the journal keeps what temporal conditions look back on. It must be the same at every start.
     pub history_key: zeroize::Zeroizing<[u8; 32]>,
     /// Where what decisions share is kept, for those who decide again; their own facts go into the journal's attachments, under the same key as
@@ -147,6 +155,14 @@ pub struct Options {
     pub anonymous_agent: Option<AgentId>,
     /// What has been revoked so far.
     pub revocations: Revocations,
+    /// Who knows how far agents are trusted.
+    pub trust: Arc<dyn Trust>,
+}
+
+/// Who knows how far agents are trusted. It is asked before every decision where trust is configured, and answers at once.
+pub trait Trust: Send + Sync {
+    /// The tiers of an agent under these rules; unknown if they can't be told, and then nothing is allowed.
+    fn tiers(&self, rules: &TrustRules, agent: &AgentId) -> Fact<Arc<Tiers>>;
 }
 
 /// The data plane. Cheap to clone.
@@ -219,6 +235,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: tasks::Tasks,
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
+    pub(crate) approvals: approval::Book,
+    approval_pages: String,
     /// Told when a server begins to answer, or fails.
     server_changed: tokio::sync::Notify,
     authenticate: Arc<dyn Authenticate>,
@@ -226,6 +244,7 @@ pub(crate) struct Inner {
     edge: Edge,
     anonymous_agent: Option<AgentId>,
     revocations: ArcSwap<Revocations>,
+    trust: Arc<dyn Trust>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -273,6 +292,7 @@ impl Gateway {
             ..Registry::default()
         };
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
+        let recorder = Arc::new(Recorder::new(options.journal, options.observer));
         let inner = Inner {
             address: options.address,
             state: ArcSwap::from_pointee(State {
@@ -283,7 +303,9 @@ impl Gateway {
             }),
             registry: Mutex::new(registry),
             compiler: compile::Compiler::default(),
-            recorder: Arc::new(Recorder::new(options.journal, options.observer)),
+            approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            approval_pages: options.approval_pages,
+            recorder,
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
@@ -299,6 +321,7 @@ impl Gateway {
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
             revocations: ArcSwap::from_pointee(options.revocations),
+            trust: options.trust,
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -687,14 +710,25 @@ impl Inner {
     /// The facts about a caller, before quotas are counted.
     pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
         let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
+        let trust = match (&self.state.load().snapshot.organization.trust, &identity) {
+            (Some(rules), Fact::Known(Identity::Authenticated(principal))) => self.trust.tiers(rules, &principal.agent),
+            _ => Fact::Known(Arc::default()),
+        };
         Facts {
+            trust,
             identity,
             audience,
             quota,
             origin,
             revocations: Fact::Known(self.revocations.load_full()),
             policy_session: PolicySession::default(),
+            approvals: Fact::Known(Vec::new()),
         }
+    }
+
+    /// The address of an approval's page.
+    pub(crate) fn approval_page(&self, id: &str) -> String {
+        format!("{}{id}", self.approval_pages)
     }
 
     /// The facts of a decision, sealed to be kept; `None` if they aren't or can't be.

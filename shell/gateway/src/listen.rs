@@ -203,10 +203,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         Call { space: caller.space.space.id.as_str(), target: Target::Resource(uri), risk_requested: None, explain: false };
     let decision = decide(&caller.state.snapshot, &facts, &call, at_ms / 1000);
     let trace = Trace::read(None, &decision_id);
-    let reason = match &decision.verdict {
-        remit_kernel::Verdict::Deny(denial) => Some(denial.reason.as_str()),
-        remit_kernel::Verdict::Allow(_) => None,
-    };
+    let (verdict, reason) = decision.word();
     let entry = DecisionEntry {
         agent: Some(caller.principal.agent.as_str()),
         user: caller.principal.user.as_deref(),
@@ -223,8 +220,10 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         tool_digest: None,
         risk: None,
         class: None,
-        verdict: if reason.is_none() { "ALLOW" } else { "DENY" },
-        reason,
+        categories: &[],
+        approval: None,
+        verdict,
+        reason: reason.map(remit_kernel::Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,

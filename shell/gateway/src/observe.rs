@@ -74,6 +74,10 @@ pub enum Gauge {
     Quarantined(usize),
     /// Facts of decisions that could not be kept since the start.
     FactsLost(u64),
+    /// Calls that wait for people.
+    ApprovalsPending(usize),
+    /// Emergencies that nobody has looked at yet.
+    EmergenciesUnreviewed(usize),
 }
 
 /// Where a policy set that is, wholly or in part, only logged would have said otherwise.

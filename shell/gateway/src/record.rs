@@ -71,10 +71,15 @@ pub(crate) struct DecisionEntry<'a> {
     pub(crate) risk: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class: Option<&'a str>,
-    /// `ALLOW` or `DENY`.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) categories: &'a [String],
+    /// `ALLOW`, `DENY` or `HOLD`.
     pub(crate) verdict: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'a str>,
+    /// The approval that lets it through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<&'a str>,
     pub(crate) layers: &'a [LayerLine],
     /// What a policy set says that is only logged, where that is another verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -339,12 +344,28 @@ impl Recorder {
 
     /// Tells observers of a refusal.
     pub(crate) fn refused(&self, names: &Names, trace: &Trace, started: Instant, reason: &'static str) {
+        self.not_sent(names, trace, started, ("DENY", "denied"), reason);
+    }
+
+    /// Tells observers of a call that waits for people.
+    pub(crate) fn held(&self, names: &Names, trace: &Trace, started: Instant) {
+        self.not_sent(names, trace, started, ("HOLD", "held"), remit_kernel::Reason::ApprovalRequired.as_str());
+    }
+
+    fn not_sent(
+        &self,
+        names: &Names,
+        trace: &Trace,
+        started: Instant,
+        (verdict, outcome): (&'static str, &'static str),
+        reason: &'static str,
+    ) {
         self.observer.observed(&Observed {
             names,
             trace,
-            verdict: "DENY",
+            verdict,
             reason: Some(reason),
-            outcome: "denied",
+            outcome,
             total: started.elapsed(),
             upstream: Duration::ZERO,
         });

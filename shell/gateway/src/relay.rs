@@ -169,6 +169,8 @@ impl Relay {
         let bound = Bound { who: &who, what: &what };
         match self.caller.gateway.seal.open(&text, bound, now_secs()).map_err(|_| refused())? {
             State::Upstream(state) => Ok(Start::Fresh(Some(quote(&state)))),
+            // Bound to another owner than this: it isn't opened here.
+            State::Approval => Err(refused()),
             State::Parked(number) => {
                 let parked = self.caller.gateway.parked.take(number, &who, &what).ok_or_else(refused)?;
                 if parked.upstream.key != self.upstream.key {
@@ -695,7 +697,7 @@ fn now_secs() -> u64 {
 }
 
 /// What a client's state is bound to: the digest of method, name and arguments.
-fn what(message: &Message) -> [u8; 32] {
+pub(crate) fn what(message: &Message) -> [u8; 32] {
     let name = message.param("name").or_else(|| message.param("uri")).unwrap_or_default();
     sha256(format!("{}\n{name}\n{}", message.method(), message.param("arguments").unwrap_or_default()).as_bytes())
 }

@@ -46,6 +46,8 @@ pub(crate) enum State {
     Upstream(String),
     /// An exchange that waits here.
     Parked(u64),
+    /// A call that waits for people.
+    Approval,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]

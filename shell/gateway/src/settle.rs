@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use remit_cedar::PolicySet;
 use remit_journal::Append;
-use remit_kernel::{Call, Decision, Fact, Facts, PolicyCaller, ToolView, Verdict, decide};
+use remit_kernel::{Call, Decision, Fact, Facts, PolicyCaller, Reason, ToolView, decide};
 use remit_mcp::{Era, ErrorCode, Message, RpcError};
 
 use crate::agree;
@@ -17,6 +17,9 @@ use crate::record::{DecisionEntry, Trace, Unrecorded, clip, digest};
 
 /// As AgentCore Gateway names it.
 const POLICY_SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-policy-session-id");
+
+/// How often another approval is looked for when somebody else used one up meanwhile.
+const REDEEM_TRIES_MAX: usize = 3;
 
 /// The policy session: the one that the caller names, as AgentCore's clients do; else its MCP session; else its credential.
 pub(crate) fn policy_session(headers: &HeaderMap, caller: &Caller) -> Result<Arc<str>, RpcError> {
@@ -73,11 +76,12 @@ pub(crate) fn settle(
         }
     }
     let call = Call { space: space_id.as_str(), target: asked.target(message), risk_requested: None, explain: false };
-    let decision = decide(&caller.state.snapshot, facts, &call, stamp.at_ms / 1000);
-    let contradiction = match (&decision.tool, caller.era(), decision.allows()) {
-        (Some(tool), Era::Modern, true) => agree::params(headers, tool, message).err(),
+    let contradiction = match (caller.space.tools.get(&asked.name), caller.era(), asked.kind) {
+        (Some(tool), Era::Modern, AskedKind::Call) => agree::params(headers, tool, message).err(),
         _ => None,
     };
+    let decision = decided(caller, asked, facts, &call, stamp, contradiction.is_none());
+    let contradiction = contradiction.filter(|_| decision.allows());
     let (known, mut sealed) = taken.map_or((None, None), |(call, sealed)| (Some(call), sealed));
     // A set that is only logged lets a call go on that its history could not take in: history and journal know that it is missing.
     if let (Some(history), Some((set, call, own, why)), true) = (&mut history, missed, decision.allows()) {
@@ -101,6 +105,34 @@ pub(crate) fn settle(
     Ok(Settled { decision, recorded: recorded?, watched })
 }
 
+/// Decides. Where rules ask for people, with the approvals that the caller has; one that lets the call through is used up before anything
+/// else happens. `goes` says whether a call that is allowed will be sent.
+fn decided(caller: &Caller, asked: &Asked, facts: &mut Facts, call: &Call<'_>, stamp: &Stamp<'_>, goes: bool) -> Decision {
+    let (snapshot, now_secs) = (&caller.state.snapshot, stamp.at_ms / 1000);
+    let tool = caller.space.tools.get(&asked.name).filter(|_| matches!(asked.kind, AskedKind::Call));
+    let Some(tool) = tool.filter(|tool| caller.space.holds.may_hold(tool.exposed.as_str())) else {
+        return decide(snapshot, facts, call, now_secs);
+    };
+    let book = &caller.gateway.approvals;
+    let principal = PolicyCaller::of(&snapshot.organization, &caller.principal).principal;
+    for _ in 0..REDEEM_TRIES_MAX {
+        facts.approvals = Fact::Known(book.usable(call.space, &principal, &tool.id));
+        let decision = decide(snapshot, facts, call, now_secs);
+        let Some(approval) = decision.approval.as_ref().filter(|_| goes) else { return decision };
+        match book.redeem(&approval.id, stamp.decision_id) {
+            Ok(true) => return decision,
+            // Somebody was faster: perhaps there is another one.
+            Ok(false) => {}
+            Err(why) => {
+                facts.approvals = Fact::Unknown(why);
+                return decide(snapshot, facts, call, now_secs);
+            }
+        }
+    }
+    facts.approvals = Fact::Unknown("others use them up faster".to_owned());
+    decide(snapshot, facts, call, now_secs)
+}
+
 #[allow(clippy::too_many_arguments, reason = "each is one part of the entry")]
 fn enqueue(
     caller: &Caller,
@@ -112,10 +144,7 @@ fn enqueue(
     kept: Option<Sealed>,
     stamp: &Stamp<'_>,
 ) -> Result<Append, Unrecorded> {
-    let (verdict, reason) = match &decision.verdict {
-        Verdict::Allow(_) => ("ALLOW", None),
-        Verdict::Deny(denial) => ("DENY", Some(denial.reason.as_str())),
-    };
+    let (verdict, reason) = decision.word();
     let session = match &caller.client {
         // A session's id is a capability of its holder: the record names it without giving it away.
         Client::Legacy(session) => Some(&*session.short_id),
@@ -138,8 +167,10 @@ fn enqueue(
         tool_digest: tool.map(|tool| tool.digest.as_str()),
         risk: decision.risk.map(remit_model::Risk::as_str),
         class: tool.map(|tool| tool.class.as_str()),
+        categories: tool.map(|tool| tool.categories.as_slice()).unwrap_or_default(),
+        approval: decision.approval.as_ref().map(|approval| approval.id.as_str()),
         verdict,
-        reason,
+        reason: reason.map(Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: history.as_ref().map(|_| &*facts.policy_session.id),

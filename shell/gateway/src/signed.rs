@@ -10,7 +10,7 @@ use remit_kernel::{Fact, Identity};
 use crate::Inner;
 
 /// What a signed request is verified with besides its headers and its body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Signed {
     method: String,
     path: String,

@@ -352,7 +352,7 @@ pub(crate) fn review_key(options: &ReviewKey) -> Result<(), Failure> {
 }
 
 /// The key of a reviewer's file, which nobody else may read.
-fn reviewer(path: &Path) -> Result<Signer, Failure> {
+pub(crate) fn reviewer(path: &Path) -> Result<Signer, Failure> {
     let text = crate::home::read_private(path)?;
     let malformed = || Failure::invalid(format!("`{}` is no reviewer's key: make one with `remit review-key`", path.display()));
     let mut words = text.split_whitespace();

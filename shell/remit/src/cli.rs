@@ -52,6 +52,11 @@ pub(crate) enum Command {
     Review(Review),
     /// Make a reviewer's key. The private half goes to a file that only you may read; what is printed belongs into `change_review`.
     ReviewKey(ReviewKey),
+    /// See what waits for people, and decide it.
+    ///
+    /// A call that a rule of `approval_rules` holds waits here. Whoever holds the operator's token may answer under a name; what needs a proven
+    /// name takes `--key FILE`, the private half of the key that `approvers` names, or a sign-in at the console.
+    Approvals(Approvals),
     /// Decide one call as if it had been made, with what every layer says. Nothing is called and nothing is recorded.
     Explain(Explain),
     /// Read the journal, or find decisions in it.
@@ -100,6 +105,10 @@ pub(crate) enum Command {
     /// Let go on what `remit suspend` stopped.
     #[command(subcommand)]
     Resume(Switch),
+    /// Show how far agents are trusted in each category of tools, and what is missing for the next tier; explain it, or sign a promotion.
+    Trust(TrustOf),
+    /// Record that an agent did harm. Where the configuration says so, it falls to a lower tier at once.
+    Incident(Incident),
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
@@ -117,10 +126,10 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// The data directory of the gateway.
-    #[arg(long, default_value = ".remit", value_name = "DIR")]
+    #[arg(long, global = true, default_value = ".remit", value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
@@ -326,6 +335,89 @@ pub(crate) struct ReviewKey {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approvals {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<ApprovalsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsCommand {
+    /// List approvals: those that wait, if nothing else is said.
+    List {
+        /// In these states, with commas between them: PENDING, APPROVED, REJECTED, REDEEMED, REVOKED, EXPIRED.
+        #[arg(long, value_name = "STATES")]
+        state: Option<String>,
+        /// In any state.
+        #[arg(long, conflicts_with = "state")]
+        all: bool,
+    },
+    /// Show one whole: the literal arguments, who asks, what came before, who has said what.
+    Show {
+        /// Its id, or a part of it that no other has.
+        id: String,
+    },
+    /// Agree to a call.
+    Approve {
+        #[command(flatten)]
+        answering: Answering,
+        /// To the same call again and again for so many seconds, where the rules allow that; without it, to one call.
+        #[arg(long, value_name = "SECONDS")]
+        ttl_secs: Option<u64>,
+        /// Of a pattern: only with the value that this JSON pointer leads to. May be given several times.
+        #[arg(long = "pin", value_name = "POINTER")]
+        pins: Vec<String>,
+        /// In an emergency, though you are no approver of the rule: two people with proven names must say so, an alarm is raised, and somebody
+        /// else has to look at it afterwards.
+        #[arg(long)]
+        break_glass: bool,
+    },
+    /// Refuse a call.
+    Reject {
+        #[command(flatten)]
+        answering: Answering,
+    },
+    /// Take an approval back before it is used, or a request for one.
+    Revoke {
+        /// Its id, or a part of it that no other has.
+        id: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+        /// Who does it, for the record.
+        #[arg(long, env = "USER", default_value = "operator")]
+        by: String,
+    },
+    /// Say what came of looking at an emergency (`--break-glass`).
+    Review {
+        /// Its id, or a part of it that no other has.
+        id: String,
+        /// What you found.
+        #[arg(long)]
+        reason: String,
+        /// Who does it, for the record.
+        #[arg(long, env = "USER", default_value = "operator")]
+        by: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Answering {
+    /// Its id, or a part of it that no other has.
+    pub(crate) id: String,
+    /// Why, for the record; a rejection needs one.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Sign the answer with your private key, from `remit review-key`: it proves that it is you.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Who answers, where no key says it.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
 }
 
 #[derive(Debug, Args)]
@@ -584,6 +676,52 @@ pub(crate) struct Because {
     /// Who does it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
+}
+
+/// Without a command, a table of all.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TrustOf {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Trust>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Every number that an agent's tier comes from.
+    Explain {
+        #[command(flatten)]
+        common: Common,
+        /// The agent.
+        agent: String,
+        /// The category; else all of them.
+        category: Option<String>,
+    },
+    /// Sign the promotion that is proposed for an agent: one step up in one category.
+    Promote {
+        /// The agent.
+        agent: String,
+        /// The category.
+        category: String,
+        #[command(flatten)]
+        because: Because,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Incident {
+    /// The agent.
+    pub(crate) agent: String,
+    /// How bad it was.
+    #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
+    pub(crate) severity: String,
+    /// The category of the tools; else all of them.
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    #[command(flatten)]
+    pub(crate) because: Because,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
 mod amend;
+mod approvals;
 mod audit;
 mod aws;
 mod change;
@@ -28,6 +29,7 @@ mod told;
 mod tool_policies;
 mod tour;
 mod trial;
+mod trust;
 mod up;
 
 use std::process::ExitCode;
@@ -75,6 +77,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::History(options) => runtime()?.block_on(amend::history(&options)),
         Command::Diff(options) => runtime()?.block_on(amend::diff(&options)),
         Command::Plans(options) => runtime()?.block_on(amend::plans(&options)),
+        Command::Approvals(options) => runtime()?.block_on(approvals::run(&options)),
         Command::Review(options) => runtime()?.block_on(amend::review(&options)),
         Command::ReviewKey(options) => amend::review_key(&options),
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
@@ -92,6 +95,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
+        Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
+        Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
         Command::Schema(options) => commands::schema(&options),

@@ -10,12 +10,13 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 19] = files![
+const FILES: [(&str, &str); 20] = files![
     "organization.yaml",
     "roles.yaml",
     "servers.yaml",
     "spaces.yaml",
     "agents.yaml",
+    "approvals.yaml",
     "tool-policies.yaml",
     "invariants.yaml",
     "keys/agent-ops-2.json",
@@ -36,7 +37,8 @@ const FILES: [(&str, &str); 19] = files![
 pub(crate) const LOCK: &str = include_str!("../../../examples/acme/tools.lock.json");
 
 /// The sample organization's own cases.
-const CASES: [(&str, &str); 6] = files![
+const CASES: [(&str, &str); 7] = files![
+    "tests/approvals.yaml",
     "tests/confinement.yaml",
     "tests/finance.yaml",
     "tests/operations.yaml",

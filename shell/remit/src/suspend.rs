@@ -72,6 +72,10 @@ impl Aws {
                 all.suspended.suspend(&what, suspension);
             }
         })?;
+        if !resume {
+            // What waits for people, or was agreed to, is gone with it: it is asked for anew once it goes on.
+            crate::approvals::revoke_suspended(gateway, &what, by, reason).await?;
+        }
         serde_json::to_value(&all.suspended).map_err(|error| error.to_string())
     }
 }

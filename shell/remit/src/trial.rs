@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use remit_kernel::{Decision, LayerLine, Verdict};
+use remit_trial::cases::Expected;
 use remit_trial::cases::{self, Case, Known};
 use remit_trial::run::deciding;
 use remit_trial::{Coverage, Outcome, Trial};
@@ -123,7 +124,7 @@ fn told(case: &Case, outcome: &Outcome, trial: &Trial, folder: &str) -> String {
     let mut out = format!("  FAIL  {}   {folder}{}:{}\n", case.name, case.file, case.line);
     out.push_str(&format!("          expected: {}\n", case.expect.brief()));
     out.push_str(&format!("          said:     {}", said(&outcome.decision)));
-    for line in deciding(&outcome.decision) {
+    for line in deciding(&outcome.decision, outcome.verdict == Expected::Allow) {
         out.push_str(&format!("\n            {}", layer(line)));
     }
     for mismatch in outcome.mismatches.iter().filter(|mismatch| mismatch.key != "verdict") {
@@ -132,7 +133,7 @@ fn told(case: &Case, outcome: &Outcome, trial: &Trial, folder: &str) -> String {
         let said = if told { "not among these".to_owned() } else { format!("was {}", mismatch.said) };
         out.push_str(&format!("\n          {}: expected {}, {said}", mismatch.key, mismatch.expected));
     }
-    if case.expect.allowed && !outcome.decision.allows() {
+    if case.expect.verdict == Expected::Allow && outcome.verdict != Expected::Allow {
         for remedy in trial.remedies(case, &outcome.decision) {
             let at = remedy.at.map(|at| format!("  [{at}]")).unwrap_or_default();
             out.push_str(&format!("\n          to allow it: {}{at}", remedy.change));
@@ -145,6 +146,7 @@ fn told(case: &Case, outcome: &Outcome, trial: &Trial, folder: &str) -> String {
 fn said(decision: &Decision) -> String {
     match &decision.verdict {
         Verdict::Allow(_) => "allow, by".to_owned(),
+        Verdict::Hold(_) => "hold, by".to_owned(),
         Verdict::Deny(denial) => format!("deny {}, by", denial.reason.as_str()),
     }
 }
@@ -155,10 +157,8 @@ fn layer(line: &LayerLine) -> String {
 }
 
 fn as_json(case: &Case, outcome: &Outcome, trial: &Trial) -> Value {
-    let (verdict, reason, layer) = match &outcome.decision.verdict {
-        Verdict::Allow(_) => ("allow", None, None),
-        Verdict::Deny(denial) => ("deny", Some(denial.reason), Some(denial.layer)),
-    };
+    let verdict = outcome.verdict.as_str();
+    let (reason, layer) = outcome.decision.against().map(|denial| (denial.reason, denial.layer)).unzip();
     let passed = outcome.mismatches.is_empty();
     let mut value = json!({
         "file": case.file, "line": case.line, "name": case.name, "space": case.space, "asked": case.wanted.name(), "passed": passed,

@@ -19,7 +19,7 @@ use remit_control::{CALLBACK_PATH, Operator, Plane};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
-use remit_model::{AgentId, Network, Organization, Risk, ServerKey, SpaceId};
+use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
 use crate::cli::Up;
@@ -38,6 +39,7 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
+use crate::trust::Book;
 use crate::{audit, connect, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -48,6 +50,8 @@ const SERVERS_MAX: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(10);
 /// How long a form may take to come.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the pages of approvals are, at the operator's address.
+const APPROVAL_PAGES: &str = "/console/approvals/";
 /// The largest form of the token endpoint, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -62,6 +66,7 @@ pub(crate) struct World {
     credentials: Arc<UpstreamCredentials>,
     pub(crate) journal: Journal,
     decisions: Decisions,
+    pub(crate) book: Arc<Book>,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -71,6 +76,8 @@ pub(crate) struct World {
     pub(crate) last_reload: Mutex<Value>,
     /// One change at a time: the later one is the one in effect.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// One promotion at a time.
+    pub(crate) signing: tokio::sync::Mutex<()>,
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
@@ -108,6 +115,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
+    let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);
     let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
@@ -144,6 +152,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let _ = operated.await;
     connect::record_ended(&world.credentials, &world.gateway).await;
     world.record("stopped", json!({})).await?;
+    drop(keeping);
     world.telemetry.flush();
     world.journal.clone().close();
     home.clear_running();
@@ -182,7 +191,8 @@ fn assemble(
         Some(path) => trusting(path)?,
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
-    let (journal, recovered) = audit::open(home, facts(options, home))?;
+    let book = Arc::new(Book::default());
+    let (journal, recovered) = audit::open(home, facts(options, home), &book)?;
     if recovered.entries > 100_000 {
         printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
     }
@@ -212,6 +222,8 @@ fn assemble(
         authenticate: Arc::new(Identities(Arc::clone(&authenticator))),
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
+        approvals: Arc::new(StoredApprovals(Arc::clone(&store))),
+        approval_pages: format!("http://{control}{APPROVAL_PAGES}"),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
@@ -220,6 +232,7 @@ fn assemble(
         edge,
         anonymous_agent,
         revocations: aws::revocations(&store)?,
+        trust: Arc::clone(&book) as _,
     })
     .map_err(Failure::new)?;
     now.set(gateway.clone());
@@ -234,6 +247,7 @@ fn assemble(
             credentials,
             journal,
             decisions: Decisions::follow(home),
+            book,
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -241,6 +255,7 @@ fn assemble(
             launched: tokio::sync::Mutex::default(),
             last_reload: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             versions,
         },
@@ -397,6 +412,19 @@ impl Plane for World {
         Box::pin(self.aws.suspend(&self.gateway, request))
     }
 
+    fn approvals<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: &'a Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_approvals(person, what, request))
+    }
+
+    fn approvals_changed(&self) -> watch::Receiver<u64> {
+        self.gateway.approvals_changed()
+    }
+
     fn ways(&self, question: &Value) -> Result<Value, String> {
         let text = |key: &str| question.get(key).and_then(Value::as_str);
         let (action, resource) = (text("action").ok_or("`action` is missing")?, text("resource").ok_or("`resource` is missing")?);
@@ -408,6 +436,15 @@ impl Plane for World {
     fn effective(&self, question: &Value) -> Result<Value, String> {
         let space = question.get("space").and_then(Value::as_str).ok_or("`space` is missing")?;
         aws::effective(&self.gateway.snapshot(), space)
+    }
+
+    fn trust<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_trust(person, what, request))
     }
 
     fn decisions<'a>(
@@ -497,12 +534,17 @@ fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> 
     let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
     let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
     let (decision, remedies) = gateway.explain(&space, &agent, tool, arguments, risk);
-    let (verdict, reason) = match &decision.verdict {
-        remit_kernel::Verdict::Allow(_) => ("ALLOW", Value::Null),
-        remit_kernel::Verdict::Deny(denial) => (
-            "DENY",
-            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement}),
-        ),
+    let verdict = decision.word().0;
+    let reason = match &decision.verdict {
+        remit_kernel::Verdict::Allow(_) => Value::Null,
+        remit_kernel::Verdict::Hold(request) => {
+            let rules: Vec<&str> = request.rules.iter().map(|rule| rule.id.as_str()).collect();
+            let reason = remit_kernel::Reason::ApprovalRequired;
+            json!({"reason": reason, "sentence": reason.sentence(), "layer": "APPROVAL", "statement": request.statement, "rules": rules})
+        }
+        remit_kernel::Verdict::Deny(denial) => {
+            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement})
+        }
     };
     Ok(
         json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "acted_as": decision.acted_as, "layers": decision.layers, "remedies": remedies}),
@@ -583,6 +625,7 @@ async fn keep(
             }
             _ = tick.tick() => {
                 world.gateway.sweep();
+                world.gateway.approvals_tick().await;
                 connect::record_ended(&world.credentials, &world.gateway).await;
                 if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
                     world.authenticator.invalidate();

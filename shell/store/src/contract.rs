@@ -137,6 +137,10 @@ pub trait Store: Send + Sync {
     /// The current versions of all live records of a kind, by key.
     fn list(&self, kind: &str) -> Result<Vec<Record>, StoreError>;
 
+    /// The current versions of live records of a kind whose keys stand before `before`, from the last key on, at most `count`: a part of
+    /// what [`Store::list`] answers, the other way round.
+    fn page(&self, kind: &str, before: Option<&str>, count: usize) -> Result<Vec<Record>, StoreError>;
+
     /// Puts a secret in place of the one of this name. Its earlier value is gone.
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError>;
 

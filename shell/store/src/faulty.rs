@@ -87,6 +87,10 @@ impl Store for FaultyStore {
         self.run(|store| store.list(kind))
     }
 
+    fn page(&self, kind: &str, before: Option<&str>, count: usize) -> Result<Vec<Record>, StoreError> {
+        self.run(|store| store.page(kind, before, count))
+    }
+
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError> {
         self.run(|store| store.secret_put(name, value, now_secs))
     }

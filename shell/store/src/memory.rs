@@ -106,6 +106,14 @@ impl Store for MemoryStore {
         Ok(last.filter(|last| !last.deleted).cloned().collect())
     }
 
+    fn page(&self, kind: &str, before: Option<&str>, count: usize) -> Result<Vec<Record>, StoreError> {
+        let mut all = self.list(kind)?;
+        all.retain(|record| before.is_none_or(|before| *record.key < *before));
+        all.reverse();
+        all.truncate(count);
+        Ok(all)
+    }
+
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError> {
         check_secret(name, value, now_secs)?;
         let mut content = self.content();

@@ -208,6 +208,17 @@ impl Store for SqliteStore {
         )
     }
 
+    fn page(&self, kind: &str, before: Option<&str>, count: usize) -> Result<Vec<Record>, StoreError> {
+        check_place(kind, "-")?;
+        let newest = "version = (SELECT MAX(version) FROM record AS r WHERE r.kind = record.kind AND r.key = record.key)";
+        let older = "kind = ?1 AND (?2 IS NULL OR key < ?2)";
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.records(
+            &format!("SELECT {COLUMNS} FROM record WHERE {older} AND {newest} AND deleted = 0 ORDER BY key DESC LIMIT ?3"),
+            params![kind, before, count],
+        )
+    }
+
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError> {
         check_secret(name, value, now_secs)?;
         let mut open = self.lock();

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     snapshot: IntGauge,
     quarantined: IntGauge,
     facts_lost: IntGauge,
+    approvals: IntGauge,
+    emergencies: IntGauge,
 }
 
 impl Metrics {
@@ -54,13 +56,23 @@ impl Metrics {
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
             quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
             facts_lost: IntGauge::new("remit_facts_lost", "Facts of decisions that could not be kept since the start")?,
+            approvals: IntGauge::new("remit_approvals_pending", "Calls that wait for people")?,
+            emergencies: IntGauge::new("remit_break_glass_unreviewed", "Emergencies that nobody has looked at yet")?,
         };
         metrics.registry.register(Box::new(metrics.calls.clone()))?;
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
         metrics.registry.register(Box::new(metrics.policy_flips.clone()))?;
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream.clone()))?;
-        for gauge in [&metrics.sessions, &metrics.snapshot, &metrics.quarantined, &metrics.facts_lost] {
+        let gauges = [
+            &metrics.sessions,
+            &metrics.snapshot,
+            &metrics.quarantined,
+            &metrics.facts_lost,
+            &metrics.approvals,
+            &metrics.emergencies,
+        ];
+        for gauge in gauges {
             metrics.registry.register(Box::new(gauge.clone()))?;
         }
         Ok(metrics)
@@ -76,7 +88,7 @@ impl Metrics {
             (false, agent) => ("other", agent),
         };
         let method = if known { call.method() } else { "other" };
-        if let Some(reason) = call.reason {
+        if let Some(reason) = call.reason.filter(|_| call.verdict == "DENY") {
             self.denials.with_label_values(&[space, agent, tool, reason]).inc();
         } else {
             self.calls.with_label_values(&[space, agent, tool, call.outcome]).inc();
@@ -96,6 +108,8 @@ impl Metrics {
             Gauge::Sessions(number) => self.sessions.set(whole(number)),
             Gauge::Snapshot(version) => self.snapshot.set(i64::try_from(version).unwrap_or(i64::MAX)),
             Gauge::Quarantined(number) => self.quarantined.set(whole(number)),
+            Gauge::ApprovalsPending(number) => self.approvals.set(whole(number)),
+            Gauge::EmergenciesUnreviewed(number) => self.emergencies.set(whole(number)),
             Gauge::FactsLost(number) => self.facts_lost.set(i64::try_from(number).unwrap_or(i64::MAX)),
         }
     }

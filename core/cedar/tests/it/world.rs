@@ -83,6 +83,7 @@ pub(crate) fn facts(session_id: &str) -> ContextFacts<'_> {
         class: "write",
         categories: &[],
         trust: None,
+        approved: false,
     }
 }
 

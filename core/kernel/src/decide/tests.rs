@@ -130,6 +130,7 @@ impl World {
 
 fn outcome(decision: Decision) -> Result<(), Reason> {
     match decision.verdict {
+        Verdict::Hold(_) => Err(Reason::ApprovalRequired),
         Verdict::Allow(_) => Ok(()),
         Verdict::Deny(denial) => Err(denial.reason),
     }
@@ -158,6 +159,7 @@ fn facts(id: &str) -> Facts {
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),
         trust: Fact::Known(Arc::default()),
+        approvals: Fact::Known(Vec::new()),
     }
 }
 

@@ -72,11 +72,14 @@ struct Came {
     decision: Decision,
     /// Whether it is one that is meant.
     met: bool,
+    /// Whether one that people must agree to isn't meant.
+    without_approval: bool,
 }
 
 impl Came {
     fn allowed(&self) -> bool {
-        self.met && self.decision.allows()
+        let goes = if self.without_approval { self.decision.allows() } else { self.decision.may_become() };
+        self.met && goes
     }
 
     /// Whether it is meant and the policy set lets it through, whatever else denies it; and how many layers do.
@@ -407,7 +410,8 @@ impl Check<'_> {
     fn meets(&self, asked: &Asked, at: &At<'_>, tried: &Tried) -> bool {
         let (facts, principal) = facts(at, tried);
         let now_ms = tried.at_secs.unwrap_or(self.now_secs).saturating_mul(1000);
-        asking(&self.snapshot.organization, at.view, &facts, &principal, at.tool, &tried.input, now_ms, |ask| {
+        let approved = at.view.holds.may_hold(at.tool.exposed.as_str());
+        asking(&self.snapshot.organization, at.view, &facts, &principal, at.tool, &tried.input, approved, now_ms, |ask| {
             asked.set.meets(&asked.meant, ask).unwrap_or_default()
         })
     }
@@ -425,7 +429,8 @@ impl Check<'_> {
         let target = Target::Tool { name: at.tool.exposed.as_str(), arguments: arguments.as_ref().ok().copied() };
         let call = Call { space: at.view.space.id.as_str(), target, risk_requested: None, explain: true };
         let decision = decide(self.snapshot, &supposed, &call, now_secs);
-        Came { met: arguments.is_ok() && self.meets(asked, at, tried), decision }
+        let without_approval = self.invariant.without_approval;
+        Came { met: arguments.is_ok() && self.meets(asked, at, tried), decision, without_approval }
     }
 
     /// What temporal conditions come to for a call before which there was none.
@@ -462,6 +467,7 @@ impl Check<'_> {
     fn denial(&self, decision: &Decision) -> String {
         match &decision.verdict {
             Verdict::Deny(denial) => denial.statement.clone(),
+            Verdict::Hold(request) => request.statement.clone(),
             Verdict::Allow(_) => format!("version {} allows it", self.snapshot.version),
         }
     }

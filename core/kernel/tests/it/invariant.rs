@@ -22,6 +22,7 @@ fn never(tools: &[&str]) -> Invariant {
         classes: Vec::new(),
         spaces: Vec::new(),
         when: None,
+        without_approval: false,
     }
 }
 

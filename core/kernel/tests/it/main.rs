@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
+mod approval;
 mod assume;
 mod chain;
 mod compare;
@@ -70,7 +71,7 @@ impl World {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { organization, unit, account, policies, role, trust, more_roles, agent, server, desk, .. } = self;
         let role = if role.is_empty() {
             String::new()
@@ -158,6 +159,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             revocations: Fact::Known(Arc::new(self.revocations.clone())),
             policy_session: remit_kernel::PolicySession::default(),
             trust: Fact::Known(Arc::default()),
+            approvals: Fact::Known(Vec::new()),
         }
     }
 
@@ -202,9 +204,9 @@ fn kept(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, decision: &Decision
 }
 
 pub(crate) fn outcome(decision: &Decision) -> Result<(), (&'static str, String)> {
-    match &decision.verdict {
-        remit_kernel::Verdict::Allow(_) => Ok(()),
-        remit_kernel::Verdict::Deny(denial) => Err((denial.reason.as_str(), denial.statement.clone())),
+    match decision.against() {
+        None => Ok(()),
+        Some(denial) => Err((denial.reason.as_str(), denial.statement)),
     }
 }
 

@@ -8,13 +8,35 @@ use remit_model::Risk;
 /// The keys of an expectation.
 const KEYS: &[&str] = &["verdict", "reason", "layer", "effect", "statement", "at", "acts_as", "risk", "remedy", "layers"];
 /// The words for a verdict.
-const VERDICTS: [(&str, bool); 2] = [("allow", true), ("deny", false)];
+const VERDICTS: [(&str, Expected); 3] = [("allow", Expected::Allow), ("hold", Expected::Hold), ("deny", Expected::Deny)];
+
+/// What the verdict must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The call goes.
+    Allow,
+    /// It waits for people.
+    Hold,
+    /// It doesn't go.
+    Deny,
+}
+
+impl Expected {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+        }
+    }
+}
 
 /// What must be said of a case: the verdict, and as much more as it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
-    /// Whether the call must be allowed.
-    pub allowed: bool,
+    /// What the verdict must be.
+    pub verdict: Expected,
     /// Why it must be denied.
     pub reason: Option<Reason>,
     /// The layer that must deny first.
@@ -36,9 +58,9 @@ pub struct Expect {
 }
 
 impl Expect {
-    fn verdict(allowed: bool) -> Self {
+    fn of(verdict: Expected) -> Self {
         Self {
-            allowed,
+            verdict,
             reason: None,
             layer: None,
             effect: None,
@@ -53,7 +75,7 @@ impl Expect {
 
     /// The expectation in a few words.
     pub fn brief(&self) -> String {
-        let verdict = if self.allowed { "allow" } else { "deny" };
+        let verdict = self.verdict.as_str();
         let more = [self.reason.map(Reason::as_str), self.layer.map(Layer::as_str), self.effect.map(Effect::as_str)];
         more.into_iter().flatten().fold(verdict.to_owned(), |brief, word| format!("{brief} {word}"))
     }
@@ -67,16 +89,16 @@ impl Expect {
     }
 
     fn word(item: &Item<'_>, word: &str) -> Option<Self> {
-        if let Some((_, allowed)) = VERDICTS.iter().find(|(known, _)| *known == word) {
-            return Some(Self::verdict(*allowed));
+        if let Some((_, verdict)) = VERDICTS.iter().find(|(known, _)| *known == word) {
+            return Some(Self::of(*verdict));
         }
         let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == word);
         if reason.is_none() {
-            let known = ["allow", "deny"].into_iter().chain(Reason::ALL.iter().map(|reason| reason.as_str()));
+            let known = ["allow", "hold", "deny"].into_iter().chain(Reason::ALL.iter().map(|reason| reason.as_str()));
             let what = format!("{} is nothing that can be expected{}", shown(word), did_you_mean(word, known));
-            item.error(what, "write `allow`, `deny`, the reason of a denial such as `tool_not_listed`, or a mapping");
+            item.error(what, "write `allow`, `hold`, `deny`, the reason of a denial such as `tool_not_listed`, or a mapping");
         }
-        Some(Self { reason: Some(reason?), ..Self::verdict(false) })
+        Some(Self { reason: Some(reason?), ..Self::of(against(reason)) })
     }
 
     fn mapping(item: &Item<'_>) -> Option<Self> {
@@ -87,15 +109,18 @@ impl Expect {
         let layer = object.get("layer").and_then(|layer| self::layer(&layer));
         let effect = object.get("effect").and_then(|effect| self::effect(&effect));
         let of_denials = object.present(&["reason", "layer", "effect", "remedy"]);
-        let allowed = match (verdict, of_denials.first()) {
-            (Some(Some(true)), Some(key)) => {
+        let verdict = match (verdict, of_denials.first()) {
+            (Some(Some(Expected::Allow)), Some(key)) => {
                 item.error(format!("`{key}` is said of denials, and this is to be allowed"), format!("leave out `{key}`"));
                 return None;
             }
             (Some(verdict), _) => verdict?,
-            (None, Some(_)) => false,
+            (None, Some(_)) => against(reason),
             (None, None) => {
-                item.error("this doesn't say what the verdict must be", "add `verdict: allow` or `verdict: deny`");
+                item.error(
+                    "this doesn't say what the verdict must be",
+                    "add `verdict: allow`, `verdict: hold` or `verdict: deny`",
+                );
                 return None;
             }
         };
@@ -108,7 +133,7 @@ impl Expect {
         let layers = object.get("layers").map(|layers| layers.pairs("a mapping of layers to what they say")).unwrap_or_default();
         let layers = layers.into_iter().filter_map(|(name, item)| Some((layer_named(&item, name)?, self::effect(&item)?)));
         Some(Self {
-            allowed,
+            verdict,
             reason,
             layer,
             effect,
@@ -120,6 +145,11 @@ impl Expect {
             layers: layers.collect(),
         })
     }
+}
+
+/// The verdict of a call that something stands against.
+fn against(reason: Option<Reason>) -> Expected {
+    if reason == Some(Reason::ApprovalRequired) { Expected::Hold } else { Expected::Deny }
 }
 
 /// A text or a list of texts.

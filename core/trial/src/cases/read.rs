@@ -143,7 +143,7 @@ fn written_out(said: &Said<'_, '_>, name: &str, known: &Known<'_>, cases: &mut V
         None => vec![None],
     };
     let Some(expect) = said.get("expect") else {
-        item.error("this doesn't say what is expected", "add `expect: allow`, or `expect: deny`");
+        item.error("this doesn't say what is expected", "add `expect: allow`, `expect: hold` or `expect: deny`");
         return;
     };
     let Some(expect) = Expect::read(&expect).map(Arc::new) else { return };
@@ -225,6 +225,7 @@ impl<'a> One<'_, '_, 'a> {
             Some(item) => Some(Arc::new(Suppose::read(&item, space, self.known)?)),
             None => None,
         };
+        let approved = self.said.get("approved").map_or(Some(false), |flag| flag.flag())?;
         let (file, line) = (item.file.to_owned(), item.node.at.line);
         let expect = Arc::clone(self.expect);
         Some(Case {
@@ -236,6 +237,7 @@ impl<'a> One<'_, '_, 'a> {
             facts,
             after: Arc::new(after),
             risk,
+            approved,
             suppose,
             now_secs,
             expect,

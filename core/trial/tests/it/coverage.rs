@@ -87,7 +87,8 @@ fn the_trace_file_names_lines_of_the_configuration() {
 fn policies_of_a_set_count_where_they_decide_where_they_apply_and_nowhere_else() {
     let of_set = |cases: &str| -> Vec<String> {
         let (_, outcomes, coverage) =
-            run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1 }}\ncases:\n{cases}")).unwrap();
+            run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1, approved: true }}\ncases:\n{cases}"))
+                .unwrap();
         for outcome in outcomes {
             assert!(outcome.mismatches.is_empty(), "{:?}", outcome.mismatches);
         }
@@ -102,7 +103,8 @@ fn policies_of_a_set_count_where_they_decide_where_they_apply_and_nowhere_else()
     };
     assert_eq!(of_set(&transfer(&format!("{known}, "), 100, "allow")), ["transfer-from-a-known-account false 1/0"]);
     let cases = transfer(&format!("{known}, "), 100, "allow");
-    let (_, _, coverage) = run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1 }}\ncases:\n{cases}")).unwrap();
+    let (_, _, coverage) =
+        run_text(&format!("defaults: {{ space: finance, agent: agent-finance-1, approved: true }}\ncases:\n{cases}")).unwrap();
     let lcov = coverage.lcov("");
     let policy = coverage.units().into_iter().find(|unit| unit.name == "transfer-from-a-known-account").unwrap();
     let of_file = lcov.split("end_of_record\n").find(|record| record.contains("SF:policies/finance.dw\n")).unwrap();

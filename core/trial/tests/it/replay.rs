@@ -85,6 +85,7 @@ impl World {
             revocations: Fact::Known(Arc::default()),
             policy_session: PolicySession::default(),
             trust: Fact::Known(Arc::default()),
+            approvals: Fact::Known(Vec::new()),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();
         let target = Target::Tool { name: tool, arguments: (!arguments.is_empty()).then(|| Arguments::scan(arguments).unwrap()) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use remit_kernel::{Effect, Layer, Reason};
-use remit_trial::cases::{self, Known};
+use remit_trial::cases::{self, Expected, Known};
 use remit_trial::{Coverage, Trial};
 
 use crate::{lock, organization, run, run_text, suite};
@@ -29,12 +29,8 @@ fn acme_keeps_its_own_cases() {
 #[test]
 fn every_layer_that_acme_has_denies_in_some_case() {
     let (_, outcomes, _) = run(&organization(), &lock(), &suite()).unwrap();
-    let denied = |layer: Layer| {
-        outcomes.iter().any(|outcome| match &outcome.decision.verdict {
-            remit_kernel::Verdict::Deny(denial) => denial.layer == layer,
-            remit_kernel::Verdict::Allow(_) => false,
-        })
-    };
+    let denied =
+        |layer: Layer| outcomes.iter().any(|outcome| outcome.decision.against().is_some_and(|denial| denial.layer == layer));
     // Acme has neither resource control policies nor a server with a resource policy.
     let never: Vec<&str> = Layer::ALL.iter().filter(|layer| !denied(**layer)).map(|layer| layer.as_str()).collect();
     assert_eq!(never, ["RESOURCE_CONTROL_POLICY", "RESOURCE"]);
@@ -47,7 +43,7 @@ fn every_case_fails_when_the_opposite_is_expected() {
     let mut cases = cases::read(&suite(), &Known::new(&organization, Some(&lock))).unwrap();
     for case in &mut cases {
         let mut expect = (*case.expect).clone();
-        expect.allowed = !expect.allowed;
+        expect.verdict = if expect.verdict == Expected::Allow { Expected::Deny } else { Expected::Allow };
         case.expect = Arc::new(expect);
     }
     let trial = Trial::new(&organization, Some(&lock), &cases);

@@ -156,6 +156,7 @@ pub(crate) fn allowed(snapshot: &Snapshot, agent: &str, arguments: &Value, claim
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),
         trust: Fact::Known(Arc::default()),
+        approvals: Fact::Known(Vec::new()),
     };
     let text = arguments.to_string();
     let target = Target::Tool { name: "bank___pay", arguments: Some(Arguments::scan(&text).unwrap()) };

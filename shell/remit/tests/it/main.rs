@@ -19,6 +19,7 @@ mod client;
 mod gateway;
 mod upstream;
 
+mod approvals;
 mod aws_boto;
 mod aws_cli;
 mod aws_guide;
@@ -40,3 +41,4 @@ mod real;
 mod replay;
 mod smuggling;
 mod suspensions;
+mod trust;

@@ -1,0 +1,182 @@
+//! Which rules hold a call: what of a rule is known of a tool is settled when the snapshot is compiled, the rest at each call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use remit_cedar::{Ask as Question, Meant, Mode, PolicySet, Source, Tool};
+use remit_model::{AgentId, ApprovalRule, Approvals, Risk, Space, TOOL_SEPARATOR, TrustTier};
+
+use super::RuleAsked;
+use crate::catalogue::PinState;
+use crate::facts::Principal;
+use crate::snapshot::ToolView;
+
+/// The rules that may hold calls of one space's tools.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// By exposed name.
+    by_tool: HashMap<String, Vec<Hold>>,
+    /// In whose vocabulary conditions are asked.
+    set: Option<Arc<PolicySet>>,
+    /// Conditions that don't fit a tool: the rule holds all of its calls. Rule, tool, and why.
+    pub unfit: Vec<(String, String, String)>,
+}
+
+/// A rule that may hold calls of a tool.
+#[derive(Debug)]
+pub struct Hold {
+    /// The rule, as approvals remember it.
+    pub asked: RuleAsked,
+    rule: ApprovalRule,
+    when: When,
+}
+
+/// Of which calls a rule speaks.
+#[derive(Debug)]
+enum When {
+    Always,
+    Meant(Box<Meant>),
+    /// The condition can't be asked of the tool: whether it is meant isn't known.
+    Unfit(String),
+}
+
+impl Holds {
+    /// Those of a space.
+    pub(crate) fn compile(
+        approvals: &Approvals,
+        space: &Space,
+        tools: &[Arc<ToolView>],
+        own: Option<&Arc<PolicySet>>,
+        arn: &str,
+    ) -> Self {
+        let speaks = |rule: &&ApprovalRule| rule.calls.spaces.is_empty() || rule.calls.spaces.contains(&space.id);
+        let rules: Vec<&ApprovalRule> = approvals.rules.iter().filter(speaks).collect();
+        let mut holds = Self::default();
+        if rules.is_empty() {
+            return holds;
+        }
+        if rules.iter().any(|rule| rule.calls.when.is_some()) {
+            holds.set = Some(own.cloned().unwrap_or_else(|| vocabulary(tools, arn)));
+        }
+        for tool in tools {
+            let found: Vec<Hold> = rules.iter().filter(|rule| may_hold(rule, tool)).map(|rule| holds.hold(rule, tool)).collect();
+            if !found.is_empty() {
+                holds.by_tool.insert(tool.exposed.as_str().to_owned(), found);
+            }
+        }
+        holds
+    }
+
+    fn hold(&mut self, rule: &ApprovalRule, tool: &ToolView) -> Hold {
+        let when = match (&rule.calls.when, &self.set) {
+            (None, _) => When::Always,
+            (Some(_), None) => When::Unfit("there is no vocabulary to ask it in".to_owned()),
+            (Some(condition), Some(set)) => match set.meant(&tool.id, condition) {
+                Ok(meant) => When::Meant(Box::new(meant)),
+                Err(faults) => {
+                    let why: Vec<String> = faults.into_iter().map(|fault| fault.what).collect();
+                    When::Unfit(why.join("; "))
+                }
+            },
+        };
+        if let When::Unfit(why) = &when {
+            self.unfit.push((rule.id.clone(), tool.id.to_string(), why.clone()));
+        }
+        let asked = RuleAsked { id: rule.id.clone(), origin: rule.origin.clone(), ask: rule.ask.clone() };
+        Hold { asked, rule: rule.clone(), when }
+    }
+
+    /// Whether no call at all is held.
+    pub fn is_empty(&self) -> bool {
+        self.by_tool.is_empty()
+    }
+
+    /// Whether any call of a tool could be held.
+    pub fn may_hold(&self, exposed: &str) -> bool {
+        self.by_tool.contains_key(exposed)
+    }
+
+    /// The rules that may hold calls of a tool.
+    pub fn of(&self, exposed: &str) -> &[Hold] {
+        self.by_tool.get(exposed).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A rule that holds every call of a tool by an agent, whatever its arguments are and on whose behalf it is made.
+    pub(crate) fn certainly(&self, exposed: &str, agent: &AgentId, registered: Risk) -> Option<&Hold> {
+        self.of(exposed).iter().find(|hold| hold.is_certain(agent, registered))
+    }
+
+    /// The rules that hold a call. `asking` puts the call as policies see it; a condition that can't be evaluated holds.
+    pub(crate) fn that_hold<'a>(
+        &'a self,
+        tool: &ToolView,
+        principal: &Principal,
+        risk: Risk,
+        tier: Option<TrustTier>,
+        asking: &dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool,
+    ) -> Vec<&'a Hold> {
+        let found = self.of(tool.exposed.as_str()).iter();
+        found
+            .filter(|hold| {
+                let calls = &hold.rule.calls;
+                let agent = calls.agents.is_empty() || calls.agents.contains(&principal.agent);
+                let delegated = calls.delegated.is_none_or(|delegated| delegated == principal.user.is_some());
+                let risky = calls.risk_min.is_none_or(|min| risk >= min);
+                // Without a tier nobody has earned anything.
+                let trusted = calls.trust_max.is_none_or(|max| tier.is_none_or(|tier| tier <= max));
+                agent && delegated && risky && trusted && self.is_meant(hold, asking)
+            })
+            .collect()
+    }
+
+    fn is_meant(&self, hold: &Hold, asking: &dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool) -> bool {
+        let (meant, set) = match (&hold.when, &self.set) {
+            (When::Always, _) => return true,
+            (When::Meant(meant), Some(set)) => (meant, set),
+            _ => return true,
+        };
+        let mut holds = true;
+        // Arguments that can't be put as policies see them: whether they are meant isn't known.
+        let put = asking(&mut |ask| holds = set.means(meant, ask).unwrap_or(true));
+        holds || !put
+    }
+}
+
+impl Hold {
+    fn is_certain(&self, agent: &AgentId, registered: Risk) -> bool {
+        let calls = &self.rule.calls;
+        matches!(self.when, When::Always | When::Unfit(_))
+            && (calls.agents.is_empty() || calls.agents.contains(agent))
+            && calls.delegated.is_none()
+            && calls.risk_min.is_none_or(|min| registered >= min)
+            && calls.trust_max.is_none_or(|max| max == TrustTier::Autonomous)
+    }
+}
+
+/// Whether a rule could speak of a tool.
+fn may_hold(rule: &ApprovalRule, tool: &ToolView) -> bool {
+    let calls = &rule.calls;
+    let named = |name: &String| match name.strip_suffix('*') {
+        Some(start) => tool.id.starts_with(start),
+        None => **name == *tool.id,
+    };
+    (calls.tools.is_empty() || calls.tools.iter().any(named))
+        && (calls.categories.is_empty() || calls.categories.iter().any(|category| tool.categories.contains(category)))
+        && (calls.classes.is_empty() || calls.classes.contains(&tool.class))
+}
+
+/// A set without rules that knows these tools.
+fn vocabulary(tools: &[Arc<ToolView>], arn: &str) -> Arc<PolicySet> {
+    let server = |id: &str| id.split_once(TOOL_SEPARATOR).map_or(0, |(server, _)| server.len());
+    let known: Vec<Tool<'_>> = tools
+        .iter()
+        .filter(|tool| tool.pin != PinState::New)
+        .map(|tool| Tool {
+            id: &tool.id,
+            server: tool.id.get(..server(&tool.id)).unwrap_or_default(),
+            definition: &tool.definition,
+        })
+        .collect();
+    let source = Arc::new(Source::read(Mode::Active, Vec::new()).unwrap_or_else(|_| Source::unreadable()));
+    Arc::new(PolicySet::compile(&source, &known, arn))
+}

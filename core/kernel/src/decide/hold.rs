@@ -1,0 +1,111 @@
+//! The last layer: whether people must agree, and whether they have.
+
+use std::sync::Arc;
+
+use remit_model::Risk;
+use serde_json::Value;
+
+use super::Finding;
+use crate::approval::{Approval, CallAsked, Hold, RuleAsked};
+use crate::facts::{Arguments, Fact, Facts, Principal, Target};
+use crate::policy::{self, PolicyCaller};
+use crate::snapshot::{Snapshot, SpaceView, ToolView};
+use crate::verdict::{ApprovalRequest, Reason};
+
+/// A call of a tool that rules of approvals may speak of.
+pub(super) struct Held<'a> {
+    rules: Vec<&'a Hold>,
+    space: &'a str,
+    tool: Arc<ToolView>,
+    arguments: Option<Arguments<'a>>,
+    principal: String,
+    /// The approval that lets it through, once that was judged.
+    pub(super) used: Option<Arc<Approval>>,
+}
+
+/// What holds a call; `None` if no rule speaks of the tool.
+#[allow(clippy::too_many_arguments, reason = "everything that a call is")]
+pub(super) fn held<'a>(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: &'a SpaceView,
+    principal: &Principal,
+    tool: &Arc<ToolView>,
+    target: Target<'a>,
+    risk: Option<Risk>,
+    now_secs: u64,
+) -> Option<Held<'a>> {
+    if !space.holds.may_hold(tool.exposed.as_str()) {
+        return None;
+    }
+    let arguments = match target {
+        Target::Tool { arguments, .. } => arguments,
+        _ => None,
+    };
+    let organization = &snapshot.organization;
+    let input: Option<Value> = arguments.and_then(|arguments| serde_json::from_str(arguments.as_str()).ok());
+    let asking = |ask: &mut dyn FnMut(&remit_cedar::Ask<'_>)| {
+        let Some(input) = &input else { return false };
+        let now_ms = now_secs.saturating_mul(1000);
+        policy::asking(organization, space, facts, principal, tool, input, false, now_ms, |asked| ask(asked));
+        true
+    };
+    // Of a tool in general nothing is asked: people agree to calls.
+    let rules = match arguments {
+        None => Vec::new(),
+        Some(_) => {
+            let tier = policy::tier(organization, facts, tool);
+            space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, &asking)
+        }
+    };
+    let principal = PolicyCaller::of(organization, principal).principal;
+    Some(Held { rules, space: space.space.id.as_str(), tool: Arc::clone(tool), arguments, principal, used: None })
+}
+
+impl Held<'_> {
+    /// Whether a person is asked for.
+    pub(super) fn asks(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// The layer's word.
+    pub(super) fn judge(&mut self, snapshot: &Snapshot, facts: &Facts, now_secs: u64) -> Finding<'static> {
+        let Some(arguments) = self.arguments else { return Finding::no_impact("no arguments to agree to") };
+        let Some(first) = self.rules.first() else { return Finding::no_impact("no rule asks for a person") };
+        let origin: Arc<str> = first.asked.origin.as_str().into();
+        let approvals = match &facts.approvals {
+            Fact::Known(approvals) => approvals,
+            Fact::Unknown(why) => {
+                let why = format!("approvals could not be looked up: {why}");
+                return Finding::implicit(Reason::CouldNotDecide, why).origin(&origin);
+            }
+        };
+        let call = CallAsked {
+            space: self.space,
+            principal: &self.principal,
+            tool: &self.tool.id,
+            tool_digest: &self.tool.digest,
+            arguments: arguments.as_str(),
+        };
+        let rules: Vec<&RuleAsked> = self.rules.iter().map(|rule| &rule.asked).collect();
+        let said = &snapshot.organization.approvals;
+        let found = approvals.iter().find(|approval| approval.covers(&call, &rules, said, now_secs));
+        if let Some(approval) = found {
+            let people: Vec<&str> = approval.votes.iter().filter(|vote| vote.approves).map(|vote| vote.by.id.as_str()).collect();
+            let emergency = if approval.is_emergency() { ", in an emergency" } else { "" };
+            let statement = format!("approval {} by {}{emergency}", approval.id, people.join(", "));
+            self.used = Some(Arc::clone(approval));
+            return Finding::allow(statement).origin(&origin);
+        }
+        let named: Vec<String> = self.rules.iter().map(|rule| format!("rule `{}`", rule.asked.id)).collect();
+        let verb = if named.len() == 1 { "asks" } else { "ask" };
+        let statement = format!("{} {verb} for a person's approval", named.join(" and "));
+        Finding::implicit(Reason::ApprovalRequired, statement).origin(&origin)
+    }
+
+    /// What the call waits for.
+    pub(super) fn request(self, statement: String) -> ApprovalRequest {
+        let rules = self.rules.iter().map(|rule| rule.asked.clone()).collect();
+        ApprovalRequest { rules, principal: self.principal, statement }
+    }
+}
