@@ -117,6 +117,11 @@ pub struct DemotionRule {
 }
 
 impl TrustRules {
+    /// Whether some tier is limited in its calls: then calls must be counted.
+    pub fn limits_calls(&self) -> bool {
+        self.tiers.values().any(|limits| limits.calls_per_minute_max.is_some())
+    }
+
     /// The limits of a tier.
     pub fn limits(&self, tier: TrustTier) -> TierLimits {
         self.tiers.get(&tier).copied().unwrap_or_default()
