@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, invariant, path, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, invariant, path, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -19,6 +19,7 @@ const TOP: &[&str] = &[
     "$schema",
     "organization",
     "change_review",
+    "console",
     "organizational_units",
     "accounts",
     "policies",
@@ -207,6 +208,8 @@ impl<'a> Draft<'a> {
         self.organization.approvals = found;
         let found = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.invariants = found;
+        let console = console::console(roots, self);
+        self.organization.console = console;
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

@@ -6,7 +6,7 @@
 //!
 //! - [`yaml`]: text to a tree in which every node knows its place;
 //! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
-//! - `iam`, `managed`, `server`, `access`, `approval`, `invariant`, `policy_set`, `review`, `trust`, `secret`, `url`, `jwks`: the nouns;
+//! - `iam`, `managed`, `server`, `access`, `approval`, `console`, `invariant`, `policy_set`, `review`, `trust`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
@@ -17,6 +17,7 @@
 mod access;
 mod approval;
 mod check;
+mod console;
 mod draft;
 mod fault;
 mod iam;

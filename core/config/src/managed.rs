@@ -7,7 +7,7 @@ use remit_iam::{Keys, Policy, PolicyKind, PolicySet};
 use crate::iam::Managed;
 
 /// Name, kind and document of each.
-const SHIPPED: [(&str, PolicyKind, &str); 9] = [
+const SHIPPED: [(&str, PolicyKind, &str); 13] = [
     (
         "FullAWSAccess",
         PolicyKind::ServiceControl,
@@ -69,6 +69,32 @@ const SHIPPED: [(&str, PolicyKind, &str); 9] = [
             {"Sid":"OperateSpaces","Effect":"Allow","Action":["aidevops:Get*","aidevops:List*","aidevops:Describe*"],"Resource":"*"},
             {"Sid":"ReadTools","Effect":"Allow","Action":"mcp:CallTool","Resource":"*",
              "Condition":{"StringEquals":{"mcp:ToolClass":"READ_ONLY"}}}]}"#,
+    ),
+    // What people who operate Remit itself may do: look; decide approvals; write policies; everything.
+    (
+        "RemitViewerAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"Look","Effect":"Allow","Action":["remit:Get*","remit:List*","remit:Search*","remit:Explain"],"Resource":"*"}]}"#,
+    ),
+    (
+        "RemitApproverAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"Look","Effect":"Allow","Action":["remit:Get*","remit:List*","remit:Search*","remit:Explain"],"Resource":"*"},
+            {"Sid":"Decide","Effect":"Allow","Action":"remit:DecideApproval","Resource":"*"}]}"#,
+    ),
+    (
+        "RemitPolicyAuthorAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"Look","Effect":"Allow","Action":["remit:Get*","remit:List*","remit:Search*","remit:Explain"],"Resource":"*"},
+            {"Sid":"Author","Effect":"Allow","Action":["remit:PlanChange","remit:ReviewChange","remit:WithdrawChange"],"Resource":"*"}]}"#,
+    ),
+    (
+        "RemitAdministratorAccess",
+        PolicyKind::Identity,
+        r#"{"Version":"2012-10-17","Statement":[{"Sid":"Operate","Effect":"Allow","Action":"remit:*","Resource":"*"}]}"#,
     ),
 ];
 

@@ -20,6 +20,7 @@ pub fn schema() -> Value {
             "organization": organization(),
             "change_review": change_review(),
             "trust": trust::trust(),
+            "console": console(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),
             "policies": list("Managed and control policies, by name.", "policy"),
@@ -113,6 +114,29 @@ fn change_review() -> Value {
             "required": flag("Whether a change takes effect only once it was approved.", true),
             "approvals": { "type": "integer", "minimum": 1, "maximum": 5, "default": 1, "description": "How many different reviewers must approve; the author is never one of them." },
             "reviewers": { "type": "array", "uniqueItems": true, "maxItems": 100, "items": { "type": "string", "minLength": 1 }, "description": "The public halves of their keys, as `remit review-key NAME` prints them." },
+        }),
+    )
+}
+
+fn console() -> Value {
+    let sign_in = object(
+        "The OpenID provider that signs people in.",
+        &["issuer", "client_id"],
+        &json!({
+            "issuer": text("Its identifier; its discovery document stands below."),
+            "client_id": text("The client id that Remit was given there."),
+            "client_secret": refer("secret"),
+            "scopes": texts("The scopes that are asked for; `openid` always is. Without any: `openid` and `email`."),
+            "network": refer("network"),
+        }),
+    );
+    object(
+        "How people come to the console; at most one in all files.",
+        &[],
+        &json!({
+            "sign_in": sign_in,
+            "roles": { "type": "array", "uniqueItems": true, "maxItems": 64, "items": { "type": "string", "pattern": "^arn:[^:]+:iam::[0-9]{12}:role/.+$" }, "description": "The roles that may be taken there; the trust policy of each says by whom." },
+            "session_secs_max": { "type": "integer", "minimum": 900, "maximum": 43200, "default": 43200, "description": "How long a session lasts at most." },
         }),
     )
 }

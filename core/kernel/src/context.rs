@@ -48,7 +48,7 @@ pub(crate) enum Key {
     RoleSessionName,
     StsSourceIdentity,
     FederatedProvider,
-    /// A claim of a web identity's token: `<provider>:sub`, `<provider>:aud`, `<provider>:amr`.
+    /// A claim of a web identity's token: `<provider>:sub`, `:aud`, `:amr`, `:email`, `:groups`.
     Claim(String),
     Agent,
     User,
@@ -123,7 +123,7 @@ impl Key {
                 .or_else(|| tag("aws:requesttag/").map(Self::RequestTag))
                 .or_else(|| {
                     let (_, claim) = name.rsplit_once(':')?;
-                    matches!(claim, "sub" | "aud" | "amr").then(|| Self::Claim(name.to_owned()))
+                    matches!(claim, "sub" | "aud" | "amr" | "email" | "groups").then(|| Self::Claim(name.to_owned()))
                 })
                 .unwrap_or(Self::Nobodys),
             simple => simple,

@@ -4,6 +4,7 @@
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`approval`]: what waits for people, and what they said;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
+//! - [`operate`]: what the people who operate Remit may do;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
@@ -18,6 +19,7 @@ mod context;
 pub mod decide;
 pub mod facts;
 pub mod invariant;
+pub mod operate;
 pub mod policy;
 pub mod reach;
 pub mod recorded;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role, RoleKey, Server,
-    ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role,
+    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -104,6 +104,8 @@ pub struct Organization {
     pub invariants: Vec<Invariant>,
     /// How agents earn autonomy; `None`: nobody has a tier.
     pub trust: Option<TrustRules>,
+    /// How people come to the console.
+    pub console: Option<Console>,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

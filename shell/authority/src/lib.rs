@@ -3,6 +3,7 @@
 //! - [`Authority`]: Remit as an issuer of access tokens: signing keys, the token endpoint, metadata;
 //! - [`Authenticator`]: who calls: tokens of ours and of external issuers become a [`remit_kernel::Principal`];
 //! - [`KeyPairs`] and [`TokenService`]: short-lived sessions of roles, and the AWS endpoint that issues them;
+//! - [`SignIns`]: people who come to the console, vouched for by its OpenID provider;
 //! - [`UpstreamCredentials`]: what Remit shows an upstream of itself: secrets, headers, OAuth tokens.
 //!
 //! What it needs of the rest of Remit stands in tiny ports: [`KeyStore`], [`Directory`], [`SecretStore`], [`ConnectionStore`].
@@ -14,6 +15,7 @@ mod issuers;
 mod keypair;
 mod keyring;
 mod port;
+mod sign_in;
 mod sts;
 mod upstream;
 mod verified;
@@ -24,6 +26,7 @@ pub use issuers::{IssuerKeys, KeysError};
 pub use keypair::{AccessKey, AccessKeyStore, Issue, KeyPair, KeyPairs};
 pub use keyring::{KEY_ROTATION_SECS, KeyringError};
 pub use port::{ConnectionStore, Directory, KeyStore, PortError, SecretStore, client_secret_new};
+pub use sign_in::{SignInError, SignIns};
 pub use sts::{AwsAnswer, AwsRequest, InEffect, TokenService};
 pub use upstream::{
     ATTEMPT_SECS, Begun, ConnectionState, ConnectionStatus, Consent, CredentialError, Header, Progress, RedirectError,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use remit_identity::form;
+use remit_identity::openid;
 use remit_identity::sigv4::{self, Claim, Request};
 use remit_identity::sts::{self, Answer, AssumeRole, AwsError, Query, Service};
 use remit_identity::token::{issuer_of, verify_external};
@@ -325,13 +326,10 @@ impl TokenService {
         };
         let provider =
             issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
-        let amr = token.claims().get("amr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let amr = amr.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let claims = vec![
-            (format!("{provider}:sub"), vec![subject.clone()]),
-            (format!("{provider}:aud"), vec![audience.clone()]),
-            (format!("{provider}:amr"), amr),
-        ];
+        let mut claims: Vec<(String, Vec<String>)> =
+            openid::claims(&token).into_iter().map(|(claim, values)| (format!("{provider}:{claim}"), values)).collect();
+        claims.push((format!("{provider}:sub"), vec![subject.clone()]));
+        claims.push((format!("{provider}:aud"), vec![audience.clone()]));
         Ok(WebIdentity { provider, subject, audience, claims })
     }
 }

@@ -4,18 +4,27 @@
 //! - [`versions`]: what a configuration was and is, whole and immutable; [`plan`]: what a change would do; [`review`]: who agreed to it;
 //! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
-//! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`].
+//! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
+//!   by whom; `console`: the same as pages for people.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
 pub mod approval;
+mod caller;
+mod console;
 pub mod directory;
+mod edge;
+pub mod endpoints;
 pub mod history;
 pub mod operator;
+mod organization;
 mod parts;
 pub mod plan;
+mod reply;
 pub mod review;
 pub mod versions;
 
+pub use console::ANSWER_PATH;
 pub use directory::{DirectoryError, Source, read};
-pub use operator::{CALLBACK_PATH, Operator, Plane};
+pub use operator::{CALLBACK_PATH, Operator, Options, Plane, SignedIn};
+pub use reply::Reply;

@@ -95,6 +95,8 @@ pub(crate) enum Command {
     /// Revoke credentials at once: one of them, an agent's, a role's, or everything that was issued up to a time.
     #[command(subcommand)]
     Revoke(Revoke),
+    /// Print a link that opens the console in a browser on this machine, once.
+    Console(Console),
     /// Stop an agent, a space, a server, a tool, or whatever is done on a user's behalf, at once and until `remit resume`.
     ///
     /// It is in effect when the command ends: the next call is refused (`suspended`), lists no longer show it, sessions and streams of what can't
@@ -149,6 +151,9 @@ pub(crate) struct Up {
     /// The port of the operator's interface, always on loopback; 0 takes a free one. Defaults to the gateway's plus one.
     #[arg(long)]
     pub(crate) control_port: Option<u16>,
+    /// The address under which people reach the console, when a proxy with TLS stands before the operator's interface.
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_address: Option<String>,
     /// The address under which clients reach the gateway, when it is not the one that it listens on.
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
@@ -722,6 +727,15 @@ pub(crate) struct Incident {
     pub(crate) category: Option<String>,
     #[command(flatten)]
     pub(crate) because: Because,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Who will use it, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -40,6 +40,17 @@ impl Decisions {
         Self { index: Arc::new(Index::new(home.index(), home.journal())), follower: follower.ok().map(Arc::new) }
     }
 
+    /// The receipt of an entry, as far as the index has it.
+    pub(crate) async fn receipt(&self, durable: u64, at: u64) -> Option<Receipt> {
+        let (index, follower) = (Arc::clone(&self.index), self.follower.clone()?);
+        let found = tokio::task::spawn_blocking(move || {
+            follower.reach(durable, REACH_MAX);
+            let bytes = index.entry(at).ok().flatten()?.bytes;
+            Some(Receipt { bytes, proof: index.proof(at).ok().flatten()? })
+        });
+        found.await.ok().flatten()
+    }
+
     /// Answers `search`, `get`, `counts`, `standing` or `rebuild`, with what is durable by now.
     pub(crate) async fn answer(&self, journal: &Journal, what: &str, request: Value) -> Answer {
         let (index, follower, what) = (Arc::clone(&self.index), self.follower.clone(), what.to_owned());
@@ -65,6 +76,12 @@ impl Decisions {
         });
         answered.await.unwrap_or_else(|_| Err((StatusCode::INTERNAL_SERVER_ERROR, "the request failed".to_owned())))
     }
+}
+
+/// An entry, byte for byte, with the proof that it is in the log.
+pub(crate) struct Receipt {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) proof: remit_index::Proof,
 }
 
 /// Answers from the index as it is.

@@ -5,11 +5,14 @@ mod approvals;
 mod audit;
 mod aws;
 mod change;
+mod channels;
 mod cli;
 mod commands;
 mod connect;
+mod console;
 mod decisions;
 mod files;
+mod greet;
 mod home;
 mod iam;
 mod launch;
@@ -93,6 +96,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
+        Command::Console(options) => runtime()?.block_on(console::run(&options)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),

@@ -201,6 +201,7 @@ impl World {
                 let versions = self.versions.clone();
                 beside(move || looked_back(&versions, &request)).await.map(|told| (StatusCode::OK, told))
             }
+            "files" => self.file(&request),
             "diff" => {
                 let (versions, catalogue) = (self.versions.clone(), self.gateway.catalogue());
                 beside(move || compared(&versions, &catalogue, &request)).await.map(|told| (StatusCode::OK, told))
@@ -212,6 +213,16 @@ impl World {
 
     fn in_effect(&self) -> Result<(Version, std::sync::Arc<Source>), Refused> {
         self.current().ok_or_else(|| Refused::new(StatusCode::SERVICE_UNAVAILABLE, "no configuration is in effect yet"))
+    }
+
+    /// The text of a file of the version in effect: `{path}` in.
+    fn file(&self, request: &Value) -> Answer {
+        let path = needed(request, "path", "which file?")?;
+        let (version, source) = self.in_effect()?;
+        let file = source.files.iter().find(|file| file.path == path);
+        let file =
+            file.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("the version in effect has no file `{path}`")))?;
+        Ok((StatusCode::OK, json!({"version": version.version, "path": file.path, "text": file.text})))
     }
 
     async fn plan(&self, request: &Value) -> Answer {

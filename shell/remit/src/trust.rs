@@ -263,6 +263,7 @@ impl World {
 
     /// Signs a promotion: only the one that is proposed.
     async fn promote(&self, rules: &TrustRules, person: &Person, request: &Value) -> Answer {
+        said(request, "by")?.ok_or_else(|| bad("`by` is missing: who is it?"))?;
         let agent = self.agent(request)?;
         let category = said(request, "category")?.ok_or_else(|| bad("`category` is missing"))?;
         let reason = said(request, "reason")?.ok_or_else(|| bad("`reason` is missing"))?;
@@ -291,6 +292,7 @@ impl World {
 
     /// Records an incident: where a rule says so, the agent has fallen when this answers.
     async fn incident(&self, person: &Person, request: &Value) -> Answer {
+        said(request, "by")?.ok_or_else(|| bad("`by` is missing: who is it?"))?;
         let agent = self.agent(request)?;
         let severity = said(request, "severity")?.filter(|word| remit_model::Risk::parse(word).is_some());
         let severity = severity.ok_or_else(|| bad("`severity` is low, medium, high or critical"))?;

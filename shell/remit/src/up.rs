@@ -12,13 +12,14 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{
-    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, TOKEN_PATH, TokenService, UpstreamCredentials,
+    Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, SignIns, TOKEN_PATH, TokenService, UpstreamCredentials,
 };
 use remit_control::versions::Versions;
-use remit_control::{CALLBACK_PATH, Operator, Plane};
+use remit_control::{CALLBACK_PATH, Operator, Plane, SignedIn};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
+use remit_kernel::{Revocations, Snapshot};
 use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
+use crate::channels::Links;
 use crate::cli::Up;
 use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
@@ -40,7 +42,7 @@ use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
-use crate::{audit, connect, now_secs};
+use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -60,10 +62,11 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     aws: Aws,
     secure: bool,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) shared: Arc<Shared>,
     credentials: Arc<UpstreamCredentials>,
+    sign_ins: SignIns,
     pub(crate) journal: Journal,
     decisions: Decisions,
     pub(crate) book: Arc<Book>,
@@ -81,6 +84,11 @@ pub(crate) struct World {
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
+    /// One-time links that decide approvals.
+    pub(crate) links: Links,
+    /// The address of the operator's interface.
+    pub(crate) control_address: String,
+    tls: Arc<ClientConfig>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -118,7 +126,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?);
+    let operator = remit_control::Options { address: control_url(&options, control_address), now_secs };
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
     let running = Running {
         gateway: public.clone(),
         control: format!("http://{control_address}"),
@@ -128,25 +137,28 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     };
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
-    let handle = move |request, _| {
+    let console = operator.clone();
+    let handle = move |request, peer: SocketAddr| {
         let operator = operator.clone();
         // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
-        let answered = tokio::spawn(async move { operator.handle(request).await });
+        let answered = tokio::spawn(async move { operator.handle::<Incoming>(request, peer.ip()).await });
         async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
+    tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
     world.gateway.settled(SERVERS_MAX).await;
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    greet(&world, &running, &recovered, printer)?;
+    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
+    console.close_streams();
     let _ = served.await;
     world.gateway.stop();
     let _ = operated.await;
@@ -209,9 +221,11 @@ fn assemble(
     let service = TokenService::new(Arc::clone(&authority), Arc::clone(&keys), Arc::clone(&now) as _);
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
+    let upstream_tls = Arc::clone(&tls);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
+    let sign_ins = SignIns::new(Arc::clone(&tls));
     let aws = Aws::new(service, keys, Arc::clone(&store), edge.clone());
     let versions = Versions::new(Arc::clone(&store) as _);
     let gateway = Gateway::new(Options {
@@ -223,7 +237,7 @@ fn assemble(
         credentials: Arc::new(ServerCredentials(Arc::clone(&credentials))),
         pins: Arc::new(StoredPins(Arc::clone(&store))),
         approvals: Arc::new(StoredApprovals(Arc::clone(&store))),
-        approval_pages: format!("http://{control}{APPROVAL_PAGES}"),
+        approval_pages: format!("{}{APPROVAL_PAGES}", control_url(options, control)),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
@@ -245,6 +259,7 @@ fn assemble(
             authenticator,
             shared,
             credentials,
+            sign_ins,
             journal,
             decisions: Decisions::follow(home),
             book,
@@ -257,10 +272,19 @@ fn assemble(
             reloading: tokio::sync::Mutex::default(),
             signing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
+            links: Links::default(),
+            control_address: control_url(options, control),
+            tls: upstream_tls,
             versions,
         },
         recovered,
     ))
+}
+
+/// The address under which people reach the operator's interface.
+fn control_url(options: &Up, control: SocketAddr) -> String {
+    let said = options.control_address.as_deref().map(|said| said.trim_end_matches('/').to_owned());
+    said.unwrap_or_else(|| format!("http://{control}"))
 }
 
 /// Which hosts and origins are let in.
@@ -307,6 +331,11 @@ fn telemetry(otlp: Option<&str>, tls: &Arc<ClientConfig>) -> Result<Arc<Telemetr
 }
 
 impl World {
+    /// The value of a secret that the configuration names.
+    pub(crate) fn secret(&self, reference: &remit_model::SecretRef) -> Result<zeroize::Zeroizing<String>, String> {
+        self.credentials.secret(reference).map_err(|error| error.to_string())
+    }
+
     async fn record(&self, kind: &str, event: Value) -> Result<(), Failure> {
         self.gateway.record(kind, event).await.map(|_| ()).map_err(Failure::new)
     }
@@ -421,6 +450,14 @@ impl Plane for World {
         Box::pin(self.answer_approvals(person, what, request))
     }
 
+    fn link_shown(&self, token: &str) -> Result<Value, String> {
+        World::link_shown(self, token)
+    }
+
+    fn link_used<'a>(&'a self, token: &'a str, reason: &'a str) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+        Box::pin(World::link_used(self, token, reason))
+    }
+
     fn approvals_changed(&self) -> watch::Receiver<u64> {
         self.gateway.approvals_changed()
     }
@@ -473,6 +510,39 @@ impl Plane for World {
 
     fn attempt<'a>(&'a self, id: &'a str) -> remit_control::operator::Boxed<'a, Option<Value>> {
         Box::pin(connect::attempt(&self.credentials, id))
+    }
+
+    fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(console::journal(&self.journal, self.home.journal(), &self.decisions, request))
+    }
+
+    fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {
+        Box::pin(async move { self.gateway.record(kind, event).await.map(drop) })
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.snapshot()
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.gateway.revocations()
+    }
+
+    fn sign_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+        Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser))
+    }
+
+    fn signed_in<'a>(
+        &'a self,
+        redirect_uri: &'a str,
+        query: &'a str,
+        browser: [u8; 32],
+    ) -> remit_control::operator::Boxed<'a, Result<SignedIn, String>> {
+        Box::pin(console::signed_in(&self.sign_ins, &self.credentials, &self.gateway, redirect_uri, (query, browser)))
     }
 
     fn redirected(&self, query: String) -> remit_control::operator::Boxed<'_, Result<String, String>> {
@@ -673,78 +743,6 @@ impl Stops {
             () = heard(terminate) => {}
             () = heard(interrupt) => {}
         }
-    }
-}
-
-/// Says that it is ready and what to do next.
-fn greet(world: &World, running: &Running, recovered: &audit::Recovered, printer: Printer) -> Result<(), Failure> {
-    let organization = world.shared.organization();
-    let addresses = world.shared.space_addresses();
-    let data = world.home.root();
-    if printer.json {
-        let spaces: serde_json::Map<String, Value> =
-            addresses.iter().map(|(space, url)| (space.as_str().to_owned(), json!(url))).collect();
-        let agents: Vec<&str> = organization.agents.keys().map(AgentId::as_str).collect();
-        return printer.line(
-            &json!({
-                "gateway": running.gateway, "control": running.control, "spaces": spaces, "agents": agents,
-                "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
-                "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
-                "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
-            })
-            .to_string(),
-        );
-    }
-    if let Some(why) = &recovered.stopped {
-        printer.line(&format!("The journal had stopped last time: {why}\n"))?;
-    }
-    if recovered.unknown > 0 {
-        printer.line(&format!(
-            "{} calls were under way when Remit last ended: the journal says so (outcome `unknown`).\n",
-            recovered.unknown
-        ))?;
-    }
-    printer.line(&format!("Remit governs {} on {}\n", organization.name, running.gateway))?;
-    for (space, url) in addresses.iter() {
-        let agents: Vec<&str> =
-            organization.spaces.get(space).map(|space| space.agents.iter().map(AgentId::as_str).collect()).unwrap_or_default();
-        printer.line(&format!("  {url:<56} {}", agents.join(", ")))?;
-    }
-    let (space, agent) = organization
-        .spaces
-        .values()
-        .find_map(|space| Some((space.id.as_str(), space.agents.first()?.as_str())))
-        .unwrap_or(("SPACE", "AGENT"));
-    let flag = if data.ends_with(".remit") { String::new() } else { format!(" --data {}", data.display()) };
-    let remit = invoked(&world.program);
-    printer.line("\nNext, in another terminal:")?;
-    for (command, about) in [
-        ("try".to_owned(), "a tour: five calls, each decision with its proof"),
-        (format!("token --agent {agent} --space {space}"), "a token for an agent, good for 15 minutes"),
-        ("status".to_owned(), "spaces, servers, tools"),
-        ("log --follow".to_owned(), "every decision and outcome, as they come"),
-        ("verify".to_owned(), "the whole journal, proved"),
-    ] {
-        printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
-    }
-    printer.line(&format!(
-        "
-An MCP client needs the address of a space and that token; one that speaks OAuth finds {} by itself.
-Metrics {}/metrics · readiness {}/readyz · journal {} · Ctrl-C stops",
-        running.token_endpoint,
-        running.control,
-        running.control,
-        world.home.journal().display()
-    ))
-}
-
-/// How the program is called from here.
-fn invoked(program: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    match program.strip_prefix(&here) {
-        Ok(below) => format!("./{}", below.display()),
-        Err(_) => "remit".to_owned(),
     }
 }
 

@@ -1,7 +1,11 @@
-//! The control plane through its public face: versions in stores that fail, and reviews of every kind of forger.
+//! The control plane through its public face: versions in stores that fail, reviews of every kind of forger, and who may do
+//! what as an operator.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
 
+mod console;
+mod operators;
 mod plan;
+mod plane;
 mod review;
 mod versions;
 

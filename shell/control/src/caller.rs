@@ -1,0 +1,84 @@
+//! Who asks the operator's interface, and what of it they may do.
+
+use remit_kernel::operate::{Operation, operate};
+use remit_kernel::{Origin, Session, Snapshot};
+use remit_model::{Person, Proof};
+
+/// Somebody who was authenticated.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// As records name them.
+    pub(crate) person: Person,
+    /// Whether the name is more than a stand-in.
+    named: bool,
+    acts: Acts,
+}
+
+/// In whose right somebody acts.
+#[derive(Debug, Clone)]
+enum Acts {
+    /// The machine's administrator: whoever can read the operator's token could change the data directory as well.
+    Administrator,
+    /// In a role, whose policies decide.
+    Role(Box<(Session, Origin)>),
+    /// In no role: nothing is allowed.
+    Nobody,
+}
+
+impl Caller {
+    /// Whoever shows the operator's token, and may say by which name they go.
+    pub(crate) fn machine() -> Self {
+        let person = Person { id: "operator".to_owned(), proof: Proof::Token };
+        Self { person, named: false, acts: Acts::Administrator }
+    }
+
+    /// Whoever came by a link that was made with the operator's token.
+    pub(crate) fn administrator(person: Person) -> Self {
+        Self { person, named: true, acts: Acts::Administrator }
+    }
+
+    /// Somebody who acts in a session of a role.
+    pub(crate) fn in_role(person: Person, session: Session, origin: Origin) -> Self {
+        Self { person, named: true, acts: Acts::Role(Box::new((session, origin))) }
+    }
+
+    /// Somebody who has taken no role.
+    pub(crate) fn nobody(person: Person) -> Self {
+        Self { person, named: true, acts: Acts::Nobody }
+    }
+
+    /// Whether records can name them.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Takes the name that whoever shows the operator's token says; everybody else has one.
+    pub(crate) fn go_by(&mut self, name: &str) {
+        if !self.named {
+            name.clone_into(&mut self.person.id);
+            self.named = true;
+        }
+    }
+
+    /// The role's name, or what stands for one.
+    pub(crate) fn role(&self) -> String {
+        match &self.acts {
+            Acts::Administrator => "machine administrator".to_owned(),
+            Acts::Role(role) => match &role.0.who {
+                remit_kernel::SessionOf::Role(key) => key.name.as_str().to_owned(),
+                remit_kernel::SessionOf::User(key) => key.name.as_str().to_owned(),
+            },
+            Acts::Nobody => "no role".to_owned(),
+        }
+    }
+
+    /// Whether they may do something.
+    pub(crate) fn may(&self, snapshot: &Snapshot, action: &str, resource: &str, now_secs: u64) -> Operation {
+        let said = |allowed: bool, statement: &str| Operation { allowed, statement: statement.to_owned(), layers: Vec::new() };
+        match &self.acts {
+            Acts::Administrator => said(true, "whoever holds the operator's token administers this machine"),
+            Acts::Nobody => said(false, "no role was taken"),
+            Acts::Role(role) => operate(snapshot, &role.0, action, resource, &role.1, now_secs),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Every endpoint of the operator's interface, in one table: what it is asked with, and which action a role must allow for it.
+
+use http::{Method, StatusCode};
+use remit_identity::form;
+use remit_kernel::Snapshot;
+use remit_kernel::operate::organization_arn;
+use remit_model::{AccountId, ServerKey, ServerName};
+use serde_json::{Map, Value, json};
+
+use crate::caller::Caller;
+use crate::operator::Operator;
+use crate::organization;
+
+/// What the paths of changes begin with.
+pub(crate) const CHANGES: &str = "/v1/configuration/";
+/// Parameters of a query that are numbers.
+const NUMBERS: [&str; 6] = ["limit", "since_secs", "until_secs", "step_secs", "index", "count"];
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path; a part in braces stands for any one part.
+    pub path: &'static str,
+    /// The action that must be allowed.
+    pub action: &'static str,
+    /// What it does, for people.
+    pub about: &'static str,
+    /// Whether it changes anything: then who did it is recorded, and who wasn't let to.
+    pub changes: bool,
+    runs: Runs,
+}
+
+/// What runs.
+#[derive(Debug, Clone, Copy)]
+enum Runs {
+    Status,
+    Organization,
+    Explain,
+    Ways,
+    Effective,
+    Credentials,
+    Revoke,
+    Suspend,
+    Accept,
+    Reload,
+    Connect,
+    Disconnect,
+    Attempt,
+    Change(&'static str),
+    Approvals(&'static str),
+    Decisions(&'static str),
+    Trust(&'static str),
+    Journal,
+    Link,
+}
+
+const fn get(path: &'static str, action: &'static str, runs: Runs, about: &'static str) -> Endpoint {
+    Endpoint { method: Method::GET, path, action, about, changes: false, runs }
+}
+
+/// A question that is too large for a query.
+const fn ask(path: &'static str, action: &'static str, runs: Runs, about: &'static str) -> Endpoint {
+    Endpoint { method: Method::POST, path, action, about, changes: false, runs }
+}
+
+const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'static str) -> Endpoint {
+    Endpoint { method: Method::POST, path, action, about, changes: true, runs }
+}
+
+/// The table. Of two paths that fit, the earlier one is meant.
+pub static ENDPOINTS: [Endpoint; 40] = [
+    get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
+    get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
+    ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
+    ask("/v1/ways", "remit:ListAccess", Runs::Ways, "Who can do something, and on which path"),
+    ask("/v1/effective", "remit:GetEffectivePolicies", Runs::Effective, "The policies that reach a space"),
+    change("/v1/credentials", "remit:IssueCredentials", Runs::Credentials, "Issue a key pair for a principal"),
+    change("/v1/revoke", "remit:Revoke", Runs::Revoke, "Revoke credentials"),
+    change("/v1/suspend", "remit:Suspend", Runs::Suspend, "Stop something, or let it go on"),
+    change("/v1/pins/accept", "remit:AcceptPin", Runs::Accept, "Accept the definitions that a server shows now"),
+    change("/v1/reload", "remit:ReloadConfiguration", Runs::Reload, "Read the configuration directory again"),
+    change("/v1/connections", "remit:Connect", Runs::Connect, "Begin to connect a server"),
+    change("/v1/connections/forget", "remit:Disconnect", Runs::Disconnect, "Forget a connection"),
+    get("/v1/connections/{id}", "remit:GetConnection", Runs::Attempt, "How an attempt to connect goes"),
+    change("/v1/configuration/plan", "remit:PlanChange", Runs::Change("plan"), "What a change would do"),
+    change("/v1/configuration/apply", "remit:ApplyChange", Runs::Change("apply"), "Put a configuration into effect"),
+    change("/v1/configuration/rollback", "remit:ApplyChange", Runs::Change("rollback"), "Put an earlier version into effect"),
+    ask("/v1/configuration/plans", "remit:ListChanges", Runs::Change("plans"), "The plans that wait for their review"),
+    change("/v1/configuration/review", "remit:ReviewChange", Runs::Change("review"), "Add a signed review to a plan"),
+    change("/v1/configuration/withdraw", "remit:WithdrawChange", Runs::Change("withdraw"), "Withdraw a plan"),
+    ask("/v1/configuration/history", "remit:ListVersions", Runs::Change("history"), "The versions, the newest first"),
+    ask("/v1/configuration/diff", "remit:GetVersion", Runs::Change("diff"), "What two versions say differently"),
+    ask(
+        "/v1/configuration/files",
+        "remit:GetConfiguration",
+        Runs::Change("files"),
+        "The text of a file of the version in effect",
+    ),
+    get("/v1/approvals", "remit:ListApprovals", Runs::Approvals("list"), "The approvals that are asked for"),
+    get("/v1/approvals/{id}", "remit:GetApproval", Runs::Approvals("get"), "One approval with all that it is about"),
+    change("/v1/approvals/{id}/approve", "remit:DecideApproval", Runs::Approvals("approve"), "Approve"),
+    change("/v1/approvals/{id}/reject", "remit:DecideApproval", Runs::Approvals("reject"), "Reject"),
+    change("/v1/approvals/{id}/revoke", "remit:DecideApproval", Runs::Approvals("revoke"), "Take an approval back"),
+    change(
+        "/v1/approvals/{id}/review",
+        "remit:DecideApproval",
+        Runs::Approvals("review"),
+        "Say afterwards what an emergency was",
+    ),
+    get("/v1/decisions", "remit:SearchDecisions", Runs::Decisions("search"), "Decisions on record, the newest first"),
+    get("/v1/decisions/counts", "remit:SearchDecisions", Runs::Decisions("counts"), "How many decisions there were, over time"),
+    get("/v1/decisions/standing", "remit:GetIndex", Runs::Decisions("standing"), "How far the index of decisions is"),
+    change("/v1/decisions/rebuild", "remit:RebuildIndex", Runs::Decisions("rebuild"), "Make the index of decisions anew"),
+    get("/v1/decisions/{id}", "remit:GetDecision", Runs::Decisions("get"), "One decision with every layer and its proof"),
+    get("/v1/trust", "remit:ListTrust", Runs::Trust("list"), "How far agents are trusted"),
+    get("/v1/trust/explain", "remit:ListTrust", Runs::Trust("explain"), "Every number that an agent's tiers come from"),
+    change("/v1/trust/promote", "remit:PromoteAgent", Runs::Trust("promote"), "Sign the promotion that is proposed for an agent"),
+    change("/v1/incidents", "remit:RecordIncident", Runs::Trust("incident"), "Record that an agent did harm"),
+    get("/v1/journal", "remit:GetJournal", Runs::Journal, "The journal's key, size and checkpoint"),
+    get("/v1/journal/{index}", "remit:GetJournal", Runs::Journal, "An entry, byte for byte, and the proof that it is in the log"),
+    change("/v1/console/link", "remit:IssueConsoleLink", Runs::Link, "A link that opens the console once"),
+];
+
+/// Why a request came to nothing: the status, and the error as RFC 9457 writes it.
+#[derive(Debug)]
+pub(crate) struct Failed(pub(crate) StatusCode, pub(crate) Value);
+
+impl Failed {
+    pub(crate) fn new(status: StatusCode, detail: &str) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        Self(status, json!({"title": title, "status": status.as_u16(), "detail": detail}))
+    }
+
+    pub(crate) fn unavailable(detail: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail.as_ref())
+    }
+
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+        if let Some(fields) = self.1.as_object_mut() {
+            fields.insert(key.to_owned(), value);
+        }
+        self
+    }
+
+    /// What went wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        self.1.get("detail").and_then(Value::as_str).unwrap_or("the request failed")
+    }
+}
+
+/// The part of a path that stands for any one, by its name in the table.
+pub(crate) type Part<'a> = (&'static str, &'a str);
+
+/// The endpoint that a request is for, with what stands in its path's place for any part; else the status to refuse with.
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Endpoint, Vec<Part<'a>>), StatusCode> {
+    let mut found = false;
+    for endpoint in &ENDPOINTS {
+        let Some(parts) = fits(endpoint.path, path) else { continue };
+        found = true;
+        if endpoint.method == *method {
+            return Ok((endpoint, parts));
+        }
+    }
+    Err(if found { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND })
+}
+
+/// The endpoint with this path, which is one of the table's.
+pub(crate) fn named(path: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|endpoint| endpoint.path == path)
+}
+
+pub(crate) fn unfound(status: StatusCode) -> &'static str {
+    if status == StatusCode::METHOD_NOT_ALLOWED { "the endpoint is asked with another method" } else { "no such endpoint" }
+}
+
+fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Vec<Part<'a>>> {
+    let (mut patterns, mut parts) = (pattern.split('/'), path.split('/'));
+    let mut found = Vec::new();
+    loop {
+        match (patterns.next(), parts.next()) {
+            (None, None) => return Some(found),
+            (Some(pattern), Some(part)) if pattern == part => {}
+            (Some(pattern), Some(part)) if !part.is_empty() => {
+                let name = pattern.strip_prefix('{')?.strip_suffix('}')?;
+                found.push((name, part));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// What is asked: the body's JSON, or the query's parameters.
+pub(crate) fn question(endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Result<Value, String> {
+    if endpoint.method == Method::POST {
+        // These never had a question.
+        if body.is_empty() && matches!(endpoint.runs, Runs::Reload | Runs::Link | Runs::Decisions(_)) {
+            return Ok(json!({}));
+        }
+        let question: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        return if question.is_object() { Ok(question) } else { Err("the body is no JSON object".to_owned()) };
+    }
+    let pairs = form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| format!("the query is malformed: {error}"))?;
+    let mut question = Map::new();
+    for (name, value) in pairs {
+        let value = if NUMBERS.contains(&name.as_str()) {
+            value.parse::<u64>().map(Value::from).map_err(|_| format!("`{name}` is a whole number"))?
+        } else {
+            value.into()
+        };
+        question.insert(name, value);
+    }
+    Ok(question.into())
+}
+
+/// Puts what stands in the path into the question; answers whether it is a text at all.
+pub(crate) fn identify(request: &mut Value, parts: &[Part<'_>]) -> bool {
+    let Some(fields) = request.as_object_mut() else { return parts.is_empty() };
+    for (name, part) in parts {
+        let Some(part) = form::decode(part) else { return false };
+        let number = (*name == "index").then(|| part.parse::<u64>().ok()).flatten();
+        fields.insert((*name).to_owned(), number.map_or_else(|| part.into(), Value::from));
+    }
+    true
+}
+
+/// Puts into a question that changes something who asks it, and how far that is proved. Whoever holds the operator's token goes by the name
+/// that they state.
+pub(crate) fn sign(endpoint: &Endpoint, request: &mut Value, caller: &Caller) {
+    let Some(fields) = request.as_object_mut().filter(|_| endpoint.changes) else { return };
+    if caller.is_named() {
+        fields.insert("by".to_owned(), caller.person.id.as_str().into());
+    }
+    fields.insert("proof".to_owned(), caller.person.proof.as_str().into());
+}
+
+/// The ARN of what a request is about: a space, an agent, a server, a tool; else the organization as a whole.
+pub(crate) async fn resource(
+    operator: &Operator,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    request: &Value,
+) -> String {
+    let text = |key: &str| request.get(key).and_then(Value::as_str);
+    let about = match endpoint.runs {
+        Runs::Trust(_) => target(snapshot, text("agent"), None, None, None),
+        Runs::Suspend | Runs::Accept | Runs::Connect | Runs::Disconnect | Runs::Effective => {
+            target(snapshot, text("agent"), text("space"), text("server"), text("tool"))
+        }
+        Runs::Approvals("approve" | "reject" | "revoke" | "review") => {
+            let asked = json!({"id": text("id")});
+            let found = operator.plane.approvals(&caller.person, "get", &asked).await.ok();
+            let space = found.as_ref().and_then(|found| found.get("space")).and_then(Value::as_str);
+            target(snapshot, None, space, None, None)
+        }
+        _ => None,
+    };
+    about.unwrap_or_else(|| organization_arn(&snapshot.organization))
+}
+
+fn target(
+    snapshot: &Snapshot,
+    agent: Option<&str>,
+    space: Option<&str>,
+    server: Option<&str>,
+    tool: Option<&str>,
+) -> Option<String> {
+    let organization = &snapshot.organization;
+    let partition = &organization.partition;
+    if let Some(agent) = agent {
+        let agent = organization.agents.get(agent)?;
+        return Some(format!("arn:{partition}:remit::{}:agent/{}", agent.account, agent.id));
+    }
+    if let Some(space) = space {
+        return snapshot.spaces.get(space).map(|space| space.arn.clone());
+    }
+    let (account, name) = server?.split_once('/')?;
+    let key = ServerKey { account: AccountId::new(account).ok()?, name: ServerName::new(name).ok()? };
+    organization.servers.get(&key)?;
+    let server = format!("arn:{partition}:remit::{account}:server/{name}");
+    Some(tool.map_or_else(|| server.clone(), |tool| format!("{server}/tool/{tool}")))
+}
+
+/// Runs what is allowed.
+pub(crate) async fn run(
+    operator: &Operator,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    request: Value,
+) -> Result<(StatusCode, Value), Failed> {
+    let plane = &*operator.plane;
+    let bad = |why: String| Failed::new(StatusCode::BAD_REQUEST, &why);
+    let refused = |(status, why): (StatusCode, String)| Failed::new(status, &why);
+    let ok = |said: Value| (StatusCode::OK, said);
+    match endpoint.runs {
+        Runs::Status => Ok(ok(plane.status())),
+        Runs::Organization => Ok(ok(organization::told(&plane.snapshot()))),
+        Runs::Explain => plane.explain(&request).map(ok).map_err(bad),
+        Runs::Ways => plane.ways(&request).map(ok).map_err(bad),
+        Runs::Effective => plane.effective(&request).map(ok).map_err(bad),
+        Runs::Credentials => plane.credentials(&request).await.map(ok).map_err(bad),
+        Runs::Revoke => plane.revoke(&request).await.map(ok).map_err(bad),
+        Runs::Suspend => plane.suspend(&request).await.map(ok).map_err(bad),
+        Runs::Accept => plane.accept(&request).await.map(ok).map_err(|why| Failed::new(StatusCode::CONFLICT, &why)),
+        Runs::Reload => plane.reload().await.map(ok).map_err(|faults| Failed(StatusCode::UNPROCESSABLE_ENTITY, faults)),
+        Runs::Connect => plane.connect(&request).await.map(|begun| (StatusCode::CREATED, begun)).map_err(refused),
+        Runs::Disconnect => plane.disconnect(&request).await.map(ok).map_err(refused),
+        Runs::Attempt => {
+            let id = request.get("id").and_then(Value::as_str).unwrap_or_default();
+            plane.attempt(id).await.map(ok).ok_or_else(|| Failed::new(StatusCode::NOT_FOUND, "no such attempt"))
+        }
+        Runs::Change(what) => match plane.change(what, request).await {
+            Some((status, said)) if status.is_client_error() || status.is_server_error() => Err(Failed(status, said)),
+            Some(done) => Ok(done),
+            None => Err(Failed::new(StatusCode::NOT_FOUND, "no such endpoint")),
+        },
+        Runs::Approvals(what) => plane.approvals(&caller.person, what, &request).await.map(ok).map_err(refused),
+        Runs::Decisions(what) => plane.decisions(what, request).await.map(ok).map_err(refused),
+        Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
+        Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
+        Runs::Link => {
+            let none = || Failed::unavailable("there are too many links, or no randomness");
+            let address = operator.console_link(&caller.person.id).ok_or_else(none)?;
+            plane.record("console_link", json!({"person": caller.person})).await.map_err(Failed::unavailable)?;
+            Ok(ok(json!({"address": address, "expires_in_secs": crate::console::LINK_SECS})))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may ask which endpoint: the whole table, role by role.
+
+use remit_control::endpoints::ENDPOINTS;
+use serde_json::json;
+
+use crate::plane::{Desk, ROLES, TOKEN};
+
+/// Endpoints whose authorization no test shows. It may only shrink.
+const UNTESTED: [&str; 0] = [];
+
+/// What `a` means in the table: allowed. `-`: not.
+const TABLE: &str = "
+                                       viewer approver author administrator nobody
+GET  /v1/status                        a a a a -  remit:GetStatus
+GET  /v1/organization                  a a a a -  remit:GetOrganization
+POST /v1/explain                       a a a a -  remit:Explain
+POST /v1/ways                          a a a a -  remit:ListAccess
+POST /v1/effective                     a a a a -  remit:GetEffectivePolicies
+POST /v1/credentials                   - - - a -  remit:IssueCredentials
+POST /v1/revoke                        - - - a -  remit:Revoke
+POST /v1/suspend                       - - - a -  remit:Suspend
+POST /v1/pins/accept                   - - - a -  remit:AcceptPin
+POST /v1/reload                        - - - a -  remit:ReloadConfiguration
+POST /v1/connections                   - - - a -  remit:Connect
+POST /v1/connections/forget            - - - a -  remit:Disconnect
+GET  /v1/connections/{id}              a a a a -  remit:GetConnection
+POST /v1/configuration/plan            - - a a -  remit:PlanChange
+POST /v1/configuration/apply           - - - a -  remit:ApplyChange
+POST /v1/configuration/rollback        - - - a -  remit:ApplyChange
+POST /v1/configuration/plans           a a a a -  remit:ListChanges
+POST /v1/configuration/review          - - a a -  remit:ReviewChange
+POST /v1/configuration/withdraw        - - a a -  remit:WithdrawChange
+POST /v1/configuration/history         a a a a -  remit:ListVersions
+POST /v1/configuration/diff            a a a a -  remit:GetVersion
+POST /v1/configuration/files           a a a a -  remit:GetConfiguration
+GET  /v1/approvals                     a a a a -  remit:ListApprovals
+GET  /v1/approvals/{id}                a a a a -  remit:GetApproval
+POST /v1/approvals/{id}/approve        - a - a -  remit:DecideApproval
+POST /v1/approvals/{id}/reject         - a - a -  remit:DecideApproval
+POST /v1/approvals/{id}/revoke         - a - a -  remit:DecideApproval
+POST /v1/approvals/{id}/review         - a - a -  remit:DecideApproval
+GET  /v1/decisions                     a a a a -  remit:SearchDecisions
+GET  /v1/decisions/counts              a a a a -  remit:SearchDecisions
+GET  /v1/decisions/standing            a a a a -  remit:GetIndex
+POST /v1/decisions/rebuild             - - - a -  remit:RebuildIndex
+GET  /v1/decisions/{id}                a a a a -  remit:GetDecision
+GET  /v1/trust                         a a a a -  remit:ListTrust
+GET  /v1/trust/explain                 a a a a -  remit:ListTrust
+POST /v1/trust/promote                 - - - a -  remit:PromoteAgent
+POST /v1/incidents                     - - - a -  remit:RecordIncident
+GET  /v1/journal                       a a a a -  remit:GetJournal
+GET  /v1/journal/{index}               a a a a -  remit:GetJournal
+POST /v1/console/link                  - - - a -  remit:IssueConsoleLink
+";
+
+#[tokio::test]
+async fn every_endpoint_answers_the_roles_that_may() {
+    let desk = Desk::new();
+    let mut sessions = Vec::new();
+    for (name, _) in ROLES {
+        sessions.push(desk.signed_in(name).await);
+    }
+    let names: Vec<&str> = ROLES.iter().map(|(name, _)| *name).collect();
+    let mut found = format!("\n{:39}{}\n", "", names.join(" "));
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| !UNTESTED.contains(&endpoint.path)) {
+        let path = endpoint.path.replace("{id}", "a1").replace("{index}", "1");
+        let body = if endpoint.method == "POST" { "{}" } else { "" };
+        let mut answers = Vec::new();
+        for (session, csrf) in &sessions {
+            let before = desk.plane.done.lock().unwrap().len();
+            let headers = [("cookie", session.as_str()), ("x-remit-csrf", csrf), ("origin", "http://127.0.0.1:7481")];
+            let got = desk.ask(&format!("{} {path}", endpoint.method), &headers, body).await;
+            let did = desk.plane.done.lock().unwrap().len() > before;
+            answers.push(match got.status {
+                200 | 201 => "a",
+                403 => {
+                    assert!(!did, "{}: refused, and done all the same", endpoint.path);
+                    assert_eq!(got.json()["action"], endpoint.action);
+                    "-"
+                }
+                status => panic!("{path}: {status} {got:?}"),
+            });
+        }
+        found += &format!("{:4} {:34}{}  {}\n", endpoint.method.as_str(), endpoint.path, answers.join(" "), endpoint.action);
+        // Whoever holds the operator's token may all of it, and nobody without either.
+        let token = format!("Bearer {TOKEN}");
+        let head = format!("{} {path}", endpoint.method);
+        assert!(desk.ask(&head, &[("authorization", &token)], body).await.status < 300, "{path}");
+        for none in [&[][..], &[("authorization", "Bearer another")], &[("cookie", "remit_console=00")]] {
+            assert_eq!(desk.ask(&head, none, body).await.status, 401, "{path}");
+        }
+    }
+    assert_eq!(found, TABLE, "{found}");
+}
+
+#[tokio::test]
+async fn who_did_it_is_the_person_and_nobody_else() {
+    let desk = Desk::new();
+    let (session, csrf) = desk.signed_in("administrator").await;
+    let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
+    let stop = json!({"agent": "agent-1", "reason": "r", "by": "somebody else", "proof": "KEY"}).to_string();
+    assert_eq!(desk.ask("POST /v1/suspend", &headers, &stop).await.status, 200);
+    let (what, asked) = desk.plane.last();
+    assert_eq!(
+        (what.as_str(), &asked["by"], &asked["proof"]),
+        ("suspend", &json!("administrator@acme.example"), &json!("SIGN_IN"))
+    );
+    // The holder of the token goes by the name that they state, and the record says that nothing proves it.
+    let token = format!("Bearer {TOKEN}");
+    assert_eq!(desk.ask("POST /v1/suspend", &[("authorization", &token)], &stop).await.status, 200);
+    let (_, asked) = desk.plane.last();
+    assert_eq!((&asked["by"], &asked["proof"]), (&json!("somebody else"), &json!("TOKEN")));
+    let decided = desk.ask("POST /v1/approvals/a1/approve", &[("authorization", &token)], r#"{"by":"ana"}"#).await;
+    assert_eq!(decided.status, 200);
+    assert_eq!(desk.plane.last().1["person"], json!({"id": "ana", "proof": {"kind": "TOKEN"}}));
+    // What was refused is on record, with the statement.
+    let (session, csrf) = desk.signed_in("viewer").await;
+    let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
+    assert_eq!(desk.ask("POST /v1/suspend", &headers, &stop).await.status, 403);
+    let (kind, event) = desk.plane.recorded.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(
+        (kind.as_str(), &event["action"], &event["person"]["id"]),
+        ("operation_refused", &json!("remit:Suspend"), &json!("viewer@acme.example"))
+    );
+    assert_eq!(event["resource"], "arn:aws:remit::111122223333:agent/agent-1");
+}
+
+#[tokio::test]
+async fn a_role_may_be_let_to_one_space_alone() {
+    let policy = "{ Version: '2012-10-17', Statement: [{ Effect: Allow, Action: 'remit:*', Resource: 'arn:aws:aidevops:us-east-1:111122223333:agentspace/ops' }] }";
+    let configuration = crate::plane::configuration("").replace(
+        "  - name: nobody\n    policies: []\n",
+        &format!("  - name: nobody\n    inline_policies: {{ own: {policy} }}\n"),
+    );
+    let desk = Desk::at(&configuration, "http://127.0.0.1:7481");
+    let (session, csrf) = desk.signed_in("nobody").await;
+    let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
+    let ask = |head: &'static str, body: &'static str| desk.ask(head, &headers, body);
+    assert_eq!(ask("POST /v1/suspend", r#"{"space":"ops","reason":"r"}"#).await.status, 200);
+    assert_eq!(ask("POST /v1/approvals/a1/approve", "{}").await.status, 200, "the approval is of this space");
+    assert_eq!(ask("POST /v1/suspend", r#"{"agent":"agent-1","reason":"r"}"#).await.status, 403);
+    assert_eq!(ask("GET /v1/status", "").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_control_policy_stands_above_the_role() {
+    let deny = "policies:
+  - { name: no-stopping, type: SERVICE_CONTROL_POLICY, document: { Version: '2012-10-17', Statement: [{ Sid: Calm, Effect: Deny, Action: 'remit:Suspend', Resource: '*' }] } }
+";
+    let configuration = crate::plane::configuration(deny).replace(
+        "accounts: [{ id: '111122223333', name: ops }]",
+        "accounts: [{ id: '111122223333', name: ops, service_control_policies: [FullAWSAccess, no-stopping] }]",
+    );
+    let desk = Desk::at(&configuration, "http://127.0.0.1:7481");
+    let (session, csrf) = desk.signed_in("administrator").await;
+    let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
+    let got = desk.ask("POST /v1/suspend", &headers, r#"{"agent":"agent-1","reason":"r"}"#).await;
+    assert!(got.status == 403 && got.body.contains("Calm"), "{got:?}");
+    assert_eq!(desk.ask("POST /v1/reload", &headers, "").await.status, 200);
+}

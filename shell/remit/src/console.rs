@@ -1,0 +1,116 @@
+//! The console in the binary: who signs people in, what they see of the journal, and `remit console`.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use http::{Method, StatusCode};
+use remit_authority::{SignIns, UpstreamCredentials};
+use remit_control::SignedIn;
+use remit_gateway::Gateway;
+use remit_journal::{Health, Journal, Reader, SignedCheckpoint};
+use remit_tlog::Hash;
+use serde_json::{Value, json};
+
+use crate::aws::set;
+use crate::cli::Console;
+use crate::commands::operator;
+use crate::decisions::{Decisions, Receipt};
+use crate::home::Home;
+use crate::now_secs;
+use crate::output::{Failure, Printer, warn};
+
+/// What went wrong, and whose fault it is.
+type Fault = (StatusCode, String);
+
+/// Begins a sign-in at the provider of the configuration in effect.
+pub(crate) async fn sign_in(
+    sign_ins: &SignIns,
+    gateway: &Gateway,
+    redirect_uri: &str,
+    browser: [u8; 32],
+) -> Result<String, String> {
+    let snapshot = gateway.snapshot();
+    let provider = snapshot.organization.console.as_ref().and_then(|console| console.sign_in.as_ref());
+    let provider = provider.ok_or("the configuration has no `console` with a `sign_in`")?;
+    sign_ins.begin(provider, redirect_uri, browser, now_secs()).await.map_err(|error| error.to_string())
+}
+
+/// Ends it.
+pub(crate) async fn signed_in(
+    sign_ins: &SignIns,
+    credentials: &UpstreamCredentials,
+    gateway: &Gateway,
+    redirect_uri: &str,
+    (query, browser): (&str, [u8; 32]),
+) -> Result<SignedIn, String> {
+    let snapshot = gateway.snapshot();
+    let provider = snapshot.organization.console.as_ref().and_then(|console| console.sign_in.as_ref());
+    let provider = provider.ok_or("the configuration has no `console` with a `sign_in`")?;
+    let secret = provider.client_secret.as_ref().map(|reference| credentials.secret(reference)).transpose();
+    let secret = secret.map_err(|error| format!("the client's secret can't be had: {error}"))?;
+    let secret = secret.as_ref().map(|secret| secret.as_str());
+    let done = sign_ins.end(provider, secret, redirect_uri, query, browser, now_secs()).await;
+    let (person, identity) = done.map_err(|error| error.to_string())?;
+    Ok(SignedIn { person, identity })
+}
+
+/// The journal's key, size and checkpoint; with an index the entry there, byte for byte, and its path to the checkpoint.
+pub(crate) async fn journal(
+    journal: &Journal,
+    directory: PathBuf,
+    decisions: &Decisions,
+    request: &Value,
+) -> Result<Value, Fault> {
+    let checkpoint = journal.checkpoint();
+    let (health, stopped) = match journal.health() {
+        Health::Ok => ("ok", None),
+        Health::Stopped { reason } => ("stopped", Some(reason)),
+    };
+    let told = |checkpoint: &SignedCheckpoint| {
+        json!({
+            "key": journal.verifier_key(), "size": checkpoint.size, "root": checkpoint.root.to_base64(), "checkpoint": checkpoint.note,
+            "health": health, "stopped": stopped,
+        })
+    };
+    let Some(index) = request.get("index") else { return Ok(told(&checkpoint)) };
+    let index = index.as_u64().filter(|index| *index < checkpoint.size);
+    let index = index.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
+    // What the index doesn't have is read from the journal itself, which takes longer.
+    let (bytes, path, checkpoint) = match decisions.receipt(checkpoint.size, index).await {
+        Some(Receipt { bytes, proof }) => (bytes, proof.path, proof.checkpoint),
+        None => {
+            let (bytes, path) = read(directory, index, checkpoint.size).await?;
+            (bytes, path, checkpoint)
+        }
+    };
+    let mut told = told(&checkpoint);
+    set(&mut told, "index", index);
+    set(&mut told, "entry", base64::engine::general_purpose::STANDARD.encode(bytes));
+    set(&mut told, "proof", path.iter().map(Hash::to_base64).collect::<Vec<_>>());
+    Ok(told)
+}
+
+/// An entry and its path, from the files.
+async fn read(directory: PathBuf, index: u64, size: u64) -> Result<(Vec<u8>, Vec<Hash>), Fault> {
+    let failed = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, format!("the journal can't be read: {error}"));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut reader = Reader::open(&directory, index).map_err(|error| failed(&error))?.without_signatures();
+        let entry = reader.next().map_err(|error| failed(&error))?;
+        let entry = entry.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
+        let path = remit_journal::inclusion_proof(&directory, index, size).map_err(|error| failed(&error))?;
+        Ok((entry.bytes, path))
+    });
+    read.await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the request failed".to_owned()))?
+}
+
+/// `remit console`: a link that opens the console, once.
+pub(crate) async fn run(options: &Console) -> Result<(), Failure> {
+    let home = Home::existing(&options.common.data)?;
+    let made = operator(&home, Method::POST, "/v1/console/link", Some(&json!({"by": options.by}))).await?;
+    let printer = Printer::new(options.common.json);
+    if options.common.json {
+        return printer.line(&made.to_string());
+    }
+    warn("Open this in a browser on this machine. It is good once, for ten minutes, and makes you the machine's administrator.");
+    printer.line(made.get("address").and_then(Value::as_str).unwrap_or_default())
+}

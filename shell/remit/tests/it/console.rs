@@ -1,0 +1,271 @@
+//! The console in a real browser, and people signed in by a real provider.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::client::json;
+use crate::gateway::{ACCOUNT, Remit, config, signal};
+
+const TOOL: &str = "ledger___get_account";
+
+/// Where the browser's driver and the provider are installed, once into the target folder.
+fn peers() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/peers/console");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers-console");
+    std::fs::create_dir_all(&root).unwrap();
+    let lock = std::fs::File::create(root.join("lock")).unwrap();
+    lock.lock().unwrap();
+    for name in ["package.json", "package-lock.json", "drive.mjs", "issuer.mjs"] {
+        // Renamed into place: another test may be running it.
+        let draft = root.join(format!("{name}.draft"));
+        std::fs::copy(source.join(name), &draft).unwrap();
+        std::fs::rename(draft, root.join(name)).unwrap();
+    }
+    let locks = std::fs::read_to_string(source.join("package-lock.json")).unwrap();
+    let marker = root.join("installed");
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == locks) {
+        return root;
+    }
+    let mut npm = Command::new("npm");
+    let done = npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&root).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::write(marker, locks).unwrap();
+    root
+}
+
+/// Where pictures of the pages are kept.
+fn pictures(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("console").join(of)
+}
+
+/// A program that says a line of JSON for each of its steps.
+struct Peer {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn run(script: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("node");
+        command.arg(script).args(args).current_dir(peers()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if script == "issuer.mjs" {
+            command.stderr(Stdio::null());
+        }
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    /// The next step; `None` at its end, which must be a good one.
+    fn step(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            assert!(self.child.wait().unwrap().success(), "the browser's driver failed: see above");
+            return None;
+        }
+        Some(json(&line))
+    }
+
+    /// The next step, which must be this one.
+    #[track_caller]
+    fn is(&mut self, step: &str) -> Value {
+        let told = self.step().unwrap_or_else(|| panic!("ended before `{step}`"));
+        assert_eq!(told["step"], step, "{told}");
+        told
+    }
+
+    fn go_on(&mut self) {
+        self.input.write_all(b"go on\n").unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn browser(what: &str, remit: &Remit, more: &Value) -> Peer {
+    let base = format!("http://{}", remit.control);
+    let mut asked = json!({"base": base, "link": remit.ready["console"], "pictures": pictures(what)});
+    asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Peer::run("drive.mjs", &[what, &asked.to_string()])
+}
+
+fn configured(more: &Value) -> Value {
+    let server = |name: &str| json!({"name": name, "command": ["remit", "sample-server", name]});
+    let mut config = config(&[server("ledger"), server("helpdesk")]);
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+}
+
+fn up() -> Remit {
+    let remit = Remit::up(&configured(&json!({})));
+    remit.until_server("ledger", "ready");
+    remit.until_server("helpdesk", "ready");
+    remit
+}
+
+/// One call that is allowed, and one that the argument schema forbids.
+fn calls(remit: &Remit) {
+    let client = remit.client("agent-1", "ledger");
+    assert!(client.call(TOOL, r#"{"account_id":"ACC-1003"}"#).get("result").is_some());
+    let denied = client.call(TOOL, r#"{"account_id":{"<script>":"\u202e"}}"#);
+    assert!(denied.get("error").is_some() || denied["result"]["isError"] == true, "{denied}");
+}
+
+#[test]
+fn every_page_is_whole_for_everybody() {
+    let remit = up();
+    calls(&remit);
+    let found = remit.operator("GET /v1/decisions?limit=1", "").1;
+    let decision = found["decisions"][0]["id"].as_str().unwrap_or_else(|| panic!("{found}")).to_owned();
+    let (ledger, one) = (format!("/console/servers/{ACCOUNT}/ledger"), format!("/console/decisions/{decision}"));
+    let access = format!("/console/access?tool={TOOL}");
+    let asked = format!("/console/explain?agent=agent-1&tool={TOOL}&arguments=%7B%7D");
+    let pages = [
+        "/console",
+        "/console/decisions",
+        &one,
+        "/console/approvals",
+        "/console/organization",
+        "/console/spaces/ledger",
+        "/console/agents",
+        "/console/access?agent=agent-1",
+        &access,
+        "/console/servers",
+        &ledger,
+        "/console/policies",
+        "/console/policies/versions/1",
+        "/console/policies/text?path=it.json&line=1",
+        &asked,
+        "/console/journal",
+    ];
+    let mut browser = browser("pages", &remit, &json!({"pages": pages}));
+    let mut looked = 0;
+    let mut slowest = 0;
+    while let Some(page) = browser.step() {
+        assert_eq!((&page["status"], &page["violations"], &page["complaints"]), (&json!(200), &json!([]), &json!([])), "{page}");
+        slowest = slowest.max(page["answer_ms"].as_u64().unwrap());
+        looked += 1;
+    }
+    assert_eq!(looked, pages.len() * 2 + 3 + 2);
+    assert!(slowest < 2_000, "the slowest page took {slowest} ms");
+    // Whoever may list is shown what stands in the paths alone: nothing of it changed anything.
+    let place = remit.stop();
+    assert_eq!(place.log_of("console_session").len(), 1);
+    assert_eq!(place.log_of("suspension").len() + place.log_of("pin_accepted").len(), 0);
+}
+
+#[test]
+fn a_person_works_in_it() {
+    let remit = up();
+    let mut browser = browser("work", &remit, &json!({"tool": TOOL, "agent": "agent-1"}));
+    assert_eq!(browser.is("entered")["hash"], "", "the link's code is no longer in the address");
+    browser.is("again");
+    browser.is("waiting");
+    calls(&remit);
+    browser.go_on();
+    browser.is("tail");
+    assert_eq!(browser.is("opened")["deciding"], 1, "the newest was denied");
+    let verified = browser.is("verified")["result"].as_str().unwrap().to_owned();
+    assert!(verified.starts_with("Verified: entry "), "{verified}");
+    let forged = browser.is("forged")["result"].as_str().unwrap().to_owned();
+    assert!(forged.starts_with("Not verified: the path leads to another root"), "{forged}");
+    browser.is("suspended");
+    let denied = remit.client("agent-2", "ledger").call(TOOL, r#"{"account_id":"ACC-1003"}"#);
+    assert!(denied.get("result").is_some(), "another agent goes on: {denied}");
+    let status = remit.status();
+    assert_eq!(status["suspended"]["agents"]["agent-1"]["by"], "operator", "{status}");
+    browser.go_on();
+    browser.is("resumed");
+    assert_eq!(remit.status()["suspended"], json!({}));
+    browser.is("kill");
+    signal("KILL", remit.pid());
+    browser.is("away");
+    assert!(browser.step().is_none());
+    let (place, _) = remit.wait();
+    let stopped = place.log_of("suspension");
+    assert_eq!((stopped.len(), &stopped[0]["proof"]), (1, &json!("TOKEN")), "{stopped:?}");
+}
+
+#[test]
+fn a_call_that_is_held_is_decided_by_keyboard() {
+    let remit = Remit::up(&configured(&json!({
+        "approval_rules": [{"id": "looked-at", "hold": {"tools": [TOOL]}, "ask": {"approvers": ["operator"]}}],
+        "approvers": [{"id": "operator"}],
+    })));
+    remit.until_server("ledger", "ready");
+    let mut browser = browser("approvals", &remit, &json!({"tool": TOOL}));
+    browser.is("waiting");
+    let client = remit.client("agent-1", "ledger");
+    let arguments = r#"{"account_id":"ACC-1003"}"#;
+    let waiting = std::thread::spawn(move || client.call(TOOL, arguments));
+    browser.go_on();
+    assert_eq!(browser.is("queued")["violations"], json!([]));
+    let opened = browser.is("opened");
+    assert_eq!(opened["violations"], json!([]));
+    assert!(opened["literal"].as_str().unwrap().contains(r#""account_id": "ACC-1003""#), "{opened}");
+    let decided = browser.is("decided");
+    assert_eq!((decided["said"].as_str(), &decided["violations"]), (Some("Approved."), &json!([])), "{decided}");
+    assert!(browser.step().is_none());
+    // The call itself waited for it.
+    let answer = waiting.join().unwrap();
+    assert!(answer.get("result").is_some_and(|result| result["isError"] != true), "{answer}");
+    let found = remit.operator("GET /v1/approvals", "").1;
+    let vote = &found["approvals"][0]["votes"][0];
+    assert_eq!(
+        (&vote["by"], &vote["proof"], &vote["reason"]),
+        (&json!("operator"), &json!("TOKEN"), &json!("it is right")),
+        "{found}"
+    );
+}
+
+#[test]
+fn people_sign_in_with_a_provider() {
+    let remit = up();
+    let redirect_uri = format!("http://{}/console/sign-in/callback", remit.control);
+    let mut provider = Peer::run("issuer.mjs", &[&redirect_uri]);
+    let issuer = provider.step().unwrap()["issuer"].as_str().unwrap().to_owned();
+    let host = issuer.split_once("://").unwrap().1.to_owned();
+    let role = |name: &str, policy: &str, people: &[&str]| {
+        json!({"name": name, "policies": [policy], "trust_policy": {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Federated": format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}")},
+            "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {format!("{host}:aud"): "remit", format!("{host}:email"): people}}}]}})
+    };
+    let arn = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
+    remit.configure(&configured(&json!({
+        "roles": [role("viewer", "RemitViewerAccess", &["ana@acme.example"]), role("operators", "RemitAdministratorAccess", &["bob@acme.example", "unverified@acme.example"])],
+        "console": {
+            "sign_in": {"issuer": issuer, "client_id": "remit", "client_secret": {"env": "REMIT_TEST_CANARY"}, "network": "loopback"},
+            "roles": [arn("viewer"), arn("operators")],
+        },
+    })));
+    let mut browser = browser("sign_in", &remit, &json!({"people": ["ana", "bob", "unverified"]}));
+    let ana = browser.is("signed_in");
+    assert_eq!((ana["person"].as_str(), ana["role"].as_str()), (Some("ana@acme.example"), Some("viewer")), "{ana}");
+    assert_eq!(ana["violations"], json!([]));
+    assert_eq!((&ana["cookie"]["httpOnly"], &ana["cookie"]["sameSite"]), (&json!(true), &json!("Lax")));
+    browser.is("signed_out");
+    let bob = browser.is("signed_in");
+    assert_eq!((bob["person"].as_str(), bob["role"].as_str()), (Some("bob@acme.example"), Some("operators")), "{bob}");
+    browser.is("signed_out");
+    // An address that the provider hasn't verified is nobody's: the person goes by the provider's own name, and no role lets them in.
+    let unverified = browser.is("signed_in");
+    assert_eq!(unverified["person"], format!("{issuer}#unverified"));
+    assert!(unverified["main"].as_str().unwrap().contains("There is no role that you may take."), "{unverified}");
+    browser.is("signed_out");
+    assert!(browser.step().is_none());
+    let place = remit.stop();
+    let sessions = place.log_of("console_session");
+    assert_eq!(sessions.len(), 6, "{sessions:?}");
+    assert_eq!(sessions[0]["person"]["proof"]["kind"], "SIGN_IN");
+    let all = place.log().iter().map(Value::to_string).collect::<String>();
+    assert!(!all.contains("of-the-gateway") && !all.contains("code="), "nothing secret is on record");
+}
