@@ -656,7 +656,8 @@ impl Arrival {
         if !known {
             return None;
         }
-        if quotas.calls_concurrent_max.is_none() && quotas.calls_per_minute_max.is_none() {
+        let tiers_limit = caller.state.snapshot.organization.trust.as_ref().is_some_and(remit_model::TrustRules::limits_calls);
+        if quotas.calls_concurrent_max.is_none() && quotas.calls_per_minute_max.is_none() && !tiers_limit {
             return None;
         }
         let (fact, place) =

@@ -48,12 +48,13 @@ use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
+use remit_kernel::trust::Tiers;
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, SessionOf, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
-use remit_model::{AgentId, Organization, Risk, ServerKey};
+use remit_model::{AgentId, Organization, Risk, ServerKey, TrustRules};
 
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
@@ -155,6 +156,14 @@ pub struct Options {
     pub anonymous_agent: Option<AgentId>,
     /// What has been revoked so far.
     pub revocations: Revocations,
+    /// Who knows how far agents are trusted.
+    pub trust: Arc<dyn Trust>,
+}
+
+/// Who knows how far agents are trusted. It is asked before every decision where trust is configured, and answers at once.
+pub trait Trust: Send + Sync {
+    /// The tiers of an agent under these rules; unknown if they can't be told, and then nothing is allowed.
+    fn tiers(&self, rules: &TrustRules, agent: &AgentId) -> Fact<Arc<Tiers>>;
 }
 
 /// The data plane. Cheap to clone.
@@ -237,6 +246,7 @@ pub(crate) struct Inner {
     edge: Edge,
     anonymous_agent: Option<AgentId>,
     revocations: ArcSwap<Revocations>,
+    trust: Arc<dyn Trust>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -314,6 +324,7 @@ impl Gateway {
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
             revocations: ArcSwap::from_pointee(options.revocations),
+            trust: options.trust,
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -702,7 +713,12 @@ impl Inner {
     /// The facts about a caller, before quotas are counted.
     pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
         let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
+        let trust = match (&self.state.load().snapshot.organization.trust, &identity) {
+            (Some(rules), Fact::Known(Identity::Authenticated(principal))) => self.trust.tiers(rules, &principal.agent),
+            _ => Fact::Known(Arc::default()),
+        };
         Facts {
+            trust,
             identity,
             audience,
             quota,

@@ -107,6 +107,10 @@ pub(crate) enum Command {
     /// Let go on what `remit suspend` stopped.
     #[command(subcommand)]
     Resume(Switch),
+    /// Show how far agents are trusted in each category of tools, and what is missing for the next tier; explain it, or sign a promotion.
+    Trust(TrustOf),
+    /// Record that an agent did harm. Where the configuration says so, it falls to a lower tier at once.
+    Incident(Incident),
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
@@ -677,6 +681,52 @@ pub(crate) struct Because {
     /// Who does it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
+}
+
+/// Without a command, a table of all.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TrustOf {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Trust>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Every number that an agent's tier comes from.
+    Explain {
+        #[command(flatten)]
+        common: Common,
+        /// The agent.
+        agent: String,
+        /// The category; else all of them.
+        category: Option<String>,
+    },
+    /// Sign the promotion that is proposed for an agent: one step up in one category.
+    Promote {
+        /// The agent.
+        agent: String,
+        /// The category.
+        category: String,
+        #[command(flatten)]
+        because: Because,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Incident {
+    /// The agent.
+    pub(crate) agent: String,
+    /// How bad it was.
+    #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
+    pub(crate) severity: String,
+    /// The category of the tools; else all of them.
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    #[command(flatten)]
+    pub(crate) because: Because,
 }
 
 #[derive(Debug, Args)]
