@@ -161,8 +161,7 @@ fn facts(entry: &Value, found: &Value) -> Markup {
 
 /// The layers in their order; the one that decided stands out, with the text that it stands in.
 pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> Markup {
-    let denies =
-        |layer: &&Value| text(layer, "effect").ends_with("_DENY") || (verdict == "HOLD" && text(layer, "effect") == "HOLD");
+    let denies = |layer: &&Value| text(layer, "effect").ends_with("_DENY");
     let decided = layers.iter().find(denies);
     let stopped = verdict != "ALLOW";
     let mut steps = Vec::new();

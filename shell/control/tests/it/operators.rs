@@ -154,3 +154,44 @@ async fn a_control_policy_stands_above_the_role() {
     assert!(got.status == 403 && got.body.contains("Calm"), "{got:?}");
     assert_eq!(desk.ask("POST /v1/reload", &headers, "").await.status, 200);
 }
+
+#[test]
+fn the_document_in_the_tree_is_the_tables() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi.json");
+    let document = remit_control::openapi::document();
+    let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "stale: UPDATE=1 cargo test -p remit-control");
+    let operations = |method: &str| -> usize {
+        document["paths"].as_object().unwrap().values().filter(|path| path.get(method).is_some()).count()
+    };
+    assert_eq!(operations("get") + operations("post"), ENDPOINTS.len());
+    let mut ids: Vec<&str> = Vec::new();
+    for path in document["paths"].as_object().unwrap().values() {
+        ids.extend(path.as_object().unwrap().values().map(|operation| operation["operationId"].as_str().unwrap()));
+    }
+    ids.sort_unstable();
+    let count = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "each has a name of its own");
+}
+
+#[tokio::test]
+async fn what_somebody_has_is_not_sent_again() {
+    let desk = Desk::new();
+    let token = format!("Bearer {TOKEN}");
+    let first = desk.ask("GET /v1/organization", &[("authorization", &token)], "").await;
+    let tag = first.header("etag").to_owned();
+    assert!(first.status == 200 && tag.len() == 34 && first.header("cache-control") == "private, no-cache", "{first:?}");
+    let again = desk.ask("GET /v1/organization", &[("authorization", &token), ("if-none-match", &tag)], "").await;
+    assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", tag.as_str()));
+    let other = desk.ask("GET /v1/organization", &[("authorization", &token), ("if-none-match", "\"x\"")], "").await;
+    assert_eq!(other.status, 200);
+    assert_eq!(
+        desk.ask("GET /v1/organization", &[("if-none-match", &tag)], "").await.status,
+        401,
+        "nothing is told to strangers"
+    );
+}
