@@ -32,6 +32,10 @@ fn asked<'a>(view: &'a View<'_>) -> Vec<(&'static str, &'a str)> {
 pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
     let rows = match rows(view).await {
         Ok(rows) => rows,
+        // A question that makes no sense can be corrected where it was asked.
+        Err(failed) if failed.0 == http::StatusCode::BAD_REQUEST => {
+            html! { div.notice.bad role="alert" { p { (shown(failed.detail())) } } }
+        }
         Err(failed) => return page::failed(view, SECTION, "Decisions", &failed),
     };
     let asked = asked(view);
