@@ -175,12 +175,12 @@ fn network(object: &Object<'_>) -> Network {
 }
 
 fn webhook(item: &Item<'_>) -> Option<Channel> {
-    let object = item.object("a webhook", &["url", "secret", "network", "links"])?;
+    let object = item.object("a webhook", &["url", "secret", "network", "approver"])?;
     let network = network(&object);
     let address = object.need("url").and_then(|item| url(&item, Rules { network, query: true }));
     let secret = object.need("secret").and_then(|item| secret(&item));
-    let links = object.get("links").and_then(|flag| flag.flag()).unwrap_or_default();
-    Some(Channel::Webhook { url: address?, secret: secret?, network, links })
+    let approver = object.get("approver").and_then(|item| name(&item));
+    Some(Channel::Webhook { url: address?, secret: secret?, network, approver })
 }
 
 fn step_functions(item: &Item<'_>) -> Option<Channel> {

@@ -118,8 +118,8 @@ pub enum Channel {
         secret: crate::SecretRef,
         /// Which addresses its name may resolve to.
         network: crate::Network,
-        /// Whether it is given links that decide without a sign-in, each good once.
-        links: bool,
+        /// The name under which it decides, as an approver: then it is given links that decide without a sign-in, each good once.
+        approver: Option<String>,
     },
     /// A state machine that is started with the approval, and whose result decides.
     StepFunctions {

@@ -17,6 +17,8 @@ pub enum Proof {
     Token,
     /// A signature by the key that the configuration names for the person.
     Key,
+    /// A channel that the configuration names, over an authenticated connection, such as a state machine's result.
+    Channel,
     /// An identity provider vouched for it (OpenID Connect Core 1.0).
     SignIn {
         /// The provider.
@@ -36,6 +38,7 @@ impl Proof {
         match self {
             Self::Token => "TOKEN",
             Self::Key => "KEY",
+            Self::Channel => "CHANNEL",
             Self::SignIn { .. } => "SIGN_IN",
         }
     }

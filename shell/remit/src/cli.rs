@@ -124,10 +124,10 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// The data directory of the gateway.
-    #[arg(long, default_value = ".remit", value_name = "DIR")]
+    #[arg(long, global = true, default_value = ".remit", value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema, Secret, Token, Verify};
 use crate::home::{Home, Running};
 use crate::offline::Offline;
-use crate::output::{DENIED, FAILURE, Failure, INVALID, Printer, warn};
+use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
 use crate::shared::RESERVED;
 use crate::{audit, now_secs};
 
@@ -124,7 +124,11 @@ pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
     let question = json!({"agent": options.agent, "tool": options.tool, "space": options.space, "arguments": arguments, "risk": options.risk});
     let home = Home::existing(&options.common.data)?;
     let decision = operator(&home, Method::POST, "/v1/explain", Some(&question)).await?;
-    let denied = decision.get("verdict").and_then(Value::as_str) != Some("ALLOW");
+    let code = match decision.get("verdict").and_then(Value::as_str) {
+        Some("ALLOW") => None,
+        Some("HOLD") => Some(HELD),
+        _ => Some(DENIED),
+    };
     if printer.json {
         printer.line(&decision.to_string())?;
     } else {
@@ -152,7 +156,7 @@ pub(crate) async fn explain(options: &Explain) -> Result<(), Failure> {
             printer.line(&format!("  {:<23} {}{at}\n  {:<23} by {}", text("layer"), text("change"), "", text("by")))?;
         }
     }
-    if denied { Err(Failure::said(DENIED)) } else { Ok(()) }
+    code.map_or(Ok(()), |code| Err(Failure::said(code)))
 }
 
 /// The layers of a decision, one a line.

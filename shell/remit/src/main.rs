@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod aws;
 mod change;
+mod channels;
 mod cli;
 mod commands;
 mod connect;

@@ -40,7 +40,8 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
-use crate::{audit, connect, console, now_secs};
+use crate::channels::Links;
+use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -79,6 +80,11 @@ pub(crate) struct World {
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
+    /// One-time links that decide approvals.
+    pub(crate) links: Links,
+    /// The address of the operator's interface.
+    pub(crate) control_address: String,
+    tls: Arc<ClientConfig>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -136,6 +142,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
+    tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
     world.gateway.settled(SERVERS_MAX).await;
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
@@ -207,6 +214,7 @@ fn assemble(
     let service = TokenService::new(Arc::clone(&authority), Arc::clone(&keys), Arc::clone(&now) as _);
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
+    let upstream_tls = Arc::clone(&tls);
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
@@ -254,6 +262,9 @@ fn assemble(
             last_reload: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
+            links: Links::default(),
+            control_address: format!("http://{control}"),
+            tls: upstream_tls,
             versions,
         },
         recovered,
@@ -310,6 +321,11 @@ fn telemetry(otlp: Option<&str>, tls: &Arc<ClientConfig>) -> Result<Arc<Telemetr
 }
 
 impl World {
+    /// The value of a secret that the configuration names.
+    pub(crate) fn secret(&self, reference: &remit_model::SecretRef) -> Result<zeroize::Zeroizing<String>, String> {
+        self.credentials.secret(reference).map_err(|error| error.to_string())
+    }
+
     async fn record(&self, kind: &str, event: Value) -> Result<(), Failure> {
         self.gateway.record(kind, event).await.map(|_| ()).map_err(Failure::new)
     }

@@ -101,7 +101,7 @@ pub(super) fn channel() -> Value {
         &["url", "secret"],
         &json!({
             "url": text("The address."), "secret": refer("secret"), "network": refer("network"),
-            "links": flag("Whether it is given links that decide without a sign-in, each good once.", false),
+            "approver": name("The name under which it decides, as an approver: then it is given links that decide without a sign-in, each good once."),
         }),
     );
     let machine = object(

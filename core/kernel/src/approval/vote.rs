@@ -193,8 +193,10 @@ fn proven(by: &Person, needed: bool, acr: &[String], age_secs_max: Option<u64>, 
         }
         Proof::Token => Ok(()),
         // The signature was made for this very answer: nothing is more recent. How its holder was authenticated isn't known.
-        Proof::Key if acr.is_empty() => Ok(()),
-        Proof::Key => Err(format!("a sign-in with `acr` {} is needed, and a key says nothing of that", acr.join(" or "))),
+        Proof::Key | Proof::Channel if acr.is_empty() => Ok(()),
+        Proof::Key | Proof::Channel => {
+            Err(format!("a sign-in with `acr` {} is needed, and this says nothing of that", acr.join(" or ")))
+        }
         Proof::SignIn { acr: said, auth_time_secs, .. } => {
             if !acr.is_empty() && !said.as_ref().is_some_and(|said| acr.contains(said)) {
                 return Err(format!("a sign-in with `acr` {} is needed: sign in again, more strongly", acr.join(" or ")));

@@ -19,12 +19,14 @@ mod client;
 mod gateway;
 mod upstream;
 
+mod approvals;
 mod aws_boto;
 mod aws_cli;
 mod aws_guide;
 mod aws_hostile;
 mod aws_mcp;
 mod bridging;
+mod channels;
 mod changes;
 mod connect;
 mod console;

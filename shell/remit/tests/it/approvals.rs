@@ -1,0 +1,295 @@
+//! Calls that wait for people, as agents, operators and the journal meet them.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, send};
+use crate::gateway::{Place, Remit, config, remit, until};
+
+const CLOSE: &str = "helpdesk___close_ticket";
+const DONE: &str = r#"{"ticket_id":"TCK-1001","resolution":"done"}"#;
+
+/// A help desk whose tickets are closed by people's leave.
+fn placed(ask: &Value) -> Place {
+    let place = Place::new();
+    let mut whole = config(&[json!({"name": "helpdesk", "command": ["remit", "sample-server", "helpdesk"]})]);
+    whole["approval_rules"] = json!([{"id": "closing", "hold": {"tools": [CLOSE]}, "ask": ask}]);
+    whole["approvers"] = json!([{"id": "ann"}, {"id": "bob", "groups": ["leads"]}, {"id": "it@example.com"}]);
+    place.write(&whole);
+    place
+}
+
+fn up(place: Place) -> Remit {
+    let remit = Remit::up_at(place, &[]);
+    remit.until_server("helpdesk", "ready");
+    remit
+}
+
+/// What a person says at the command line; the exit code and the answer.
+fn say(remit: &Remit, args: &[&str]) -> (i32, Value) {
+    let said = remit.place().cli(&[&["approvals"], args, &["--json"]].concat());
+    let text = if said.out.trim().is_empty() { json!(said.err) } else { serde_json::from_str(&said.out).unwrap() };
+    (said.code, text)
+}
+
+fn waiting(remit: &Remit) -> Vec<Value> {
+    let said = remit.place().cli(&["approvals", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The one that waits.
+fn only(remit: &Remit) -> Value {
+    until("something waits", || waiting(remit).len() == 1);
+    waiting(remit).remove(0)
+}
+
+fn id(approval: &Value) -> String {
+    approval["id"].as_str().unwrap().to_owned()
+}
+
+fn text(answer: &Value) -> &str {
+    answer.pointer("/result/content/0/text").and_then(Value::as_str).unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Whether the call was made, whatever the server said to it: a ticket that is closed can't be closed once more.
+fn went(answer: &Value) -> bool {
+    answer.get("result").is_some_and(|result| result.pointer("/_meta/remit~1approval").is_none())
+}
+
+fn approve(remit: &Remit, approval: &Value, by: &str) {
+    let (code, said) = say(remit, &["approve", &id(approval), "--by", by]);
+    assert_eq!((code, &said["state"]), (0, &json!("APPROVED")), "{said}");
+}
+
+#[test]
+fn a_call_waits_is_approved_and_goes_and_a_later_one_goes_without_asking_twice() {
+    let remit = up(placed(&json!({"wait_secs": 30})));
+    let client = remit.client("agent-1", "helpdesk");
+    // What nobody holds isn't held.
+    assert!(went(&client.call("helpdesk___get_ticket", r#"{"ticket_id":"TCK-1001"}"#)));
+    let call = {
+        let client = client.clone();
+        thread::spawn(move || client.call(CLOSE, DONE))
+    };
+    let approval = only(&remit);
+    assert_eq!(approval["arguments"], serde_json::from_str::<Value>(DONE).unwrap());
+    assert_eq!((&approval["agent"], &approval["owner"], &approval["tool"]), (&json!("agent-1"), &json!("it@example.com"), &json!(CLOSE)));
+    assert_eq!(approval["rules"][0]["id"], "closing");
+    assert_eq!(approval["led_to"][0]["tool"], CLOSE);
+    assert_eq!(approval["led_to"][1]["tool"], "helpdesk___get_ticket");
+    approve(&remit, &approval, "ann");
+    assert!(went(&call.join().unwrap()), "the call that waited went on");
+    // It is used up: the same call is held again, and one that isn't waited for goes through once it was approved.
+    let session = client.session("2025-06-18");
+    let held = {
+        let session = session.clone();
+        thread::spawn(move || session.call(CLOSE, DONE))
+    };
+    let second = only(&remit);
+    assert_ne!(id(&second), id(&approval));
+    approve(&remit, &second, "ann");
+    assert!(went(&held.join().unwrap()));
+    let place = remit.stop();
+    let kinds = |kind: &str| place.log_of(kind).len();
+    assert_eq!((kinds("approval_requested"), kinds("approval_voted")), (2, 2));
+    let decisions: Vec<String> = place
+        .log_of("decision")
+        .iter()
+        .filter(|entry| entry["tool"] == CLOSE)
+        .map(|entry| format!("{} {}", entry["verdict"].as_str().unwrap(), entry["approval"].as_str().unwrap_or("-")))
+        .collect();
+    let (first, then) = (id(&approval), id(&second));
+    assert_eq!(decisions, ["HOLD -".to_owned(), format!("ALLOW {first}"), "HOLD -".to_owned(), format!("ALLOW {then}")]);
+    place.verify();
+    // The very decisions can be made again, with the approvals of then.
+    let replayed = place.cli(&["replay", "--since", "1h"]);
+    assert!(replayed.code == 0 && replayed.out.contains(" 0 otherwise"), "{replayed:?}");
+}
+
+#[test]
+fn whoever_waits_too_long_is_told_and_comes_back_after_a_restart_too() {
+    let remit = up(placed(&json!({"wait_secs": 1})));
+    let client = remit.client("agent-1", "helpdesk");
+    let answer = client.call(CLOSE, DONE);
+    assert!(text(&answer).contains("waits for a person's approval") && !went(&answer), "{answer}");
+    let told = &answer["result"]["_meta"]["remit/approval"];
+    let approval = only(&remit);
+    assert_eq!((&told["id"], &told["state"]), (&approval["id"], &json!("PENDING")));
+    // The same call waits on the same approval, however it is spelled.
+    let again = client.call(CLOSE, r#"{ "resolution": "d\u006fne", "ticket_id": "TCK-1001" }"#);
+    assert_eq!(again["result"]["_meta"]["remit/approval"]["id"], approval["id"]);
+    assert_eq!(waiting(&remit).len(), 1);
+    // Nothing that waits is lost with the process, and what was agreed to isn't either.
+    let remit = up(remit.kill());
+    let kept = only(&remit);
+    assert_eq!((&kept["id"], &kept["arguments_text"]), (&approval["id"], &json!(DONE)));
+    approve(&remit, &kept, "ann");
+    let remit = up(remit.kill());
+    let client = remit.client("agent-1", "helpdesk");
+    let other = client.call(CLOSE, r#"{"ticket_id":"TCK-1002","resolution":"done"}"#);
+    assert!(!went(&other), "other arguments need another approval: {other}");
+    assert!(went(&client.call(CLOSE, DONE)));
+    assert!(!went(&client.call(CLOSE, DONE)), "once is once");
+    // Another agent's yes is not mine.
+    let shown = say(&remit, &["show", &id(&approval)]).1;
+    assert_eq!((&shown["state"], shown["redeemed_by"].as_array().unwrap().len()), (&json!("REDEEMED"), 1));
+}
+
+#[test]
+fn people_reject_with_a_reason_and_the_wrong_people_are_refused() {
+    let remit = up(placed(&json!({"wait_secs": 30, "approvers": ["leads", "it@example.com"], "owner_may": false})));
+    let client = remit.client("agent-1", "helpdesk");
+    let call = {
+        let client = client.clone();
+        thread::spawn(move || client.call(CLOSE, DONE))
+    };
+    let approval = only(&remit);
+    let id = id(&approval);
+    for (by, says) in [("ann", "no approver of rule"), ("it@example.com", "answers for the agent"), ("agent-1", "asks for it")] {
+        let (code, said) = say(&remit, &["approve", &id, "--by", by]);
+        assert!(code == 3 && said.as_str().unwrap().contains(says), "{said}");
+    }
+    assert_eq!(say(&remit, &["reject", &id, "--by", "bob"]).0, 3, "a rejection needs a reason");
+    assert_eq!(say(&remit, &["approve", &id, "--by", "bob", "--ttl-secs", "60"]).0, 3, "the rule gives one call");
+    let (code, said) = say(&remit, &["reject", &id, "--by", "bob", "--reason", "the customer has not agreed"]);
+    assert_eq!((code, &said["state"]), (0, &json!("REJECTED")));
+    let answer = call.join().unwrap();
+    assert!(text(&answer).contains("bob rejected this call") && text(&answer).contains("the customer has not agreed"), "{answer}");
+    assert_eq!(say(&remit, &["approve", &id, "--by", "bob"]).0, 3, "it is over");
+    assert_eq!(waiting(&remit).len(), 0);
+    let place = remit.stop();
+    assert_eq!(place.log_of("approval_ended")[0]["state"], "REJECTED");
+}
+
+#[test]
+fn a_signature_proves_who_approves() {
+    let place = Place::new();
+    let key = place.root().join("ann.key");
+    let made = remit(&["review-key", "ann", "--out", key.to_str().unwrap(), "--json"], None);
+    let public = serde_json::from_str::<Value>(&made.out).unwrap()["public_key"].clone();
+    let mut whole = config(&[json!({"name": "helpdesk", "command": ["remit", "sample-server", "helpdesk"]})]);
+    let ask = json!({"wait_secs": 1, "approvers": ["ann"], "authentication": {"proven": true}, "grant_secs_max": 60});
+    whole["approval_rules"] = json!([{"id": "closing", "hold": {"tools": [CLOSE]}, "ask": ask}]);
+    whole["approvers"] = json!([{"id": "ann", "key": public}]);
+    place.write(&whole);
+    let remit = up(place);
+    let client = remit.client("agent-1", "helpdesk");
+    client.call(CLOSE, DONE);
+    let approval = only(&remit);
+    let (code, said) = say(&remit, &["approve", &id(&approval), "--by", "ann"]);
+    assert!(code == 3 && said.as_str().unwrap().contains("nothing proves that it is ann"), "{said}");
+    let (code, said) = say(&remit, &["approve", &id(&approval), "--key", key.to_str().unwrap(), "--ttl-secs", "60"]);
+    assert_eq!((code, &said["state"], &said["votes"][0]["proof"]), (0, &json!("APPROVED"), &json!("KEY")), "{said}");
+    // For a time, the same call goes again and again.
+    assert!(went(&client.call(CLOSE, DONE)) && went(&client.call(CLOSE, DONE)));
+    // Nobody else's signature, and none of another answer.
+    client.call(CLOSE, r#"{"ticket_id":"TCK-1002","resolution":"done"}"#);
+    let other = only(&remit);
+    let forged = json!({"by": "ann", "note": "remit approval answer\napprove\n"});
+    let (status, said) = remit.operator(&format!("POST /v1/approvals/{}/approve", id(&other)), &forged.to_string());
+    assert!(status == 403 && said["detail"].as_str().unwrap().contains("not signed"), "{said}");
+    let (code, _) = say(&remit, &["revoke", &id(&approval), "--reason", "enough"]);
+    assert_eq!(code, 0);
+    assert!(!went(&client.call(CLOSE, DONE)), "what was taken back lets nothing through");
+}
+
+#[test]
+fn a_client_that_opens_pages_is_sent_to_one() {
+    let remit = up(placed(&json!({"wait_secs": 30})));
+    let client = remit.client("agent-1", "helpdesk").with(r#"{"elicitation":{"url":{}}}"#);
+    let params = format!("{{\"name\":\"{CLOSE}\",\"arguments\":{DONE}}}");
+    let answer = client.modern("tools/call", &params).message();
+    let result = &answer["result"];
+    assert_eq!(result["resultType"], "input_required", "{answer}");
+    let asked = &result["inputRequests"]["approval"];
+    let approval = only(&remit);
+    assert_eq!(asked["method"], "elicitation/create");
+    assert_eq!((&asked["params"]["mode"], &asked["params"]["elicitationId"]), (&json!("url"), &approval["id"]));
+    assert!(asked["params"]["url"].as_str().unwrap().ends_with(&format!("/console/approvals/{}", id(&approval))));
+    // It comes back and waits on; its state is good once, and for nobody else.
+    let state = result["requestState"].as_str().unwrap().to_owned();
+    let back = format!(
+        "{{\"name\":\"{CLOSE}\",\"arguments\":{DONE},\"inputResponses\":{{\"approval\":{{\"action\":\"accept\"}}}},\"requestState\":\"{state}\"}}"
+    );
+    let other = remit.client("agent-2", "helpdesk").with(r#"{"elicitation":{"url":{}}}"#);
+    let stolen = other.modern("tools/call", &back).message();
+    assert_ne!(stolen["result"]["resultType"], "complete", "{stolen}");
+    let waits = {
+        let (client, back) = (client.clone(), back.clone());
+        thread::spawn(move || client.modern("tools/call", &back).message())
+    };
+    approve(&remit, &approval, "ann");
+    assert!(went(&waits.join().unwrap()));
+    // In a session the page comes as a request on the call's own stream, and the answer to that is no approval.
+    let session = client.session("2025-11-25");
+    let mut stream = session.request("5", "tools/call", &format!("{{\"name\":\"{CLOSE}\",\"arguments\":{DONE}}}"));
+    let asked = stream.next();
+    assert_eq!((&asked["method"], &asked["params"]["mode"]), (&json!("elicitation/create"), &json!("url")), "{asked}");
+    session.answer(&asked["id"], r#"{"action":"accept"}"#);
+    let mine = waiting(&remit).into_iter().find(|approval| approval["agent"] == "agent-1").unwrap();
+    approve(&remit, &mine, "ann");
+    assert!(went(&stream.message()));
+}
+
+#[test]
+fn two_calls_at_once_use_one_approval_once() {
+    let remit = up(placed(&json!({"wait_secs": 1})));
+    let client = remit.client("agent-1", "helpdesk");
+    for _ in 0..5 {
+        client.call(CLOSE, DONE);
+        let approval = only(&remit);
+        approve(&remit, &approval, "ann");
+        let calls: Vec<_> = (0..6)
+            .map(|_| {
+                let client = client.clone();
+                thread::spawn(move || went(&client.call(CLOSE, DONE)))
+            })
+            .collect();
+        let gone = calls.into_iter().map(|call| call.join().unwrap()).filter(|went| *went).count();
+        assert_eq!(gone, 1);
+        let (code, _) = say(&remit, &["revoke", &id(&only(&remit)), "--reason", "next round"]);
+        assert_eq!(code, 0);
+    }
+}
+
+#[test]
+fn what_is_stopped_loses_its_approvals_and_other_doors_hold_too() {
+    let remit = up(placed(&json!({"wait_secs": 1})));
+    let client = remit.client("agent-1", "helpdesk");
+    client.call(CLOSE, DONE);
+    approve(&remit, &only(&remit), "ann");
+    client.call(CLOSE, r#"{"ticket_id":"TCK-1002","resolution":"done"}"#);
+    let said = remit.place().cli(&["suspend", "agent", "agent-1", "--reason", "incident 7", "--by", "ann"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let revoked = remit.place().cli(&["approvals", "list", "--state", "REVOKED", "--json"]);
+    assert_eq!((revoked.code, revoked.out.lines().count()), (0, 2), "{revoked:?}");
+    assert_eq!(waiting(&remit).len(), 0);
+    remit.place().cli(&["resume", "agent", "agent-1", "--reason", "over", "--by", "ann"]);
+    assert!(!went(&client.call(CLOSE, DONE)), "what was agreed to before is gone");
+    // Whoever only asks is told that it needs a person, and never that it may.
+    let token = format!("Bearer {}", client.token);
+    let question = json!({"tool_id": CLOSE}).to_string();
+    let mut asked = send(remit.addr, "POST /authorize", &[("authorization", &token)], question.as_bytes());
+    let told = asked.message();
+    assert_eq!((asked.status, &told["approved"]), (403, &json!(false)), "{told}");
+    let asked = remit.place().cli(&["explain", "--agent", "agent-1", "--tool", CLOSE, "--args", DONE, "--json"]);
+    let told: Value = serde_json::from_str(&asked.out).unwrap();
+    assert_eq!((asked.code, &told["verdict"], &told["denial"]["rules"]), (4, &json!("HOLD"), &json!(["closing"])), "{asked:?}");
+}
+
+fn answered(client: &Client) -> String {
+    text(&client.call(CLOSE, DONE)).to_owned()
+}
+
+#[test]
+fn nobody_asks_for_ever() {
+    let remit = up(placed(&json!({"wait_secs": 1, "pending_secs": 1})));
+    let client = remit.client("agent-1", "helpdesk");
+    let said = answered(&client);
+    assert!(said.contains("waits for a person's approval") || said.contains("is no more"), "{said}");
+    until("it is over", || waiting(&remit).is_empty());
+    let (_, all) = say(&remit, &["list", "--all"]);
+    assert_eq!((&all["state"], &all["ended"]["reason"]), (&json!("EXPIRED"), &json!("nobody agreed in time")), "{all}");
+}
