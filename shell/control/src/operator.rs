@@ -100,10 +100,6 @@ pub trait Plane: Send + Sync {
         what: &'a str,
         request: &'a Value,
     ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
-    /// What a link decides that was sent to an approver: `{approves, id, agent, tool, arguments, state}`; nothing is used up.
-    fn approval_link(&self, token: &str) -> Result<Value, String>;
-    /// Decides by such a link, which is then used up; answers the state that the approval has.
-    fn approval_link_used<'a>(&'a self, token: &'a str, reason: &'a str) -> Boxed<'a, Result<String, String>>;
     /// Tells whenever an approval has changed.
     fn approvals_changed(&self) -> watch::Receiver<u64>;
     /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault

@@ -33,7 +33,6 @@ use tokio::sync::{mpsc, watch};
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
-use crate::channels::Links;
 use crate::cli::Up;
 use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
@@ -41,6 +40,7 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
+use crate::channels::Links;
 use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -263,7 +263,7 @@ fn assemble(
             reloading: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             links: Links::default(),
-            control_address: control_url(options, control),
+            control_address: format!("http://{control}"),
             tls: upstream_tls,
             versions,
         },
@@ -438,18 +438,6 @@ impl Plane for World {
         request: &'a Value,
     ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(self.answer_approvals(person, what, request))
-    }
-
-    fn approval_link(&self, token: &str) -> Result<Value, String> {
-        self.link_shown(token)
-    }
-
-    fn approval_link_used<'a>(
-        &'a self,
-        token: &'a str,
-        reason: &'a str,
-    ) -> remit_control::operator::Boxed<'a, Result<String, String>> {
-        Box::pin(self.link_used(token, reason))
     }
 
     fn approvals_changed(&self) -> watch::Receiver<u64> {

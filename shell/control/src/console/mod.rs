@@ -1,7 +1,6 @@
 //! The console: pages for people who operate Remit, made on the server, over the same endpoints that programs use.
 //!
-//! - [`session`]: sessions, links, who a browser is; [`enter`]: signing in and out, and taking a role; [`answer`]: links that
-//!   decide an approval;
+//! - [`session`]: sessions, links, who a browser is; [`enter`]: signing in and out, and taking a role;
 //! - [`page`]: the frame of every page; [`text`]: strangers' text as text; [`chart`]: pictures; [`events`]: what pages hear of;
 //! - `overview`, `approvals`, `decisions`, `organization`, `access`, `agents`, `servers`, `policies`, `explain`, `journal`: the pages.
 //!
@@ -9,7 +8,6 @@
 
 mod access;
 mod agents;
-mod answer;
 mod approvals;
 mod assets;
 mod chart;
@@ -55,7 +53,7 @@ const COUNTED_MAX: u64 = 100;
 
 /// Whether a path is the console's.
 pub(crate) fn is_console(path: &str) -> bool {
-    path == "/" || path == answer::PATH || path == "/console" || path.starts_with("/console/")
+    path == "/" || path == "/console" || path.starts_with("/console/")
 }
 
 /// One request of somebody who has a session.
@@ -135,9 +133,6 @@ async fn answered(operator: &Operator, parts: &Parts, body: &Bytes, origin: &Ori
         Ok(fields) => fields,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    if let Some(response) = answer::answer(operator, parts, &fields).await {
-        return response;
-    }
     if let Some(response) = enter::answer(operator, parts, &fields, origin).await {
         return response;
     }

@@ -267,23 +267,3 @@ async fn an_approval_is_decided_as_narrowly_as_the_form_says() {
     assert!(refused.body.contains("not authorized") || refused.status == 403, "{refused:?}");
     assert!(!desk.plane.done.lock().unwrap().iter().any(|(what, _)| what == "approve"));
 }
-
-#[tokio::test]
-async fn a_link_to_an_approval_asks_once_more() {
-    let desk = Desk::new();
-    let page = desk.ask("GET /approvals/answer?token=good", &[], "").await;
-    assert!(page.status == 200 && page.body.contains("Approve this call?") && page.body.contains("&lt;b&gt;"), "{page:?}");
-    assert!(
-        page.header("content-security-policy").contains("frame-ancestors 'none'")
-            && page.header("referrer-policy") == "no-referrer"
-    );
-    assert!(desk.plane.done.lock().unwrap().is_empty(), "to look is not to decide");
-    let elsewhere = [("origin", "http://evil.example"), ("content-type", "application/x-www-form-urlencoded")];
-    assert_eq!(desk.ask("POST /approvals/answer", &elsewhere, "token=good").await.status, 403);
-    let done = desk.post("/approvals/answer", "", "token=good&reason=fine").await;
-    assert!(done.status == 200 && done.body.contains(">APPROVED<"), "{done:?}");
-    assert_eq!(desk.plane.last(), ("link".to_owned(), json!({"reason": "fine"})));
-    for path in ["GET /approvals/answer?token=bad", "GET /approvals/answer"] {
-        assert_eq!(desk.ask(path, &[], "").await.status, 403, "{path}");
-    }
-}

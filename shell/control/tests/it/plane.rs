@@ -169,21 +169,6 @@ impl Plane for FakePlane {
             }
         })
     }
-    fn approval_link(&self, token: &str) -> Result<Value, String> {
-        if token != "good" {
-            return Err("this link has been used, has expired, or never was one".to_owned());
-        }
-        Ok(
-            json!({"approves": true, "id": "a1", "agent": "agent-1", "tool": "s___pay", "arguments": "{\"to\":\"<b>\"}", "state": "PENDING"}),
-        )
-    }
-    fn approval_link_used<'a>(&'a self, token: &'a str, reason: &'a str) -> Boxed<'a, Result<String, String>> {
-        Box::pin(async move {
-            self.approval_link(token)?;
-            self.did("link", &json!({"reason": reason}));
-            Ok("APPROVED".to_owned())
-        })
-    }
     fn approvals_changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
