@@ -120,8 +120,12 @@ impl Machine<'_> {
             return Err(ChannelError::Invalid("the secret is not `ACCESS_KEY_ID:SECRET_ACCESS_KEY`".to_owned()));
         };
         let (date, target, body) = (sigv4::timestamp(now_secs), format!("AWSStepFunctions.{operation}"), body.to_string());
-        let mut headers =
-            vec![("host", host), ("content-type", "application/x-amz-json-1.0"), ("x-amz-date", &date), ("x-amz-target", &target)];
+        let mut headers = vec![
+            ("host", host),
+            ("content-type", "application/x-amz-json-1.0"),
+            ("x-amz-date", &date),
+            ("x-amz-target", &target),
+        ];
         headers.extend(parts.next().map(|token| ("x-amz-security-token", token)));
         let signed = sigv4::Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
         let authorization = sigv4::sign(&signed, (id, secret), (self.region(), "states"));

@@ -1,5 +1,6 @@
 //! `remit up`: everything is put together here, and nowhere else.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
+use crate::channels::Links;
 use crate::cli::Up;
 use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
@@ -40,7 +42,6 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
-use crate::channels::Links;
 use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -147,7 +148,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
+    crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
@@ -269,6 +270,11 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// A link that opens the console, for a person at a terminal: what is printed elsewhere is kept in logs.
+fn link(operator: &Operator, printer: Printer) -> Option<String> {
+    (std::io::stdout().is_terminal() && !printer.json).then(|| operator.console_link("operator")).flatten()
 }
 
 /// The address under which people reach the operator's interface.

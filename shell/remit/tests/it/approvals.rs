@@ -75,7 +75,10 @@ fn a_call_waits_is_approved_and_goes_and_a_later_one_goes_without_asking_twice()
     };
     let approval = only(&remit);
     assert_eq!(approval["arguments"], serde_json::from_str::<Value>(DONE).unwrap());
-    assert_eq!((&approval["agent"], &approval["owner"], &approval["tool"]), (&json!("agent-1"), &json!("it@example.com"), &json!(CLOSE)));
+    assert_eq!(
+        (&approval["agent"], &approval["owner"], &approval["tool"]),
+        (&json!("agent-1"), &json!("it@example.com"), &json!(CLOSE))
+    );
     assert_eq!(approval["rules"][0]["id"], "closing");
     assert_eq!(approval["led_to"][0]["tool"], CLOSE);
     assert_eq!(approval["led_to"][1]["tool"], "helpdesk___get_ticket");
@@ -156,7 +159,10 @@ fn people_reject_with_a_reason_and_the_wrong_people_are_refused() {
     let (code, said) = say(&remit, &["reject", &id, "--by", "bob", "--reason", "the customer has not agreed"]);
     assert_eq!((code, &said["state"]), (0, &json!("REJECTED")));
     let answer = call.join().unwrap();
-    assert!(text(&answer).contains("bob rejected this call") && text(&answer).contains("the customer has not agreed"), "{answer}");
+    assert!(
+        text(&answer).contains("bob rejected this call") && text(&answer).contains("the customer has not agreed"),
+        "{answer}"
+    );
     assert_eq!(say(&remit, &["approve", &id, "--by", "bob"]).0, 3, "it is over");
     assert_eq!(waiting(&remit).len(), 0);
     let place = remit.stop();

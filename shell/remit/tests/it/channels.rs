@@ -142,7 +142,10 @@ fn a_state_machine_approves_rejects_and_goes_on_through_a_restart() {
     states.answer(&message, &json!({"decision": "APPROVE", "by": "maria", "reason": "ticket 4711"}));
     until_state(&remit, &id, "APPROVED");
     let vote = shown(&remit, &id)["votes"][0].clone();
-    assert_eq!((&vote["by"], &vote["proof"], &vote["reason"]), (&json!("step-functions"), &json!("CHANNEL"), &json!("maria: ticket 4711")));
+    assert_eq!(
+        (&vote["by"], &vote["proof"], &vote["reason"]),
+        (&json!("step-functions"), &json!("CHANNEL"), &json!("maria: ticket 4711"))
+    );
     assert_eq!(asked(&remit, 1001), None, "the call goes");
     // It rejects.
     let (id, _) = asked(&remit, 1002).unwrap();
