@@ -195,3 +195,48 @@ async fn what_somebody_has_is_not_sent_again() {
         "nothing is told to strangers"
     );
 }
+
+#[test]
+fn nothing_but_a_roles_session_and_an_action_of_this_service_is_let_through() {
+    use remit_kernel::operate::operate;
+    use remit_kernel::{Origin, Session, SessionOf};
+
+    let snapshot = crate::plane::compiled(&crate::plane::configuration(""));
+    let now = crate::plane::now();
+    let session = |who: SessionOf| Session {
+        id: "s".to_owned(),
+        who,
+        name: "ana".to_owned(),
+        issued_at_secs: now,
+        expires_at_secs: now + 10,
+        chained: false,
+        tags: Vec::new(),
+        source_identity: None,
+        policies: Vec::new(),
+        policy_documents: Vec::new(),
+        user: None,
+        via: Vec::new(),
+    };
+    let administrator = session(SessionOf::Role(crate::plane::role("administrator")));
+    let allowed = |session: &Session, action: &str, at: u64| {
+        operate(&snapshot, session, action, "arn:aws:remit:::x", &Origin::default(), at).allowed
+    };
+    assert!(allowed(&administrator, "remit:Suspend", now) && allowed(&administrator, "remit:suspend", now));
+    for action in ["", "remit", "remit:", "iam:GetRole", "mcp:CallTool", "remitx:Suspend", ":Suspend"] {
+        assert!(!allowed(&administrator, action, now), "{action}");
+    }
+    assert!(!allowed(&administrator, "remit:Suspend", now + 10), "it has ended");
+    assert!(!allowed(&session(SessionOf::Role(crate::plane::role("gone"))), "remit:GetStatus", now), "there is no such role");
+    let user =
+        remit_model::UserKey { account: crate::plane::role("viewer").account, name: remit_model::UserName::new("ana").unwrap() };
+    assert!(!allowed(&session(SessionOf::User(user)), "remit:GetStatus", now), "people operate in roles");
+    let refused = operate(
+        &snapshot,
+        &session(SessionOf::Role(crate::plane::role("viewer"))),
+        "remit:Suspend",
+        "arn:aws:remit:::x",
+        &Origin::default(),
+        now,
+    );
+    assert!(!refused.allowed && refused.statement.contains("remit:Suspend"), "{refused:?}");
+}
