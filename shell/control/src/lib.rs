@@ -25,6 +25,7 @@ mod reply;
 pub mod review;
 pub mod versions;
 
+pub use console::ANSWER_PATH;
 pub use directory::{DirectoryError, Source, read};
 pub use operator::{CALLBACK_PATH, Operator, Options, Plane, SignedIn};
 pub use reply::Reply;

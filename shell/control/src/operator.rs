@@ -100,6 +100,10 @@ pub trait Plane: Send + Sync {
         what: &'a str,
         request: &'a Value,
     ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// What a one-time link is about: the approval, and whether the link agrees. The error is a sentence for the person.
+    fn link_shown(&self, token: &str) -> Result<Value, String>;
+    /// Decides by a one-time link; the approval's new state.
+    fn link_used<'a>(&'a self, token: &'a str, reason: &'a str) -> Boxed<'a, Result<String, String>>;
     /// Tells whenever an approval has changed.
     fn approvals_changed(&self) -> watch::Receiver<u64>;
     /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault

@@ -10,6 +10,7 @@ use std::time::Duration;
 use remit_channel::ChannelError;
 use remit_channel::step_functions::{Decided, Execution, Machine};
 use remit_channel::webhook::{self, Target};
+use remit_control::ANSWER_PATH;
 use remit_control::approval::told;
 use remit_gateway::rfc3339;
 use remit_kernel::approval::{Answer, Terms};
@@ -31,8 +32,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(2);
 /// The most one-time links that are good at once.
 const LINKS_MAX: usize = 20_000;
-/// Where one-time links lead.
-pub(crate) const LINK_PATH: &str = "/approvals/answer";
 
 /// One-time links: the digest of each, with what it decides.
 #[derive(Default)]
@@ -41,8 +40,8 @@ pub(crate) struct Links(Mutex<HashMap<[u8; 32], Link>>);
 /// What a one-time link decides.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    pub(crate) approval: String,
-    pub(crate) approves: bool,
+    approval: String,
+    approves: bool,
     by: String,
     until_secs: u64,
 }
@@ -64,7 +63,7 @@ impl Links {
     }
 
     /// What a token decides, as long as it is good.
-    pub(crate) fn look(&self, token: &str) -> Option<Link> {
+    fn look(&self, token: &str) -> Option<Link> {
         let links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         links.get(&sha256(token.as_bytes())).filter(|link| link.until_secs > now_secs()).cloned()
     }
@@ -231,7 +230,7 @@ impl One {
             let link = |approves: bool| {
                 let (approval, until_secs) = (self.approval.id.clone(), self.approval.expires_at_secs);
                 let token = self.world.links.make(Link { approval, approves, by: by.to_owned(), until_secs })?;
-                Some(format!("{}{LINK_PATH}?token={token}", self.world.control_address))
+                Some(format!("{}{ANSWER_PATH}?token={token}", self.world.control_address))
             };
             data.insert("links".to_owned(), json!({"approve": link(true), "reject": link(false)}));
         }
@@ -311,7 +310,7 @@ impl World {
         let approval = self.gateway.approval(&link.approval).map_err(|error| error.to_string())?;
         Ok(json!({
             "approves": link.approves, "id": approval.id, "agent": approval.agent, "tool": approval.tool,
-            "arguments": approval.arguments, "state": approval.state.as_str(),
+            "arguments": approval.arguments, "expires_at_secs": approval.expires_at_secs, "state": approval.state.as_str(),
         }))
     }
 

@@ -264,7 +264,7 @@ fn assemble(
             reloading: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             links: Links::default(),
-            control_address: format!("http://{control}"),
+            control_address: control_url(options, control),
             tls: upstream_tls,
             versions,
         },
@@ -444,6 +444,14 @@ impl Plane for World {
         request: &'a Value,
     ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(self.answer_approvals(person, what, request))
+    }
+
+    fn link_shown(&self, token: &str) -> Result<Value, String> {
+        World::link_shown(self, token)
+    }
+
+    fn link_used<'a>(&'a self, token: &'a str, reason: &'a str) -> remit_control::operator::Boxed<'a, Result<String, String>> {
+        Box::pin(World::link_used(self, token, reason))
     }
 
     fn approvals_changed(&self) -> watch::Receiver<u64> {

@@ -32,6 +32,7 @@ pub(super) async fn answer(
         (&Method::GET, "/console/sign-in/start") => start(operator).await,
         (&Method::GET, CALLBACK) => came_back(operator, parts, origin).await,
         (&Method::GET, "/console/link") => outside(StatusCode::OK, "Open the console", &link_form(None)),
+        (&Method::GET | &Method::POST, super::link::ANSWER_PATH) => super::link::answer(operator, parts, fields).await,
         (&Method::POST, "/console/link") => by_link(operator, parts, fields).await,
         _ => return None,
     })

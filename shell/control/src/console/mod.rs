@@ -16,6 +16,7 @@ mod enter;
 mod events;
 mod explain;
 mod journal;
+mod link;
 mod organization;
 mod overview;
 mod page;
@@ -42,6 +43,7 @@ use crate::endpoints::{self, Failed};
 use crate::operator::{Operator, problem};
 use crate::reply::Reply;
 
+pub use link::ANSWER_PATH;
 pub(crate) use session::{Console, Found, LINK_SECS};
 
 /// The largest form of a page, in bytes.

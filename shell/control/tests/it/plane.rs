@@ -169,6 +169,14 @@ impl Plane for FakePlane {
             }
         })
     }
+    fn link_shown(&self, _: &str) -> Result<Value, String> {
+        Err("there are no links here".to_owned())
+    }
+
+    fn link_used<'a>(&'a self, _: &'a str, _: &'a str) -> Boxed<'a, Result<String, String>> {
+        Box::pin(async { Err("there are no links here".to_owned()) })
+    }
+
     fn approvals_changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
