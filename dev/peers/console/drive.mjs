@@ -140,6 +140,10 @@ const scenarios = {
     for (const who of more.people) {
       const someone = await person();
       const { page } = someone;
+      const callbacks = [];
+      page.on('request', (request) => {
+        if (request.url().startsWith(`${base}/console/sign-in/callback`)) callbacks.push(request.url());
+      });
       await page.goto(`${base}/console`);
       await page.getByRole('link', { name: /Sign in with/ }).click();
       await page.locator('input[name=login]').fill(who);
@@ -154,6 +158,12 @@ const scenarios = {
       await page.getByRole('button', { name: 'Sign out' }).click();
       await page.waitForURL(`${base}/console/sign-in`);
       say({ step: 'signed_out', who });
+      // The answer once more: as it is, and for a browser that has begun a sign-in of its own.
+      const first = await page.goto(callbacks[0]);
+      const other = await person();
+      await other.page.goto(`${base}/console/sign-in/start`);
+      const second = await other.page.goto(callbacks[0]);
+      say({ step: 'replayed', statuses: [first.status(), second.status()] });
     }
   },
 

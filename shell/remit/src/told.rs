@@ -146,6 +146,9 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
     if is(report, "reviewers_change") {
         lines.push("\n! This changes who has to agree to changes.".to_owned());
     }
+    if is(report, "operators_change") {
+        lines.push("\n! This changes who signs people in to the console, or which roles they may take there.".to_owned());
+    }
     lines.push(String::new());
     if changes.is_empty() {
         lines.push("Changes: only the files' layout, order or comments".to_owned());

@@ -1,5 +1,6 @@
 //! `remit up`: everything is put together here, and nowhere else.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -152,7 +153,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
+    crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
@@ -279,6 +280,11 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// A link that opens the console, for a person at a terminal: what is printed elsewhere is kept in logs.
+fn link(operator: &Operator, printer: Printer) -> Option<String> {
+    (std::io::stdout().is_terminal() && !printer.json).then(|| operator.console_link("operator")).flatten()
 }
 
 /// The address under which people reach the operator's interface.

@@ -93,7 +93,9 @@ impl Drop for Peer {
 
 fn browser(what: &str, remit: &Remit, more: &Value) -> Peer {
     let base = format!("http://{}", remit.control);
-    let mut asked = json!({"base": base, "link": remit.ready["console"], "pictures": pictures(what)});
+    let (status, link) = remit.operator("POST /v1/console/link", r#"{"by":"operator"}"#);
+    assert_eq!(status, 200, "{link}");
+    let mut asked = json!({"base": base, "link": link["address"], "pictures": pictures(what)});
     asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Peer::run("drive.mjs", &[what, &asked.to_string()])
 }
@@ -253,14 +255,17 @@ fn people_sign_in_with_a_provider() {
     assert_eq!(ana["violations"], json!([]));
     assert_eq!((&ana["cookie"]["httpOnly"], &ana["cookie"]["sameSite"]), (&json!(true), &json!("Lax")));
     browser.is("signed_out");
+    assert_eq!(browser.is("replayed")["statuses"], json!([400, 403]), "an answer is good once, and in the browser that began");
     let bob = browser.is("signed_in");
     assert_eq!((bob["person"].as_str(), bob["role"].as_str()), (Some("bob@acme.example"), Some("operators")), "{bob}");
     browser.is("signed_out");
+    browser.is("replayed");
     // An address that the provider hasn't verified is nobody's: the person goes by the provider's own name, and no role lets them in.
     let unverified = browser.is("signed_in");
     assert_eq!(unverified["person"], format!("{issuer}#unverified"));
     assert!(unverified["main"].as_str().unwrap().contains("There is no role that you may take."), "{unverified}");
     browser.is("signed_out");
+    browser.is("replayed");
     assert!(browser.step().is_none());
     let place = remit.stop();
     let sessions = place.log_of("console_session");
