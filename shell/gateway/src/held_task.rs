@@ -99,7 +99,7 @@ pub(crate) fn is_about(message: &Message) -> bool {
 pub(crate) async fn answer(arrival: &Arrival, caller: Caller, message: &Message) -> Response<Body> {
     let id = message.id().unwrap_or("null").to_owned();
     let refused = |error: RpcError| answer_rpc(Era::Modern, &id, &error);
-    if let Err(error) = crate::call::tasks_declared(&caller) {
+    if let Err(error) = crate::asked::tasks_declared(&caller) {
         return refused(error);
     }
     let task_id = message.param_str("taskId").unwrap_or_default().into_owned();
@@ -178,7 +178,9 @@ fn ended(approval: &Approval, answer: &[u8]) -> Value {
             with(task(approval, "completed", None), "result", result.clone())
         }
         (None, Some(error)) => with(task(approval, "failed", None), "error", error.clone()),
-        _ => failed(approval, "the server asked for more than a task can ask its caller for, or answered nothing that can be kept"),
+        _ => {
+            failed(approval, "the server asked for more than a task can ask its caller for, or answered nothing that can be kept")
+        }
     }
 }
 

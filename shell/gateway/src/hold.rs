@@ -21,8 +21,9 @@ use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
 use serde_json::{Value, json};
 
 use crate::approval::ApprovalError;
+use crate::asked::declares_tasks;
 use crate::body::{Body, EventLog};
-use crate::call::{Arrival, Caller, Client, declares_tasks};
+use crate::call::{Arrival, Caller, Client};
 use crate::clock::{now_ms, rfc3339};
 use crate::held_task;
 use crate::relay::what;

@@ -260,7 +260,11 @@ fn a_client_that_knows_tasks_gets_one_and_it_outlives_a_restart() {
     let client = remit.client("agent-1", "helpdesk").with(tasks);
     until("the task has come to its end", || get(&client)["result"]["status"] != "working");
     let ended = get(&client);
-    assert_eq!((&ended["result"]["status"], &ended["result"]["resultType"]), (&json!("completed"), &json!("complete")), "{ended}");
+    assert_eq!(
+        (&ended["result"]["status"], &ended["result"]["resultType"]),
+        (&json!("completed"), &json!("complete")),
+        "{ended}"
+    );
     assert_eq!(ended["result"]["result"]["isError"], false, "{ended}");
     assert_eq!(say(&remit, &["show", &id]).1["state"], "REDEEMED");
     // A task that its caller cancels takes its approval with it; one that people reject fails.
@@ -271,7 +275,11 @@ fn a_client_that_knows_tasks_gets_one_and_it_outlives_a_restart() {
     let third = client.call(CLOSE, r#"{"ticket_id":"TCK-1003","resolution":"done"}"#)["result"]["taskId"].clone();
     say(&remit, &["reject", third.as_str().unwrap(), "--by", "bob", "--reason", "not now"]);
     let failed = client.modern("tasks/get", &json!({"taskId": third}).to_string()).message();
-    assert_eq!((&failed["result"]["status"], &failed["result"]["statusMessage"]), (&json!("failed"), &json!("not now")), "{failed}");
+    assert_eq!(
+        (&failed["result"]["status"], &failed["result"]["statusMessage"]),
+        (&json!("failed"), &json!("not now")),
+        "{failed}"
+    );
 }
 
 #[test]
