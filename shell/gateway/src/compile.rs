@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    impl Trust for None {
+    impl crate::Trust for None {
         fn tiers(&self, _: &remit_model::TrustRules, _: &AgentId) -> Fact<Arc<remit_kernel::trust::Tiers>> {
             Fact::Unknown("nobody knows".to_owned())
         }
