@@ -1,5 +1,6 @@
 //! `approval_rules`, `approvers` and `approval_channels`: which calls wait for people, who they are, and where they are told.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use remit_model::{
@@ -93,10 +94,9 @@ pub(crate) fn approvals(lists: &Lists<'_, '_>, draft: &Draft<'_>) -> Approvals {
 }
 
 fn insert<T>(map: &mut BTreeMap<String, T>, key: String, value: T, item: &Item<'_>, what: String) {
-    if map.contains_key(&key) {
-        item.error(what, "keep one");
-    } else {
-        map.insert(key, value);
+    match map.entry(key) {
+        Entry::Occupied(_) => item.error(what, "keep one"),
+        Entry::Vacant(place) => drop(place.insert(value)),
     }
 }
 

@@ -91,6 +91,9 @@ struct Pages {
     ended: BTreeMap<String, Arc<Approval>>,
 }
 
+/// The last calls of callers, by space and caller, the newest first.
+type LastCalls = HashMap<(Arc<str>, String), VecDeque<Before>>;
+
 /// The book.
 pub(crate) struct Book {
     store: Arc<dyn Approvals>,
@@ -99,7 +102,7 @@ pub(crate) struct Book {
     pages: Mutex<Pages>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
-    before: Mutex<HashMap<(Arc<str>, String), VecDeque<Before>>>,
+    before: Mutex<LastCalls>,
     changed: watch::Sender<u64>,
     events: broadcast::Sender<ApprovalEvent>,
 }
