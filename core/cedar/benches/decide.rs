@@ -68,6 +68,7 @@ fn ask<'a>(claims: &'a Claims, input: &'a Value, bindings: Option<&'a Bindings>)
             risk_level: 1,
             class: "MUTATIVE",
             categories: &[],
+            trust: None,
             approved: false,
         },
         now_ms: 1_790_000_000_000,

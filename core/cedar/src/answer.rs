@@ -78,6 +78,8 @@ pub struct ContextFacts<'a> {
     pub class: &'a str,
     /// The tool's categories.
     pub categories: &'a [String],
+    /// The agent's trust tier for the tool and the same as a number, 1 the least autonomous; `None` where nobody has one.
+    pub trust: Option<(&'a str, i64)>,
     /// Whether a person's yes goes with the call, or it will wait for one.
     pub approved: bool,
 }
@@ -325,6 +327,8 @@ impl PolicySet {
         put("riskLevel", &|| Some(RestrictedExpression::new_long(facts.risk_level)));
         put("class", &|| Some(text(facts.class)));
         put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
+        put("trustTier", &|| facts.trust.map(|(tier, _)| text(tier)));
+        put("trustLevel", &|| facts.trust.map(|(_, level)| RestrictedExpression::new_long(level)));
         // Without arguments it isn't known whether a rule asks for a person.
         put("approved", &|| {
             Some(if session_is_known {
@@ -382,6 +386,7 @@ mod tests {
             risk_level: 1,
             class: "MUTATIVE",
             categories: &[],
+            trust: None,
             approved: true,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };

@@ -49,7 +49,7 @@ const FACTS: &str = "{
     agent: __cedar::String, user?: __cedar::String, delegated: __cedar::Bool, space: __cedar::String, account: __cedar::String,
     role?: __cedar::String, sourceIdentity?: __cedar::String, sessionId: __cedar::String, sourceIp?: __cedar::ipaddr,
     risk: __cedar::String, riskLevel: __cedar::Long, class: __cedar::String, categories: Set<__cedar::String>,
-    approved: __cedar::Bool
+    approved: __cedar::Bool, trustTier?: __cedar::String, trustLevel?: __cedar::Long
   }";
 
 /// A tool as the vocabulary needs it.

@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, invariant, path, review, server};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, invariant, path, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -34,6 +34,7 @@ const TOP: &[&str] = &[
     "approvers",
     "approval_channels",
     "invariants",
+    "trust",
 ];
 
 /// What was read, with the place of each part.
@@ -156,6 +157,7 @@ impl<'a> Draft<'a> {
         self.organization.policies = policies.policies_managed();
         self.organization(roots, &policies);
         self.organization.change_review = review::change_review(roots);
+        self.organization.trust = trust::trust(roots);
         for item in all("organizational_units", "organizational units") {
             let Some(unit) = iam::unit(&item, &policies) else { continue };
             let what = format!("there is already an organizational unit `{}`", unit.unit.id);

@@ -202,13 +202,18 @@ impl<'a> Item<'a> {
 
     /// A whole number from 1 to `max`.
     pub fn count(&self, max: u64) -> Option<u64> {
+        self.whole(1, max)
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn whole(&self, min: u64, max: u64) -> Option<u64> {
         let Value::Number(text) = &self.node.value else {
             self.unfit("a whole number");
             return None;
         };
-        let count = text.parse::<u64>().ok().filter(|count| (1..=max).contains(count));
+        let count = text.parse::<u64>().ok().filter(|count| (min..=max).contains(count));
         if count.is_none() {
-            self.error(format!("`{}` is not a whole number from 1 to {max}", cut(text)), "write one, or leave the key out");
+            self.error(format!("`{}` is not a whole number from {min} to {max}", cut(text)), "write one, or leave the key out");
         }
         count
     }

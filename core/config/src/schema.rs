@@ -2,6 +2,7 @@
 
 mod approval;
 mod iam;
+mod trust;
 
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
+            "trust": trust::trust(),
             "console": console(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),

@@ -10,6 +10,7 @@ use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::{Judged, Near, Open};
+use crate::trust::{self, Refused};
 use crate::verdict::{
     ActedAs, ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict,
 };
@@ -35,7 +36,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         asked.take(judged);
         acted_as = actor;
     }
-    asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, principal, subject.as_ref(), risk));
+    asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
     let mut held = match (space, principal, &subject) {
         (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
@@ -152,7 +153,7 @@ pub fn visible(
         _ => true,
     };
     let admitted = reached && admitted(space, principal, &subject, facts).effect.agrees();
-    let permitted = admitted && tool_policy(snapshot, Some(principal), Some(&subject), risk).effect.agrees();
+    let permitted = admitted && tool_policy(snapshot, facts, Some(principal), Some(&subject), risk).effect.agrees();
     let possible = || {
         let told = &mut policy::Told::default();
         policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, false, now_secs, told).effect.agrees()
@@ -181,7 +182,7 @@ pub(crate) fn conceivable(
     known
         && member(space, principal).effect.agrees()
         && tool.class <= space.space.class_max
-        && tool_policy(snapshot, Some(principal), Some(&subject), subject.risk(None)).effect.agrees()
+        && tool_policy(snapshot, facts, Some(principal), Some(&subject), subject.risk(None)).effect.agrees()
         && organization(snapshot, facts, space, principal, &subject, now_secs, false, open)
             .0
             .iter()
@@ -511,6 +512,7 @@ fn space_layer(
 
 fn tool_policy(
     snapshot: &Snapshot,
+    facts: &Facts,
     principal: Option<&Principal>,
     subject: Option<&Subject<'_>>,
     risk: Option<Risk>,
@@ -536,8 +538,25 @@ fn tool_policy(
             let statement = format!("risk {risk} is above risk_max {}: {}", row.risk_max, row.statement);
             Finding::explicit(Reason::RiskExceedsPolicy, statement).origin(&row.origin)
         }
-        _ => Finding::allow(Arc::clone(&row.statement)).origin(&row.origin),
+        _ => trusted(snapshot, facts, subject, risk)
+            .unwrap_or_else(|| Finding::allow(Arc::clone(&row.statement)).origin(&row.origin)),
     }
+}
+
+/// What the agent's trust tier refuses; `None`: nothing, or nobody has a tier.
+fn trusted(snapshot: &Snapshot, facts: &Facts, subject: &Subject<'_>, risk: Option<Risk>) -> Option<Finding<'static>> {
+    let rules = snapshot.organization.trust.as_ref()?;
+    let categories = match subject {
+        Subject::Tool(tool) => tool.categories.as_slice(),
+        Subject::Listed { .. } => &[],
+    };
+    // What isn't counted has been refused before.
+    let calls_per_minute = if let Fact::Known(quota) = &facts.quota { quota.calls_per_minute } else { 0 };
+    Some(match trust::judge(rules, &facts.trust, categories, risk, calls_per_minute).err()? {
+        Refused::Unknown(why) => Finding::implicit(Reason::CouldNotDecide, why),
+        Refused::Risk(why) => Finding::explicit(Reason::TrustTier, why),
+        Refused::Calls(why) => Finding::explicit(Reason::QuotaExceeded, why),
+    })
 }
 
 /// What the space's policy set says. A space without one has nothing to say here.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use remit_cedar::{Bindings, Claims};
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
-use remit_model::{AgentId, Risk, RoleKey, ToolClass, UserKey};
+use remit_model::{AgentId, Risk, RoleKey, ToolClass, TrustTier, UserKey};
 
 use crate::approval::Approval;
 use crate::context::Origin;
 use crate::suspension::Suspensions;
+use crate::trust::Tiers;
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -188,6 +189,8 @@ pub struct Facts {
     pub revocations: Fact<Arc<Revocations>>,
     /// The policy session, and what its history says.
     pub policy_session: PolicySession,
+    /// How far the agent is trusted, as far as it differs from how everybody begins; nothing where trust isn't configured.
+    pub trust: Fact<Arc<Tiers>>,
     /// Approvals that this caller has of this tool, in the order in which they are to be used; none where no rule asks for any.
     pub approvals: Fact<Vec<Arc<Approval>>>,
 }
@@ -229,6 +232,8 @@ impl Facts {
             origin: Origin::default(),
             revocations: Fact::Known(revocations),
             policy_session: PolicySession::default(),
+            // Trust is earned: what could be is asked here.
+            trust: Fact::Known(Arc::new(Tiers::every(TrustTier::Autonomous))),
             approvals: Fact::Known(Vec::new()),
         }
     }

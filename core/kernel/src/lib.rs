@@ -6,7 +6,7 @@
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
 //! - [`operate`]: what the people who operate Remit may do;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
-//! - [`suspension`]: what an operator has stopped;
+//! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
@@ -29,6 +29,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod suspension;
 mod tree;
+pub mod trust;
 pub mod verdict;
 
 pub use approval::{Approval, ApprovalState, CallAsked};

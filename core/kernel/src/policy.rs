@@ -7,7 +7,7 @@ use remit_cedar::{
     Answer, Ask, Claims, ContextFacts, Effect as SetEffect, EventKind, Judgement, Mode, PolicySet, PrincipalKind, Rule,
     RuleEffect, Scopes, Who,
 };
-use remit_model::Organization;
+use remit_model::{Organization, TrustTier};
 use serde_json::Value;
 
 use crate::facts::{Arguments, Call, Fact, Facts, Identity, Principal, SessionOf, Target};
@@ -200,6 +200,14 @@ pub(crate) fn risk_level(tool: &ToolView) -> i64 {
     i64::from(tool.risk as u8) + 1
 }
 
+/// The agent's tier for a tool, where it has one.
+pub(crate) fn tier(organization: &Organization, facts: &Facts, tool: &ToolView) -> Option<TrustTier> {
+    match (&organization.trust, &facts.trust) {
+        (Some(rules), Fact::Known(tiers)) => Some(tiers.lowest(rules, &tool.categories).0),
+        _ => None,
+    }
+}
+
 /// A call as policies see it, before its result and without a history.
 #[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 pub(crate) fn asking<T>(
@@ -233,6 +241,7 @@ pub(crate) fn asking<T>(
             risk_level: risk_level(tool),
             class: tool.class.as_str(),
             categories: &tool.categories,
+            trust: tier(organization, facts, tool).map(|tier| (tier.as_str(), tier.level())),
             approved,
         },
         now_ms,

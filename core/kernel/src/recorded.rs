@@ -20,6 +20,7 @@ use crate::context::Origin;
 use crate::facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
+use crate::trust::Tiers;
 
 /// The version of the form. Another one isn't read.
 const FORM: u32 = 1;
@@ -59,6 +60,8 @@ pub struct Recorded<'a> {
     policy_session: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "is_default")]
     bindings: Option<Kept<BTreeMap<String, bool>>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    trust: Option<Kept<Tiers>>,
     #[serde(default, skip_serializing_if = "is_default")]
     approvals: Option<Kept<Vec<Approval>>>,
 }
@@ -294,6 +297,7 @@ impl<'a> Recorded<'a> {
                 Fact::Known(Some(bindings)) => Some(Kept::Known((**bindings).clone())),
                 Fact::Unknown(why) => Some(Kept::Unknown(why.clone())),
             },
+            trust: Some(Kept::of(&facts.trust, |tiers| (**tiers).clone())).filter(|kept| *kept != Kept::Known(Tiers::default())),
             approvals: match &facts.approvals {
                 Fact::Known(approvals) if approvals.is_empty() => None,
                 approvals => Some(Kept::of(approvals, |all| all.iter().map(|one| (**one).clone()).collect())),
@@ -366,6 +370,7 @@ impl<'a> Recorded<'a> {
             origin: Origin { source_ip: self.source_ip.clone().fact(|ip| ip), secure_transport: self.secure_transport },
             revocations: revocations.fact(Arc::new),
             policy_session: PolicySession { id: (*self.policy_session).into(), bindings },
+            trust: self.trust.clone().unwrap_or(Kept::Known(Tiers::default())).fact(Arc::new),
             approvals: match self.approvals.clone() {
                 None => Fact::Known(Vec::new()),
                 Some(approvals) => approvals.fact(|all| all.into_iter().map(Arc::new).collect()),

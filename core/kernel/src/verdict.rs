@@ -232,6 +232,8 @@ pub enum Reason {
     ToolNotPermitted,
     /// The tool's risk is above the row's maximum.
     RiskExceedsPolicy,
+    /// The tool's risk is above what the agent's trust tier reaches.
+    TrustTier,
     /// The arguments break the tool's schema.
     ArgumentsInvalid,
     /// The space's policy set forbids, or none of its policies permits.
@@ -266,6 +268,7 @@ impl Reason {
         Self::SessionPolicy,
         Self::ToolNotPermitted,
         Self::RiskExceedsPolicy,
+        Self::TrustTier,
         Self::ArgumentsInvalid,
         Self::PolicySet,
         Self::ApprovalRequired,
@@ -296,6 +299,7 @@ impl Reason {
             Self::SessionPolicy => "session_policy",
             Self::ToolNotPermitted => "tool_not_permitted",
             Self::RiskExceedsPolicy => "risk_exceeds_policy",
+            Self::TrustTier => "trust_tier",
             Self::ArgumentsInvalid => "arguments_invalid",
             Self::PolicySet => "policy_set",
             Self::ApprovalRequired => "approval_required",
@@ -327,6 +331,7 @@ impl Reason {
             Self::SessionPolicy => "Session policy does not permit",
             Self::ToolNotPermitted => "Tool not permitted",
             Self::RiskExceedsPolicy => "Risk exceeds policy",
+            Self::TrustTier => "Trust tier does not reach this risk",
             Self::ArgumentsInvalid => "Arguments break the tool's schema",
             Self::PolicySet => "Policy set does not permit",
             Self::ApprovalRequired => "Approval required",

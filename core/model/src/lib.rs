@@ -32,4 +32,4 @@ pub use server::{
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
-pub use trust::TrustTier;
+pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

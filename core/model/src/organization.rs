@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role,
-    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, User, UserKey,
+    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -102,6 +102,8 @@ pub struct Organization {
     pub approvals: Approvals,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
+    /// How agents earn autonomy; `None`: nobody has a tier.
+    pub trust: Option<TrustRules>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

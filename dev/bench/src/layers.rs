@@ -124,6 +124,7 @@ fn facts() -> Result<Facts, String> {
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: remit_kernel::PolicySession::default(),
+        trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
     })
 }

@@ -51,6 +51,7 @@ enum Runs {
     Change(&'static str),
     Approvals(&'static str),
     Decisions(&'static str),
+    Trust(&'static str),
     Journal,
     Link,
 }
@@ -69,7 +70,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 36] = [
+pub static ENDPOINTS: [Endpoint; 40] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -113,6 +114,10 @@ pub static ENDPOINTS: [Endpoint; 36] = [
     get("/v1/decisions/standing", "remit:GetIndex", Runs::Decisions("standing"), "How far the index of decisions is"),
     change("/v1/decisions/rebuild", "remit:RebuildIndex", Runs::Decisions("rebuild"), "Make the index of decisions anew"),
     get("/v1/decisions/{id}", "remit:GetDecision", Runs::Decisions("get"), "One decision with every layer and its proof"),
+    get("/v1/trust", "remit:ListTrust", Runs::Trust("list"), "How far agents are trusted"),
+    get("/v1/trust/explain", "remit:ListTrust", Runs::Trust("explain"), "Every number that an agent's tiers come from"),
+    change("/v1/trust/promote", "remit:PromoteAgent", Runs::Trust("promote"), "Sign the promotion that is proposed for an agent"),
+    change("/v1/incidents", "remit:RecordIncident", Runs::Trust("incident"), "Record that an agent did harm"),
     get("/v1/journal", "remit:GetJournal", Runs::Journal, "The journal's key, size and checkpoint"),
     get("/v1/journal/{index}", "remit:GetJournal", Runs::Journal, "An entry, byte for byte, and the proof that it is in the log"),
     change("/v1/console/link", "remit:IssueConsoleLink", Runs::Link, "A link that opens the console once"),
@@ -240,6 +245,7 @@ pub(crate) async fn resource(
 ) -> String {
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let about = match endpoint.runs {
+        Runs::Trust(_) => target(snapshot, text("agent"), None, None, None),
         Runs::Suspend | Runs::Accept | Runs::Connect | Runs::Disconnect | Runs::Effective => {
             target(snapshot, text("agent"), text("space"), text("server"), text("tool"))
         }
@@ -312,6 +318,7 @@ pub(crate) async fn run(
         },
         Runs::Approvals(what) => plane.approvals(&caller.person, what, &request).await.map(ok).map_err(refused),
         Runs::Decisions(what) => plane.decisions(what, request).await.map(ok).map_err(refused),
+        Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
         Runs::Link => {
             let none = || Failed::unavailable("there are too many links, or no randomness");

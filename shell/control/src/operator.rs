@@ -109,6 +109,9 @@ pub trait Plane: Send + Sync {
     /// Answers from the record: `search`, `get` by id or index, `counts`, and `standing` or `rebuild` of what answers. The status says whose fault
     /// it is that there is no answer.
     fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// How far agents are trusted: `list`, `explain` of `{agent, category?}`, and in a person's name `promote` of `{agent, category, reason, by}`
+    /// and `incident` of `{agent, category?, severity, reason, by}`.
+    fn trust<'a>(&'a self, person: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The journal: its public key, its size, its checkpoint; with `{index}` the entry there, byte for byte, and the proof that it is in.
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Records what an operator did or was refused.

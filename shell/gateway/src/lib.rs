@@ -5,6 +5,7 @@
 
 mod agree;
 mod approval;
+mod asked;
 mod authorize;
 mod body;
 mod call;
@@ -15,6 +16,7 @@ mod compose;
 mod detach;
 mod discovery;
 mod edge;
+mod held_task;
 mod history;
 mod hold;
 mod kept;
@@ -23,6 +25,7 @@ mod listen;
 mod observe;
 mod quota;
 mod record;
+mod registry;
 mod relay;
 mod reply;
 mod seal;
@@ -32,7 +35,7 @@ mod signed;
 mod tasks;
 mod upstream;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -47,12 +50,13 @@ use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
+use remit_kernel::trust::Tiers;
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, SessionOf, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
-use remit_model::{AgentId, Organization, Risk, ServerKey};
+use remit_model::{AgentId, Organization, Risk, ServerKey, TrustRules};
 
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
@@ -64,6 +68,7 @@ pub use signed::SignedRequest;
 pub use upstream::{CredentialError, Credentials, Header};
 
 use record::Recorder;
+use registry::Registry;
 use session::{Sessions, lock};
 use upstream::{Context, Upstream};
 
@@ -154,6 +159,14 @@ pub struct Options {
     pub anonymous_agent: Option<AgentId>,
     /// What has been revoked so far.
     pub revocations: Revocations,
+    /// Who knows how far agents are trusted.
+    pub trust: Arc<dyn Trust>,
+}
+
+/// Who knows how far agents are trusted. It is asked before every decision where trust is configured, and answers at once.
+pub trait Trust: Send + Sync {
+    /// The tiers of an agent under these rules; unknown if they can't be told, and then nothing is allowed.
+    fn tiers(&self, rules: &TrustRules, agent: &AgentId) -> Fact<Arc<Tiers>>;
 }
 
 /// The data plane. Cheap to clone.
@@ -227,6 +240,7 @@ pub(crate) struct Inner {
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
     pub(crate) approvals: approval::Book,
+    pub(crate) held_tasks: held_task::HeldTasks,
     approval_pages: String,
     /// Told when a server begins to answer, or fails.
     server_changed: tokio::sync::Notify,
@@ -235,6 +249,7 @@ pub(crate) struct Inner {
     edge: Edge,
     anonymous_agent: Option<AgentId>,
     revocations: ArcSwap<Revocations>,
+    trust: Arc<dyn Trust>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -252,24 +267,6 @@ pub(crate) struct State {
     addresses: HashMap<String, Arc<str>>,
     /// The digest of what decisions under it share; `None` if it isn't kept.
     basis: Option<Arc<str>>,
-}
-
-/// What snapshots are made of.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) registered: HashSet<ServerKey>,
-    pub(crate) findings: Vec<String>,
-    upstreams: HashMap<ServerKey, Arc<Upstream>>,
-    states: BTreeMap<ServerKey, ServerState>,
-    tasks: HashMap<ServerKey, tokio::task::AbortHandle>,
-    version: u64,
-    /// The digest of the configuration's files.
-    configuration: String,
-    /// How often the catalogue has changed, and how many of these changes are in the snapshot in effect.
-    changes: u64,
-    changes_compiled: u64,
 }
 
 impl Gateway {
@@ -294,6 +291,7 @@ impl Gateway {
             registry: Mutex::new(registry),
             compiler: compile::Compiler::default(),
             approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            held_tasks: held_task::HeldTasks::default(),
             approval_pages: options.approval_pages,
             recorder,
             sessions: Sessions::new(options.limits.sessions_max),
@@ -311,6 +309,7 @@ impl Gateway {
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
             revocations: ArcSwap::from_pointee(options.revocations),
+            trust: options.trust,
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -639,49 +638,6 @@ fn tool_status(found: remit_kernel::catalogue::Pinned) -> ToolStatus {
     ToolStatus { tool: found.definition.name, pin, digest: found.definition.digest, accepted, shown }
 }
 
-impl Registry {
-    /// Takes an organization over; answers the servers to start and the ones to stop.
-    fn replace(&mut self, organization: Arc<Organization>, context: &Context) -> (Vec<Arc<Upstream>>, Vec<Arc<Upstream>>) {
-        let mut started = Vec::new();
-        let mut upstreams = HashMap::new();
-        for (key, server) in &organization.servers {
-            match self.upstreams.remove(key) {
-                Some(same) if same.server == *server => {
-                    upstreams.insert(key.clone(), same);
-                }
-                other => {
-                    if let Some(old) = other {
-                        self.upstreams.insert(key.clone(), old);
-                    }
-                    match Upstream::new(server.clone(), context) {
-                        Ok(upstream) => {
-                            let upstream = Arc::new(upstream);
-                            self.states.insert(key.clone(), ServerState::Connecting);
-                            started.push(Arc::clone(&upstream));
-                            upstreams.insert(key.clone(), upstream);
-                        }
-                        Err(why) => {
-                            self.states.insert(key.clone(), ServerState::Away(why));
-                        }
-                    }
-                }
-            }
-        }
-        let stopped: Vec<Arc<Upstream>> = std::mem::replace(&mut self.upstreams, upstreams).into_values().collect();
-        for gone in &stopped {
-            if !organization.servers.contains_key(&gone.key) {
-                self.catalogue.servers.remove(&gone.key);
-                self.states.remove(&gone.key);
-            }
-            if let Some(task) = self.tasks.remove(&gone.key) {
-                task.abort();
-            }
-        }
-        self.organization = organization;
-        (started, stopped)
-    }
-}
-
 impl Inner {
     /// The address of a space.
     pub(crate) fn space_address(&self, space: &str) -> Arc<str> {
@@ -699,7 +655,12 @@ impl Inner {
     /// The facts about a caller, before quotas are counted.
     pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
         let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
+        let trust = match (&self.state.load().snapshot.organization.trust, &identity) {
+            (Some(rules), Fact::Known(Identity::Authenticated(principal))) => self.trust.tiers(rules, &principal.agent),
+            _ => Fact::Known(Arc::default()),
+        };
         Facts {
+            trust,
             identity,
             audience,
             quota,

@@ -8,18 +8,22 @@ use serde_json::Value;
 
 use crate::home::Home;
 use crate::output::{Failure, Printer};
+use crate::trust::Book;
 
 /// The name that the log's checkpoints carry.
 pub(crate) const ORIGIN: &str = "remit/journal";
 
 /// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
-pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>) -> Result<(Journal, Recovered), Failure> {
+///
+/// `book` gets every entry that is there already.
+pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -> Result<(Journal, Recovered), Failure> {
     let key = home.journal_key()?;
     let mut open: HashMap<String, Left> = HashMap::new();
     let directory = home.journal();
     let mut past = Past::new(remit_gateway::rfc3339(crate::now_ms().saturating_sub(LOOK_BACK_MAX_MS)));
-    let recover = |_: u64, entry: &[u8]| {
+    let recover = |index: u64, entry: &[u8]| {
         pair(&mut open, entry);
+        book.take(index, entry);
         past.take(entry);
     };
     let options = Options { attachments: facts, ..Options::new(&directory, ORIGIN) };

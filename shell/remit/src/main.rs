@@ -32,6 +32,7 @@ mod told;
 mod tool_policies;
 mod tour;
 mod trial;
+mod trust;
 mod up;
 
 use std::process::ExitCode;
@@ -98,6 +99,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Console(options) => runtime()?.block_on(console::run(&options)),
         Command::Revoke(options) => runtime()?.block_on(iam::revoke(&options)),
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
+        Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
+        Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
         Command::Schema(options) => commands::schema(&options),

@@ -42,6 +42,7 @@ use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
+use crate::trust::Book;
 use crate::{audit, channels, connect, console, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
@@ -69,6 +70,7 @@ pub(crate) struct World {
     sign_ins: SignIns,
     pub(crate) journal: Journal,
     decisions: Decisions,
+    pub(crate) book: Arc<Book>,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -78,6 +80,8 @@ pub(crate) struct World {
     pub(crate) last_reload: Mutex<Value>,
     /// One change at a time: the later one is the one in effect.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// One promotion at a time.
+    pub(crate) signing: tokio::sync::Mutex<()>,
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
@@ -120,6 +124,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
+    let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);
     let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
@@ -154,6 +159,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let _ = operated.await;
     connect::record_ended(&world.credentials, &world.gateway).await;
     world.record("stopped", json!({})).await?;
+    drop(keeping);
     world.telemetry.flush();
     world.journal.clone().close();
     home.clear_running();
@@ -192,7 +198,8 @@ fn assemble(
         Some(path) => trusting(path)?,
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
-    let (journal, recovered) = audit::open(home, facts(options, home))?;
+    let book = Arc::new(Book::default());
+    let (journal, recovered) = audit::open(home, facts(options, home), &book)?;
     if recovered.entries > 100_000 {
         printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
     }
@@ -234,6 +241,7 @@ fn assemble(
         edge,
         anonymous_agent,
         revocations: aws::revocations(&store)?,
+        trust: Arc::clone(&book) as _,
     })
     .map_err(Failure::new)?;
     now.set(gateway.clone());
@@ -249,6 +257,7 @@ fn assemble(
             sign_ins,
             journal,
             decisions: Decisions::follow(home),
+            book,
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -256,6 +265,7 @@ fn assemble(
             launched: tokio::sync::Mutex::default(),
             last_reload: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             links: Links::default(),
             control_address: control_url(options, control),
@@ -463,6 +473,15 @@ impl Plane for World {
     fn effective(&self, question: &Value) -> Result<Value, String> {
         let space = question.get("space").and_then(Value::as_str).ok_or("`space` is missing")?;
         aws::effective(&self.gateway.snapshot(), space)
+    }
+
+    fn trust<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_trust(person, what, request))
     }
 
     fn decisions<'a>(

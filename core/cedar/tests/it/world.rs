@@ -82,6 +82,7 @@ pub(crate) fn facts(session_id: &str) -> ContextFacts<'_> {
         risk_level: 1,
         class: "write",
         categories: &[],
+        trust: None,
         approved: false,
     }
 }

@@ -158,6 +158,7 @@ fn facts(id: &str) -> Facts {
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),
+        trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
     }
 }
@@ -457,4 +458,38 @@ fn sets_are_taken_over_where_nothing_of_theirs_changed() {
             .policy_set
             .is_none()
     );
+}
+
+#[test]
+fn a_trust_tier_limits_risk_and_calls_and_what_is_unknown_denies() {
+    use remit_model::{DemotionRules, TierLimits, TrustRules, TrustTier};
+
+    let mut world = World::new();
+    let args = r#"{"id":1}"#;
+    let with = |trust| Facts { trust, ..facts("agent-a") };
+    let tiers = |tier| with(Fact::Known(Arc::new(crate::trust::Tiers::every(tier))));
+    let unknown = with(Fact::Unknown("the journal is away".into()));
+    // Without rules nobody has a tier.
+    assert_eq!(world.ask(&unknown, "desk___write", args), Ok(()));
+    let limits = |risk_max, calls_per_minute_max| TierLimits { risk_max, calls_per_minute_max };
+    world.organization.trust = Some(TrustRules {
+        initial: TrustTier::Probation,
+        tiers: BTreeMap::from([
+            (TrustTier::Probation, limits(Some(Risk::Low), None)),
+            (TrustTier::Supervised, limits(None, Some(2))),
+        ]),
+        promotions: BTreeMap::new(),
+        demotions: DemotionRules::default(),
+    });
+    assert_eq!(world.ask(&unknown, "desk___read", args), Err(Reason::CouldNotDecide));
+    let (begins, supervised) = (with(Fact::Known(Arc::default())), tiers(TrustTier::Supervised));
+    assert_eq!(world.ask(&begins, "desk___read", args), Ok(()));
+    assert_eq!(world.ask(&begins, "desk___write", args), Err(Reason::TrustTier));
+    assert_eq!(world.ask(&supervised, "desk___write", args), Ok(()));
+    let calls =
+        |calls_per_minute| Facts { quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute }), ..supervised.clone() };
+    assert_eq!(world.ask(&calls(2), "desk___write", args), Ok(()));
+    assert_eq!(world.ask(&calls(3), "desk___write", args), Err(Reason::QuotaExceeded));
+    let trusted = tiers(TrustTier::Trusted);
+    assert_eq!(world.ask(&Facts { quota: calls(9).quota, ..trusted }, "desk___write", args), Ok(()));
 }

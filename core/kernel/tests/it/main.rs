@@ -11,6 +11,7 @@ mod recorded;
 mod remedy;
 mod suspension;
 mod tree;
+mod trust;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -157,6 +158,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             origin: self.origin.clone(),
             revocations: Fact::Known(Arc::new(self.revocations.clone())),
             policy_session: remit_kernel::PolicySession::default(),
+            trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
         }
     }

@@ -93,8 +93,9 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
     let origin = Origin { source_ip, secure_transport };
     let id = said.get("policy_session").map_or(Some("case"), |item| item.text())?.into();
     let policy_session = PolicySession { id, ..PolicySession::default() };
+    let trust = Fact::Known(Arc::default());
     let approvals = Fact::Known(Vec::new());
-    Some((Facts { identity, audience: space.into(), quota, origin, revocations, policy_session, approvals }, now_secs))
+    Some((Facts { identity, audience: space.into(), quota, origin, revocations, policy_session, approvals, trust }, now_secs))
 }
 
 /// Who calls, as a gateway that verified the credential would have it.

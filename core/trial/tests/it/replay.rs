@@ -84,6 +84,7 @@ impl World {
             origin: Origin::default(),
             revocations: Fact::Known(Arc::default()),
             policy_session: PolicySession::default(),
+            trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();

@@ -44,7 +44,8 @@ fn endpoint(answers: Vec<(u16, Value)>) -> (String, Receiver<Asked>) {
             let operation = target.strip_prefix("AWSStepFunctions.").unwrap().to_owned();
             told.send((operation, serde_json::from_slice(&body).unwrap())).unwrap();
             let text = answer.to_string();
-            write!(stream.get_mut(), "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len()).unwrap();
+            write!(stream.get_mut(), "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len())
+                .unwrap();
         }
     });
     (url, heard)
@@ -90,7 +91,10 @@ async fn what_is_asked_of_a_state_machine() {
     let asked: Vec<Asked> = heard.iter().collect();
     let operations: Vec<&str> = asked.iter().map(|(operation, _)| operation.as_str()).collect();
     assert_eq!(operations[..3], ["StartExecution", "StartExecution", "DescribeExecution"]);
-    assert_eq!(asked[0].1, json!({"stateMachineArn": machine.arn, "name": "apr-1", "input": "{\"approval\":{\"id\":\"apr-1\"}}"}));
+    assert_eq!(
+        asked[0].1,
+        json!({"stateMachineArn": machine.arn, "name": "apr-1", "input": "{\"approval\":{\"id\":\"apr-1\"}}"})
+    );
     assert_eq!((operations[5], &asked[5].1["executionArn"]), ("StopExecution", &json!(EXECUTION)));
     assert!(!format!("{refused} {away}").contains("secret"));
 }

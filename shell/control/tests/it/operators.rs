@@ -44,6 +44,10 @@ GET  /v1/decisions/counts              a a a a -  remit:SearchDecisions
 GET  /v1/decisions/standing            a a a a -  remit:GetIndex
 POST /v1/decisions/rebuild             - - - a -  remit:RebuildIndex
 GET  /v1/decisions/{id}                a a a a -  remit:GetDecision
+GET  /v1/trust                         a a a a -  remit:ListTrust
+GET  /v1/trust/explain                 a a a a -  remit:ListTrust
+POST /v1/trust/promote                 - - - a -  remit:PromoteAgent
+POST /v1/incidents                     - - - a -  remit:RecordIncident
 GET  /v1/journal                       a a a a -  remit:GetJournal
 GET  /v1/journal/{index}               a a a a -  remit:GetJournal
 POST /v1/console/link                  - - - a -  remit:IssueConsoleLink

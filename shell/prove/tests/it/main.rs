@@ -155,6 +155,7 @@ pub(crate) fn allowed(snapshot: &Snapshot, agent: &str, arguments: &Value, claim
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),
+        trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
     };
     let text = arguments.to_string();

@@ -240,6 +240,49 @@ fn a_client_that_opens_pages_is_sent_to_one() {
 }
 
 #[test]
+fn a_client_that_knows_tasks_gets_one_and_it_outlives_a_restart() {
+    let remit = up(placed(&json!({"wait_secs": 30})));
+    let tasks = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    let client = remit.client("agent-1", "helpdesk").with(tasks);
+    let answer = client.call(CLOSE, DONE);
+    let task = &answer["result"];
+    assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{answer}");
+    let (approval, id) = (only(&remit), task["taskId"].as_str().unwrap().to_owned());
+    assert_eq!(approval["id"], json!(id));
+    let about = json!({"taskId": id}).to_string();
+    let get = |client: &Client| client.modern("tasks/get", &about).message();
+    assert_eq!(get(&client)["result"]["status"], "working");
+    // Nobody else's, and nobody's who doesn't know tasks.
+    assert_eq!(get(&remit.client("agent-2", "helpdesk").with(tasks))["error"]["message"], "no such task");
+    assert_eq!(get(&remit.client("agent-1", "helpdesk"))["error"]["code"], -32021);
+    let remit = up(remit.kill());
+    approve(&remit, &approval, "ann");
+    let client = remit.client("agent-1", "helpdesk").with(tasks);
+    until("the task has come to its end", || get(&client)["result"]["status"] != "working");
+    let ended = get(&client);
+    assert_eq!(
+        (&ended["result"]["status"], &ended["result"]["resultType"]),
+        (&json!("completed"), &json!("complete")),
+        "{ended}"
+    );
+    assert_eq!(ended["result"]["result"]["isError"], false, "{ended}");
+    assert_eq!(say(&remit, &["show", &id]).1["state"], "REDEEMED");
+    // A task that its caller cancels takes its approval with it; one that people reject fails.
+    let other = client.call(CLOSE, r#"{"ticket_id":"TCK-1002","resolution":"done"}"#)["result"]["taskId"].clone();
+    let cancelled = client.modern("tasks/cancel", &json!({"taskId": other}).to_string()).message();
+    assert!(cancelled.get("result").is_some(), "{cancelled}");
+    assert_eq!(client.modern("tasks/get", &json!({"taskId": other}).to_string()).message()["result"]["status"], "cancelled");
+    let third = client.call(CLOSE, r#"{"ticket_id":"TCK-1003","resolution":"done"}"#)["result"]["taskId"].clone();
+    say(&remit, &["reject", third.as_str().unwrap(), "--by", "bob", "--reason", "not now"]);
+    let failed = client.modern("tasks/get", &json!({"taskId": third}).to_string()).message();
+    assert_eq!(
+        (&failed["result"]["status"], &failed["result"]["statusMessage"]),
+        (&json!("failed"), &json!("not now")),
+        "{failed}"
+    );
+}
+
+#[test]
 fn two_calls_at_once_use_one_approval_once() {
     let remit = up(placed(&json!({"wait_secs": 1})));
     let client = remit.client("agent-1", "helpdesk");

@@ -43,3 +43,4 @@ mod real;
 mod replay;
 mod smuggling;
 mod suspensions;
+mod trust;
