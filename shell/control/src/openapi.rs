@@ -53,6 +53,13 @@ fn asked(path: &str) -> &'static [(&'static str, &'static str)] {
         "/v1/configuration/history" => &[("before", "integer"), ("count", "integer"), ("agent", "string"), ("tool", "string")],
         "/v1/configuration/diff" => &[("from!", "integer"), ("to!", "integer")],
         "/v1/configuration/files" => &[("path!", "string")],
+        path => asked_of_records(path),
+    }
+}
+
+/// The same for approvals, decisions and the console.
+fn asked_of_records(path: &str) -> &'static [(&'static str, &'static str)] {
+    match path {
         "/v1/approvals" => &[("state", "string"), ("limit", "integer"), ("cursor", "string")],
         "/v1/approvals/{id}/approve" => &[
             ("reason", "string"),

@@ -127,8 +127,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);
-    let operator = remit_control::Options { address: control_url(&options, control_address), now_secs };
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
+    let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &reached);
     let running = Running {
         gateway: public.clone(),
         control: format!("http://{control_address}"),
@@ -139,13 +139,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
     let console = operator.clone();
-    let handle = move |request, peer: SocketAddr| {
-        let operator = operator.clone();
-        // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
-        let answered = tokio::spawn(async move { operator.handle::<Incoming>(request, peer.ip()).await });
-        async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
-    };
-    let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
+    let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
@@ -647,6 +641,16 @@ async fn serve_public(
         })
     };
     serve(listener, certificate, handle, stop).await
+}
+
+async fn serve_operator(listener: TcpListener, operator: Operator, stop: watch::Receiver<bool>) -> Result<(), String> {
+    let handle = move |request: Request<Incoming>, peer: SocketAddr| {
+        let operator = operator.clone();
+        // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
+        let answered = tokio::spawn(async move { operator.handle(request, peer.ip()).await });
+        async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
+    };
+    serve(listener, None, handle, stop).await
 }
 
 /// Tells when the configuration directory changes. Reading it must not count as a change.
