@@ -199,13 +199,21 @@ fn needed<'a>(request: &'a Value, key: &str) -> Result<&'a str, Refused> {
 /// Takes back what waits for people, or was agreed to, of what somebody has stopped.
 pub(crate) async fn revoke_suspended(gateway: &Gateway, what: &Suspended, by: &str, reason: &str) -> Result<usize, String> {
     let person = Person { id: by.to_owned(), proof: remit_model::Proof::Token };
+    let snapshot = gateway.snapshot();
     let server = |key: &remit_model::ServerKey, approval: &Approval| approval.server == key.to_string();
+    let named = |approval: &Approval, name: &str| {
+        let space = snapshot.spaces.get(&approval.space);
+        // A tool that its space has no more may be the one.
+        space
+            .and_then(|space| space.tools_listed.iter().find(|tool| *tool.id == approval.tool))
+            .is_none_or(|tool| tool.name == name)
+    };
     let is = |approval: &Approval| match what {
         Suspended::Agent(agent) => approval.agent == *agent,
         Suspended::Space(space) => approval.space == *space,
         Suspended::User(user) => approval.user.as_deref() == Some(user),
         Suspended::Server(key) => server(key, approval),
-        Suspended::Tool(key, name) => server(key, approval) && approval.tool.ends_with(&format!("___{name}")),
+        Suspended::Tool(key, name) => server(key, approval) && named(approval, name),
     };
     let why = format!("{what} was suspended: {reason}");
     gateway.approvals_revoke(&person, &why, is).await.map_err(|error| error.to_string())
