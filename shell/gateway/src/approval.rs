@@ -4,6 +4,7 @@
 //! the literal arguments of a call.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ pub(crate) struct Book {
     changing: tokio::sync::Mutex<()>,
     before: Mutex<LastCalls>,
     changed: watch::Sender<u64>,
+    /// Whether nobody is to wait any longer: the gateway stops.
+    closing: AtomicBool,
     events: broadcast::Sender<ApprovalEvent>,
 }
 
@@ -169,6 +172,7 @@ impl Book {
             changing: tokio::sync::Mutex::default(),
             before: Mutex::default(),
             changed: watch::Sender::new(0),
+            closing: AtomicBool::new(false),
             events: broadcast::Sender::new(EVENTS_MAX),
             store,
         };
@@ -489,13 +493,19 @@ impl Book {
         loop {
             changes.borrow_and_update();
             let now = self.get(id).ok().flatten()?;
-            if now.state != ApprovalState::Pending {
+            if now.state != ApprovalState::Pending || self.closing.load(Ordering::Acquire) {
                 return Some(now);
             }
             if tokio::time::timeout_at(end, changes.changed()).await.is_err() {
                 return Some(now);
             }
         }
+    }
+
+    /// Lets nobody wait any longer; what waits for people goes on waiting.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.changed.send_modify(|number| *number += 1);
     }
 
     /// Remembers a call, for whoever is asked about a later one.

@@ -589,6 +589,7 @@ impl Gateway {
 
     /// Ends the streams that would never end by themselves, so that connections can close once their calls have finished.
     pub fn close_streams(&self) {
+        self.inner.approvals.close();
         listen::end_where(&self.inner, |_, _| true);
         for session in self.inner.sessions.all() {
             session.outbound.close();

@@ -110,16 +110,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control_port = options.control_port.unwrap_or_else(|| if options.port == 0 { 0 } else { options.port.saturating_add(1) });
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let scheme = if certificate.is_some() { "https" } else { "http" };
-    let public = options.address.clone().unwrap_or_else(|| {
-        let mut named = address;
-        if named.ip().is_unspecified() {
-            warn("clients on other machines need to know the gateway by a name: give it with --address; until then only this one can call");
-            named.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
-        format!("{scheme}://{named}")
-    });
-    let public = public.trim_end_matches('/').to_owned();
+    let public = public_address(&options, address, certificate.is_some());
     let (world, mut recovered) = assemble(&options, &home, &public, control_address, printer)?;
     let world = Arc::new(world);
     world.begin(beginning).await?;
@@ -166,6 +157,19 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The address under which clients reach the gateway.
+fn public_address(options: &Up, address: SocketAddr, secure: bool) -> String {
+    let public = options.address.clone().unwrap_or_else(|| {
+        let mut named = address;
+        if named.ip().is_unspecified() {
+            warn("clients on other machines need to know the gateway by a name: give it with --address; until then only this one can call");
+            named.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        format!("{}://{named}", if secure { "https" } else { "http" })
+    });
+    public.trim_end_matches('/').to_owned()
+}
+
 /// TLS that trusts the authorities in a PEM file as well.
 pub(crate) fn trusting(path: &Path) -> Result<Arc<ClientConfig>, Failure> {
     let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
@@ -185,6 +189,7 @@ async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Failure> {
     })
 }
 
+#[allow(clippy::too_many_lines, reason = "everything is put together here, and nowhere else")]
 fn assemble(
     options: &Up,
     home: &Home,

@@ -141,6 +141,17 @@ fn whoever_waits_too_long_is_told_and_comes_back_after_a_restart_too() {
 }
 
 #[test]
+fn whoever_waits_when_the_gateway_stops_is_told_and_nothing_is_lost() {
+    let remit = up(placed(&json!({"wait_secs": 600})));
+    let client = remit.client("agent-1", "helpdesk");
+    let call = thread::spawn(move || client.call(CLOSE, DONE));
+    let approval = only(&remit);
+    let remit = up(remit.stop());
+    assert!(text(&call.join().unwrap()).contains("waits for a person's approval"));
+    assert_eq!(id(&only(&remit)), id(&approval));
+}
+
+#[test]
 fn people_reject_with_a_reason_and_the_wrong_people_are_refused() {
     let remit = up(placed(&json!({"wait_secs": 30, "approvers": ["leads", "it@example.com"], "owner_may": false})));
     let client = remit.client("agent-1", "helpdesk");
