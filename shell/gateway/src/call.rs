@@ -28,6 +28,7 @@ use crate::body::Body;
 pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
 use crate::held_task;
+use crate::history::Watched;
 use crate::hold::{self, Held as HeldCall, hold};
 use crate::observe::PolicyFlip;
 use crate::quota::Place;
@@ -611,8 +612,14 @@ impl Arrival {
                 return unavailable(&id, &error.to_string());
             }
         };
+        let recorded = Recorded { decision_id, at_ms, index, trace, names, watched, place, again };
+        self.enforced(caller, message, decision, recorded).await
+    }
+
+    /// Does what was decided, now that it is durable.
+    async fn enforced(&self, caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
+        let Recorded { decision_id, at_ms, index, trace, names, watched, place, again } = recorded;
         let Decision { verdict, tool, risk, layers, .. } = decision;
-        // Enforce.
         match verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
@@ -624,7 +631,7 @@ impl Arrival {
                 drop(place);
                 caller.gateway.recorder.held(&names, &trace, self.started);
                 let (Some(tool), Some(risk)) = (tool, risk) else {
-                    return unavailable(&id, "a call of no tool is held");
+                    return unavailable(message.id().unwrap_or("null"), "a call of no tool is held");
                 };
                 let held = HeldCall { request, tool, risk, decision_id, at_ms, again };
                 hold(self, caller, message, held).await
@@ -661,6 +668,19 @@ impl Arrival {
         facts.quota = fact;
         place
     }
+}
+
+/// A decision's place in the journal, and what goes with it.
+struct Recorded {
+    decision_id: String,
+    at_ms: u64,
+    index: u64,
+    trace: Trace,
+    names: Names,
+    watched: Option<Watched>,
+    place: Option<Place>,
+    /// Whether a held call's client has come back to wait on.
+    again: bool,
 }
 
 /// Sends a permitted call to its server.

@@ -117,7 +117,8 @@ async fn ask(caller: &Caller, message: &Message, held: &Held) -> Result<Arc<Appr
     let pattern = pattern(message, &held.request)?;
     let organization = &caller.state.snapshot.organization;
     let owner = organization.agents.get(&caller.principal.agent).map(|agent| agent.owner.clone()).unwrap_or_default();
-    let led_to = caller.gateway.approvals.led_to(&caller.space.space.id.shared(), &caller.who);
+    let mut led_to = caller.gateway.approvals.led_to(&caller.space.space.id.shared(), &caller.who);
+    led_to.retain(|before| before.decision != held.decision_id);
     let asked_at_secs = held.at_ms / 1000;
     let make = |id: String| Approval {
         id,

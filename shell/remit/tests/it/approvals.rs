@@ -80,8 +80,8 @@ fn a_call_waits_is_approved_and_goes_and_a_later_one_goes_without_asking_twice()
         (&json!("agent-1"), &json!("it@example.com"), &json!(CLOSE))
     );
     assert_eq!(approval["rules"][0]["id"], "closing");
-    assert_eq!(approval["led_to"][0]["tool"], CLOSE);
-    assert_eq!(approval["led_to"][1]["tool"], "helpdesk___get_ticket");
+    assert_eq!(approval["led_to"][0]["tool"], "helpdesk___get_ticket");
+    assert_eq!(approval["led_to"].as_array().map(Vec::len), Some(1));
     approve(&remit, &approval, "ann");
     assert!(went(&call.join().unwrap()), "the call that waited went on");
     // It is used up: the same call is held again, and one that isn't waited for goes through once it was approved.
