@@ -31,13 +31,17 @@ pub struct AuthenticationRequest<'a> {
     pub nonce: &'a str,
     /// The public half of PKCE.
     pub code_challenge: &'a str,
+    /// How long ago the person may have authenticated, in seconds; 0: now. It makes providers say when that was (`auth_time`).
+    pub max_age_secs: u64,
 }
 
 impl AuthenticationRequest<'_> {
     /// The address to which the person is sent.
     pub fn url(&self, server: &ServerMetadata) -> Result<String, ClientError> {
         let endpoint = server.authorization_endpoint.as_deref().ok_or(ClientError::Unsupported("an authorization endpoint"))?;
+        let max_age = self.max_age_secs.to_string();
         let pairs = [
+            ("max_age", max_age.as_str()),
             ("response_type", "code"),
             ("client_id", self.client_id),
             ("redirect_uri", self.redirect_uri),

@@ -93,6 +93,7 @@ const scenarios = {
     await page.goto(`${base}/console/decisions`);
     say({ step: 'waiting' });
     await heard();
+    await page.locator('#tail tbody tr').first().getByText('DENY').waitFor();
     await page.locator('#tail').getByText(more.tool).first().waitFor();
     say({ step: 'tail' });
 

@@ -12,7 +12,7 @@ use remit_identity::client::{
     ClientAuth, ClientError, ServerMetadata, authorization_code, pkce_challenge, pkce_verifier, token_call,
 };
 use remit_identity::openid::{self, AuthenticationRequest, Vouched};
-use remit_identity::{base64url_encode, form, jwt, metadata::WELL_KNOWN_OPENID};
+use remit_identity::{LEEWAY_SECS, base64url_encode, form, jwt, metadata::WELL_KNOWN_OPENID};
 use remit_kernel::assume::WebIdentity;
 use remit_model::{Issuer, Person, Proof, SignIn};
 use rustls::ClientConfig;
@@ -56,6 +56,7 @@ struct Attempt {
     state: Zeroizing<String>,
     nonce: Zeroizing<String>,
     verifier: Zeroizing<String>,
+    max_age_secs: u64,
     began_secs: u64,
 }
 
@@ -93,12 +94,14 @@ impl SignIns {
         Self { keys: IssuerKeys::new(Arc::clone(&tls)), tls, attempts: Mutex::default() }
     }
 
-    /// Begins: the address for the person's browser. `browser` is the digest of what only that browser will have.
+    /// Begins: the address for the person's browser. `browser` is the digest of what only that browser will have; `max_age_secs` how long ago
+    /// the person may have authenticated.
     pub async fn begin(
         &self,
         provider: &SignIn,
         redirect_uri: &str,
         browser: [u8; 32],
+        max_age_secs: u64,
         now_secs: u64,
     ) -> Result<String, SignInError> {
         let url = format!("{}{WELL_KNOWN_OPENID}", provider.issuer.trim_end_matches('/'));
@@ -113,10 +116,12 @@ impl SignIns {
             state: &state,
             nonce: &nonce,
             code_challenge: &pkce_challenge(&verifier),
+            max_age_secs,
         };
         let address = address.url(&metadata).map_err(|error| failed(provider, error))?;
         let key = sha256(&state);
-        let attempt = Attempt { browser, provider: provider.clone(), metadata, state, nonce, verifier, began_secs: now_secs };
+        let attempt =
+            Attempt { browser, provider: provider.clone(), metadata, state, nonce, verifier, max_age_secs, began_secs: now_secs };
         let mut attempts = self.attempts();
         attempts.retain(|_, attempt| now_secs < attempt.began_secs.saturating_add(ATTEMPT_SECS));
         if attempts.len() >= ATTEMPTS_MAX
@@ -157,7 +162,13 @@ impl SignIns {
         };
         let keys = self.keys.keys_for(&issuer, &unverified, now_secs).await.map_err(|error| failed(provider, error))?;
         let vouched = openid::verify(unverified, &provider.issuer, &provider.client_id, &attempt.nonce, &keys, now_secs);
-        Ok(known(provider, vouched.map_err(fault)?))
+        let vouched = vouched.map_err(fault)?;
+        // Who doesn't say when it was can't be held to it; whoever asks for a time later on sees that there is none.
+        let oldest = attempt.began_secs.saturating_sub(attempt.max_age_secs).saturating_sub(LEEWAY_SECS);
+        if vouched.auth_time_secs.is_some_and(|at| at < oldest) {
+            return Err(failed(provider, "it let in somebody who authenticated too long ago"));
+        }
+        Ok(known(provider, vouched))
     }
 
     fn attempts(&self) -> MutexGuard<'_, HashMap<[u8; 32], Attempt>> {

@@ -91,6 +91,11 @@ fn asked_of_records(path: &str) -> &'static [(&'static str, &'static str)] {
         "/v1/decisions/counts" => {
             &[("since_secs!", "integer"), ("until_secs!", "integer"), ("step_secs!", "integer"), ("by", "string")]
         }
+        "/v1/trust/explain" => &[("agent!", "string"), ("category", "string")],
+        "/v1/trust/promote" => &[("agent!", "string"), ("category!", "string"), ("reason!", "string"), ("by", "string")],
+        "/v1/trust/incident" => {
+            &[("agent!", "string"), ("category", "string"), ("severity!", "string"), ("reason!", "string"), ("by", "string")]
+        }
         "/v1/console/link" => &[("by", "string")],
         _ => &[],
     }

@@ -120,9 +120,9 @@ pub trait Plane: Send + Sync {
     fn snapshot(&self) -> Arc<Snapshot>;
     /// What has been taken away.
     fn revocations(&self) -> Arc<Revocations>;
-    /// Begins a sign-in at the console's provider: where the answer is to go, and the digest of what only the person's browser has, in; the
-    /// address for the browser out.
-    fn sign_in<'a>(&'a self, redirect_uri: &'a str, browser: [u8; 32]) -> Boxed<'a, Result<String, String>>;
+    /// Begins a sign-in at the console's provider: where the answer is to go, the digest of what only the person's browser has, and whether the
+    /// person must authenticate once more, in; the address for the browser out.
+    fn sign_in<'a>(&'a self, redirect_uri: &'a str, browser: [u8; 32], again: bool) -> Boxed<'a, Result<String, String>>;
     /// Takes the query with which the browser came back. Nothing of the query is in the answer.
     fn signed_in<'a>(&'a self, redirect_uri: &'a str, query: &'a str, browser: [u8; 32]) -> Boxed<'a, Result<SignedIn, String>>;
     /// Takes the query of a redirect. Answers the server that is connected, or a sentence for the person; nothing of the query is in

@@ -28,11 +28,14 @@ pub(crate) async fn sign_in(
     gateway: &Gateway,
     redirect_uri: &str,
     browser: [u8; 32],
+    again: bool,
 ) -> Result<String, String> {
     let snapshot = gateway.snapshot();
-    let provider = snapshot.organization.console.as_ref().and_then(|console| console.sign_in.as_ref());
-    let provider = provider.ok_or("the configuration has no `console` with a `sign_in`")?;
-    sign_ins.begin(provider, redirect_uri, browser, now_secs()).await.map_err(|error| error.to_string())
+    let console = snapshot.organization.console.as_ref();
+    let provider = console.and_then(|console| Some((console, console.sign_in.as_ref()?)));
+    let (console, provider) = provider.ok_or("the configuration has no `console` with a `sign_in`")?;
+    let max_age_secs = if again { 0 } else { console.session_secs_max };
+    sign_ins.begin(provider, redirect_uri, browser, max_age_secs, now_secs()).await.map_err(|error| error.to_string())
 }
 
 /// Ends it.

@@ -537,8 +537,9 @@ impl Plane for World {
         &'a self,
         redirect_uri: &'a str,
         browser: [u8; 32],
+        again: bool,
     ) -> remit_control::operator::Boxed<'a, Result<String, String>> {
-        Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser))
+        Box::pin(console::sign_in(&self.sign_ins, &self.gateway, redirect_uri, browser, again))
     }
 
     fn signed_in<'a>(

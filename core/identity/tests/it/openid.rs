@@ -87,10 +87,13 @@ fn a_request_ties_the_answer_to_itself() {
         state: "s",
         nonce: "n",
         code_challenge: "c",
+        max_age_secs: 600,
     };
     let url = request.url(&server).unwrap();
     assert!(
-        url.starts_with("https://idp.example/authorize?tenant=1&response_type=code&client_id=console&redirect_uri=http%3A"),
+        url.starts_with(
+            "https://idp.example/authorize?tenant=1&max_age=600&response_type=code&client_id=console&redirect_uri=http%3A"
+        ),
         "{url}"
     );
     for part in ["state=s", "nonce=n", "code_challenge=c", "code_challenge_method=S256", "scope=openid+email"] {

@@ -146,7 +146,10 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
             }
             div {
                 @if standing && view.may("remit:DecideApproval") {
-                    @if let Some(why) = barred(approval) { div.notice { p { "You can't agree to it: " (shown(why)) "." } } }
+                    @if let Some(why) = barred(approval) { div.notice {
+                        p { "You can't agree to it: " (shown(why)) "." }
+                        @if view.found.holder.vouched.is_some() { p { a href="/console/sign-in/start?again=yes" { "Sign in again" } } }
+                    } }
                     (decision_form(view, id, &arguments, pending))
                 }
                 @else if standing { div.notice { p { "Your role lets you look, not decide." } } }

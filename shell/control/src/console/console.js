@@ -59,15 +59,14 @@
     if (ended || document.hidden) return;
     const events = new EventSource(body.dataset.events);
     current = events;
-    let lost = false;
-    events.onopen = () => { alive(); if (lost) all(); lost = false; };
+    // What changed between the page and its stream is not told: it is asked for.
+    events.onopen = () => { alive(); all(); };
     for (const name of ['approvals', 'decisions', 'configuration']) {
       events.addEventListener(name, () => { alive(); changed(name); });
     }
     events.addEventListener('alive', alive);
     events.onerror = async () => {
       if (ended || events !== current) return;
-      lost = true;
       // A stream that came to its end by itself is taken up again at once: only what stays away is told.
       setTimeout(() => { if (events === current && events.readyState !== EventSource.OPEN && !ended) gone(); }, 3500);
       if (events.readyState === EventSource.CLOSED) setTimeout(() => { if (events === current) listen(); }, 3000);
@@ -82,7 +81,6 @@
     if (document.hidden) { current?.close(); return; }
     heard = Date.now();
     listen();
-    all();
   });
 
   // --- The keyboard ---------------------------------------------------------------------------------------------------------------

@@ -29,7 +29,9 @@ pub(super) async fn answer(
 ) -> Option<Response<Reply>> {
     Some(match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/console/sign-in") => welcome(operator, StatusCode::OK, None),
-        (&Method::GET, "/console/sign-in/start") => start(operator).await,
+        (&Method::GET, "/console/sign-in/start") => {
+            start(operator, fields.get("again").is_some_and(|again| again == "yes")).await
+        }
         (&Method::GET, CALLBACK) => came_back(operator, parts, origin).await,
         (&Method::GET, "/console/link") => outside(StatusCode::OK, "Open the console", &link_form(None)),
         (&Method::GET | &Method::POST, super::link::ANSWER_PATH) => super::link::answer(operator, parts, fields).await,
@@ -88,10 +90,10 @@ async fn by_link(operator: &Operator, parts: &Parts, fields: &BTreeMap<String, S
     begin(operator, parts, holder, CONSOLE_SESSION_SECS_MAX, "link").await
 }
 
-async fn start(operator: &Operator) -> Response<Reply> {
+async fn start(operator: &Operator, again: bool) -> Response<Reply> {
     let Some(browser) = secret() else { return problem(StatusCode::SERVICE_UNAVAILABLE, "the system has no randomness") };
     let redirect_uri = format!("{}{CALLBACK}", operator.edge.address());
-    match operator.plane.sign_in(&redirect_uri, digest(&browser)).await {
+    match operator.plane.sign_in(&redirect_uri, digest(&browser), again).await {
         Ok(address) => {
             let name = operator.console.sign_in_cookie_name();
             redirect(&address, &[operator.console.cookie_text(name, &browser, SIGN_IN_SECS)])

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval};
 
 use crate::operator::{Operator, problem, text};
@@ -24,15 +24,21 @@ const WAITING_MAX: usize = 16;
 /// The most streams at once.
 pub(super) const STREAMS_MAX: usize = 512;
 
-/// A stream of events.
-pub(super) fn stream(operator: &Operator) -> Response<Reply> {
+/// A stream of events: of everything that changes after this has answered.
+pub(super) async fn stream(operator: &Operator) -> Response<Reply> {
     let Some(place) = operator.console.stream_place() else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open");
     };
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let operator = operator.clone();
+    // Looked at before the browser hears that the stream is open: it then asks for everything once more, and so misses nothing.
+    let seen = Seen {
+        approvals: operator.plane.approvals_changed(),
+        journal: journal_size(&operator).await,
+        snapshot: operator.plane.snapshot().version,
+    };
     tokio::spawn(async move {
-        tell(operator, sender).await;
+        tell(operator, sender, seen).await;
         drop(place);
     });
     let mut response = text(StatusCode::OK, "text/event-stream", "");
@@ -46,13 +52,18 @@ fn event(name: &str) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: changed\n\n"))
 }
 
-async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>) {
-    let mut approvals = operator.plane.approvals_changed();
+/// What was there when a stream began.
+struct Seen {
+    approvals: watch::Receiver<u64>,
+    journal: u64,
+    snapshot: u64,
+}
+
+async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>, seen: Seen) {
+    let Seen { mut approvals, mut journal, mut snapshot } = seen;
     let mut closing = operator.console.closing();
     let (began, mut told) = (Instant::now(), Instant::now());
     let mut look = interval(LOOK);
-    let mut journal = journal_size(&operator).await;
-    let mut snapshot = operator.plane.snapshot().version;
     // A browser's parser waits for the first bytes before it says that the stream is open.
     let mut say = vec![Bytes::from_static(b"retry: 2000\n\n"), event("alive")];
     let mut watched = true;

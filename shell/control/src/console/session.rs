@@ -326,6 +326,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_left_open_keeps_no_session_alive() {
+        let of = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            by_itself(&headers)
+        };
+        assert!(of("x-remit-live", "1") && of("accept", "text/event-stream"));
+        assert!(!of("accept", "text/html") && !of("accept", "application/json"));
+    }
+
+    #[test]
     fn the_token_of_forms_is_the_sessions_own() {
         assert_ne!(csrf("a"), csrf("b"));
         let mut headers = HeaderMap::new();

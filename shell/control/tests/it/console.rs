@@ -219,6 +219,9 @@ async fn a_sign_in_is_of_the_browser_that_began_it() {
     let desk = Desk::new();
     let begun = desk.ask("GET /console/sign-in/start", &[], "").await;
     assert!(begun.status == 303 && begun.header("location").starts_with("https://idp.acme.example/authorize?"), "{begun:?}");
+    assert!(begun.header("location").ends_with("&again=false"));
+    let again = desk.ask("GET /console/sign-in/start?again=yes", &[], "").await;
+    assert!(again.header("location").ends_with("&again=true"), "whoever must, authenticates once more");
     let without = desk.ask("GET /console/sign-in/callback?as=administrator", &[], "").await;
     assert!(without.status == 400 && without.cookie("remit_console").is_none());
     let browser = begun.cookie("remit_sign_in").unwrap();

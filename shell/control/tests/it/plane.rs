@@ -213,8 +213,8 @@ impl Plane for FakePlane {
     fn revocations(&self) -> Arc<Revocations> {
         Arc::clone(&self.revocations.lock().unwrap())
     }
-    fn sign_in<'a>(&'a self, redirect_uri: &'a str, _browser: [u8; 32]) -> Boxed<'a, Result<String, String>> {
-        Box::pin(async move { Ok(format!("https://{PROVIDER}/authorize?redirect_uri={redirect_uri}")) })
+    fn sign_in<'a>(&'a self, redirect_uri: &'a str, _browser: [u8; 32], again: bool) -> Boxed<'a, Result<String, String>> {
+        Box::pin(async move { Ok(format!("https://{PROVIDER}/authorize?redirect_uri={redirect_uri}&again={again}")) })
     }
     /// The provider vouches for whoever the query names.
     fn signed_in<'a>(
