@@ -51,12 +51,11 @@ pub(super) fn held<'a>(
         true
     };
     // Of a tool in general nothing is asked: people agree to calls.
-    let rules = match arguments {
-        None => Vec::new(),
-        Some(_) => {
-            let tier = policy::tier(organization, facts, tool);
-            space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, &asking)
-        }
+    let rules = if arguments.is_some() {
+        let tier = policy::tier(organization, facts, tool);
+        space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, &asking)
+    } else {
+        Vec::new()
     };
     let principal = PolicyCaller::of(organization, principal).principal;
     Some(Held { rules, space: space.space.id.as_str(), tool: Arc::clone(tool), arguments, principal, used: None })

@@ -25,6 +25,9 @@ pub struct Counts {
     pub suspensions: u64,
 }
 
+/// One of the counts.
+type Counted = fn(&Counts) -> u64;
+
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -72,14 +75,14 @@ impl Days {
     }
 
     /// The sum over the last `days`, today among them.
-    fn last(&self, days: u64, now_secs: u64, of: fn(&Counts) -> u64) -> u64 {
+    fn last(&self, days: u64, now_secs: u64, of: Counted) -> u64 {
         let today = now_secs / DAY_SECS;
         let first = (today + 1).saturating_sub(days);
         self.of.range(first..).map(|(_, counts)| of(counts)).sum()
     }
 
     /// The most that there was within any `days` in a row: what was once too much stays so.
-    fn most(&self, days: u64, of: fn(&Counts) -> u64) -> u64 {
+    fn most(&self, days: u64, of: Counted) -> u64 {
         let sum = |last: &u64| self.of.range((last + 1).saturating_sub(days)..=*last).map(|(_, counts)| of(counts)).sum();
         self.of.keys().map(sum).max().unwrap_or_default()
     }
@@ -227,7 +230,7 @@ fn fallen(rules: &TrustRules, record: &Record) -> Vec<(TrustTier, Number)> {
     let demotions = &rules.demotions;
     let since = &record.risen;
     let mut fallen = Vec::new();
-    let once: [(_, _, fn(&Counts) -> u64); 2] = [
+    let once: [(_, _, Counted); 2] = [
         ("incident", demotions.incident, |counts| counts.incidents),
         ("suspension", demotions.suspension, |counts| counts.suspensions),
     ];
@@ -237,7 +240,7 @@ fn fallen(rules: &TrustRules, record: &Record) -> Vec<(TrustTier, Number)> {
             fallen.push((to, Number { rule, wanted: 1, had, days: None, met: true }));
         }
     }
-    let often: [(_, _, fn(&Counts) -> u64); 2] = [
+    let often: [(_, _, Counted); 2] = [
         ("rejections", demotions.rejections, |counts| counts.rejections),
         ("denials", demotions.denials, |counts| counts.denials),
     ];
@@ -258,7 +261,7 @@ fn next(rules: &TrustRules, record: &Record, tier: TrustTier, now_secs: u64) -> 
     let rule = rules.promotions.get(&to)?;
     let days = u64::from(rule.window_days);
     let mut because = Vec::new();
-    let least: [(_, _, fn(&Counts) -> u64); 2] = [
+    let least: [(_, _, Counted); 2] = [
         ("approved_unchanged_min", rule.approved_unchanged_min, |counts| counts.approved_unchanged),
         ("calls_ok_min", rule.calls_ok_min, |counts| counts.calls_ok),
     ];
@@ -274,7 +277,7 @@ fn next(rules: &TrustRules, record: &Record, tier: TrustTier, now_secs: u64) -> 
         let wanted = u64::from(rule.days_min);
         because.push(Number { rule: "days_min", wanted, had, days: None, met: had >= wanted });
     }
-    let most: [(_, _, fn(&Counts) -> u64); 3] = [
+    let most: [(_, _, Counted); 3] = [
         ("rejections_max", rule.rejections_max, |counts| counts.rejections),
         ("denials_max", rule.denials_max, |counts| counts.denials),
         ("incidents_max", rule.incidents_max, |counts| counts.incidents),

@@ -180,12 +180,7 @@ impl Plane for FakePlane {
     fn approvals_changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
-    fn trust<'a>(
-        &'a self,
-        _: &'a Person,
-        what: &'a str,
-        request: Value,
-    ) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
+    fn trust<'a>(&'a self, _: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async move {
             self.did(what, &request);
             Ok(json!({"agents": []}))
