@@ -1,5 +1,6 @@
 //! `approval_rules`, `approvers` and `approval_channels`: which calls wait for people, who they are, and where they are told.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use remit_model::{
@@ -93,10 +94,9 @@ pub(crate) fn approvals(lists: &Lists<'_, '_>, draft: &Draft<'_>) -> Approvals {
 }
 
 fn insert<T>(map: &mut BTreeMap<String, T>, key: String, value: T, item: &Item<'_>, what: String) {
-    if map.contains_key(&key) {
-        item.error(what, "keep one");
-    } else {
-        map.insert(key, value);
+    match map.entry(key) {
+        Entry::Occupied(_) => item.error(what, "keep one"),
+        Entry::Vacant(place) => drop(place.insert(value)),
     }
 }
 
@@ -285,13 +285,18 @@ const ASK: &[&str] = &[
 
 fn ask(item: &Item<'_>, critical: bool, approvals: &Approvals, draft: &Draft<'_>) -> Option<Ask> {
     let object = item.object("what is asked", ASK)?;
-    let default = asked_by_default(critical);
+    let mut default = asked_by_default(critical);
     let count = |key: &str, max: u64| object.get(key).and_then(|item| item.count(max));
+    let approvals_needed = count("approvals", APPROVALS_MAX).and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+    // Names that nothing proves tell no two people apart.
+    default.authentication.proven |= approvals_needed > 1;
     let asked = Ask {
-        approvals: count("approvals", APPROVALS_MAX).and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+        approvals: approvals_needed,
         approvers: people(&object, approvals, draft),
         owner_may: object.get("owner_may").and_then(|flag| flag.flag()).unwrap_or(default.owner_may),
-        authentication: object.get("authentication").map_or(default.authentication, |item| authentication(&item, critical)),
+        authentication: object
+            .get("authentication")
+            .map_or(default.authentication.clone(), |item| authentication(&item, &default.authentication)),
         pending_secs: count("pending_secs", PENDING_SECS_MAX).unwrap_or(PENDING_SECS),
         wait_secs: count("wait_secs", WAIT_SECS_MAX).unwrap_or(WAIT_SECS),
         grant_secs_max: count("grant_secs_max", GRANT_SECS_MAX),
@@ -309,9 +314,8 @@ fn ask(item: &Item<'_>, critical: bool, approvals: &Approvals, draft: &Draft<'_>
     Some(asked)
 }
 
-fn authentication(item: &Item<'_>, critical: bool) -> Authentication {
-    let default = authentication_by_default(critical);
-    let Some(object) = item.object("an authentication", &["proven", "acr", "age_secs_max"]) else { return default };
+fn authentication(item: &Item<'_>, default: &Authentication) -> Authentication {
+    let Some(object) = item.object("an authentication", &["proven", "acr", "age_secs_max"]) else { return default.clone() };
     let acr = object.get("acr").map(|list| list.texts("values of `acr`")).unwrap_or_default();
     let age = object.get("age_secs_max").and_then(|item| item.count(PENDING_SECS_MAX));
     let proven = object.get("proven").and_then(|flag| flag.flag()).unwrap_or(default.proven);

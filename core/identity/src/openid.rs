@@ -113,14 +113,17 @@ fn fit(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+fn is_address(text: &str) -> bool {
+    fit(text) && text.contains('@')
+}
+
 fn vouched(token: &Token, client_id: &str) -> Result<Vouched, JwtError> {
     let subject = token.text("sub")?;
     if !fit(subject) {
         return Err(JwtError::Claim("sub"));
     }
     let verified = token.claims().get("email_verified").and_then(Value::as_bool) == Some(true);
-    let email = token.text_if_any("email")?.filter(|email| verified && fit(email) && email.contains('@'));
-    let email = email.map(str::to_ascii_lowercase);
+    let email = token.text_if_any("email")?.filter(|email| verified && is_address(email)).map(str::to_ascii_lowercase);
     let acr = token.text_if_any("acr")?.filter(|acr| fit(acr)).map(str::to_owned);
     let auth_time_secs = token.claims().get("auth_time").and_then(Value::as_u64);
     let mut claims = claims(token);
@@ -136,7 +139,7 @@ pub fn claims(token: &Token) -> Vec<(&'static str, Vec<String>)> {
         (name, values.iter().filter_map(Value::as_str).take(VALUES_MAX).map(str::to_owned).collect::<Vec<_>>())
     };
     let verified = token.claims().get("email_verified").and_then(Value::as_bool) == Some(true);
-    let email = token.claims().get("email").and_then(Value::as_str).filter(|email| verified && fit(email));
+    let email = token.claims().get("email").and_then(Value::as_str).filter(|email| verified && is_address(email));
     let mut claims = vec![texts("amr"), texts("groups")];
     claims.extend(email.map(|email| ("email", vec![email.to_ascii_lowercase()])));
     claims

@@ -140,6 +140,10 @@ const scenarios = {
     for (const who of more.people) {
       const someone = await person();
       const { page } = someone;
+      const callbacks = [];
+      page.on('request', (request) => {
+        if (request.url().startsWith(`${base}/console/sign-in/callback`)) callbacks.push(request.url());
+      });
       await page.goto(`${base}/console`);
       await page.getByRole('link', { name: /Sign in with/ }).click();
       await page.locator('input[name=login]').fill(who);
@@ -154,7 +158,44 @@ const scenarios = {
       await page.getByRole('button', { name: 'Sign out' }).click();
       await page.waitForURL(`${base}/console/sign-in`);
       say({ step: 'signed_out', who });
+      // The answer once more: as it is, and for a browser that has begun a sign-in of its own.
+      const first = await page.goto(callbacks[0]);
+      const other = await person();
+      await other.page.goto(`${base}/console/sign-in/start`);
+      const second = await other.page.goto(callbacks[0]);
+      say({ step: 'replayed', statuses: [first.status(), second.status()] });
     }
+  },
+
+  // A tool that changed, and a change of the configuration: each looked at, then agreed to.
+  async changes() {
+    const someone = await person();
+    const { page } = someone;
+    await enter(someone);
+    await page.locator('.waits').getByText("changed, and can't be called").waitFor();
+    await page.locator('.waits a').filter({ hasText: more.server }).click();
+    await page.locator('.diff').first().waitFor();
+    await page.screenshot({ path: join(pictures, 'drift.png'), fullPage: true });
+    const gone = await page.locator('.diff del').allInnerTexts();
+    const come = await page.locator('.diff ins').allInnerTexts();
+    say({ step: 'drifted', gone, come, hidden: await page.locator('.diff .unseen').allInnerTexts(), violations: await violations(page) });
+    await page.getByRole('button', { name: 'Accept all of them' }).click();
+    await page.getByText('Accepted. The tools can be called again.').waitFor();
+    say({ step: 'accepted' });
+
+    await page.goto(`${base}/console/policies`);
+    await page.getByRole('link', { name: /^Plan / }).click();
+    await page.getByRole('heading', { name: /^Plan / }).waitFor();
+    await page.screenshot({ path: join(pictures, 'plan.png'), fullPage: true });
+    say({ step: 'plan', main: await page.locator('main').innerText(), applies: await page.getByRole('button', { name: 'Apply' }).count(), violations: await violations(page) });
+    await heard();
+    await page.reload();
+    await page.getByRole('button', { name: 'Apply' }).click();
+    await page.getByText('Applied. The new version is in effect.').waitFor();
+    await page.getByRole('link', { name: '2', exact: true }).click();
+    await page.getByRole('heading', { name: 'Version 2' }).waitFor();
+    await page.screenshot({ path: join(pictures, 'version.png'), fullPage: true });
+    say({ step: 'applied', main: await page.locator('main').innerText(), violations: await violations(page) });
   },
 
   // An approval, decided by keyboard.

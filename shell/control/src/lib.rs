@@ -5,7 +5,7 @@
 //! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
-//!   by whom; `console`: the same as pages for people.
+//!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
@@ -16,6 +16,7 @@ pub mod directory;
 mod edge;
 pub mod endpoints;
 pub mod history;
+pub mod openapi;
 pub mod operator;
 mod organization;
 mod parts;

@@ -10,16 +10,16 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use remit_kernel::assume::WebIdentity;
 use remit_kernel::{Fact, Origin, Revocations, Snapshot};
-use remit_mcp::canonical::sha256;
+use remit_mcp::canonical::{hex, sha256};
 use remit_model::Person;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -259,6 +259,7 @@ impl Operator {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
         }
         match self.perform(&caller, endpoint, request).await {
+            Ok((status, said)) if parts.method == Method::GET => tagged(status, &said, &parts.headers),
             Ok((status, said)) => answer(status, &said),
             Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
         }
@@ -326,6 +327,25 @@ pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes
 fn answer(status: StatusCode, body: &Value) -> Response<Reply> {
     let mut response = text(status, "application/json", body.to_string());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer to a GET: whoever has it already, and says so, isn't sent it again (RFC 9110, section 13.1.2).
+fn tagged(status: StatusCode, body: &Value, headers: &HeaderMap) -> Response<Reply> {
+    let text = body.to_string();
+    let tag = format!("\"{}\"", hex(&sha256(text.as_bytes())).get(..32).unwrap_or_default());
+    let shown = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let known = shown.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
+    let mut response = if known {
+        self::text(StatusCode::NOT_MODIFIED, "application/json", "")
+    } else {
+        self::text(status, "application/json", text)
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
     response
 }
 

@@ -79,6 +79,7 @@ pub fn report(before: Option<&Source>, after: &Source, catalogue: &Catalogue, pr
         "examined": examined,
         "unexamined": unexamined,
         "reviewers_change": reviewers(&old) != reviewers(&new),
+        "operators_change": old.console != new.console,
         "credentials_change": within(&credentials, LIST_BYTES_MAX),
         "credentials_change_count": credentials.len(),
         "invariants": within(&invariants, LIST_BYTES_MAX),

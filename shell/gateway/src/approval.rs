@@ -22,6 +22,10 @@ use crate::session::lock;
 const OPEN_MAX: usize = 10_000;
 /// How many of them may be one caller's.
 const OPEN_OWN_MAX: usize = 100;
+/// The largest arguments that people are asked about, in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of arguments that are open at once.
+const OPEN_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How many that have ended are at hand.
 const ENDED_KEPT_MAX: usize = 1_000;
 /// How many calls before a held one are told.
@@ -91,6 +95,9 @@ struct Pages {
     ended: BTreeMap<String, Arc<Approval>>,
 }
 
+/// The last calls of callers, by space and caller, the newest first.
+type LastCalls = HashMap<(Arc<str>, String), VecDeque<Before>>;
+
 /// The book.
 pub(crate) struct Book {
     store: Arc<dyn Approvals>,
@@ -99,7 +106,7 @@ pub(crate) struct Book {
     pages: Mutex<Pages>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
-    before: Mutex<HashMap<(Arc<str>, String), VecDeque<Before>>>,
+    before: Mutex<LastCalls>,
     changed: watch::Sender<u64>,
     events: broadcast::Sender<ApprovalEvent>,
 }
@@ -260,6 +267,13 @@ impl Book {
             if pages.open.len() >= OPEN_MAX {
                 return Err(ApprovalError::Busy(format!("{OPEN_MAX} calls wait for people already")));
             }
+            let bytes: usize = pages.open.values().map(|open| open.approval.arguments.len()).sum();
+            if call.arguments.len() > ARGUMENTS_BYTES_MAX || bytes + call.arguments.len() > OPEN_BYTES_MAX {
+                let what = format!(
+                    "arguments of more than {ARGUMENTS_BYTES_MAX} bytes can't be shown to a person, nor too many at once"
+                );
+                return Err(ApprovalError::Busy(what));
+            }
             let own = pages.open.values().filter(|open| open.approval.principal == call.principal).count();
             if own >= OPEN_OWN_MAX {
                 return Err(ApprovalError::Busy(format!("{OPEN_OWN_MAX} calls of this caller wait for people already")));
@@ -287,35 +301,19 @@ impl Book {
     ) -> Result<(T, Arc<Approval>), ApprovalError> {
         let _one = self.changing.lock().await;
         let before = self.get(id)?.ok_or_else(|| ApprovalError::Absent(id.to_owned()))?;
+        let _busy = Busy::begin(self, id);
+        // Nobody uses it from here on: what it is now is what is changed.
+        let before = self.get(id)?.unwrap_or(before);
         let mut approval = Approval::clone(&before);
-        self.busy(id, true);
-        let done = async {
-            let (said, events) = change(&mut approval)?;
-            for (kind, event) in events {
-                self.record(kind, event).await?;
-            }
-            self.keep(&approval).map_err(ApprovalError::Unavailable)?;
-            Ok(said)
+        let (said, events) = change(&mut approval)?;
+        for (kind, event) in events {
+            self.record(kind, event).await?;
         }
-        .await;
-        match done {
-            Ok(said) => {
-                let approval = Arc::new(approval);
-                lock(&self.pages).put(&approval);
-                self.tell(kind, &approval);
-                Ok((said, approval))
-            }
-            Err(error) => {
-                self.busy(id, false);
-                Err(error)
-            }
-        }
-    }
-
-    fn busy(&self, id: &str, busy: bool) {
-        if let Some(open) = lock(&self.pages).open.get_mut(id) {
-            open.busy = busy;
-        }
+        self.keep(&approval).map_err(ApprovalError::Unavailable)?;
+        let approval = Arc::new(approval);
+        lock(&self.pages).put(&approval);
+        self.tell(kind, &approval);
+        Ok((said, approval))
     }
 
     /// Takes a person's answer.
@@ -517,6 +515,32 @@ impl Book {
     /// The last calls of a caller, the newest first.
     pub(crate) fn led_to(&self, space: &Arc<str>, who: &str) -> Vec<Before> {
         lock(&self.before).get(&(Arc::clone(space), who.to_owned())).into_iter().flatten().cloned().collect()
+    }
+}
+
+/// An approval that is being changed: until it is dropped, however that comes about, it lets nothing through.
+struct Busy<'a> {
+    book: &'a Book,
+    id: &'a str,
+}
+
+impl<'a> Busy<'a> {
+    fn begin(book: &'a Book, id: &'a str) -> Self {
+        let busy = Self { book, id };
+        busy.set(true);
+        busy
+    }
+
+    fn set(&self, busy: bool) {
+        if let Some(open) = lock(&self.book.pages).open.get_mut(self.id) {
+            open.busy = busy;
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

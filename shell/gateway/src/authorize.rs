@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_kernel::verdict::Layer;
-use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Identity, Origin, Reason, Target, Verdict, decide};
+use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Identity, Origin, Reason, SpaceView, Target, Verdict, decide};
 use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
@@ -122,11 +122,8 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         Err(error) => return invalid(&format!("`arguments` is not acceptable JSON: {error}")),
     };
     // A policy set judges calls by their arguments; without any there are none, which is `{}`.
-    let judged = state
-        .snapshot
-        .spaces
-        .get(&space)
-        .is_some_and(|space| space.policy_set.is_some() || space.holds.may_hold(&question.tool_id));
+    let by_arguments = |space: &Arc<SpaceView>| space.policy_set.is_some() || space.holds.may_hold(&question.tool_id);
+    let judged = state.snapshot.spaces.get(&space).is_some_and(by_arguments);
     let arguments = arguments.or_else(|| if judged { Arguments::scan("{}").ok() } else { None });
     let target = Target::Tool { name: &question.tool_id, arguments };
     // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.

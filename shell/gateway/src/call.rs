@@ -18,16 +18,17 @@ use hyper::body::Incoming;
 use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
-use remit_kernel::{
-    Arguments, Decision, Denial, Fact, Facts, Identity, Origin, Permit, PolicySession, Principal, Reason, Target, Verdict, enter,
-};
+use remit_kernel::{Decision, Denial, Fact, Facts, Identity, Origin, Permit, PolicySession, Principal, Reason, Verdict, enter};
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
 
+pub(crate) use crate::asked::{Asked, AskedKind};
 use crate::body::Body;
 pub(crate) use crate::caller::{Caller, Client, ModernClient};
 use crate::detach::detached;
+use crate::held_task;
+use crate::history::Watched;
 use crate::hold::{self, Held as HeldCall, hold};
 use crate::observe::PolicyFlip;
 use crate::quota::Place;
@@ -39,7 +40,6 @@ use crate::reply::{
 use crate::session::Opening;
 use crate::settle::{self, Settled, Stamp, settle};
 use crate::signed::Signed;
-use crate::tasks::Task;
 use crate::{Inner, State, agree, list, listen};
 
 /// How much a client may say of itself, in bytes: a session keeps it.
@@ -48,8 +48,6 @@ const CLIENT_BYTES_MAX: usize = 16 * 1024;
 const BATCH_MAX: usize = 32;
 /// The largest body of a caller that nobody knows, in bytes: enough for a record of what was tried.
 pub(crate) const STRANGER_BYTES_MAX: usize = 64 * 1024;
-/// The extension that tasks are, since 2026-07-28 (SEP-2663).
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -66,7 +64,7 @@ pub(crate) struct Arrival {
     token_shown: bool,
     /// What a signed request is verified with, once its body is there.
     signed: Option<Signed>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     started: Instant,
 }
 
@@ -529,6 +527,9 @@ impl Arrival {
             Ok(caller) => caller,
             Err(refused) => return *refused,
         };
+        if held_task::is_about(&message) {
+            return held_task::answer(&self, caller, &message).await;
+        }
         if message.method() == "subscriptions/listen" {
             return listen::subscribe(&caller, &message);
         }
@@ -611,8 +612,14 @@ impl Arrival {
                 return unavailable(&id, &error.to_string());
             }
         };
+        let recorded = Recorded { decision_id, at_ms, index, trace, names, watched, place, again };
+        self.enforced(caller, message, decision, recorded).await
+    }
+
+    /// Does what was decided, now that it is durable.
+    async fn enforced(&self, caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
+        let Recorded { decision_id, at_ms, index, trace, names, watched, place, again } = recorded;
         let Decision { verdict, tool, risk, layers, .. } = decision;
-        // Enforce.
         match verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
@@ -624,7 +631,7 @@ impl Arrival {
                 drop(place);
                 caller.gateway.recorder.held(&names, &trace, self.started);
                 let (Some(tool), Some(risk)) = (tool, risk) else {
-                    return unavailable(&id, "a call of no tool is held");
+                    return unavailable(message.id().unwrap_or("null"), "a call of no tool is held");
                 };
                 let held = HeldCall { request, tool, risk, decision_id, at_ms, again };
                 hold(self, caller, message, held).await
@@ -663,6 +670,19 @@ impl Arrival {
     }
 }
 
+/// A decision's place in the journal, and what goes with it.
+struct Recorded {
+    decision_id: String,
+    at_ms: u64,
+    index: u64,
+    trace: Trace,
+    names: Names,
+    watched: Option<Watched>,
+    place: Option<Place>,
+    /// Whether a held call's client has come back to wait on.
+    again: bool,
+}
+
 /// Sends a permitted call to its server.
 async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pending, place: Option<Place>) -> Response<Body> {
     let (era, id) = (caller.era(), message.id().unwrap_or("null").to_owned());
@@ -690,78 +710,6 @@ async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pend
     };
     // A session outlives its connections, and so do its calls.
     detached(Relay { caller, message, dispatch, pending, held, cancel: Some(cancel), upstream }.run()).await
-}
-
-/// What a request with a target asks for.
-pub(crate) struct Asked {
-    pub(crate) kind: AskedKind,
-    pub(crate) name: String,
-    task_id: Option<String>,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum AskedKind {
-    Call,
-    /// A tool in general: a task of its making is asked about.
-    Tool,
-    Prompt,
-    Resource,
-}
-
-impl Asked {
-    fn find(caller: &Caller, message: &Message) -> Result<Self, RpcError> {
-        let missing = |field: &str| RpcError::new(ErrorCode::InvalidParams, format!("`params.{field}` is missing or no string"));
-        let text = |field: &str| message.param_str(field).map(std::borrow::Cow::into_owned).ok_or_else(|| missing(field));
-        let mut task_id = None;
-        let (kind, name) = match message.method() {
-            "tools/call" => (AskedKind::Call, text("name")?),
-            "prompts/get" => (AskedKind::Prompt, text("name")?),
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => (AskedKind::Resource, text("uri")?),
-            "completion/complete" => match message.inner_str("ref", "type").as_deref() {
-                Some("ref/prompt") => {
-                    (AskedKind::Prompt, message.inner_str("ref", "name").ok_or_else(|| missing("ref.name"))?.into_owned())
-                }
-                Some("ref/resource") => {
-                    (AskedKind::Resource, message.inner_str("ref", "uri").ok_or_else(|| missing("ref.uri"))?.into_owned())
-                }
-                _ => return Err(missing("ref.type")),
-            },
-            "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" => {
-                let id = text("taskId")?;
-                let task = task(caller, &id)?;
-                task_id = Some(id);
-                (AskedKind::Tool, task.tool)
-            }
-            method => return Err(RpcError::new(ErrorCode::MethodNotFound, format!("unknown method `{}`", clip(method)))),
-        };
-        Ok(Self { kind, name, task_id })
-    }
-
-    pub(crate) fn target<'a>(&'a self, message: &'a Message) -> Target<'a> {
-        match self.kind {
-            AskedKind::Call => Target::Tool { name: &self.name, arguments: Some(Arguments::of(message)) },
-            AskedKind::Tool => Target::Tool { name: &self.name, arguments: None },
-            AskedKind::Prompt => Target::Prompt(&self.name),
-            AskedKind::Resource => Target::Resource(&self.name),
-        }
-    }
-}
-
-/// The caller's own task of this id.
-fn task(caller: &Caller, id: &str) -> Result<Task, RpcError> {
-    if caller.era() == Era::Modern && !declares_tasks(caller.capabilities()) {
-        let needed = format!("{{\"requiredCapabilities\":{{\"extensions\":{{{}:{{}}}}}}}}", quote(TASKS_EXTENSION));
-        return Err(
-            RpcError::new(ErrorCode::MissingClientCapability, "the client did not declare the tasks extension").data(needed)
-        );
-    }
-    let found = caller.gateway.tasks.get(caller.space.space.id.as_str(), id, &caller.who);
-    found.ok_or_else(|| RpcError::new(ErrorCode::InvalidParams, "no such task"))
-}
-
-fn declares_tasks(capabilities: &str) -> bool {
-    let all: serde_json::Value = serde_json::from_str(capabilities).unwrap_or_default();
-    all.get("extensions").and_then(|extensions| extensions.get(TASKS_EXTENSION)).is_some()
 }
 
 pub(crate) fn unsupported_version(id: &str, requested: &str) -> Response<Body> {

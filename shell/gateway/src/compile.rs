@@ -204,6 +204,12 @@ mod tests {
         }
     }
 
+    impl crate::Trust for None {
+        fn tiers(&self, _: &remit_model::TrustRules, _: &AgentId) -> Fact<Arc<remit_kernel::trust::Tiers>> {
+            Fact::Unknown("nobody knows".to_owned())
+        }
+    }
+
     impl Observer for None {
         fn observed(&self, _: &Observed<'_>) {}
 
@@ -251,6 +257,7 @@ mod tests {
             edge: crate::Edge { hosts: Vec::new(), origins: Vec::new(), loopback: true },
             anonymous_agent: Option::None,
             revocations: Revocations::default(),
+            trust: Arc::new(None),
         })
         .unwrap();
         let (told, begun) = tokio::sync::mpsc::unbounded_channel();

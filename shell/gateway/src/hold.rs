@@ -1,7 +1,8 @@
 //! A call that waits for people.
 //!
 //! How its client learns of it depends on what it declared: a person is sent to the approval's page where the client can open one (URL
-//! elicitation), a call of 2026-07-28 then ends with `input_required` and comes back; else the call is kept open for a time. Whoever waits
+//! elicitation), a call of 2026-07-28 then ends with `input_required` and comes back; a client that knows tasks gets one
+//! ([`held_task`](crate::held_task)); else the call is kept open for a time. Whoever waits
 //! longer is told to call again with the same arguments: a call that was approved goes through without asking twice.
 
 use std::collections::BTreeMap;
@@ -20,9 +21,11 @@ use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
 use serde_json::{Value, json};
 
 use crate::approval::ApprovalError;
+use crate::asked::declares_tasks;
 use crate::body::{Body, EventLog};
 use crate::call::{Arrival, Caller, Client};
 use crate::clock::{now_ms, rfc3339};
+use crate::held_task;
 use crate::relay::what;
 use crate::reply::{answer_rpc, events, json_status};
 use crate::seal::{Bound, State};
@@ -86,6 +89,9 @@ pub(crate) async fn hold(arrival: &Arrival, caller: Caller, message: Message, he
     {
         return json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &answer));
     }
+    if matches!(&caller.client, Client::Modern(_)) && !opens && declares_tasks(caller.capabilities()) {
+        return json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &held_task::created(&approval).to_string()));
+    }
     let log = match &caller.client {
         Client::Legacy(session) => session.stream(),
         Client::Modern(_) => EventLog::new(None),
@@ -111,7 +117,8 @@ async fn ask(caller: &Caller, message: &Message, held: &Held) -> Result<Arc<Appr
     let pattern = pattern(message, &held.request)?;
     let organization = &caller.state.snapshot.organization;
     let owner = organization.agents.get(&caller.principal.agent).map(|agent| agent.owner.clone()).unwrap_or_default();
-    let led_to = caller.gateway.approvals.led_to(&caller.space.space.id.shared(), &caller.who);
+    let mut led_to = caller.gateway.approvals.led_to(&caller.space.space.id.shared(), &caller.who);
+    led_to.retain(|before| before.decision != held.decision_id);
     let asked_at_secs = held.at_ms / 1000;
     let make = |id: String| Approval {
         id,

@@ -5,6 +5,7 @@
 
 mod agree;
 mod approval;
+mod asked;
 mod authorize;
 mod body;
 mod call;
@@ -15,6 +16,7 @@ mod compose;
 mod detach;
 mod discovery;
 mod edge;
+mod held_task;
 mod history;
 mod hold;
 mod kept;
@@ -23,6 +25,7 @@ mod listen;
 mod observe;
 mod quota;
 mod record;
+mod registry;
 mod relay;
 mod reply;
 mod seal;
@@ -33,7 +36,7 @@ mod tasks;
 mod trust;
 mod upstream;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -66,6 +69,7 @@ pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
 
 use record::Recorder;
+use registry::Registry;
 use session::{Sessions, lock};
 use upstream::{Context, Upstream};
 
@@ -231,6 +235,7 @@ pub(crate) struct Inner {
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
     pub(crate) approvals: approval::Book,
+    pub(crate) held_tasks: held_task::HeldTasks,
     approval_pages: String,
     /// Told when a server begins to answer, or fails.
     server_changed: tokio::sync::Notify,
@@ -259,24 +264,6 @@ pub(crate) struct State {
     basis: Option<Arc<str>>,
 }
 
-/// What snapshots are made of.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) registered: HashSet<ServerKey>,
-    pub(crate) findings: Vec<String>,
-    upstreams: HashMap<ServerKey, Arc<Upstream>>,
-    states: BTreeMap<ServerKey, ServerState>,
-    tasks: HashMap<ServerKey, tokio::task::AbortHandle>,
-    version: u64,
-    /// The digest of the configuration's files.
-    configuration: String,
-    /// How often the catalogue has changed, and how many of these changes are in the snapshot in effect.
-    changes: u64,
-    changes_compiled: u64,
-}
-
 impl Gateway {
     /// A gateway with an empty organization: everything is denied until one is applied.
     pub fn new(options: Options) -> Result<Self, String> {
@@ -299,6 +286,7 @@ impl Gateway {
             registry: Mutex::new(registry),
             compiler: compile::Compiler::default(),
             approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            held_tasks: held_task::HeldTasks::default(),
             approval_pages: options.approval_pages,
             recorder,
             sessions: Sessions::new(options.limits.sessions_max),
@@ -643,49 +631,6 @@ fn tool_status(found: remit_kernel::catalogue::Pinned) -> ToolStatus {
         PinState::Gone => ("gone", Some(json), None),
     };
     ToolStatus { tool: found.definition.name, pin, digest: found.definition.digest, accepted, shown }
-}
-
-impl Registry {
-    /// Takes an organization over; answers the servers to start and the ones to stop.
-    fn replace(&mut self, organization: Arc<Organization>, context: &Context) -> (Vec<Arc<Upstream>>, Vec<Arc<Upstream>>) {
-        let mut started = Vec::new();
-        let mut upstreams = HashMap::new();
-        for (key, server) in &organization.servers {
-            match self.upstreams.remove(key) {
-                Some(same) if same.server == *server => {
-                    upstreams.insert(key.clone(), same);
-                }
-                other => {
-                    if let Some(old) = other {
-                        self.upstreams.insert(key.clone(), old);
-                    }
-                    match Upstream::new(server.clone(), context) {
-                        Ok(upstream) => {
-                            let upstream = Arc::new(upstream);
-                            self.states.insert(key.clone(), ServerState::Connecting);
-                            started.push(Arc::clone(&upstream));
-                            upstreams.insert(key.clone(), upstream);
-                        }
-                        Err(why) => {
-                            self.states.insert(key.clone(), ServerState::Away(why));
-                        }
-                    }
-                }
-            }
-        }
-        let stopped: Vec<Arc<Upstream>> = std::mem::replace(&mut self.upstreams, upstreams).into_values().collect();
-        for gone in &stopped {
-            if !organization.servers.contains_key(&gone.key) {
-                self.catalogue.servers.remove(&gone.key);
-                self.states.remove(&gone.key);
-            }
-            if let Some(task) = self.tasks.remove(&gone.key) {
-                task.abort();
-            }
-        }
-        self.organization = organization;
-        (started, stopped)
-    }
 }
 
 impl Inner {

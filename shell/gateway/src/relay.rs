@@ -753,7 +753,7 @@ fn status_of(era: Era, bytes: &Bytes) -> StatusCode {
 }
 
 /// `Mcp-Param-*` for the server, from the very arguments that are sent.
-fn param_headers(message: &Message, marked: &[header::ParamHeader]) -> Vec<(String, String)> {
+pub(crate) fn param_headers(message: &Message, marked: &[header::ParamHeader]) -> Vec<(String, String)> {
     let arguments: serde_json::Value =
         message.param("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let value = |mark: &header::ParamHeader| {

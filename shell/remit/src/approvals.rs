@@ -86,8 +86,8 @@ impl Approvals for StoredApprovals {
 
 type Refused = (StatusCode, String);
 
-fn refused(error: ApprovalError) -> Refused {
-    let status = match &error {
+fn refused(error: &ApprovalError) -> Refused {
+    let status = match error {
         ApprovalError::Absent(_) => StatusCode::NOT_FOUND,
         ApprovalError::Refused(remit_kernel::approval::Refusal::NotEligible(_)) => StatusCode::FORBIDDEN,
         ApprovalError::Refused(remit_kernel::approval::Refusal::Invalid(_)) => StatusCode::BAD_REQUEST,
@@ -115,7 +115,7 @@ impl World {
         match what {
             "list" => self.list_approvals(person, request),
             "get" => {
-                let approval = self.gateway.approval(needed(request, "id")?).map_err(refused)?;
+                let approval = self.gateway.approval(needed(request, "id")?).map_err(|error| refused(&error))?;
                 Ok(self.approval_told(&approval, person))
             }
             "approve" | "reject" => self.decide_approval(person, what == "approve", request).await,
@@ -125,7 +125,7 @@ impl World {
                     "revoke" => self.gateway.approval_revoke(id, person, reason).await,
                     _ => self.gateway.approval_review(id, person, reason).await,
                 };
-                done.map(|approval| self.approval_told(&approval, person)).map_err(refused)
+                done.map(|approval| self.approval_told(&approval, person)).map_err(|error| refused(&error))
             }
             _ => Err((StatusCode::NOT_FOUND, "no such endpoint".to_owned())),
         }
@@ -151,7 +151,7 @@ impl World {
         let limit = limit.filter(|limit| (1..=200).contains(limit)).ok_or_else(|| bad("`limit` is a number from 1 to 200"))?;
         let cursor = text(request, "cursor")?;
         let count = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (found, more) = self.gateway.approvals(&states, cursor, count).map_err(refused)?;
+        let (found, more) = self.gateway.approvals(&states, cursor, count).map_err(|error| refused(&error))?;
         let next = found.last().filter(|_| more).map(|last| last.id.clone());
         let approvals: Vec<Value> = found.iter().map(|approval| self.approval_told(approval, person)).collect();
         let organization = Arc::clone(&self.gateway.snapshot().organization);
@@ -161,7 +161,7 @@ impl World {
 
     async fn decide_approval(&self, person: &Person, approves: bool, request: &Value) -> Result<Value, Refused> {
         let id = needed(request, "id")?;
-        let approval = self.gateway.approval(id).map_err(refused)?;
+        let approval = self.gateway.approval(id).map_err(|error| refused(&error))?;
         let pins = request.get("pins").cloned().filter(|pins| !pins.is_null()).unwrap_or_else(|| json!({}));
         let pins = serde_json::from_value(pins).map_err(|_| bad("`pins` is an object of JSON pointers and values"))?;
         let ttl_secs = match request.get("ttl_secs") {
@@ -187,7 +187,7 @@ impl World {
         };
         let Said { approves, reason, terms, break_glass } = said;
         let answer = Answer { by: by.clone(), approves, reason, terms, break_glass };
-        let done = self.gateway.approval_answer(id, answer).await.map_err(refused)?;
+        let done = self.gateway.approval_answer(id, answer).await.map_err(|error| refused(&error))?;
         Ok(self.approval_told(&done, &by))
     }
 }
@@ -199,13 +199,21 @@ fn needed<'a>(request: &'a Value, key: &str) -> Result<&'a str, Refused> {
 /// Takes back what waits for people, or was agreed to, of what somebody has stopped.
 pub(crate) async fn revoke_suspended(gateway: &Gateway, what: &Suspended, by: &str, reason: &str) -> Result<usize, String> {
     let person = Person { id: by.to_owned(), proof: remit_model::Proof::Token };
+    let snapshot = gateway.snapshot();
     let server = |key: &remit_model::ServerKey, approval: &Approval| approval.server == key.to_string();
+    let named = |approval: &Approval, name: &str| {
+        let space = snapshot.spaces.get(&approval.space);
+        // A tool that its space has no more may be the one.
+        space
+            .and_then(|space| space.tools_listed.iter().find(|tool| *tool.id == approval.tool))
+            .is_none_or(|tool| tool.name == name)
+    };
     let is = |approval: &Approval| match what {
         Suspended::Agent(agent) => approval.agent == *agent,
         Suspended::Space(space) => approval.space == *space,
         Suspended::User(user) => approval.user.as_deref() == Some(user),
         Suspended::Server(key) => server(key, approval),
-        Suspended::Tool(key, name) => server(key, approval) && approval.tool.ends_with(&format!("___{name}")),
+        Suspended::Tool(key, name) => server(key, approval) && named(approval, name),
     };
     let why = format!("{what} was suspended: {reason}");
     gateway.approvals_revoke(&person, &why, is).await.map_err(|error| error.to_string())
@@ -222,7 +230,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         }
         Some(ApprovalsCommand::Show { id }) => {
             let found = find(&home, id).await?;
-            if printer.json { printer.line(&found.to_string()) } else { lines(printer, whole(&found)) }
+            if printer.json { printer.line(&found.to_string()) } else { lines(printer, &whole(&found)) }
         }
         Some(ApprovalsCommand::Approve { answering, ttl_secs, pins, break_glass }) => {
             let found = find(&home, &answering.id).await?;
@@ -259,7 +267,7 @@ async fn list(home: &Home, printer: Printer, state: &str) -> Result<(), Failure>
             if printer.json {
                 printer.line(&approval.to_string())?;
             } else {
-                lines(printer, short(approval))?;
+                lines(printer, &short(approval))?;
             }
         }
         match page.get("next_cursor").and_then(Value::as_str) {
@@ -270,7 +278,7 @@ async fn list(home: &Home, printer: Printer, state: &str) -> Result<(), Failure>
     if count == 0 { printer.say("nothing waits for anybody") } else { Ok(()) }
 }
 
-fn lines(printer: Printer, lines: Vec<String>) -> Result<(), Failure> {
+fn lines(printer: Printer, lines: &[String]) -> Result<(), Failure> {
     lines.iter().try_for_each(|line| printer.line(line))
 }
 
@@ -317,7 +325,7 @@ async fn answer(home: &Home, printer: Printer, found: &Value, answering: &Answer
     });
     let what = if said.approves { "approve" } else { "reject" };
     let done = operator(home, Method::POST, &format!("/v1/approvals/{}/{what}", text("id")), Some(&body)).await?;
-    if printer.json { printer.line(&done.to_string()) } else { lines(printer, short(&done)) }
+    if printer.json { printer.line(&done.to_string()) } else { lines(printer, &short(&done)) }
 }
 
 async fn end(home: &Home, printer: Printer, id: &str, what: &str, reason: &str, by: &str) -> Result<(), Failure> {
@@ -325,7 +333,7 @@ async fn end(home: &Home, printer: Printer, id: &str, what: &str, reason: &str, 
     let id = found.get("id").and_then(Value::as_str).unwrap_or_default();
     let body = json!({"by": by, "reason": reason});
     let done = operator(home, Method::POST, &format!("/v1/approvals/{id}/{what}"), Some(&body)).await?;
-    if printer.json { printer.line(&done.to_string()) } else { lines(printer, short(&done)) }
+    if printer.json { printer.line(&done.to_string()) } else { lines(printer, &short(&done)) }
 }
 
 /// Control characters and what hides in a text, made visible.

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod approval;
+mod change;
+mod iam;
 mod record;
 mod trust;
 
@@ -7,6 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
+pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
+pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
@@ -223,212 +229,6 @@ pub(crate) struct Test {
     /// Print JSON: one object.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Plan {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// The configuration directory.
-    pub(crate) directory: PathBuf,
-    /// Who wants the change, for the record of a plan that is kept.
-    #[arg(long, env = "USER", default_value = "operator")]
-    pub(crate) by: String,
-    /// Why; needed where changes are reviewed.
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
-    /// Which recorded calls are decided again under the change: those since then, as for `remit replay`; `none` for none of them. Else those of 7
-    /// days, and of the last 400,000 entries.
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) since: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Apply {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// The configuration directory. Without it, a plan that the gateway keeps is applied.
-    #[arg(required_unless_present = "plan")]
-    pub(crate) directory: Option<PathBuf>,
-    /// Apply only this plan, by its digest or the first twelve digits of it and more: refused if the directory or the version in effect is no
-    /// longer what was planned.
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) plan: Option<String>,
-    /// Why, for the record.
-    #[arg(long, required_unless_present = "plan")]
-    pub(crate) reason: Option<String>,
-    /// Who applies it, for the record.
-    #[arg(long, env = "USER", default_value = "operator")]
-    pub(crate) by: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// The version whose content is to be in effect again.
-    pub(crate) version: u64,
-    /// Why, for the record.
-    #[arg(long)]
-    pub(crate) reason: String,
-    /// Who rolls back, for the record.
-    #[arg(long, env = "USER", default_value = "operator")]
-    pub(crate) by: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct History {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Only versions that changed the registry's row of this agent and tool, as the row names them.
-    #[arg(long, num_args = 2, value_names = ["AGENT", "TOOL"])]
-    pub(crate) tool_policy: Option<Vec<String>>,
-    /// Only versions before this one.
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) before: Option<u64>,
-    /// At most so many, the newest ones.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub(crate) count: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Diff {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// The one version.
-    pub(crate) from: u64,
-    /// The other one.
-    pub(crate) to: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Plans {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Show this plan whole.
-    pub(crate) plan: Option<String>,
-    /// Withdraw it instead: it no longer waits.
-    #[arg(long, requires = "plan")]
-    pub(crate) withdraw: bool,
-    /// Who withdraws it, for the record.
-    #[arg(long, env = "USER", default_value = "operator")]
-    pub(crate) by: String,
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("answer").required(true).args(["approve", "reject"]))]
-pub(crate) struct Review {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// The plan, by its digest or the first twelve digits of it and more.
-    pub(crate) plan: String,
-    /// The file with your private key, from `remit review-key`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// Agree to it.
-    #[arg(long)]
-    pub(crate) approve: bool,
-    /// Refuse it: it isn't applied until you approve it.
-    #[arg(long)]
-    pub(crate) reject: bool,
-    /// What you say to it; it is signed and recorded.
-    #[arg(long, default_value = "")]
-    pub(crate) comment: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReviewKey {
-    /// The reviewer's name, such as an address; no spaces and no plus sign.
-    pub(crate) name: String,
-    /// The file for the private half; NAME.key without it. A file that is there is never overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Approvals {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    #[command(subcommand)]
-    pub(crate) command: Option<ApprovalsCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ApprovalsCommand {
-    /// List approvals: those that wait, if nothing else is said.
-    List {
-        /// In these states, with commas between them: PENDING, APPROVED, REJECTED, REDEEMED, REVOKED, EXPIRED.
-        #[arg(long, value_name = "STATES")]
-        state: Option<String>,
-        /// In any state.
-        #[arg(long, conflicts_with = "state")]
-        all: bool,
-    },
-    /// Show one whole: the literal arguments, who asks, what came before, who has said what.
-    Show {
-        /// Its id, or a part of it that no other has.
-        id: String,
-    },
-    /// Agree to a call.
-    Approve {
-        #[command(flatten)]
-        answering: Answering,
-        /// To the same call again and again for so many seconds, where the rules allow that; without it, to one call.
-        #[arg(long, value_name = "SECONDS")]
-        ttl_secs: Option<u64>,
-        /// Of a pattern: only with the value that this JSON pointer leads to. May be given several times.
-        #[arg(long = "pin", value_name = "POINTER")]
-        pins: Vec<String>,
-        /// In an emergency, though you are no approver of the rule: two people with proven names must say so, an alarm is raised, and somebody
-        /// else has to look at it afterwards.
-        #[arg(long)]
-        break_glass: bool,
-    },
-    /// Refuse a call.
-    Reject {
-        #[command(flatten)]
-        answering: Answering,
-    },
-    /// Take an approval back before it is used, or a request for one.
-    Revoke {
-        /// Its id, or a part of it that no other has.
-        id: String,
-        /// Why, for the record.
-        #[arg(long)]
-        reason: String,
-        /// Who does it, for the record.
-        #[arg(long, env = "USER", default_value = "operator")]
-        by: String,
-    },
-    /// Say what came of looking at an emergency (`--break-glass`).
-    Review {
-        /// Its id, or a part of it that no other has.
-        id: String,
-        /// What you found.
-        #[arg(long)]
-        reason: String,
-        /// Who does it, for the record.
-        #[arg(long, env = "USER", default_value = "operator")]
-        by: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Answering {
-    /// Its id, or a part of it that no other has.
-    pub(crate) id: String,
-    /// Why, for the record; a rejection needs one.
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
-    /// Sign the answer with your private key, from `remit review-key`: it proves that it is you.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// Who answers, where no key says it.
-    #[arg(long, env = "USER", default_value = "operator")]
-    pub(crate) by: String,
 }
 
 #[derive(Debug, Args)]
@@ -702,75 +502,6 @@ pub(crate) enum Switch {
         user: String,
         #[command(flatten)]
         because: Because,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Iam {
-    /// Evaluate cases from standard input, one JSON object a line, and answer each with `{"id", "decision"}`.
-    ///
-    /// A case has id, request (principal, action, resource, context), identityPolicies, permissionBoundaries, sessionPolicy,
-    /// serviceControlPolicies (a list of levels, root first), resourceControlPolicies and resourcePolicy. The decision is Allowed,
-    /// ImplicitlyDenied or ExplicitlyDenied.
-    Simulate,
-    /// Find what is allowed in policies and probably not meant. Exit code 0 without errors and warnings, 1 with, 3 for unreadable ones.
-    Lint {
-        /// Configuration directories and policy files (JSON).
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// What the files are: identity, boundary, trust, resource, session, service-control, resource-control.
-        #[arg(long = "type", value_name = "TYPE", default_value = "identity")]
-        kind: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Prove that a change grants nothing new, or show a request that it grants. Exit code 0 if nothing is new, 2 if something is, 1 if it
-    /// can't be told.
-    ///
-    /// Two policy files are compared as they are; two configuration directories role by role and user by user, with boundaries, service
-    /// control policies and trust policies.
-    NewAccess {
-        /// The policy file or configuration directory as it was.
-        old: PathBuf,
-        /// As it is to be.
-        new: PathBuf,
-        /// What the files are: identity, boundary, trust, session, service-control.
-        #[arg(long = "type", value_name = "TYPE", default_value = "identity")]
-        kind: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Say whether somebody can do something, and on which path. Exit code 0 if they can, 2 if not.
-    Can {
-        #[command(flatten)]
-        common: Common,
-        /// An agent's id, or the ARN of a user, a role or a space.
-        who: String,
-        /// The action, such as mcp:CallTool or sts:AssumeRole.
-        action: String,
-        /// The resource's ARN, or a tool's exposed name.
-        resource: String,
-    },
-    /// Say who can do something: everybody who is allowed, with the path. With --all those too who aren't, and why.
-    Who {
-        #[command(flatten)]
-        common: Common,
-        /// The action, such as mcp:CallTool or sts:AssumeRole.
-        action: String,
-        /// The resource's ARN, or a tool's exposed name.
-        resource: String,
-        /// Show those who can't as well.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show every policy that reaches a space, with where each comes from.
-    Effective {
-        #[command(flatten)]
-        common: Common,
-        /// The space.
-        space: String,
     },
 }
 

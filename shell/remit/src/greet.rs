@@ -32,7 +32,7 @@ pub(crate) fn greet(
                 "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
                 "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
                 "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid, "console": link
+                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
             })
             .to_string(),
         );
@@ -63,6 +63,7 @@ pub(crate) fn greet(
     for (command, about) in [
         ("try".to_owned(), "a tour: five calls, each decision with its proof"),
         (format!("token --agent {agent} --space {space}"), "a token for an agent, good for 15 minutes"),
+        ("console".to_owned(), "the same in a browser: prints a link that is good once"),
         ("status".to_owned(), "spaces, servers, tools"),
         ("log --follow".to_owned(), "every decision and outcome, as they come"),
         ("verify".to_owned(), "the whole journal, proved"),
@@ -70,9 +71,7 @@ pub(crate) fn greet(
         printer.line(&format!("  {:<72} {about}", format!("{remit} {command}{flag}")))?;
     }
     if let Some(link) = link {
-        printer.line(&format!(
-            "\nThe console, once and within ten minutes (then `{remit} console{flag}` for another link):\n  {link}"
-        ))?;
+        printer.line(&format!("\nThe console, once and within ten minutes:\n  {link}"))?;
     }
     printer.line(&format!(
         "

@@ -132,6 +132,12 @@ fn differences(report: &Value, key: &str, mark: char, what: &str) -> Vec<String>
     lines
 }
 
+/// What is said first of a change, whatever else it does.
+const GRAVE: [(&str, &str); 2] = [
+    ("reviewers_change", "This changes who has to agree to changes."),
+    ("operators_change", "This changes who signs people in to the console, or which roles they may take there."),
+];
+
 /// What one configuration makes of another.
 pub(crate) fn report(report: &Value) -> Vec<String> {
     let mut lines = vec![heading(report)];
@@ -143,9 +149,7 @@ pub(crate) fn report(report: &Value) -> Vec<String> {
         return lines;
     }
     let changes = changes(report);
-    if is(report, "reviewers_change") {
-        lines.push("\n! This changes who has to agree to changes.".to_owned());
-    }
+    lines.extend(GRAVE.iter().filter(|(key, _)| is(report, key)).map(|(_, line)| format!("\n! {line}")));
     lines.push(String::new());
     if changes.is_empty() {
         lines.push("Changes: only the files' layout, order or comments".to_owned());

@@ -1,5 +1,6 @@
 //! `remit up`: everything is put together here, and nowhere else.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,8 +127,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);
-    let operator = remit_control::Options { address: control_url(&options, control_address), now_secs };
-    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &operator);
+    let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
+    let operator = Operator::new(Arc::clone(&world) as Arc<dyn Plane>, &home.operator_token()?, &reached);
     let running = Running {
         gateway: public.clone(),
         control: format!("http://{control_address}"),
@@ -138,13 +139,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
     let console = operator.clone();
-    let handle = move |request, peer: SocketAddr| {
-        let operator = operator.clone();
-        // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
-        let answered = tokio::spawn(async move { operator.handle::<Incoming>(request, peer.ip()).await });
-        async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
-    };
-    let operated = tokio::spawn(serve(control, None, handle, stopping.clone()));
+    let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
@@ -152,7 +147,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
-    crate::greet::greet(&world, &running, &recovered, console.console_link("operator").as_deref(), printer)?;
+    crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
 
     stops.stopped().await;
     printer.say("stopping: calls under way may finish")?;
@@ -279,6 +274,11 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// A link that opens the console, for a person at a terminal: what is printed elsewhere is kept in logs.
+fn link(operator: &Operator, printer: Printer) -> Option<String> {
+    (std::io::stdout().is_terminal() && !printer.json).then(|| operator.console_link("operator")).flatten()
 }
 
 /// The address under which people reach the operator's interface.
@@ -641,6 +641,16 @@ async fn serve_public(
         })
     };
     serve(listener, certificate, handle, stop).await
+}
+
+async fn serve_operator(listener: TcpListener, operator: Operator, stop: watch::Receiver<bool>) -> Result<(), String> {
+    let handle = move |request: Request<Incoming>, peer: SocketAddr| {
+        let operator = operator.clone();
+        // On its own: whoever asks may hang up, and what was begun is brought to its end all the same.
+        let answered = tokio::spawn(async move { operator.handle(request, peer.ip()).await });
+        async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
+    };
+    serve(listener, None, handle, stop).await
 }
 
 /// Tells when the configuration directory changes. Reading it must not count as a change.

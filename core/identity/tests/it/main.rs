@@ -4,6 +4,7 @@
 
 mod client;
 mod endpoint;
+mod openid;
 mod property;
 mod sigv4;
 mod tokens;

@@ -11,6 +11,9 @@ use crate::catalogue::PinState;
 use crate::facts::Principal;
 use crate::snapshot::ToolView;
 
+/// Puts a call as policies see it before whoever is given; `false` if it can't be put.
+pub(crate) type Asking<'a> = dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool + 'a;
+
 /// The rules that may hold calls of one space's tools.
 #[derive(Debug, Default)]
 pub struct Holds {
@@ -113,7 +116,7 @@ impl Holds {
         principal: &Principal,
         risk: Risk,
         tier: Option<TrustTier>,
-        asking: &dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool,
+        asking: &Asking<'_>,
     ) -> Vec<&'a Hold> {
         let found = self.of(tool.exposed.as_str()).iter();
         found
@@ -129,7 +132,7 @@ impl Holds {
             .collect()
     }
 
-    fn is_meant(&self, hold: &Hold, asking: &dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool) -> bool {
+    fn is_meant(&self, hold: &Hold, asking: &Asking<'_>) -> bool {
         let (meant, set) = match (&hold.when, &self.set) {
             (When::Always, _) => return true,
             (When::Meant(meant), Some(set)) => (meant, set),

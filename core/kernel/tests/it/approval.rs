@@ -274,7 +274,7 @@ fn who_may_agree() {
         let mut approval = held.asked(r#"{"cents": 5}"#);
         approval.risk = risk;
         let said = approval.answer(yes(who, Terms::default()), &held.snapshot().organization.approvals, NOW);
-        said.map(|state| state.as_str()).map_err(|refusal| refusal.to_string())
+        said.map(ApprovalState::as_str).map_err(|refusal| refusal.to_string())
     };
     let leads = "{ approvers: [leads] }";
     assert_eq!(try_it(leads, ann(), Risk::High), Ok("APPROVED"));
@@ -314,8 +314,10 @@ fn two_people_are_two_people_and_who_is_one_no_more_has_not_agreed() {
     let organization = held.snapshot().organization.clone();
     let mut approval = held.asked(r#"{"cents": 5}"#);
     let answer = |approval: &mut Approval, who: &str| {
-        approval.answer(yes(person(who, Proof::Token), Terms::default()), &organization.approvals, NOW)
+        approval.answer(yes(person(who, Proof::Key), Terms::default()), &organization.approvals, NOW)
     };
+    let unproven = approval.answer(yes(ann(), Terms::default()), &organization.approvals, NOW);
+    assert!(matches!(unproven, Err(Refusal::NotEligible(_))), "names that nothing proves tell no two people apart");
     assert_eq!(answer(&mut approval, "ann"), Ok(ApprovalState::Pending));
     assert_eq!(answer(&mut approval, "ann"), Err(Refusal::Again("ann".into())));
     assert_eq!(answer(&mut approval, "bob"), Ok(ApprovalState::Approved));
@@ -325,10 +327,7 @@ fn two_people_are_two_people_and_who_is_one_no_more_has_not_agreed() {
     held.rules = rules("ann, cid");
     assert_eq!(held.word(PAY, r#"{"cents": 5}"#), "HOLD");
     // A second rule that nobody has agreed for holds it as well.
-    held.rules = rules("ann, bob") + "approval_rules: [{ id: s, hold: { risk_min: medium }, ask: { approvers: [cid] } }]\n";
-    held.rules = format!(
-        "approvers: [{{ id: ann }}, {{ id: bob }}, {{ id: cid }}]\napproval_rules: [{{ id: r, hold: {{ tools: [ops___pay] }}, ask: {{ approvals: 2, approvers: [ann, bob] }} }}, {{ id: s, hold: {{ tools: [ops___pay] }}, ask: {{ approvers: [cid] }} }}]\n"
-    );
+    held.rules = rules("ann, bob").replace(" }]\n", " }, { id: s, hold: { tools: [ops___pay] }, ask: { approvers: [cid] } }]\n");
     let decision = held.decide_at(PAY, r#"{"cents": 5}"#, NOW);
     assert_eq!(decision.word().0, "HOLD");
     assert_eq!(decision.layers.last().unwrap().statement.as_str(), "rule `r` and rule `s` ask for a person's approval");

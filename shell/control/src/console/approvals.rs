@@ -189,11 +189,11 @@ fn led_to(approval: &Value) -> Markup {
         @if !steps.is_empty() {
             h3 { "What led to it" }
             table {
-                thead { tr { th scope="col" { "When" } th scope="col" { "Tool" } th scope="col" { "Verdict" } th scope="col" { "Outcome" } } }
+                thead { tr { th scope="col" { "When" } th scope="col" { "Tool" } th scope="col" { "Verdict" } } }
                 tbody { @for step in steps {
                     tr {
                         td { (time(number(step, "at_ms") / 1000)) }
-                        td { a href={ "/console/decisions/" (text(step, "decision")) } { (shown(text(step, "tool"))) } } td { (badge(text(step, "verdict"))) } td { (shown(text(step, "outcome"))) }
+                        td { a href={ "/console/decisions/" (text(step, "decision")) } { (shown(text(step, "tool"))) } } td { (badge(text(step, "verdict"))) }
                     }
                 } }
             }

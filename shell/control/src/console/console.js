@@ -52,8 +52,13 @@
   }
   const all = () => document.querySelectorAll('[data-live]').forEach(refresh);
 
+  // Browsers have few connections for one server: a page that nobody looks at gives its own back.
+  let current = null;
   function listen() {
+    current?.close();
+    if (ended || document.hidden) return;
     const events = new EventSource(body.dataset.events);
+    current = events;
     let lost = false;
     events.onopen = () => { alive(); if (lost) all(); lost = false; };
     for (const name of ['approvals', 'decisions', 'configuration']) {
@@ -61,19 +66,24 @@
     }
     events.addEventListener('alive', alive);
     events.onerror = async () => {
-      if (ended) return;
+      if (ended || events !== current) return;
       lost = true;
       // A stream that came to its end by itself is taken up again at once: only what stays away is told.
-      setTimeout(() => { if (events.readyState !== EventSource.OPEN && !ended) gone(); }, 3500);
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+      setTimeout(() => { if (events === current && events.readyState !== EventSource.OPEN && !ended) gone(); }, 3500);
+      if (events.readyState === EventSource.CLOSED) setTimeout(() => { if (events === current) listen(); }, 3000);
     };
-    addEventListener('pagehide', () => { ended = true; events.close(); }, { once: true });
   }
   listen();
+  addEventListener('pagehide', () => { ended = true; current?.close(); }, { once: true });
   addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
-  setInterval(() => { if (Date.now() - heard > SILENCE_MS) gone(); }, 1000);
+  setInterval(() => { if (!document.hidden && Date.now() - heard > SILENCE_MS) gone(); }, 1000);
   document.addEventListener('focusout', () => setTimeout(() => [...pending].forEach(refresh), 0));
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) [...pending].forEach(refresh); });
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) { current?.close(); return; }
+    heard = Date.now();
+    listen();
+    all();
+  });
 
   // --- The keyboard ---------------------------------------------------------------------------------------------------------------
   const writing = (element) => element && (/^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable);

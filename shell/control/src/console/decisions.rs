@@ -32,6 +32,10 @@ fn asked<'a>(view: &'a View<'_>) -> Vec<(&'static str, &'a str)> {
 pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
     let rows = match rows(view).await {
         Ok(rows) => rows,
+        // A question that makes no sense can be corrected where it was asked.
+        Err(failed) if failed.0 == http::StatusCode::BAD_REQUEST => {
+            html! { div.notice.bad role="alert" { p { (shown(failed.detail())) } } }
+        }
         Err(failed) => return page::failed(view, SECTION, "Decisions", &failed),
     };
     let asked = asked(view);
@@ -161,8 +165,7 @@ fn facts(entry: &Value, found: &Value) -> Markup {
 
 /// The layers in their order; the one that decided stands out, with the text that it stands in.
 pub(super) async fn ladder(view: &View<'_>, layers: &[Value], verdict: &str) -> Markup {
-    let denies =
-        |layer: &&Value| text(layer, "effect").ends_with("_DENY") || (verdict == "HOLD" && text(layer, "effect") == "HOLD");
+    let denies = |layer: &&Value| text(layer, "effect").ends_with("_DENY");
     let decided = layers.iter().find(denies);
     let stopped = verdict != "ALLOW";
     let mut steps = Vec::new();

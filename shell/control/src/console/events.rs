@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::session::Found;
-use crate::operator::{Operator, text};
+use crate::operator::{Operator, problem, text};
 use crate::reply::Reply;
 
 /// How often it is looked whether something changed that nobody tells of.
@@ -22,19 +21,29 @@ const ALIVE: Duration = Duration::from_secs(5);
 const STREAM: Duration = Duration::from_mins(5);
 /// How many events wait for a browser that is slow.
 const WAITING_MAX: usize = 16;
+/// The most streams at once.
+pub(super) const STREAMS_MAX: usize = 512;
 
 /// A stream of events.
-pub(super) fn stream(operator: &Operator, _found: &Found) -> Response<Reply> {
+pub(super) fn stream(operator: &Operator) -> Response<Reply> {
+    let Some(place) = operator.console.stream_place() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open");
+    };
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(tell(operator.clone(), sender));
+    let operator = operator.clone();
+    tokio::spawn(async move {
+        tell(operator, sender).await;
+        drop(place);
+    });
     let mut response = text(StatusCode::OK, "text/event-stream", "");
     *response.body_mut() = Reply::stream(receiver);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn event(name: &str, version: u64) -> Bytes {
-    Bytes::from(format!("event: {name}\ndata: {version}\n\n"))
+/// That something happened; how much of it there is, is nobody's business who may not see it.
+fn event(name: &str) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: changed\n\n"))
 }
 
 async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>) {
@@ -45,7 +54,7 @@ async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>) {
     let mut journal = journal_size(&operator).await;
     let mut snapshot = operator.plane.snapshot().version;
     // A browser's parser waits for the first bytes before it says that the stream is open.
-    let mut say = vec![Bytes::from_static(b"retry: 2000\n\n"), event("alive", 0)];
+    let mut say = vec![Bytes::from_static(b"retry: 2000\n\n"), event("alive")];
     let mut watched = true;
     loop {
         for bytes in say.drain(..) {
@@ -58,7 +67,7 @@ async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>) {
             () = async { drop(closing.wait_for(|closing| *closing).await) } => return,
             () = sender.closed() => return,
             changed = approvals.changed(), if watched => match changed {
-                Ok(()) => say.push(event("approvals", *approvals.borrow_and_update())),
+                Ok(()) => say.push(event("approvals")),
                 Err(_) => watched = false,
             },
             _ = look.tick() => {
@@ -68,15 +77,15 @@ async fn tell(operator: Operator, sender: mpsc::Sender<Bytes>) {
                 let size = journal_size(&operator).await;
                 if size != journal {
                     journal = size;
-                    say.push(event("decisions", size));
+                    say.push(event("decisions"));
                 }
                 let version = operator.plane.snapshot().version;
                 if version != snapshot {
                     snapshot = version;
-                    say.push(event("configuration", version));
+                    say.push(event("configuration"));
                 }
                 if say.is_empty() && told.elapsed() >= ALIVE {
-                    say.push(event("alive", 0));
+                    say.push(event("alive"));
                 }
             }
         }

@@ -149,7 +149,7 @@ async fn answered(operator: &Operator, parts: &Parts, body: &Bytes, origin: &Ori
         return problem(StatusCode::FORBIDDEN, "the form is of another session: open the page again");
     }
     if path == "/console/events" && parts.method == Method::GET {
-        return events::stream(operator, &found);
+        return events::stream(operator);
     }
     let snapshot = operator.plane.snapshot();
     let now_secs = (operator.now_secs)();

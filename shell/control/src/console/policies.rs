@@ -144,6 +144,8 @@ pub(super) async fn act(view: &View<'_>, digest: &str, verb: &str) -> Response<R
 /// What a change makes of what was before.
 fn report(told: &Value) -> Markup {
     html! {
+        @if is(told, "reviewers_change") { div.notice.bad { p { "This changes who has to agree to changes." } } }
+        @if is(told, "operators_change") { div.notice.bad { p { "This changes who signs people in to the console, or which roles they may take there." } } }
         div.columns {
             (calls(told, "grants", "Newly allowed", "good"))
             (calls(told, "denials", "Newly denied", "bad"))

@@ -88,9 +88,31 @@ pub(super) async fn one(view: &View<'_>, key: &str) -> Response<Reply> {
                 } }
             }
         }
-        @if view.may("remit:Suspend") { (super::agents::switch(view, "server", key, "", &format!("server {key}"))) }
+        @if view.may("remit:Suspend") {
+            (super::agents::switch(view, "server", key, "", &format!("server {key}")))
+            (stop_one(view, key, tools))
+        }
     };
     page::page(view, SECTION, key, &body)
+}
+
+/// The form that stops one tool.
+fn stop_one(view: &View<'_>, server: &str, tools: &[Value]) -> Markup {
+    html! {
+        section.card aria-labelledby="stop-one" {
+            h2 id="stop-one" { "Stop one tool" }
+            form.inline method="post" action="/console/suspend" {
+                (view.csrf())
+                input type="hidden" name="kind" value="server";
+                input type="hidden" name="id" value=(server);
+                label for="stop-tool" { "Tool" }
+                select.short id="stop-tool" name="tool" { @for tool in tools.iter().take(TOOLS_MAX) { option { (text(tool, "tool")) } } }
+                label for="stop-tool-reason" { "Reason" }
+                input id="stop-tool-reason" name="reason" required maxlength="500";
+                button.bad type="submit" { "Stop this tool" }
+            }
+        }
+    }
 }
 
 fn difference(view: &View<'_>, server: &str, tool: &Value) -> Markup {

@@ -1,7 +1,7 @@
 //! Sessions of the console and the links that open it. Of what a browser holds only the digest is in memory; all of it ends with the process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::header::{ACCEPT, COOKIE};
@@ -11,9 +11,10 @@ use remit_kernel::operate::role_taken;
 use remit_kernel::{Origin, Session, SessionOf};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{CONSOLE_SESSION_SECS_MAX, Person, RoleKey};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use zeroize::Zeroizing;
 
+use super::events::STREAMS_MAX;
 use crate::caller::Caller;
 use crate::operator::Operator;
 
@@ -70,6 +71,7 @@ pub(crate) struct Console {
     sessions: Mutex<HashMap<[u8; 32], Kept>>,
     links: Mutex<Vec<Link>>,
     closing: watch::Sender<bool>,
+    streams: Arc<Semaphore>,
 }
 
 /// A session that a request belongs to.
@@ -124,7 +126,13 @@ fn by_itself(headers: &HeaderMap) -> bool {
 
 impl Console {
     pub(crate) fn new(secure: bool) -> Self {
-        Self { secure, sessions: Mutex::default(), links: Mutex::default(), closing: watch::Sender::new(false) }
+        Self {
+            secure,
+            sessions: Mutex::default(),
+            links: Mutex::default(),
+            closing: watch::Sender::new(false),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
     }
 
     /// The session's cookie. By TLS its name makes browsers refuse it from any other host and path (RFC 6265bis, section 4.1.3.2).
@@ -248,6 +256,11 @@ impl Console {
             }
         };
         Some(Found { caller, holder, ends_secs, csrf: csrf(id) })
+    }
+
+    /// A place for one more stream, if there is one; given back when it is dropped.
+    pub(super) fn stream_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().ok()
     }
 
     /// Tells streams when they are to end.

@@ -158,3 +158,89 @@ async fn a_control_policy_stands_above_the_role() {
     assert!(got.status == 403 && got.body.contains("Calm"), "{got:?}");
     assert_eq!(desk.ask("POST /v1/reload", &headers, "").await.status, 200);
 }
+
+#[test]
+fn the_document_in_the_tree_is_the_tables() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi.json");
+    let document = remit_control::openapi::document();
+    let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "stale: UPDATE=1 cargo test -p remit-control");
+    let operations = |method: &str| -> usize {
+        document["paths"].as_object().unwrap().values().filter(|path| path.get(method).is_some()).count()
+    };
+    assert_eq!(operations("get") + operations("post"), ENDPOINTS.len());
+    let mut ids: Vec<&str> = Vec::new();
+    for path in document["paths"].as_object().unwrap().values() {
+        ids.extend(path.as_object().unwrap().values().map(|operation| operation["operationId"].as_str().unwrap()));
+    }
+    ids.sort_unstable();
+    let count = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "each has a name of its own");
+}
+
+#[tokio::test]
+async fn what_somebody_has_is_not_sent_again() {
+    let desk = Desk::new();
+    let token = format!("Bearer {TOKEN}");
+    let first = desk.ask("GET /v1/organization", &[("authorization", &token)], "").await;
+    let tag = first.header("etag").to_owned();
+    assert!(first.status == 200 && tag.len() == 34 && first.header("cache-control") == "private, no-cache", "{first:?}");
+    let again = desk.ask("GET /v1/organization", &[("authorization", &token), ("if-none-match", &tag)], "").await;
+    assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", tag.as_str()));
+    let other = desk.ask("GET /v1/organization", &[("authorization", &token), ("if-none-match", "\"x\"")], "").await;
+    assert_eq!(other.status, 200);
+    assert_eq!(
+        desk.ask("GET /v1/organization", &[("if-none-match", &tag)], "").await.status,
+        401,
+        "nothing is told to strangers"
+    );
+}
+
+#[test]
+fn nothing_but_a_roles_session_and_an_action_of_this_service_is_let_through() {
+    use remit_kernel::operate::operate;
+    use remit_kernel::{Origin, Session, SessionOf};
+
+    let snapshot = crate::plane::compiled(&crate::plane::configuration(""));
+    let now = crate::plane::now();
+    let session = |who: SessionOf| Session {
+        id: "s".to_owned(),
+        who,
+        name: "ana".to_owned(),
+        issued_at_secs: now,
+        expires_at_secs: now + 10,
+        chained: false,
+        tags: Vec::new(),
+        source_identity: None,
+        policies: Vec::new(),
+        policy_documents: Vec::new(),
+        user: None,
+        via: Vec::new(),
+    };
+    let administrator = session(SessionOf::Role(crate::plane::role("administrator")));
+    let allowed = |session: &Session, action: &str, at: u64| {
+        operate(&snapshot, session, action, "arn:aws:remit:::x", &Origin::default(), at).allowed
+    };
+    assert!(allowed(&administrator, "remit:Suspend", now) && allowed(&administrator, "remit:suspend", now));
+    for action in ["", "remit", "remit:", "iam:GetRole", "mcp:CallTool", "remitx:Suspend", ":Suspend"] {
+        assert!(!allowed(&administrator, action, now), "{action}");
+    }
+    assert!(!allowed(&administrator, "remit:Suspend", now + 10), "it has ended");
+    assert!(!allowed(&session(SessionOf::Role(crate::plane::role("gone"))), "remit:GetStatus", now), "there is no such role");
+    let user =
+        remit_model::UserKey { account: crate::plane::role("viewer").account, name: remit_model::UserName::new("ana").unwrap() };
+    assert!(!allowed(&session(SessionOf::User(user)), "remit:GetStatus", now), "people operate in roles");
+    let refused = operate(
+        &snapshot,
+        &session(SessionOf::Role(crate::plane::role("viewer"))),
+        "remit:Suspend",
+        "arn:aws:remit:::x",
+        &Origin::default(),
+        now,
+    );
+    assert!(!refused.allowed && refused.statement.contains("remit:Suspend"), "{refused:?}");
+}

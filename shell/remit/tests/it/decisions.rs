@@ -121,7 +121,7 @@ fn questions_that_make_no_sense_are_refused() {
         ("GET /v1/decisions/counts", 400),
         ("GET /v1/decisions/99999999", 404),
         ("GET /v1/decisions/no-such-id", 404),
-        ("POST /v1/decisions", 404),
+        ("POST /v1/decisions", 405),
         ("GET /v1/decisionsx", 404),
     ] {
         let (got, said) = remit.operator(path, "");
