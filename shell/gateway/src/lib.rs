@@ -33,6 +33,7 @@ mod session;
 mod settle;
 mod signed;
 mod tasks;
+mod trust;
 mod upstream;
 
 use std::collections::{HashMap, HashSet};
@@ -50,13 +51,12 @@ use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
-use remit_kernel::trust::Tiers;
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, SessionOf, Snapshot, Target, decide,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
-use remit_model::{AgentId, Organization, Risk, ServerKey, TrustRules};
+use remit_model::{AgentId, Organization, Risk, ServerKey};
 
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
@@ -65,6 +65,7 @@ pub use edge::Edge;
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
+pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
 
 use record::Recorder;
@@ -161,12 +162,6 @@ pub struct Options {
     pub revocations: Revocations,
     /// Who knows how far agents are trusted.
     pub trust: Arc<dyn Trust>,
-}
-
-/// Who knows how far agents are trusted. It is asked before every decision where trust is configured, and answers at once.
-pub trait Trust: Send + Sync {
-    /// The tiers of an agent under these rules; unknown if they can't be told, and then nothing is allowed.
-    fn tiers(&self, rules: &TrustRules, agent: &AgentId) -> Fact<Arc<Tiers>>;
 }
 
 /// The data plane. Cheap to clone.
@@ -656,10 +651,7 @@ impl Inner {
     /// The facts about a caller, before quotas are counted.
     pub(crate) fn facts(&self, identity: Fact<Identity>, audience: Arc<str>, origin: Origin) -> Facts {
         let quota = Fact::Known(QuotaUse { calls_concurrent: 0, calls_per_minute: 0 });
-        let trust = match (&self.state.load().snapshot.organization.trust, &identity) {
-            (Some(rules), Fact::Known(Identity::Authenticated(principal))) => self.trust.tiers(rules, &principal.agent),
-            _ => Fact::Known(Arc::default()),
-        };
+        let trust = self.trusted(&identity);
         Facts {
             trust,
             identity,

@@ -3,6 +3,8 @@
 mod approval;
 mod change;
 mod iam;
+mod record;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
 pub(crate) use iam::Iam;
+pub(crate) use record::{IndexOf, Log};
+pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
 ///
@@ -249,74 +253,6 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Log {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Go on with entries as they come.
-    #[arg(long, short)]
-    pub(crate) follow: bool,
-    /// Only this agent's.
-    #[arg(long)]
-    pub(crate) agent: Option<String>,
-    /// Only this space's.
-    #[arg(long)]
-    pub(crate) space: Option<String>,
-    /// Only this tool's.
-    #[arg(long)]
-    pub(crate) tool: Option<String>,
-    /// Only this user's.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// Only this verdict: ALLOW, DENY or HOLD.
-    #[arg(long)]
-    pub(crate) verdict: Option<String>,
-    /// Only refusals for this reason, such as `risk_exceeds_policy`.
-    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) reason: Option<String>,
-    /// Only where a layer that decided said this: a part of its statement, at least three characters, such as a policy's name.
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) statement: Option<String>,
-    /// Only where this layer decided, such as POLICY_SET: agreed to what was allowed, or was the one that didn't.
-    #[arg(long, conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) layer: Option<String>,
-    /// Only under this approval.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) approval: Option<String>,
-    /// From when on: a span before now (30d, 12h, 45m), or a time in UTC (2026-03-01T12:00:00Z).
-    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) since: Option<String>,
-    /// Until when.
-    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) until: Option<String>,
-    /// At most so many decisions, the newest ones; else 50.
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["follow", "from", "last", "kind", "decision"])]
-    pub(crate) limit: Option<usize>,
-    /// Only entries of this type: decision, outcome, configuration, tool_pin, …
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) kind: Option<String>,
-    /// Only this trace.
-    #[arg(long)]
-    pub(crate) trace: Option<String>,
-    /// Only this decision and its outcome.
-    #[arg(long)]
-    pub(crate) decision: Option<String>,
-    /// From this entry on.
-    #[arg(long, value_name = "INDEX")]
-    pub(crate) from: Option<u64>,
-    /// Only the last so many that match.
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) last: Option<usize>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum IndexOf {
-    /// How far it is.
-    Status(Common),
-    /// Make it anew from the journal.
-    Rebuild(Common),
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Replay {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -483,52 +419,6 @@ pub(crate) struct Because {
     /// Who does it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
-}
-
-/// Without a command, a table of all.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct TrustOf {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    #[command(subcommand)]
-    pub(crate) command: Option<Trust>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Trust {
-    /// Every number that an agent's tier comes from.
-    Explain {
-        #[command(flatten)]
-        common: Common,
-        /// The agent.
-        agent: String,
-        /// The category; else all of them.
-        category: Option<String>,
-    },
-    /// Sign the promotion that is proposed for an agent: one step up in one category.
-    Promote {
-        /// The agent.
-        agent: String,
-        /// The category.
-        category: String,
-        #[command(flatten)]
-        because: Because,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Incident {
-    /// The agent.
-    pub(crate) agent: String,
-    /// How bad it was.
-    #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
-    pub(crate) severity: String,
-    /// The category of the tools; else all of them.
-    #[arg(long)]
-    pub(crate) category: Option<String>,
-    #[command(flatten)]
-    pub(crate) because: Because,
 }
 
 #[derive(Debug, Args)]

@@ -274,7 +274,7 @@ fn get(index: &Index, asked: &Asked<'_>) -> Answer {
 /// Who answers a command: the gateway, if one is up, or the files.
 enum Source<'a> {
     Gateway(&'a Home),
-    Files(Index),
+    Files(Box<Index>),
 }
 
 impl<'a> Source<'a> {
@@ -284,7 +284,7 @@ impl<'a> Source<'a> {
         }
         match Builder::open(home.index(), home.journal()).and_then(|mut builder| builder.catch_up()) {
             // A gateway is starting: it answers as far as it has come.
-            Ok(()) | Err(IndexError::Locked) => Ok(Self::Files(Index::new(home.index(), home.journal()))),
+            Ok(()) | Err(IndexError::Locked) => Ok(Self::Files(Box::new(Index::new(home.index(), home.journal())))),
             Err(error) => Err(Failure::new(error.to_string())),
         }
     }

@@ -1,7 +1,7 @@
 //! How far agents are trusted: the book of their records, kept in step with the journal; and the commands about it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -377,7 +377,7 @@ pub(crate) async fn incident(options: &Incident) -> Result<(), Failure> {
     print(&told, because.common.json, false)
 }
 
-async fn asked(data: &PathBuf, method: Method, path: &str, request: Option<&Value>) -> Result<Value, Failure> {
+async fn asked(data: &Path, method: Method, path: &str, request: Option<&Value>) -> Result<Value, Failure> {
     operator(&Home::existing(data)?, method, path, request).await
 }
 

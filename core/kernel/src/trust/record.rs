@@ -25,6 +25,9 @@ pub struct Counts {
     pub suspensions: u64,
 }
 
+/// One of the counts.
+type Counted = fn(&Counts) -> u64;
+
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -72,14 +75,14 @@ impl Days {
     }
 
     /// The sum over the last `days`, today among them.
-    fn last(&self, days: u64, now_secs: u64, of: fn(&Counts) -> u64) -> u64 {
+    fn last(&self, days: u64, now_secs: u64, of: Counted) -> u64 {
         let today = now_secs / DAY_SECS;
         let first = (today + 1).saturating_sub(days);
         self.of.range(first..).map(|(_, counts)| of(counts)).sum()
     }
 
     /// The most that there was within any `days` in a row: what was once too much stays so.
-    fn most(&self, days: u64, of: fn(&Counts) -> u64) -> u64 {
+    fn most(&self, days: u64, of: Counted) -> u64 {
         let sum = |last: &u64| self.of.range((last + 1).saturating_sub(days)..=*last).map(|(_, counts)| of(counts)).sum();
         self.of.keys().map(sum).max().unwrap_or_default()
     }
@@ -221,9 +224,6 @@ pub fn standing(rules: &TrustRules, record: &Record, now_secs: u64) -> Standing 
     let next = if demotion.is_some() { None } else { next(rules, record, tier, now_secs) };
     Standing { tier, since_secs: record.since_secs, counted: record.since.total, demotion, next }
 }
-
-/// One of the numbers that are counted.
-type Counted = fn(&Counts) -> u64;
 
 /// The rules that bring the agent down, each with where to.
 fn fallen(rules: &TrustRules, record: &Record) -> Vec<(TrustTier, Number)> {

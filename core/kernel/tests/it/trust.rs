@@ -245,6 +245,7 @@ proptest! {
 }
 
 /// Entries as the journal has them, for `one` and `write`.
+#[allow(clippy::needless_pass_by_value, reason = "written where it is asked for")]
 fn entry(kind: &str, day: u64, more: Value) -> Vec<u8> {
     let mut entry = json!({"v": 1, "type": kind, "time": format!("2026-03-{:02}T12:00:00.000Z", day + 1), "agent": "one", "categories": ["write"]});
     for (key, value) in more.as_object().unwrap() {
