@@ -53,7 +53,7 @@ use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
-    Revocations, SessionOf, Snapshot, Target, decide,
+    Revocations, SessionOf, Snapshot, Target, decide_in_general,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
@@ -553,7 +553,7 @@ impl Gateway {
             Fact::Unknown("rules that look back need a session's history, and this is no session".to_owned());
         let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
         let snapshot = self.snapshot();
-        let decision = decide(&snapshot, &facts, &call, clock::now_ms() / 1000);
+        let decision = decide_in_general(&snapshot, &facts, &call, clock::now_ms() / 1000);
         let remedies = remedies(&snapshot, &facts, &call, &decision);
         (decision, remedies)
     }

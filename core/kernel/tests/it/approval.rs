@@ -327,7 +327,8 @@ fn two_people_are_two_people_and_who_is_one_no_more_has_not_agreed() {
     held.rules = rules("ann, cid");
     assert_eq!(held.word(PAY, r#"{"cents": 5}"#), "HOLD");
     // A second rule that nobody has agreed for holds it as well.
-    held.rules = rules("ann, bob").replace(" }]\n", " }, { id: s, hold: { tools: [ops___pay] }, ask: { approvers: [cid] } }]\n");
+    let second = ", { id: s, hold: { tools: [ops___pay] }, ask: { approvers: [cid] } }]\n";
+    held.rules = format!("{}{second}", rules("ann, bob").strip_suffix("]\n").unwrap());
     let decision = held.decide_at(PAY, r#"{"cents": 5}"#, NOW);
     assert_eq!(decision.word().0, "HOLD");
     assert_eq!(decision.layers.last().unwrap().statement.as_str(), "rule `r` and rule `s` ask for a person's approval");
