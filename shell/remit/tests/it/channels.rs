@@ -176,8 +176,11 @@ fn when_nobody_answers_the_state_machine_asks_others_and_then_leaves_it_to_remit
     assert_eq!(shown(&remit, &id)["state"], "PENDING", "others may still decide");
 }
 
+/// A request as it came: its head's lines and its body.
+type Received = (Vec<String>, Vec<u8>);
+
 /// What receives webhooks: the heads and bodies.
-fn receiver() -> (String, Receiver<(Vec<String>, Vec<u8>)>) {
+fn receiver() -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (told, received) = channel();

@@ -251,12 +251,11 @@ impl Remit {
         });
     }
 
-    /// The state of the pin of a tool.
+    /// The pin of a tool of a server as calls are decided by it, which is a moment after it has become known.
     pub(crate) fn pin(&self, server: &str, tool: &str) -> String {
-        let status = self.status();
-        let all = status["servers"].as_array().unwrap();
-        let server = all.iter().find(|found| found["server"].as_str().unwrap().ends_with(&format!("/{server}"))).unwrap();
-        let tool = server["tools"].as_array().unwrap().iter().find(|found| found["tool"] == tool);
+        let (status, exposed) = (self.status(), format!("{server}___{tool}"));
+        let spaces = status["spaces"].as_array().unwrap().iter();
+        let tool = spaces.flat_map(|space| space["tools"].as_array().unwrap()).find(|tool| tool["tool"] == exposed);
         tool.map(|tool| tool["pin"].as_str().unwrap().to_owned()).unwrap_or_default()
     }
 
