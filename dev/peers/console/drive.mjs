@@ -40,6 +40,17 @@ async function enter({ page }, address = link) {
   await page.waitForURL(`${base}/console?done=entered`);
 }
 
+// Signs a person in with the provider.
+async function signIn({ page }, who) {
+  await page.goto(`${base}/console`);
+  await page.getByRole('link', { name: /Sign in with/ }).click();
+  await page.locator('input[name=login]').fill(who);
+  await page.locator('input[name=password]').fill('any');
+  await page.locator('button[type=submit]').click();
+  await page.locator('button[type=submit]').click();
+  await page.waitForURL(`${base}/console?done=entered`);
+}
+
 // What is wrong with a page for those who don't see it, or don't see it well.
 async function violations(page) {
   await page.evaluate(axe);
@@ -145,13 +156,7 @@ const scenarios = {
       page.on('request', (request) => {
         if (request.url().startsWith(`${base}/console/sign-in/callback`)) callbacks.push(request.url());
       });
-      await page.goto(`${base}/console`);
-      await page.getByRole('link', { name: /Sign in with/ }).click();
-      await page.locator('input[name=login]').fill(who);
-      await page.locator('input[name=password]').fill('any');
-      await page.locator('button[type=submit]').click();
-      await page.locator('button[type=submit]').click();
-      await page.waitForURL(`${base}/console?done=entered`);
+      await signIn(someone, who);
       await page.screenshot({ path: join(pictures, `sign-in-${who}.png`), fullPage: true });
       const sections = await page.locator('nav a').allInnerTexts();
       const [cookie] = (await someone.context.cookies(base)).filter(({ name: key }) => key === 'remit_console');
@@ -197,6 +202,67 @@ const scenarios = {
     await page.getByRole('heading', { name: 'Version 2' }).waitFor();
     await page.screenshot({ path: join(pictures, 'version.png'), fullPage: true });
     say({ step: 'applied', main: await page.locator('main').innerText(), violations: await violations(page) });
+  },
+
+  // An agent's record: its promotion signed, then its harm recorded.
+  async agent() {
+    const someone = await person();
+    const { page } = someone;
+    await enter(someone);
+    await page.goto(`${base}/console/agents`);
+    await page.getByRole('link', { name: more.agent, exact: true }).click();
+    await page.getByRole('heading', { name: 'Trust' }).waitFor();
+    await page.screenshot({ path: join(pictures, 'agent.png'), fullPage: true });
+    say({ step: 'earned', main: await page.locator('main').innerText(), violations: await violations(page) });
+    await page.getByLabel(/Reason to promote/).fill('a good week');
+    await page.getByRole('button', { name: 'Sign the promotion' }).click();
+    await page.getByText('Signed. The new tier is in effect.').waitFor();
+    say({ step: 'promoted', main: await page.locator('main').innerText(), violations: await violations(page) });
+    await heard();
+    await page.locator('#severity').selectOption('high');
+    await page.locator('#incident-reason').fill('it paid twice');
+    await page.getByRole('button', { name: 'Record the incident' }).click();
+    await page.getByText('Recorded.').waitFor();
+    await page.screenshot({ path: join(pictures, 'agent-fallen.png'), fullPage: true });
+    say({ step: 'fallen', main: await page.locator('main').innerText(), violations: await violations(page) });
+  },
+
+  // An emergency: two people break the glass, a third one looks at it afterwards. Who only has the link is nobody who is proven.
+  async glass() {
+    const unproven = await person();
+    await enter(unproven);
+    const path = `/console/approvals/${more.approval}`;
+    const breaks = async ({ page }) => {
+      await page.goto(`${base}${path}`);
+      await page.getByText('In an emergency').click();
+      await page.locator('#glass-reason').fill('the shop is down');
+      await page.getByRole('button', { name: 'Break the glass' }).click();
+      await page.locator('.notice').first().waitFor();
+      return page.locator('main').innerText();
+    };
+    say({ step: 'unproven', main: await breaks(unproven) });
+    const all = {};
+    for (const who of more.people) {
+      all[who] = await person();
+      await signIn(all[who], who);
+    }
+    const [one, two, third] = more.people;
+    say({ step: 'one', main: await breaks(all[one]) });
+    await all[two].page.goto(`${base}${path}`);
+    await all[two].page.getByText('In an emergency').click();
+    await all[two].page.screenshot({ path: join(pictures, 'glass.png'), fullPage: true });
+    say({ step: 'form', violations: await violations(all[two].page) });
+    say({ step: 'two', main: await breaks(all[two]) });
+    const reviews = async ({ page }) => {
+      await page.goto(`${base}${path}`);
+      await page.locator('#review-reason').fill('it had to be');
+      await page.getByRole('button', { name: 'Reviewed' }).click();
+      await page.locator('.notice').first().waitFor();
+      return page.locator('main').innerText();
+    };
+    say({ step: 'own', main: await reviews(all[two]) });
+    say({ step: 'reviewed', main: await reviews(all[third]), violations: await violations(all[third].page) });
+    await all[third].page.screenshot({ path: join(pictures, 'glass-reviewed.png'), fullPage: true });
   },
 
   // An approval, decided by keyboard.

@@ -25,6 +25,13 @@ pub(super) struct Stopped {
     at_secs: u64,
 }
 
+impl Stopped {
+    /// Whether it is this one.
+    pub(super) fn is(&self, kind: &str, id: &str) -> bool {
+        self.kind == kind && self.id == id
+    }
+}
+
 /// Everything that is stopped.
 pub(super) fn suspended(status: &Value) -> Vec<Stopped> {
     let kinds = status.get("suspended").and_then(Value::as_object).into_iter().flatten();
@@ -81,10 +88,10 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
 
 fn row(agent: &Value, stopped: &[Stopped]) -> Markup {
     let id = text(agent, "id");
-    let held = is(agent, "suspended") || stopped.iter().any(|one| one.kind == "agents" && one.id == id);
+    let held = is(agent, "suspended") || stopped.iter().any(|one| one.is("agents", id));
     html! {
         tr data-row {
-            th scope="row" { a href={ "/console/decisions?" (remit_identity::form::write([("agent", id)])) } { (shown(id)) } }
+            th scope="row" { a href={ "/console/agents/" (id) } { (shown(id)) } }
             td { (shown(text(agent, "owner"))) }
             td { @for space in texts(agent, "spaces") { a.policy href={ "/console/spaces/" (space) } { (shown(space)) } " " } }
             td { (badge(if held { "suspended" } else { "active" })) }

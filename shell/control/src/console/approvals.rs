@@ -244,7 +244,7 @@ fn history(approval: &Value) -> Markup {
         @if !votes.is_empty() || ended.is_some() { h3 { "History" } }
         ul.waits {
             @for vote in votes {
-                li { (badge(text(vote, "verdict"))) " " (shown(text(vote, "by"))) " " span.hint { (shown(text(vote, "proof"))) " · " (time(number(vote, "at_secs"))) } @if !text(vote, "reason").is_empty() { br; (shown(text(vote, "reason"))) } }
+                li { (badge(text(vote, "verdict"))) " " (shown(text(vote, "by"))) @if super::text::is(vote, "break_glass") { " " (badge("break-glass")) } " " span.hint { (shown(text(vote, "proof"))) " · " (time(number(vote, "at_secs"))) } @if !text(vote, "reason").is_empty() { br; (shown(text(vote, "reason"))) } }
             }
             @if let Some(grant) = grant {
                 li { "Granted until " (time(number(grant, "until_secs"))) @if super::text::is(grant, "single_use") { ", for one call" } @if let Some(pins) = grant.get("pins").filter(|pins| !pins.is_null()) { (literal(pins)) } }
@@ -286,6 +286,17 @@ fn decision_form(view: &View<'_>, id: &str, arguments: &Value, pending: bool) ->
                     label for="reject-reason" { "Reason to reject" }
                     textarea id="reject-reason" name="reason" rows="2" maxlength="1000" required {}
                     button.bad type="submit" data-key="r" { "Reject " kbd { "r" } }
+                }
+                details {
+                    summary { "In an emergency" }
+                    form #break-glass method="post" action={ "/console/approvals/" (id) "/approve" } {
+                        (view.csrf())
+                        input type="hidden" name="break_glass" value="yes";
+                        p.hint { "Two people who have proved who they are break the glass together, whoever the rules name. It raises an alarm, and somebody else must review it." }
+                        label for="glass-reason" { "What the emergency is" }
+                        textarea id="glass-reason" name="reason" rows="2" maxlength="1000" required {}
+                        button.bad type="submit" { "Break the glass" }
+                    }
                 }
             } @else {
                 form method="post" action={ "/console/approvals/" (id) "/revoke" } {
@@ -333,6 +344,9 @@ pub(super) async fn decide(view: &View<'_>, id: &str, verb: &str) -> Response<Re
             if !pins.is_empty() {
                 fields.insert("pins".to_owned(), pins.into());
             }
+            if view.field("break_glass") == "yes" {
+                fields.insert("break_glass".to_owned(), true.into());
+            }
         }
     }
     let (path, done) = match verb {
@@ -342,7 +356,10 @@ pub(super) async fn decide(view: &View<'_>, id: &str, verb: &str) -> Response<Re
         _ => ("/v1/approvals/{id}/revoke", "revoked"),
     };
     match view.ask(path, request).await {
-        Ok(_) => page::redirect(&format!("/console/approvals/{id}?done={done}"), &[]),
+        Ok(after) => {
+            let waits = verb == "approve" && text(&after, "state") == "PENDING";
+            page::redirect(&format!("/console/approvals/{id}?done={}", if waits { "agreed" } else { done }), &[])
+        }
         Err(failed) => match view.ask("/v1/approvals/{id}", json!({"id": id})).await {
             // What was asked for is still there: say why not, beside it.
             Ok(approval) => shown_whole(view, id, &approval, Some(failed.detail())),

@@ -2,11 +2,12 @@
 //!
 //! - [`session`]: sessions, links, who a browser is; [`enter`]: signing in and out, and taking a role;
 //! - [`page`]: the frame of every page; [`text`]: strangers' text as text; [`chart`]: pictures; [`events`]: what pages hear of;
-//! - `overview`, `approvals`, `decisions`, `organization`, `access`, `agents`, `servers`, `policies`, `explain`, `journal`: the pages.
+//! - `overview`, `approvals`, `decisions`, `organization`, `access`, `agents`, `agent`, `servers`, `policies`, `explain`, `journal`: the pages.
 //!
 //! A page shows and does what its person's role allows: everything goes through [`Operator::perform`].
 
 mod access;
+mod agent;
 mod agents;
 mod approvals;
 mod assets;
@@ -101,6 +102,7 @@ impl View<'_> {
     pub(super) fn said(&self) -> Option<&'static str> {
         Some(match self.fields.get("done").map(String::as_str)? {
             "approved" => "Approved.",
+            "agreed" => "Your approval counts. Others have to agree as well.",
             "rejected" => "Rejected.",
             "revoked" => "Taken back.",
             "reviewed" => "Reviewed.",
@@ -109,6 +111,8 @@ impl View<'_> {
             "accepted" => "Accepted. The tools can be called again.",
             "applied" => "Applied. The new version is in effect.",
             "withdrawn" => "The plan was withdrawn.",
+            "promoted" => "Signed. The new tier is in effect.",
+            "recorded" => "Recorded.",
             "entered" => "You are signed in.",
             _ => return None,
         })
@@ -203,6 +207,7 @@ async fn shown(view: &View<'_>, method: &Method, path: &str) -> Response<Reply> 
         ["console", "spaces", id] => organization::space(view, id).await,
         ["console", "access"] => access::page(view).await,
         ["console", "agents"] => agents::page(view).await,
+        ["console", "agents", id] => agent::page(view, id).await,
         ["console", "servers"] => servers::page(view).await,
         ["console", "servers", account, name] => servers::one(view, &format!("{account}/{name}")).await,
         ["console", "policies"] => policies::page(view).await,
@@ -222,6 +227,7 @@ async fn did(view: &View<'_>, path: &str) -> Response<Reply> {
         ["console", "approvals", id, verb @ ("approve" | "reject" | "revoke" | "review")] => {
             approvals::decide(view, id, verb).await
         }
+        ["console", "agents", id, verb @ ("promote" | "incident")] => agent::act(view, id, verb).await,
         ["console", "suspend"] => agents::suspend(view).await,
         ["console", "accept"] => servers::accept(view).await,
         ["console", "policies", "plans", digest, verb @ ("apply" | "withdraw")] => policies::act(view, digest, verb).await,

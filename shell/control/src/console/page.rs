@@ -199,7 +199,7 @@ pub(super) fn badge(word: &str) -> Markup {
     let kind = match word {
         "ALLOW" | "APPROVED" | "REDEEMED" | "intact" | "ready" | "APPROVE" | "approved" | "ok" => "good",
         "DENY" | "EXPLICIT_DENY" | "IMPLICIT_DENY" | "REJECTED" | "REVOKED" | "REJECT" | "drifted" | "gone" | "suspended"
-        | "critical" | "failed" => "bad",
+        | "critical" | "failed" | "break-glass" => "bad",
         "HOLD" | "PENDING" | "new" | "high" | "waiting" | "starting" => "hold",
         _ => "plain",
     };

@@ -140,6 +140,7 @@ fn every_page_is_whole_for_everybody() {
         "/console/organization",
         "/console/spaces/ledger",
         "/console/agents",
+        "/console/agents/agent-1",
         "/console/access?agent=agent-1",
         &access,
         "/console/servers",
@@ -152,14 +153,11 @@ fn every_page_is_whole_for_everybody() {
     ];
     let mut browser = browser("pages", &remit, &json!({"pages": pages}));
     let mut looked = 0;
-    let mut slowest = 0;
     while let Some(page) = browser.step() {
         assert_eq!((&page["status"], &page["violations"], &page["complaints"]), (&json!(200), &json!([]), &json!([])), "{page}");
-        slowest = slowest.max(page["answer_ms"].as_u64().unwrap());
         looked += 1;
     }
     assert_eq!(looked, pages.len() * 2 + 3 + 2);
-    assert!(slowest < 2_000, "the slowest page took {slowest} ms");
     // Whoever may list is shown what stands in the paths alone: nothing of it changed anything.
     let place = remit.stop();
     assert_eq!(place.log_of("console_session").len(), 1);
@@ -277,26 +275,40 @@ fn a_call_that_is_held_is_decided_by_keyboard() {
     );
 }
 
-#[test]
-fn people_sign_in_with_a_provider() {
-    let remit = up();
-    let redirect_uri = format!("http://{}/console/sign-in/callback", remit.control);
-    let mut provider = Peer::run("issuer.mjs", &[&redirect_uri]);
-    let issuer = provider.step().unwrap()["issuer"].as_str().unwrap().to_owned();
-    let host = issuer.split_once("://").unwrap().1.to_owned();
-    let role = |name: &str, policy: &str, people: &[&str]| {
+/// Who signs in there, and the configuration under which they do, each with their role.
+fn signs_in(issuer: &str, roles: &[(&str, &str, &[&str])]) -> Value {
+    let host = issuer.split_once("://").unwrap().1;
+    let role = |(name, policy, people): &(&str, &str, &[&str])| {
         json!({"name": name, "policies": [policy], "trust_policy": {"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Federated": format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}")},
             "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {format!("{host}:aud"): "remit", format!("{host}:email"): people}}}]}})
     };
-    let arn = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
-    remit.configure(&configured(&json!({
-        "roles": [role("viewer", "RemitViewerAccess", &["ana@acme.example"]), role("operators", "RemitAdministratorAccess", &["bob@acme.example", "unverified@acme.example"])],
+    let arns: Vec<String> = roles.iter().map(|(name, ..)| format!("arn:aws:iam::{ACCOUNT}:role/{name}")).collect();
+    json!({
+        "roles": roles.iter().map(role).collect::<Vec<_>>(),
         "console": {
             "sign_in": {"issuer": issuer, "client_id": "remit", "client_secret": {"env": "REMIT_TEST_CANARY"}, "network": "loopback"},
-            "roles": [arn("viewer"), arn("operators")],
+            "roles": arns,
         },
-    })));
+    })
+}
+
+/// A provider that sends people back to this gateway, and its issuer.
+fn provider(remit: &Remit) -> (Peer, String) {
+    let mut provider = Peer::run("issuer.mjs", &[&format!("http://{}/console/sign-in/callback", remit.control)]);
+    let issuer = provider.step().unwrap()["issuer"].as_str().unwrap().to_owned();
+    (provider, issuer)
+}
+
+#[test]
+fn people_sign_in_with_a_provider() {
+    let remit = up();
+    let (_provider, issuer) = provider(&remit);
+    let roles: [(&str, &str, &[&str]); 2] = [
+        ("viewer", "RemitViewerAccess", &["ana@acme.example"]),
+        ("operators", "RemitAdministratorAccess", &["bob@acme.example", "unverified@acme.example"]),
+    ];
+    remit.configure(&configured(&signs_in(&issuer, &roles)));
     let mut browser = browser("sign_in", &remit, &json!({"people": ["ana", "bob", "unverified"]}));
     let ana = browser.is("signed_in");
     assert_eq!((ana["person"].as_str(), ana["role"].as_str()), (Some("ana@acme.example"), Some("viewer")), "{ana}");
@@ -322,4 +334,72 @@ fn people_sign_in_with_a_provider() {
     assert!(proof["kind"] == "SIGN_IN" && proof["auth_time_secs"].is_u64(), "when it was is known, since rules may ask: {proof}");
     let all = place.log().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains("of-the-gateway") && !all.contains("code="), "nothing secret is on record");
+}
+
+#[test]
+fn an_agent_rises_by_a_signature_and_falls_by_what_it_did() {
+    let remit = Remit::up(&configured(&json!({"trust": {
+        "initial": "probation",
+        "promotions": {"supervised": {"calls_ok_min": 2, "incidents_max": 0}},
+        "demotions": {"incident": "probation"},
+    }})));
+    remit.until_server("ledger", "ready");
+    let client = remit.client("agent-1", "ledger");
+    for _ in 0..2 {
+        assert!(client.call(TOOL, r#"{"account_id":"ACC-1003"}"#).get("result").is_some());
+    }
+    let mut browser = browser("agent", &remit, &json!({"agent": "agent-1"}));
+    let text = |step: &Value| step["main"].as_str().unwrap().to_owned();
+    let earned = browser.is("earned");
+    assert!(text(&earned).contains("Proposed: supervised") && text(&earned).contains("calls_ok_min"), "{earned}");
+    let promoted = browser.is("promoted");
+    assert!(text(&promoted).contains("other: supervised"), "{promoted}");
+    let signed = remit.place().log_of("trust_promoted");
+    assert_eq!((signed.len(), &signed[0]["by"], &signed[0]["reason"]), (1, &json!("operator"), &json!("a good week")));
+    browser.go_on();
+    let fallen = browser.is("fallen");
+    assert!(text(&fallen).contains("other: probation"), "{fallen}");
+    for step in [&earned, &promoted, &fallen] {
+        assert_eq!(step["violations"], json!([]));
+    }
+    assert!(browser.step().is_none());
+    assert_eq!(remit.place().log_of("incident")[0]["severity"], "high");
+}
+
+#[test]
+fn two_people_break_the_glass_and_a_third_looks_at_it() {
+    let remit = up();
+    let (_provider, issuer) = provider(&remit);
+    let people = ["ana@acme.example", "bob@acme.example", "cid@acme.example"];
+    let roles: [(&str, &str, &[&str]); 1] = [("approvers", "RemitApproverAccess", &people)];
+    let mut more = signs_in(&issuer, &roles);
+    more["approval_rules"] =
+        json!([{"id": "looked-at", "hold": {"tools": [TOOL]}, "ask": {"approvers": ["dora"], "wait_secs": 1}}]);
+    more["approvers"] = json!([{"id": "dora"}]);
+    remit.configure(&configured(&more));
+    let client = remit.client("agent-1", "ledger");
+    let call = || client.call(TOOL, r#"{"account_id":"ACC-1003"}"#);
+    let went = |answer: &Value| answer.get("result").is_some_and(|result| result["isError"] != true);
+    assert!(!went(&call()));
+    let held = remit.operator("GET /v1/approvals", "").1;
+    let approval = held["approvals"][0]["id"].as_str().unwrap().to_owned();
+    let mut browser = browser("glass", &remit, &json!({"approval": approval, "people": ["ana", "bob", "cid"]}));
+    let text = |step: Value| step["main"].as_str().unwrap().to_owned();
+    let unproven = text(browser.is("unproven"));
+    assert!(!unproven.contains("Approved.") && remit.place().log_of("break_glass").is_empty(), "{unproven}");
+    let one = text(browser.is("one"));
+    assert!(one.contains("Others have to agree as well") && one.contains("the shop is down"), "{one}");
+    assert_eq!(browser.is("form")["violations"], json!([]));
+    let two = text(browser.is("two"));
+    assert!(two.contains("Approved.") && two.contains("This was an emergency"), "{two}");
+    let own = text(browser.is("own"));
+    assert!(own.contains("This was an emergency"), "who took part in it can't review it: {own}");
+    let reviewed = browser.is("reviewed");
+    assert_eq!(reviewed["violations"], json!([]));
+    assert!(!text(reviewed).contains("This was an emergency"));
+    assert!(browser.step().is_none());
+    assert!(went(&call()), "it was agreed to");
+    let place = remit.stop();
+    assert_eq!(place.log_of("break_glass").len(), 2);
+    assert_eq!(place.log_of("break_glass_reviewed")[0]["by"], "cid@acme.example");
 }
