@@ -6,12 +6,13 @@ use std::sync::Arc;
 use remit_cedar::{Bindings, Claims};
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
-use remit_model::{AgentId, Risk, RoleKey, ToolClass, TrustTier, UserKey};
+use remit_model::{AgentId, Risk, RoleKey, ServerKey, ToolClass, TrustTier, UserKey};
 
 use crate::approval::Approval;
 use crate::context::Origin;
 use crate::suspension::Suspensions;
 use crate::trust::Tiers;
+use crate::verdict::{Denial, Layer, Reason};
 
 /// Something that had to be found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,6 +134,36 @@ impl Revocations {
             return Some("the role's sessions were revoked");
         }
         None
+    }
+
+    /// Why a call that is under way is cut, if it is: who calls, or what is called, has been revoked or suspended since it was let
+    /// through. `own` is the role of its space; `tool` the server's own name for it.
+    pub fn cuts(
+        &self,
+        principal: &Principal,
+        own: Option<&RoleKey>,
+        space: &str,
+        server: &ServerKey,
+        tool: Option<&str>,
+    ) -> Option<Denial> {
+        let role = match principal.session.as_ref().map(|session| &session.who) {
+            Some(SessionOf::Role(role)) => Some(role),
+            Some(SessionOf::User(_)) => None,
+            None => own,
+        };
+        let agent = principal.agent.as_str();
+        let denial = |reason, layer, statement: String| Some(Denial { reason, layer, statement });
+        if let Some(why) = self.find(&principal.credential_ids(), Some(agent), role, principal.issued_at_secs) {
+            return denial(Reason::Revoked, Layer::Identity, why.to_owned());
+        }
+        if self.suspended.is_empty() {
+            return None;
+        }
+        if let Some(why) = self.suspended.caller(agent, principal.user.as_deref()) {
+            return denial(Reason::Suspended, Layer::Identity, why);
+        }
+        let why = self.suspended.space(space).or_else(|| self.suspended.offered(server, tool))?;
+        denial(Reason::Suspended, Layer::Space, why)
     }
 
     /// What of them could concern this caller, in whatever role it acts.

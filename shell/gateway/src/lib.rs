@@ -32,6 +32,7 @@ mod seal;
 mod session;
 mod settle;
 mod signed;
+mod stop;
 mod tasks;
 mod trust;
 mod upstream;
@@ -244,6 +245,8 @@ pub(crate) struct Inner {
     edge: Edge,
     anonymous_agent: Option<AgentId>,
     revocations: ArcSwap<Revocations>,
+    /// Told when they have changed: calls under way look again.
+    revoked: tokio::sync::watch::Sender<()>,
     trust: Arc<dyn Trust>,
 }
 
@@ -304,6 +307,7 @@ impl Gateway {
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
             revocations: ArcSwap::from_pointee(options.revocations),
+            revoked: tokio::sync::watch::Sender::default(),
             trust: options.trust,
             limits: options.limits,
         };
@@ -361,6 +365,7 @@ impl Gateway {
     pub fn revoke(&self, revocations: Revocations) {
         let revocations = Arc::new(revocations);
         let before = self.inner.revocations.swap(Arc::clone(&revocations));
+        self.inner.revoked.send_replace(());
         let snapshot = self.snapshot();
         let is_out = |space: &str, principal: &Principal| {
             let suspended = &revocations.suspended;

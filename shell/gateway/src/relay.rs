@@ -26,6 +26,7 @@ use crate::record::Pending;
 use crate::reply::{answer_rpc, denial_error, events, json_status};
 use crate::seal::{Bound, STATE_TTL_SECS, State};
 use crate::session::{Cancel, answer_for, bridged, lock, may_ask};
+use crate::stop::{Cut, Stop, Unanswered, cancellation};
 use crate::tasks::announced;
 use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError};
 
@@ -133,10 +134,18 @@ impl Relay {
             Ok(slot) => self.held.slot = Some(slot),
             Err(error) => return self.fail(&error).await,
         }
+        let mut stop = Stop::of(&self.caller, &self.dispatch);
         let begun = match self.start() {
-            Ok(Start::Fresh(state)) => match self.send_unless_cancelled(state).await {
-                Some(begun) => begun,
-                None => return self.refuse("cancelled", RpcError::new(ErrorCode::Internal, "the request was cancelled")).await,
+            Ok(Start::Fresh(state)) => match self.send_unless_cut(state, &mut stop).await {
+                Ok(begun) => begun,
+                Err(Cut::Cancelled) => {
+                    let error = RpcError::new(ErrorCode::Internal, "the request was cancelled");
+                    return self.refuse("cancelled", error).await;
+                }
+                Err(Cut::Stopped(denial)) => {
+                    let error = denial_error(&denial, &[], &self.pending.decision_id, None);
+                    return self.refuse("cancelled", error).await;
+                }
             },
             Ok(Start::Again(parked)) => Box::pin(self.resume(*parked)).await,
             Err(error) => return self.refuse("error", error).await,
@@ -146,13 +155,13 @@ impl Relay {
             Err(error) => self.fail(&error).await,
             Ok((sent, Reply::Whole(message))) if self.asks_legacy_client(&sent, &message) => {
                 let (log, response) = self.open_stream();
-                tokio::spawn(self.pump(sent, None, Some(message), log));
+                tokio::spawn(self.pump(sent, None, Some(message), log, stop));
                 response
             }
             Ok((sent, Reply::Whole(message))) => self.whole(&sent, message).await,
             Ok((sent, Reply::Stream(incoming))) => {
                 let (log, response) = self.open_stream();
-                tokio::spawn(self.pump(sent, Some(incoming), None, log));
+                tokio::spawn(self.pump(sent, Some(incoming), None, log, stop));
                 response
             }
         }
@@ -181,15 +190,26 @@ impl Relay {
         }
     }
 
-    /// Sends; `None` if the client of a session cancelled before the server began to answer.
-    async fn send_unless_cancelled(&mut self, request_state: Option<String>) -> Option<Result<(Sent, Reply), UpstreamError>> {
-        let Some(cancel) = self.cancel.take() else { return Some(self.send(request_state).await) };
+    /// Sends, unless the client of a session cancels, or the call is stopped, before the server begins to answer.
+    async fn send_unless_cut(
+        &mut self,
+        request_state: Option<String>,
+        stop: &mut Stop,
+    ) -> Result<Result<(Sent, Reply), UpstreamError>, Cut> {
+        let cancel = self.cancel.take();
+        let cancelled = async {
+            match &cancel {
+                Some(cancel) => cancel.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         let begun = tokio::select! {
             biased;
-            () = cancel.cancelled() => None,
-            begun = self.send(request_state) => Some(begun),
+            () = cancelled => Err(Cut::Cancelled),
+            denial = stop.stopped() => Err(Cut::Stopped(Box::new(denial))),
+            begun = self.send(request_state) => Ok(begun),
         };
-        self.cancel = Some(cancel);
+        self.cancel = cancel;
         begun
     }
 
@@ -321,14 +341,21 @@ impl Relay {
     }
 
     /// Passes messages on until the response has been.
-    async fn pump(mut self, mut sent: Sent, mut incoming: Option<Incoming>, mut first: Option<Message>, log: Arc<EventLog>) {
+    async fn pump(
+        mut self,
+        mut sent: Sent,
+        mut incoming: Option<Incoming>,
+        mut first: Option<Message>,
+        log: Arc<EventLog>,
+        mut stop: Stop,
+    ) {
         if matches!(&self.caller.client, Client::Legacy(session) if session.version >= remit_mcp::Version::V20251125) {
             log.send(Some(1000), b"").await;
         }
         for _ in 0..ROUNDS_MAX {
             let response = match first.take() {
                 Some(message) => Ok(Step::Response(message)),
-                None => self.until_response(&sent, &mut incoming, &log).await,
+                None => self.until_response(&sent, &mut incoming, &log, &mut stop).await,
             };
             match response {
                 Err(error @ UpstreamError::Timeout) => {
@@ -336,7 +363,8 @@ impl Relay {
                     return self.fail_on(&log, &error).await;
                 }
                 Err(error) => return self.fail_on(&log, &error).await,
-                Ok(Step::Cancelled) => return self.cancelled(&sent, &log).await,
+                Ok(Step::Cut(Cut::Cancelled)) => return self.cancelled(&sent, &log).await,
+                Ok(Step::Cut(Cut::Stopped(denial))) => return self.stopped(&sent, &log, &denial).await,
                 Ok(Step::Asked(request)) => {
                     if let Some(incoming) = incoming {
                         return self.park(sent, incoming, &request, &log).await;
@@ -344,7 +372,12 @@ impl Relay {
                     return log.close();
                 }
                 Ok(Step::Response(message)) if self.asks_legacy_client(&sent, &message) => {
-                    match self.another_round(&mut sent, &message, &log).await {
+                    let next = tokio::select! {
+                        biased;
+                        denial = stop.stopped() => return self.stopped(&sent, &log, &denial).await,
+                        next = self.another_round(&mut sent, &message, &log) => next,
+                    };
+                    match next {
                         Ok(Reply::Whole(message)) => first = Some(message),
                         Ok(Reply::Stream(next)) => incoming = Some(next),
                         Err(error) => return self.fail_on(&log, &error).await,
@@ -366,6 +399,7 @@ impl Relay {
         sent: &Sent,
         incoming: &mut Option<Incoming>,
         log: &Arc<EventLog>,
+        stop: &mut Stop,
     ) -> Result<Step, UpstreamError> {
         let Some(incoming) = incoming.as_mut() else {
             return Err(UpstreamError::Protocol("the exchange ended without a response".to_owned()));
@@ -374,7 +408,8 @@ impl Relay {
             let waiting = Instant::now();
             let next = tokio::select! {
                 biased;
-                () = gave_up(self.cancel.as_ref(), &self.caller.client, log) => return Ok(Step::Cancelled),
+                () = gave_up(self.cancel.as_ref(), &self.caller.client, log) => return Ok(Step::Cut(Cut::Cancelled)),
+                denial = stop.stopped() => return Ok(Step::Cut(Cut::Stopped(Box::new(denial)))),
                 next = incoming.next() => next?,
             };
             self.pending.upstream_took(waiting.elapsed());
@@ -388,7 +423,7 @@ impl Relay {
                         // A client that doesn't read holds its own call up, and not for ever.
                         let passed = tokio::time::timeout(self.upstream.silence_max(), log.send(None, message.body()));
                         if passed.await.is_err() {
-                            return Ok(Step::Cancelled);
+                            return Ok(Step::Cut(Cut::Cancelled));
                         }
                     }
                 }
@@ -536,6 +571,19 @@ impl Relay {
         log.close();
     }
 
+    /// An operator has stopped who calls, or what is called: the server is told, the record says so, and the caller learns why.
+    async fn stopped(self, sent: &Sent, log: &Arc<EventLog>, denial: &Denial) {
+        self.tell_cancelled(sent).await;
+        let id = self.message.id().unwrap_or("null").to_owned();
+        let error = denial_error(denial, &[], &self.pending.decision_id, None);
+        let answer = match self.pending.finish("cancelled", None).await {
+            Ok(()) => error.answer(&id),
+            Err(unrecorded) => RpcError::new(ErrorCode::Internal, unrecorded.to_string()).answer(&id),
+        };
+        log.send(None, &answer).await;
+        log.close();
+    }
+
     /// Tells a server of the session era that nobody waits any more. A child learns of it from its own exchange.
     async fn tell_cancelled(&self, sent: &Sent) {
         if let Some(link) = sent.link.as_ref().filter(|link| link.child.is_none()) {
@@ -656,35 +704,6 @@ impl Relay {
     }
 }
 
-/// A request that a server of the session era has not begun to answer. There a lost connection says nothing: if nobody waits any more,
-/// the server is told so. A child process learns of it from its own exchange.
-struct Unanswered {
-    upstream: Arc<Upstream>,
-    sent: Option<(Arc<Link>, String)>,
-}
-
-impl Unanswered {
-    fn answered(mut self) {
-        self.sent = None;
-    }
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        let Some((link, id)) = self.sent.take().filter(|(link, _)| link.child.is_none()) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let upstream = Arc::clone(&self.upstream);
-        runtime.spawn(async move {
-            let sending = Sending { link: Some(&link), ..Sending::default() };
-            let _ = upstream.tell(cancellation(&id), &sending).await;
-        });
-    }
-}
-
-fn cancellation(id: &str) -> Bytes {
-    Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}"))
-}
-
 impl Relay {
     /// Whose a state is: the principal, in this space, towards this server.
     fn owner(&self) -> String {
@@ -706,7 +725,7 @@ pub(crate) fn what(message: &Message) -> [u8; 32] {
 enum Step {
     Response(Message),
     Asked(Message),
-    Cancelled,
+    Cut(Cut),
 }
 
 /// Resolves when nobody wants the answer any more. In the session era a lost connection says nothing; in 2026-07-28 it says so.

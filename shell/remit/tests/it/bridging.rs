@@ -578,3 +578,36 @@ fn a_completion_names_the_servers_own_prompt() {
         remit.stop();
     }
 }
+
+#[test]
+fn whoever_is_stopped_has_no_call_under_way() {
+    for (era, streams) in [(Era::Legacy, true), (Era::Modern, true), (Era::Legacy, false), (Era::Modern, false)] {
+        let (a, gone) = silent(era, streams);
+        let remit = Remit::up(&config(&[a.server("a")]));
+        let client = remit.client("agent-1", "a");
+        for session in [Some(client.session("2025-11-25")), None] {
+            let (calls, asks) = (a.calls(), client.clone());
+            let call = std::thread::spawn(move || {
+                let params = r#"{"name":"a___echo","arguments":{},"_meta":{"progressToken":1}}"#;
+                match session {
+                    Some(session) => session.request("\"c\"", "tools/call", params).message(),
+                    None => asks.call("a___echo", "{}"),
+                }
+            });
+            crate::gateway::until("the call is under way", || a.calls() > calls);
+            let switch = |verb: &str| {
+                let said = remit.place().cli(&[verb, "agent", "agent-1", "--reason", "incident 7", "--by", "ana"]);
+                assert_eq!(said.code, 0, "{said:?}");
+            };
+            switch("suspend");
+            let answer = call.join().unwrap();
+            assert_eq!(verdict(&answer), "suspended", "{answer}");
+            assert!(answer.to_string().contains("was suspended by ana: incident 7"), "{answer}");
+            gone.recv_timeout(crate::client::DEADLINE).expect("the exchange went on");
+            switch("resume");
+        }
+        let place = remit.stop();
+        let cut = place.log_of("outcome").iter().filter(|entry| entry["outcome"] == "cancelled").count();
+        assert_eq!(cut, 2);
+    }
+}
