@@ -5,12 +5,14 @@
 //! - [`token`]: the token endpoint (OAuth 2.1, RFC 7523, RFC 8693, RFC 8707), with [`form`] and [`secret`];
 //! - [`challenge`]: `WWW-Authenticate`, built and parsed; [`metadata`]: RFC 8414 and RFC 9728 documents, built and checked;
 //! - [`sigv4`]: requests that are signed with key pairs of ours; [`sts`]: the Query protocol of STS and IAM;
+//! - [`host`]: the name under which a request was made;
 //! - [`client`]: Remit as a client of an upstream's authorization server; [`openid`]: people who are signed in by a provider.
 
 pub mod access;
 pub mod challenge;
 pub mod client;
 pub mod form;
+pub mod host;
 pub mod jwk;
 pub mod jwt;
 pub mod metadata;

@@ -2,6 +2,7 @@
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Uri};
+use remit_identity::host;
 
 /// Where a browser says which kind of page makes a request (Fetch Metadata Request Headers).
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -30,8 +31,8 @@ impl Edge {
     /// Whether a request was made to one of our names: the address's own, or any of loopback's. Whoever forwards a port of another machine
     /// comes by those as well, and no page that isn't ours can have them.
     pub(crate) fn is_asked(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let Some(host) = host_of(uri, headers) else { return false };
-        host == self.host || is_loopback(without_port(&host))
+        let Some(host) = host::named(uri, headers).filter(|host| !host.is_empty()) else { return false };
+        host == self.host || host::is_loopback(host::without_port(&host))
     }
 
     /// Whether a browser says that the request was made by a page of ours. A page that tells nobody where it is (`no-referrer`) shows no
@@ -56,32 +57,6 @@ impl Edge {
     pub(crate) fn is_foreign(headers: &HeaderMap) -> bool {
         headers.get(SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
     }
-}
-
-/// The one host that a request names.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next(), uri.authority()) {
-        (Some(host), None, None) => Some(host.to_str().ok()?.to_ascii_lowercase()),
-        (Some(host), None, Some(authority)) => {
-            host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()).then(|| authority.as_str().to_ascii_lowercase())
-        }
-        (None, None, Some(authority)) => Some(authority.as_str().to_ascii_lowercase()),
-        _ => None,
-    }
-}
-
-/// The host without its port; an IPv6 address keeps its brackets.
-fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => host.get(..colon).unwrap_or(host),
-        _ => host,
-    }
-}
-
-fn is_loopback(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

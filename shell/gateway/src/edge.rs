@@ -1,7 +1,8 @@
 //! What a request must be before anybody looks at what it asks for: the right host, the right origin.
 
-use http::header::{HOST, ORIGIN};
+use http::header::ORIGIN;
 use http::{HeaderMap, StatusCode, Uri};
+use remit_identity::host;
 
 /// Which hosts and origins are let in.
 #[derive(Debug, Clone, Default)]
@@ -18,15 +19,7 @@ impl Edge {
     /// The status to refuse with, or nothing. A page that had a name rebound to our address shows its own host and origin
     /// (MCP, Streamable HTTP, "Security warning").
     pub fn refuses(&self, uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
-        let mut hosts = headers.get_all(HOST).iter();
-        let host = match (hosts.next(), hosts.next(), uri.authority()) {
-            (Some(host), None, None) => host.to_str().unwrap_or_default().to_ascii_lowercase(),
-            (Some(host), None, Some(authority)) if host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
-                authority.as_str().to_ascii_lowercase()
-            }
-            (None, None, Some(authority)) => authority.as_str().to_ascii_lowercase(),
-            _ => return Some(StatusCode::BAD_REQUEST),
-        };
+        let Some(host) = host::named(uri, headers) else { return Some(StatusCode::BAD_REQUEST) };
         if !self.is_ours(&host) {
             return Some(StatusCode::FORBIDDEN);
         }
@@ -40,8 +33,8 @@ impl Edge {
     }
 
     fn is_ours(&self, host: &str) -> bool {
-        let name = without_port(host);
-        (self.loopback && is_loopback(name)) || self.hosts.iter().any(|ours| ours == host || ours == name)
+        let name = host::without_port(host);
+        (self.loopback && host::is_loopback(name)) || self.hosts.iter().any(|ours| ours == host || ours == name)
     }
 
     fn may_call(&self, origin: &str) -> bool {
@@ -54,21 +47,10 @@ impl Edge {
     }
 }
 
-/// The host without its port; an IPv6 address keeps its brackets.
-fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => host.get(..colon).unwrap_or(host),
-        _ => host,
-    }
-}
-
-fn is_loopback(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
 
     fn refused(edge: &Edge, host: &str, origin: Option<&str>) -> Option<u16> {
