@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Answering, Approvals as Options, ApprovalsCommand};
 use crate::commands::operator;
+use crate::fields::{Refused, bad, text};
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer};
@@ -84,8 +85,6 @@ impl Approvals for StoredApprovals {
     }
 }
 
-type Refused = (StatusCode, String);
-
 fn refused(error: &ApprovalError) -> Refused {
     let status = match error {
         ApprovalError::Absent(_) => StatusCode::NOT_FOUND,
@@ -95,18 +94,6 @@ fn refused(error: &ApprovalError) -> Refused {
         ApprovalError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, error.to_string())
-}
-
-fn bad(what: impl Into<String>) -> Refused {
-    (StatusCode::BAD_REQUEST, what.into())
-}
-
-fn text<'a>(request: &'a Value, key: &str) -> Result<Option<&'a str>, Refused> {
-    match request.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(bad(format!("`{key}` is a text"))),
-    }
 }
 
 impl World {
@@ -139,7 +126,7 @@ impl World {
 
     fn list_approvals(&self, person: &Person, request: &Value) -> Result<Value, Refused> {
         let mut states = Vec::new();
-        for word in text(request, "state")?.unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
+        for word in field(request, "state")?.unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
             let state = ApprovalState::parse(word);
             states.push(state.ok_or_else(|| bad(format!("`{word}` is no state of an approval")))?);
         }
@@ -149,7 +136,7 @@ impl World {
             Some(value) => value.as_u64(),
         };
         let limit = limit.filter(|limit| (1..=200).contains(limit)).ok_or_else(|| bad("`limit` is a number from 1 to 200"))?;
-        let cursor = text(request, "cursor")?;
+        let cursor = field(request, "cursor")?;
         let count = usize::try_from(limit).unwrap_or(usize::MAX);
         let (found, more) = self.gateway.approvals(&states, cursor, count).map_err(|error| refused(&error))?;
         let next = found.last().filter(|_| more).map(|last| last.id.clone());
@@ -173,11 +160,11 @@ impl World {
         }
         let said = Said {
             approves,
-            reason: text(request, "reason")?.unwrap_or_default().to_owned(),
+            reason: field(request, "reason")?.unwrap_or_default().to_owned(),
             terms: Terms { ttl_secs, pins },
             break_glass: request.get("break_glass").and_then(Value::as_bool) == Some(true),
         };
-        let by = match text(request, "note")? {
+        let by = match field(request, "note")? {
             None => person.clone(),
             Some(note) => {
                 let organization = Arc::clone(&self.gateway.snapshot().organization);
@@ -192,8 +179,12 @@ impl World {
     }
 }
 
+fn field<'a>(request: &'a Value, key: &str) -> Result<Option<&'a str>, Refused> {
+    text(request.get(key), key)
+}
+
 fn needed<'a>(request: &'a Value, key: &str) -> Result<&'a str, Refused> {
-    text(request, key)?.ok_or_else(|| bad(format!("`{key}` is missing")))
+    field(request, key)?.ok_or_else(|| bad(format!("`{key}` is missing")))
 }
 
 /// Takes back what waits for people, or was agreed to, of what somebody has stopped.

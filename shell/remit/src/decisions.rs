@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::audit;
 use crate::cli::{IndexOf, Log};
 use crate::commands::operator;
+use crate::fields::{Refused, bad, text};
 use crate::home::Home;
 use crate::output::{Failure, Printer, warn};
 
@@ -21,7 +22,7 @@ const REACH_MAX: Duration = Duration::from_secs(3);
 const PRINTED_MAX: usize = 100_000;
 
 /// What a question came to.
-type Answer = Result<Value, (StatusCode, String)>;
+type Answer = Result<Value, Refused>;
 
 /// The index of the gateway's journal, and who keeps it.
 #[derive(Debug)]
@@ -94,11 +95,7 @@ fn answered(index: &Index, what: &str, request: &Value) -> Answer {
     }
 }
 
-fn bad(why: impl Into<String>) -> (StatusCode, String) {
-    (StatusCode::BAD_REQUEST, why.into())
-}
-
-fn failed(error: &IndexError) -> (StatusCode, String) {
+fn failed(error: &IndexError) -> Refused {
     let status = match error {
         IndexError::Question(_) => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -110,27 +107,23 @@ fn failed(error: &IndexError) -> (StatusCode, String) {
 struct Asked<'a>(&'a Map<String, Value>);
 
 impl<'a> Asked<'a> {
-    fn of(request: &'a Value) -> Result<Self, (StatusCode, String)> {
+    fn of(request: &'a Value) -> Result<Self, Refused> {
         request.as_object().map(Self).ok_or_else(|| bad("a question is an object"))
     }
 
     /// Refuses fields that nobody reads: a filter that is misspelt must not look like one that held.
-    fn only(&self, known: &[&str]) -> Result<(), (StatusCode, String)> {
+    fn only(&self, known: &[&str]) -> Result<(), Refused> {
         match self.0.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => Err(bad(format!("there is no `{}` here", key.chars().take(64).collect::<String>()))),
         }
     }
 
-    fn text(&self, key: &str) -> Result<Option<String>, (StatusCode, String)> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(_) => Err(bad(format!("`{key}` is a text"))),
-        }
+    fn text(&self, key: &str) -> Result<Option<String>, Refused> {
+        text(self.0.get(key), key).map(|text| text.map(str::to_owned))
     }
 
-    fn number(&self, key: &str) -> Result<Option<u64>, (StatusCode, String)> {
+    fn number(&self, key: &str) -> Result<Option<u64>, Refused> {
         let number = match self.0.get(key) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) if text.is_empty() => return Ok(None),
@@ -140,7 +133,7 @@ impl<'a> Asked<'a> {
         number.map(Some).ok_or_else(|| bad(format!("`{key}` is a whole number")))
     }
 
-    fn needed(&self, key: &str) -> Result<u64, (StatusCode, String)> {
+    fn needed(&self, key: &str) -> Result<u64, Refused> {
         self.number(key)?.ok_or_else(|| bad(format!("`{key}` is missing")))
     }
 }
@@ -164,7 +157,7 @@ const SEARCHED: [&str; 15] = [
     "cursor",
 ];
 
-fn question(asked: &Asked<'_>) -> Result<Question, (StatusCode, String)> {
+fn question(asked: &Asked<'_>) -> Result<Question, Refused> {
     asked.only(&SEARCHED)?;
     let verdict = asked.text("verdict")?.map(|verdict| verdict.to_ascii_uppercase());
     let unknown = || bad("`verdict` is ALLOW, DENY or HOLD");
@@ -251,7 +244,7 @@ fn get(index: &Index, asked: &Asked<'_>) -> Answer {
         Some(at) => (at, index.places_at(at).ok().flatten().and_then(|(_, outcome)| outcome)),
         None => index.places(&id).map_err(|error| failed(&error))?.ok_or_else(none)?,
     };
-    let read = |at: u64| -> Result<Option<Value>, (StatusCode, String)> {
+    let read = |at: u64| -> Result<Option<Value>, Refused> {
         let kept = index.entry(at).map_err(|error| failed(&error))?;
         Ok(kept.map(|kept| serde_json::from_slice(&kept.bytes).unwrap_or_default()))
     };

@@ -11,6 +11,7 @@ mod commands;
 mod connect;
 mod console;
 mod decisions;
+mod fields;
 mod files;
 mod greet;
 mod home;

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::cli::{self, Incident, TrustOf};
 use crate::commands::operator;
+use crate::fields::{Refused, bad};
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer, warn};
@@ -203,11 +204,7 @@ impl Drop for Keeping {
     }
 }
 
-type Answer = Result<Value, (StatusCode, String)>;
-
-fn bad(why: impl Into<String>) -> (StatusCode, String) {
-    (StatusCode::BAD_REQUEST, why.into())
-}
+type Answer = Result<Value, Refused>;
 
 impl World {
     /// Answers what a person asks about trust.
@@ -252,7 +249,7 @@ impl World {
         told
     }
 
-    fn agent(&self, request: &Value) -> Result<String, (StatusCode, String)> {
+    fn agent(&self, request: &Value) -> Result<String, Refused> {
         let agent = said(request, "agent")?.ok_or_else(|| bad("`agent` is missing"))?;
         if self.gateway.snapshot().organization.agents.contains_key(agent) {
             Ok(agent.to_owned())
@@ -309,12 +306,12 @@ impl World {
     }
 
     /// Records something, and answers when it is in effect.
-    async fn recorded(&self, kind: &str, event: Value) -> Result<(), (StatusCode, String)> {
+    async fn recorded(&self, kind: &str, event: Value) -> Result<(), Refused> {
         let recorded = self.gateway.record(kind, event).await;
         self.reach(recorded.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?).await
     }
 
-    async fn reach(&self, index: u64) -> Result<(), (StatusCode, String)> {
+    async fn reach(&self, index: u64) -> Result<(), Refused> {
         let book = Arc::clone(&self.book);
         match tokio::task::spawn_blocking(move || book.reach(index)).await {
             Ok(true) => Ok(()),
@@ -323,7 +320,7 @@ impl World {
     }
 }
 
-fn said<'a>(request: &'a Value, key: &str) -> Result<Option<&'a str>, (StatusCode, String)> {
+fn said<'a>(request: &'a Value, key: &str) -> Result<Option<&'a str>, Refused> {
     match request.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.len() <= SAID_BYTES_MAX => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
