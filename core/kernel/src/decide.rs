@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
 use crate::catalogue::PinState;
-use crate::facts::{Call, Fact, Facts, Identity, Principal, SessionOf, Target};
+use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
 use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
@@ -391,11 +391,7 @@ fn identity<'a>(snapshot: &Snapshot, facts: &'a Facts, space: &str, subject: Opt
         return Finding::implicit(Reason::Audience, "the credential is for another space");
     }
     let space = snapshot.spaces.get(space);
-    let role = match principal.session.as_ref().map(|session| &session.who) {
-        Some(SessionOf::Role(role)) => Some(role),
-        Some(SessionOf::User(_)) => None,
-        None => space.and_then(|space| space.space.role.as_ref()),
-    };
+    let role = principal.role(space.and_then(|space| space.space.role.as_ref()));
     match &facts.revocations {
         Fact::Unknown(why) => {
             return Finding::implicit(Reason::CouldNotDecide, format!("revocations could not be looked up: {why}"))

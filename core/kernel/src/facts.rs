@@ -52,6 +52,11 @@ impl Principal {
         let via = self.session.as_ref().map(|session| session.via.as_slice()).unwrap_or_default();
         std::iter::once(self.credential_id.as_str()).chain(via.iter().map(String::as_str)).collect()
     }
+
+    /// The role that it acts in: its session's, and without a session `own`, the role of the space.
+    pub fn role<'a>(&'a self, own: Option<&'a RoleKey>) -> Option<&'a RoleKey> {
+        self.session.as_ref().map_or(own, |session| session.role())
+    }
 }
 
 /// A session of a role or of a user: short-lived credentials, and what was said when they were issued.
@@ -81,6 +86,16 @@ pub struct Session {
     pub user: Option<String>,
     /// The ids of the keys that it was got with, the first first: revoking one of them ends it too.
     pub via: Vec<String>,
+}
+
+impl Session {
+    /// The role whose session it is; none of a user's.
+    pub fn role(&self) -> Option<&RoleKey> {
+        match &self.who {
+            SessionOf::Role(role) => Some(role),
+            SessionOf::User(_) => None,
+        }
+    }
 }
 
 /// Whose a session is.
@@ -146,12 +161,7 @@ impl Revocations {
         server: &ServerKey,
         tool: Option<&str>,
     ) -> Option<Denial> {
-        let role = match principal.session.as_ref().map(|session| &session.who) {
-            Some(SessionOf::Role(role)) => Some(role),
-            Some(SessionOf::User(_)) => None,
-            None => own,
-        };
-        let agent = principal.agent.as_str();
+        let (role, agent) = (principal.role(own), principal.agent.as_str());
         let denial = |reason, layer, statement: String| Some(Denial { reason, layer, statement });
         if let Some(why) = self.find(&principal.credential_ids(), Some(agent), role, principal.issued_at_secs) {
             return denial(Reason::Revoked, Layer::Identity, why.to_owned());

@@ -188,10 +188,7 @@ pub(crate) fn judge(
 
 /// The ARN of the role that is acted in.
 pub(crate) fn acted_in(organization: &Organization, space: &SpaceView, principal: &Principal) -> Option<String> {
-    let role = principal.session.as_ref().map_or(space.space.role.as_ref(), |session| match &session.who {
-        SessionOf::Role(role) => Some(role),
-        SessionOf::User(_) => None,
-    });
+    let role = principal.role(space.space.role.as_ref());
     role.map(|key| organization.roles.get(key).map_or_else(|| key.to_string(), |role| role.arn(&organization.partition)))
 }
 

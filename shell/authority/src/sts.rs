@@ -205,10 +205,7 @@ impl TokenService {
     }
 
     fn alive(&self, session: &Session) -> Result<(), AwsError> {
-        let role = match &session.who {
-            SessionOf::Role(role) => Some(role),
-            SessionOf::User(_) => None,
-        };
+        let role = session.role();
         // A revoked agent gets no fresh session with the one that was revoked.
         let organization = self.authority.directory.organization();
         let agent = role.and_then(|role| agent_in(&organization, role, &session.name).ok());

@@ -54,7 +54,7 @@ use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
-    Revocations, SessionOf, Snapshot, Target, decide_in_general,
+    Revocations, Snapshot, Target, decide_in_general,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
@@ -375,10 +375,7 @@ impl Gateway {
             }
             let space = snapshot.spaces.get(space);
             let own = space.and_then(|space| space.space.role.as_ref());
-            let role = principal.session.as_ref().map_or(own, |session| match &session.who {
-                SessionOf::Role(role) => Some(role),
-                SessionOf::User(_) => None,
-            });
+            let role = principal.role(own);
             let agent = Some(principal.agent.as_str());
             let elsewhere = space.into_iter().flat_map(|space| &space.space.servers).filter_map(|entry| entry.role.as_ref());
             let (ids, issued) = (principal.credential_ids(), principal.issued_at_secs);

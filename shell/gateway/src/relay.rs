@@ -134,7 +134,7 @@ impl Relay {
             Ok(slot) => self.held.slot = Some(slot),
             Err(error) => return self.fail(&error).await,
         }
-        let mut stop = Stop::of(&self.caller, &self.dispatch);
+        let mut stop = Stop::of(&self.caller, &self.upstream, self.dispatch.tool.as_ref());
         let begun = match self.start() {
             Ok(Start::Fresh(state)) => match self.send_unless_cut(state, &mut stop).await {
                 Ok(begun) => begun,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use remit_kernel::verdict::Dispatch;
-use remit_kernel::{Denial, Principal, SpaceView};
-use remit_model::ServerKey;
+use remit_kernel::{Denial, Principal, SpaceView, ToolView};
 
 use crate::Inner;
 use crate::call::Caller;
@@ -18,19 +16,19 @@ pub(crate) struct Stop {
     gateway: Arc<Inner>,
     principal: Arc<Principal>,
     space: Arc<SpaceView>,
-    server: ServerKey,
-    tool: Option<String>,
+    upstream: Arc<Upstream>,
+    tool: Option<Arc<ToolView>>,
 }
 
 impl Stop {
-    pub(crate) fn of(caller: &Caller, dispatch: &Dispatch) -> Self {
+    pub(crate) fn of(caller: &Caller, upstream: &Arc<Upstream>, tool: Option<&Arc<ToolView>>) -> Self {
         Self {
             changed: caller.gateway.revoked.subscribe(),
             gateway: Arc::clone(&caller.gateway),
             principal: Arc::clone(&caller.principal),
             space: Arc::clone(&caller.space),
-            server: dispatch.server.clone(),
-            tool: dispatch.tool.as_ref().map(|tool| tool.name.clone()),
+            upstream: Arc::clone(upstream),
+            tool: tool.map(Arc::clone),
         }
     }
 
@@ -38,9 +36,9 @@ impl Stop {
     pub(crate) async fn stopped(&mut self) -> Denial {
         loop {
             self.changed.borrow_and_update();
-            let (space, tool) = (&self.space.space, self.tool.as_deref());
+            let (space, tool) = (&self.space.space, self.tool.as_ref().map(|tool| tool.name.as_str()));
             let revocations = self.gateway.revocations.load_full();
-            let cuts = revocations.cuts(&self.principal, space.role.as_ref(), space.id.as_str(), &self.server, tool);
+            let cuts = revocations.cuts(&self.principal, space.role.as_ref(), space.id.as_str(), &self.upstream.key, tool);
             if let Some(denial) = cuts {
                 return denial;
             }
