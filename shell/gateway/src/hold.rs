@@ -26,7 +26,7 @@ use crate::body::{Body, EventLog};
 use crate::call::{Arrival, Caller, Client};
 use crate::clock::{now_ms, rfc3339};
 use crate::held_task;
-use crate::relay::what;
+use crate::relay::{gave_up, what};
 use crate::reply::{answer_rpc, events, json_status};
 use crate::seal::{Bound, State};
 
@@ -259,17 +259,11 @@ impl Waiting {
             }
         };
         self.send_to_page();
-        let gone = async {
-            match &cancel {
-                Some(cancel) => cancel.cancelled().await,
-                None => self.log.gone().await,
-            }
-        };
         let book = Arc::clone(&self.arrival.gateway);
         let decided = tokio::select! {
             biased;
             // What was asked for goes on waiting: the client may call again.
-            () = gone => return self.log.close(),
+            () = gave_up(cancel.as_ref(), &self.caller.client, &self.log) => return self.log.close(),
             decided = book.approvals.decided(&self.approval.id, wait) => decided,
         };
         drop(cancel);

@@ -197,15 +197,9 @@ impl Relay {
         stop: &mut Stop,
     ) -> Result<Result<(Sent, Reply), UpstreamError>, Cut> {
         let cancel = self.cancel.take();
-        let cancelled = async {
-            match &cancel {
-                Some(cancel) => cancel.cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
         let begun = tokio::select! {
             biased;
-            () = cancelled => Err(Cut::Cancelled),
+            () = cancelled(cancel.as_ref()) => Err(Cut::Cancelled),
             denial = stop.stopped() => Err(Cut::Stopped(Box::new(denial))),
             begun = self.send(request_state) => Ok(begun),
         };
@@ -729,11 +723,18 @@ enum Step {
 }
 
 /// Resolves when nobody wants the answer any more. In the session era a lost connection says nothing; in 2026-07-28 it says so.
-async fn gave_up(cancel: Option<&Cancel>, client: &Client, log: &Arc<EventLog>) {
-    match (client, cancel) {
-        (Client::Modern(_), _) => log.gone().await,
-        (Client::Legacy(_), Some(cancel)) => cancel.cancelled().await,
-        (Client::Legacy(_), None) => std::future::pending().await,
+pub(crate) async fn gave_up(cancel: Option<&Cancel>, client: &Client, log: &Arc<EventLog>) {
+    match client {
+        Client::Modern(_) => log.gone().await,
+        Client::Legacy(_) => cancelled(cancel).await,
+    }
+}
+
+/// Resolves when the client of a session cancels, if it can.
+async fn cancelled(cancel: Option<&Cancel>) {
+    match cancel {
+        Some(cancel) => cancel.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
