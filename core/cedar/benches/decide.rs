@@ -70,6 +70,7 @@ fn ask<'a>(claims: &'a Claims, input: &'a Value, bindings: Option<&'a Bindings>)
             categories: &[],
             trust: None,
             approved: false,
+            origin: None,
         },
         now_ms: 1_790_000_000_000,
         bindings,

@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid, Request, RestrictedExpression,
 };
+use remit_model::{CallOrigin, Labels};
 use serde_json::Value;
 
 use crate::NAMESPACE;
 use crate::history::Bindings;
 use crate::set::{PolicySet, Slice, action_uid, kind};
 use crate::shape::Unheld;
+use crate::reads::PROVENANCE;
 use crate::source::{Mode, RuleEffect};
+use crate::vocabulary::Action;
 
 /// Claims of a token, or tags of a session: texts by name.
 pub type Claims = BTreeMap<String, String>;
@@ -82,6 +85,8 @@ pub struct ContextFacts<'a> {
     pub trust: Option<(&'a str, i64)>,
     /// Whether a person's yes goes with the call, or it will wait for one.
     pub approved: bool,
+    /// What the session has touched, and what stands behind the values of the call: `context.provenance`. `None`: nobody knows.
+    pub origin: Option<&'a CallOrigin>,
 }
 
 /// What is asked.
@@ -253,6 +258,9 @@ impl PolicySet {
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let unheld = |unheld: Unheld| unheld.to_string();
         let mut pairs = Self::context(ask, true, read);
+        if read.is_none_or(|read| read.readers.facts.of_context.contains(PROVENANCE)) {
+            pairs.push(Self::provenance(ask, action));
+        }
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(unheld)?));
         if let Some(output) = ask.output {
             pairs.push(("output".to_owned(), action.output.expression(output, "/output").map_err(unheld)?));
@@ -306,6 +314,17 @@ impl PolicySet {
         pairs
     }
 
+    /// `context.provenance`: what stands behind each argument.
+    pub(crate) fn provenance(ask: &Ask<'_>, action: &Action) -> (String, RestrictedExpression) {
+        let word = |name: &str| match ask.facts.origin {
+            // As bad as can be.
+            None => remit_model::Provenance::Untrusted.as_str(),
+            Some(origin) => origin.of(name).map_or("absent", remit_model::Provenance::as_str),
+        };
+        let record = RestrictedExpression::new_record(action.input.origins(word));
+        (PROVENANCE.to_owned(), record.unwrap_or_else(|_| RestrictedExpression::new_bool(false)))
+    }
+
     /// `context.remit`, as far as it is read.
     fn remit(ask: &Ask<'_>, session_is_known: bool, reads: impl Fn(&str) -> bool) -> Vec<(&'static str, RestrictedExpression)> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
@@ -336,6 +355,16 @@ impl PolicySet {
             } else {
                 RestrictedExpression::new_unknown("approved")
             })
+        });
+        // Without arguments it isn't known in which session a call will be made.
+        let labels = facts.origin.map_or(Labels::UNKNOWN, |origin| origin.labels);
+        let known = |name: &str, value: RestrictedExpression| {
+            Some(if session_is_known { value } else { RestrictedExpression::new_unknown(name) })
+        };
+        put("integrity", &|| known("integrity", text(labels.integrity.as_str())));
+        put("confidentiality", &|| known("confidentiality", text(labels.confidentiality.as_str())));
+        put("confidentialityLevel", &|| {
+            known("confidentialityLevel", RestrictedExpression::new_long(labels.confidentiality.level()))
         });
         put("user", &|| facts.user.map(text));
         put("role", &|| facts.role.map(text));
@@ -388,6 +417,7 @@ mod tests {
             categories: &[],
             trust: None,
             approved: true,
+            origin: None,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };
         Ask { who, tool: "a___b", input, output: None, facts, now_ms: 1_790_000_000_000, bindings: None }
@@ -415,6 +445,9 @@ mod tests {
             "resource has name || principal has name",
             "resource == AgentCore::Gateway::\"arn:x\" && resource in AgentCore::Gateway::\"arn:x\"",
             "context.remit.role like \"*x*\"",
+            "context.provenance.amount == \"untrusted\"",
+            "context.remit.integrity == \"untrusted\" && context.remit.confidentialityLevel > 3",
+            "[context.provenance].contains({amount: \"absent\"})",
         ];
         let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}}"#;
         let tools = [Tool { id: "a___b", server: "a", definition }];
@@ -448,6 +481,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(decided, 19 * 18);
+        assert_eq!(decided, 22 * 18);
     }
 }

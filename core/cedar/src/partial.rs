@@ -26,7 +26,7 @@ impl PolicySet {
         let ask = Ask { output: None, ..*ask };
         let mut pairs: Vec<(String, RestrictedExpression)> =
             Self::context(&ask, false, None).into_iter().filter(|(name, _)| name != "system").collect();
-        pairs.extend([unknown("input"), unknown("system")]);
+        pairs.extend([unknown("input"), unknown("system"), unknown("provenance")]);
         pairs.extend(slice.leaves.iter().chain(&slice.shadow_leaves).map(|leaf| unknown(leaf)));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
         let (request, entities) = self.put(&ask, Some(slice), context)?;

@@ -14,6 +14,7 @@ use cedar_policy::{
     Authorizer, Context, Decision, Entities, EntityTypeName, EvalResult, Expression, Policy, PolicyId, PolicySet as CedarSet,
     Request, RequestEnv, Schema, ValidationMode, Validator,
 };
+use remit_model::{ArgumentRole, CallOrigin, Labels, Provenance, ValueOrigin};
 use serde_json::Value;
 
 use crate::NAMESPACE;
@@ -203,6 +204,8 @@ pub struct Supposed {
     pub source_identity: Option<String>,
     /// From where the request comes.
     pub source_ip: Option<IpAddr>,
+    /// What the session has touched, and what stands behind the arguments.
+    pub origin: CallOrigin,
     /// The policy session.
     pub session_id: String,
     /// Milliseconds since the epoch.
@@ -283,6 +286,7 @@ impl PolicySet {
         let slice = self.slice_of(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let mut pairs = Self::context(ask, true, None);
+        pairs.push(Self::provenance(ask, action));
         pairs.push(("input".to_owned(), action.input.expression(ask.input, "/input").map_err(|unheld| unheld.to_string())?));
         let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
         self.put(ask, Some(slice), context)
@@ -317,6 +321,9 @@ impl PolicySet {
             format!("resource == {NAMESPACE}::Gateway::{}", quote(&self.gateway)),
             "context.isOutput == false".to_owned(),
             "!(context has output)".to_owned(),
+            // The words that there are: what a solver makes up otherwise is no call.
+            "(context.remit.integrity == \"trusted\" || context.remit.integrity == \"untrusted\")".to_owned(),
+            confidentialities(),
             format!("context.remit.space == {}", quote(known.space)),
             format!("context.remit.account == {}", quote(known.account)),
             format!("context.remit.risk == {}", quote(known.risk)),
@@ -389,6 +396,7 @@ impl PolicySet {
             user: text("user"),
             source_identity: text("sourceIdentity"),
             source_ip,
+            origin: origin(&context),
             session_id: text("sessionId").unwrap_or_default(),
             now_ms,
             bindings: leaves.map(|leaf| (leaf.clone(), holds(leaf))).collect(),
@@ -455,6 +463,35 @@ impl Literals {
             self.texts.insert(text);
         }
     }
+}
+
+/// The confidentialities that there are, each with its number.
+fn confidentialities() -> String {
+    let one = |level: remit_model::Confidentiality| {
+        let (word, number) = (quote(level.as_str()), level.level());
+        format!("(context.remit.confidentiality == {word} && context.remit.confidentialityLevel == {number})")
+    };
+    format!("({})", remit_model::Confidentiality::ALL.map(one).join(" || "))
+}
+
+/// What a request supposes of labels and of what stands behind arguments. Words that mean nothing here are as bad as can be.
+fn origin(context: &Value) -> CallOrigin {
+    let label = |name: &str| context.pointer(&format!("/remit/{name}")).cloned().unwrap_or_default();
+    let labels = Labels {
+        integrity: serde_json::from_value(label("integrity")).unwrap_or(Labels::UNKNOWN.integrity),
+        confidentiality: serde_json::from_value(label("confidentiality")).unwrap_or(Labels::UNKNOWN.confidentiality),
+    };
+    let values = context.get("provenance").and_then(Value::as_object).into_iter().flatten();
+    let value = |(name, word): (&String, &Value)| {
+        let word = word.as_str().filter(|word| *word != "absent")?;
+        Some(ValueOrigin {
+            pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            role: ArgumentRole::Parameter,
+            provenance: Provenance::parse(word).unwrap_or(Provenance::Untrusted),
+            source: None,
+        })
+    };
+    CallOrigin { labels, values: values.filter_map(value).collect() }
 }
 
 /// An address out of what Cedar shows of one, such as `ip("10.0.0.1/32")`: the first of a range.

@@ -39,10 +39,20 @@ impl Reads {
         self.everything || self.of_context.contains("output") || self.of_context.contains("isOutput")
     }
 
+    /// Whether it reads what sessions have touched, or what stands behind arguments.
+    pub(crate) fn origin(&self) -> bool {
+        self.everything
+            || self.of_context.contains(PROVENANCE)
+            || ["integrity", "confidentiality", "confidentialityLevel"].iter().any(|name| self.fact(name))
+    }
+
     /// Takes over what another policy reads of Remit's own facts.
     pub(crate) fn add_facts(&mut self, other: &Self) {
         if other.everything || other.of_context.contains(FACTS) {
             self.of_context.insert(FACTS.to_owned());
+        }
+        if other.everything || other.of_context.contains(PROVENANCE) {
+            self.of_context.insert(PROVENANCE.to_owned());
         }
         self.whole_facts |= other.whole_facts || other.everything;
         self.facts.extend(other.facts.iter().cloned());
@@ -94,11 +104,13 @@ fn is_context(value: &Value) -> bool {
     value.get("Var").is_some_and(|name| name == "context")
 }
 
+/// What stands behind the arguments, in the context.
+pub(crate) const PROVENANCE: &str = "provenance";
 /// Remit's own facts in the context.
 const FACTS: &str = "remit";
 
 fn is_record(name: &str) -> bool {
-    name == "input" || name == "output"
+    name == "input" || name == "output" || name == PROVENANCE
 }
 
 #[cfg(test)]

@@ -211,6 +211,11 @@ impl PolicySet {
         self.slice_of(tool).is_some_and(|slice| slice.readers.output)
     }
 
+    /// Whether a rule reads what sessions have touched, or what stands behind arguments.
+    pub fn reads_origin(&self) -> bool {
+        self.slices.values().any(|slice| slice.readers.facts.origin())
+    }
+
     /// How many rules could speak of a tool.
     pub fn rules_of(&self, tool: &str) -> usize {
         self.slice_of(tool).map_or(0, |slice| slice.shadow.as_ref().unwrap_or(&slice.active).num_of_policies())

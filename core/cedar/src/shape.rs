@@ -83,6 +83,24 @@ impl Record {
         format!("{{{}}}", fields.join(", "))
     }
 
+    /// The type of what stands behind its properties: a word for each.
+    pub(crate) fn origins_to_cedar(&self) -> String {
+        let fields: Vec<String> = self.names().map(|name| format!("{}: __cedar::String", quote(name))).collect();
+        format!("{{{}}}", fields.join(", "))
+    }
+
+    /// What stands behind its properties, each by the word that `of` has for the property's own name.
+    pub(crate) fn origins(&self, of: impl Fn(&str) -> &'static str) -> Vec<(String, RestrictedExpression)> {
+        let mut origins = Vec::new();
+        for (name, property) in &self.0 {
+            let word = of(name);
+            for name in std::iter::once(name).chain(&property.alias) {
+                origins.push((name.clone(), RestrictedExpression::new_string(word.to_owned())));
+            }
+        }
+        origins
+    }
+
     /// The names of its properties, the second ones too.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|(name, property)| std::iter::once(name.as_str()).chain(property.alias.as_deref()))

@@ -49,7 +49,8 @@ const FACTS: &str = "{
     agent: __cedar::String, user?: __cedar::String, delegated: __cedar::Bool, space: __cedar::String, account: __cedar::String,
     role?: __cedar::String, sourceIdentity?: __cedar::String, sessionId: __cedar::String, sourceIp?: __cedar::ipaddr,
     risk: __cedar::String, riskLevel: __cedar::Long, class: __cedar::String, categories: Set<__cedar::String>,
-    approved: __cedar::Bool, trustTier?: __cedar::String, trustLevel?: __cedar::Long
+    approved: __cedar::Bool, trustTier?: __cedar::String, trustLevel?: __cedar::Long,
+    integrity: __cedar::String, confidentiality: __cedar::String, confidentialityLevel: __cedar::Long
   }";
 
 /// A tool as the vocabulary needs it.
@@ -128,12 +129,14 @@ fn schema<'a>(servers: &BTreeSet<&str>, actions: impl Iterator<Item = (&'a Strin
         text.push_str(&format!(
             "  action {}{group} appliesTo {{
     principal: [OAuthUser, IamEntity], resource: [Gateway],
-    context: {{ input: {}, output?: {}, isOutput: __cedar::Bool, system: SystemContext, remit: RemitContext }}
+    context: {{ input: {}, output?: {}, isOutput: __cedar::Bool, system: SystemContext, remit: RemitContext,
+      provenance: {} }}
   }};
 ",
             quote(id),
             action.input.to_cedar(),
             action.output.to_cedar(),
+            action.input.origins_to_cedar(),
         ));
     }
     text.push_str("}\n");

@@ -11,6 +11,7 @@ use remit_tlog::Verifier;
 use crate::draft::Draft;
 use crate::invariant::{agent_ids, category, condition, spaces, tool_named};
 use crate::item::{Item, Object, shown};
+use crate::label;
 use crate::secret::secret;
 use crate::server::{CLASSES, NETWORKS, RISKS};
 use crate::suggest::did_you_mean;
@@ -219,7 +220,20 @@ fn rule(item: &Item<'_>, approvals: &Approvals, draft: &Draft<'_>) -> Option<App
     Some(ApprovalRule { id: id?, origin: item.origin(), calls: calls?, ask })
 }
 
-const HOLD: &[&str] = &["tools", "categories", "classes", "risk_min", "trust_max", "agents", "spaces", "delegated", "when"];
+const HOLD: &[&str] = &[
+    "tools",
+    "categories",
+    "classes",
+    "risk_min",
+    "trust_max",
+    "agents",
+    "spaces",
+    "delegated",
+    "integrity",
+    "confidentiality_min",
+    "provenance",
+    "when",
+];
 
 fn calls(item: &Item<'_>, draft: &Draft<'_>) -> Option<CallsHeld> {
     let object = item.object("what is held", HOLD)?;
@@ -248,6 +262,7 @@ fn calls(item: &Item<'_>, draft: &Draft<'_>) -> Option<CallsHeld> {
         agents: agent_ids(texts("agents", "agents"), draft),
         spaces: spaces(texts("spaces", "spaces"), draft),
         delegated: object.get("delegated").and_then(|item| item.flag()),
+        origin: label::meant(&object),
         when: object.get("when").and_then(|item| condition(&item)),
     })
 }

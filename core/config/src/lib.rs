@@ -24,6 +24,7 @@ mod iam;
 mod invariant;
 pub mod item;
 mod jwks;
+mod label;
 mod managed;
 pub mod outline;
 mod path;

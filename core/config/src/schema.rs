@@ -2,6 +2,7 @@
 
 mod approval;
 mod iam;
+mod label;
 mod trust;
 
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ pub fn schema() -> Value {
             "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
             "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(),
+            "results": label::results(), "argument_role": label::argument_role(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
@@ -213,6 +215,7 @@ fn server() -> Value {
         "env": env, "network": refer("network"),
         "protocol": { "enum": ["auto", "2026-07-28", "legacy"], "default": "auto", "description": "Which era Remit speaks to it." },
         "credential": refer("credential"), "limits": limits,
+        "results": refer("results"),
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
         "tags": refer("tags"), "resource_policy": refer("document"),
         "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },
@@ -228,6 +231,8 @@ fn tool() -> Value {
             "class": refer("class"), "risk": refer("risk"),
             "categories": { "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^[a-z0-9-]{1,32}$" }, "description": "Such as delete, transfer, publish." },
             "expose_as": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The name to expose instead of the server's own." },
+            "results": refer("results"),
+            "arguments": { "type": "object", "maxProperties": 256, "additionalProperties": refer("argument_role"), "description": "What its arguments do, where the schema doesn't say or says it wrong." },
         }),
     )
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use remit_model::{
-    AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef,
-    Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
+    AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, ResultWord, Risk,
+    SecretRef, Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
 };
 
 use crate::iam::Shelf;
 use crate::item::{Item, Object, shown};
+use crate::label;
 use crate::secret::{secret, variable_value, word_checked};
 use crate::url::{Rules, url};
 
@@ -44,6 +45,7 @@ const KEYS: &[&str] = &[
     "protocol",
     "credential",
     "limits",
+    "results",
     "tools",
     "tags",
     "resource_policy",
@@ -58,6 +60,7 @@ pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<Ac
     let transport = transport(&object);
     let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
     let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
+    let results = object.get("results").map(|results| label::results(&results)).unwrap_or_default();
     let tags = crate::iam::tags(&object);
     let title = name.as_ref().map_or("resource policy", ServerName::as_str);
     let resource_policy = object
@@ -72,7 +75,7 @@ pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<Ac
         }
         fits.then(|| text.to_owned())
     });
-    Some(Server { account: account?, name: name?, transport, limits, tools, tags, resource_policy, service_principal })
+    Some(Server { account: account?, name: name?, transport, limits, tools, results, tags, resource_policy, service_principal })
 }
 
 fn transport(object: &Object<'_>) -> Transport {
@@ -327,7 +330,7 @@ fn overrides(item: &Item<'_>) -> BTreeMap<String, ToolOverride> {
         if name.is_empty() || name.chars().count() > 128 || name.chars().any(char::is_control) {
             value.error(format!("{} is no tool's name", shown(name)), "write the name that the server itself uses");
         }
-        let Some(object) = value.object("a tool", &["class", "risk", "categories", "expose_as"]) else { continue };
+        let Some(object) = value.object("a tool", &["class", "risk", "categories", "expose_as", "results", "arguments"]) else { continue };
         let categories = object.get("categories").map(|categories| self::categories(&categories)).unwrap_or_default();
         let expose_as = object.get("expose_as").and_then(|name| name.id(ToolName::new));
         if let Some(other) = expose_as.as_ref().and_then(|new| exposed.insert(new.as_str().to_owned(), name.to_owned())) {
@@ -335,7 +338,9 @@ fn overrides(item: &Item<'_>) -> BTreeMap<String, ToolOverride> {
         }
         let class = object.get("class").and_then(|class| class.choice(&CLASSES));
         let risk = object.get("risk").and_then(|risk| risk.choice(&RISKS));
-        tools.insert(name.to_owned(), ToolOverride { class, risk, categories, expose_as });
+        let results = object.get("results").map_or(ResultWord::default(), |results| label::results(&results));
+        let arguments = object.get("arguments").map(|arguments| label::arguments(&arguments)).unwrap_or_default();
+        tools.insert(name.to_owned(), ToolOverride { class, risk, categories, expose_as, results, arguments });
     }
     tools
 }

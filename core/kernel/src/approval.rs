@@ -19,7 +19,7 @@ mod vote;
 use std::collections::BTreeMap;
 
 use remit_mcp::canonical::{canonical_text, hex, sha256};
-use remit_model::{Approvals, Ask, Person, Proof, Risk, ToolClass};
+use remit_model::{Approvals, Ask, CallOrigin, Person, Proof, Risk, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -193,6 +193,9 @@ pub struct Approval {
     pub arguments: String,
     /// The digest of their canonical form.
     pub arguments_digest: String,
+    /// What the session had touched, and what stands behind the arguments, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<CallOrigin>,
     /// Values to which a pattern is bound, by JSON pointer; `None` asks for this very call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<BTreeMap<String, Value>>,

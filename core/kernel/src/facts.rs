@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remit_cedar::{Bindings, Claims};
 use remit_mcp::Message;
 use remit_mcp::json::{self, JsonError, Limits};
-use remit_model::{AgentId, Risk, RoleKey, ServerKey, ToolClass, TrustTier, UserKey};
+use remit_model::{AgentId, CallOrigin, Risk, RoleKey, ServerKey, ToolClass, TrustTier, UserKey};
 
 use crate::approval::Approval;
 use crate::context::Origin;
@@ -234,6 +234,8 @@ pub struct Facts {
     pub trust: Fact<Arc<Tiers>>,
     /// Approvals that this caller has of this tool, in the order in which they are to be used; none where no rule asks for any.
     pub approvals: Fact<Vec<Arc<Approval>>>,
+    /// What the session has touched, and what stands behind the values of the call; nothing where no rule reads it.
+    pub provenance: Fact<Option<Arc<CallOrigin>>>,
 }
 
 /// The session that temporal conditions look back on.
@@ -276,6 +278,8 @@ impl Facts {
             // Trust is earned: what could be is asked here.
             trust: Fact::Known(Arc::new(Tiers::every(TrustTier::Autonomous))),
             approvals: Fact::Known(Vec::new()),
+            // A session that has touched nothing yet.
+            provenance: Fact::Known(Some(Arc::default())),
         }
     }
 

@@ -167,6 +167,10 @@ pub(crate) fn judge(
         }
         Fact::Unknown(_) => None,
     };
+    // What a session has touched isn't guessed: a rule that reads it would forbid what it should, or permit what it shouldn't.
+    if let (Fact::Unknown(why), true) = (&facts.provenance, arguments.is_some() && set.reads_origin()) {
+        return undecided(why.clone());
+    }
     asking(organization, space, facts, principal, tool, &input, approved, now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
         if arguments.is_some() {
@@ -240,6 +244,10 @@ pub(crate) fn asking<T>(
             categories: &tool.categories,
             trust: tier(organization, facts, tool).map(|tier| (tier.as_str(), tier.level())),
             approved,
+            origin: match &facts.provenance {
+                Fact::Known(origin) => origin.as_deref(),
+                Fact::Unknown(_) => None,
+            },
         },
         now_ms,
         bindings: None,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use remit_identity::sts::Tag;
-use remit_model::{AgentId, Risk, ServerKey, ToolClass};
+use remit_model::{AgentId, CallOrigin, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -64,6 +64,8 @@ pub struct Recorded<'a> {
     trust: Option<Kept<Tiers>>,
     #[serde(default, skip_serializing_if = "is_default")]
     approvals: Option<Kept<Vec<Approval>>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    provenance: Option<Kept<CallOrigin>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,6 +304,11 @@ impl<'a> Recorded<'a> {
                 Fact::Known(approvals) if approvals.is_empty() => None,
                 approvals => Some(Kept::of(approvals, |all| all.iter().map(|one| (**one).clone()).collect())),
             },
+            provenance: match &facts.provenance {
+                Fact::Known(None) => None,
+                Fact::Known(Some(origin)) => Some(Kept::Known((**origin).clone())),
+                Fact::Unknown(why) => Some(Kept::Unknown(why.clone())),
+            },
         })
     }
 
@@ -374,6 +381,10 @@ impl<'a> Recorded<'a> {
             approvals: match self.approvals.clone() {
                 None => Fact::Known(Vec::new()),
                 Some(approvals) => approvals.fact(|all| all.into_iter().map(Arc::new).collect()),
+            },
+            provenance: match self.provenance.clone() {
+                None => Fact::Known(None),
+                Some(origin) => origin.fact(|origin| Some(Arc::new(origin))),
             },
         }
     }

@@ -8,9 +8,10 @@ use remit_mcp::header::ParamHeader;
 use remit_mcp::json::{Limits, quote, scan};
 use remit_mcp::splice::Splice;
 use remit_model::{
-    AgentId, Organization, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass, ToolName,
-    ToolPolicy,
+    AgentId, Organization, ResultLabels, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass,
+    ToolName, ToolPolicy,
 };
+use remit_provenance::Roles;
 
 use crate::approval::Holds;
 use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
@@ -55,6 +56,8 @@ pub struct SpaceView {
     pub policy_set: Option<Arc<PolicySet>>,
     /// The rules that hold calls of its tools until people agree.
     pub holds: Holds,
+    /// Whether it matters here what sessions have touched and where values come from: a rule reads it, or people are asked about calls.
+    pub traces: bool,
 }
 
 /// A tool as a space sees it.
@@ -84,6 +87,10 @@ pub struct ToolView {
     pub definition: Arc<str>,
     /// Its argument schema.
     pub schema: Arc<ArgumentSchema>,
+    /// What its arguments do.
+    pub roles: Roles,
+    /// What its results are.
+    pub results: ResultLabels,
     /// Parameters that travel in headers too.
     pub param_headers: Vec<ParamHeader>,
 }
@@ -154,6 +161,7 @@ impl Snapshot {
             view.policy_set = policy_set(&view, &builder.unheard(), old);
             let (approvals, set) = (&organization.approvals, view.policy_set.as_ref());
             view.holds = Holds::compile(approvals, space, &view.tools_listed, set, &view.arn);
+            view.traces = !view.holds.is_empty() || set.is_some_and(|set| set.reads_origin());
             spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
         }
         let mut rows: HashMap<AgentId, AgentRows> = HashMap::new();
@@ -252,6 +260,7 @@ impl SpaceBuilder<'_> {
             servers: Vec::new(),
             policy_set: None,
             holds: Holds::default(),
+            traces: false,
         };
         for entry in &self.space.servers {
             let key = Organization::server_key(self.space, entry);
@@ -337,7 +346,11 @@ impl SpaceBuilder<'_> {
             );
             self.finding(key, own, fault);
         }
+        let input = serde_json::from_str::<serde_json::Value>(&tool.definition.json).ok();
+        let input = input.as_ref().and_then(|definition| definition.get("inputSchema")).unwrap_or(&serde_json::Value::Null);
         let view_of_tool = ToolView {
+            roles: Roles::of(own, input, &said.arguments),
+            results: said.results.over(server.results.over(ResultLabels::default())),
             id: tool_id(entry, server, own).into(),
             server: key.clone(),
             name: own.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{AgentId, Risk, SpaceId, ToolClass, TrustTier};
+use crate::{AgentId, OriginMeant, Risk, SpaceId, ToolClass, TrustTier};
 
 /// A rule that holds calls until people have agreed to them. Every condition that is given must be true of a call.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,6 +36,9 @@ pub struct CallsHeld {
     pub spaces: Vec<SpaceId>,
     /// On a user's behalf, or not.
     pub delegated: Option<bool>,
+    /// In sessions that have touched this, or with values that come from there.
+    #[serde(default, skip_serializing_if = "OriginMeant::is_empty")]
+    pub origin: OriginMeant,
     /// Of which this is true: an expression of Cedar over `principal`, `action`, `resource` and `context`.
     pub when: Option<String>,
 }

@@ -7,6 +7,7 @@ mod console;
 mod iam;
 mod id;
 mod invariant;
+mod label;
 mod organization;
 mod person;
 mod server;
@@ -25,6 +26,9 @@ pub use id::{
     ToolName, UserName,
 };
 pub use invariant::{AgentsMeant, Invariant};
+pub use label::{
+    ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, OriginMeant, Provenance, ResultLabels, ResultWord, ValueOrigin,
+};
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};
 pub use server::{

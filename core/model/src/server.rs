@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{AccountId, ServerName, ToolName};
+use crate::{AccountId, ArgumentRole, ResultWord, ServerName, ToolName};
 
 /// What calling a tool may do, as AWS DevOps Agent classes tools. Ordered by how much it may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -107,6 +107,8 @@ pub struct Server {
     pub limits: ServerLimits,
     /// The operator's word on its tools, by the server's own tool name: it stands above what the server says.
     pub tools: BTreeMap<String, ToolOverride>,
+    /// What its results are, where nothing else is said of a tool.
+    pub results: ResultWord,
     /// Its tags: `aws:ResourceTag/…` of everything that it offers.
     pub tags: crate::Tags,
     /// The resource policy of everything that it offers.
@@ -279,4 +281,8 @@ pub struct ToolOverride {
     pub categories: Vec<String>,
     /// The name to expose instead of the server's own, where that one is unfit or taken.
     pub expose_as: Option<ToolName>,
+    /// What its results are.
+    pub results: ResultWord,
+    /// What its arguments do, where the schema doesn't say or says it wrong.
+    pub arguments: BTreeMap<String, ArgumentRole>,
 }

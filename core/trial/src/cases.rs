@@ -51,7 +51,7 @@ macro_rules! keys {
     ($($first:literal),*) => {
         &[
             $($first,)*
-            "space", "agent", "user", "claims", "credential", "session", "policy_session", "tool", "prompt", "resource", "arguments", "risk", "source_ip",
+            "space", "agent", "user", "claims", "credential", "session", "policy_session", "tool", "prompt", "resource", "arguments", "risk", "request", "source_ip",
             "secure_transport", "at", "quota", "unknown", "after", "approved", "suppose", "expect",
         ]
     };
@@ -81,6 +81,8 @@ pub struct Case {
     pub facts: Facts,
     /// What came before, for rules that look back; a case without it is the first call of its session.
     pub after: Arc<Vec<Before>>,
+    /// What the user has asked for, as the client passes it.
+    pub request: Option<Arc<str>>,
     /// A risk that the caller states.
     pub risk: Option<Risk>,
     /// Whether people agree to it, where a rule asks for them.

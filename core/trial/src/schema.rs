@@ -80,6 +80,7 @@ fn said() -> Value {
         "claims": { "type": "object", "additionalProperties": { "type": "string", "minLength": 1 }, "description": "What the token claims beside `sub` and `client_id`: tags of policies' principal." },
         "credential": refer("credential"), "session": refer("session"),
         "policy_session": text("The policy session, for policies that look back; `case` without it."),
+        "request": text("What the user has asked for: values that it names are the user's own."),
         "after": { "type": "array", "maxItems": 1000, "items": before(), "description": "The calls that came before, in order. Without it the case is the first call." },
         "tool": many("A tool by its exposed name: server___tool."), "prompt": many("A prompt by its exposed name."), "resource": many("A resource by its URI."),
         "arguments": { "type": "object", "description": "A tool's arguments. Without them the case is about the tool in general." },

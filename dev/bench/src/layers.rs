@@ -126,5 +126,6 @@ fn facts() -> Result<Facts, String> {
         policy_session: remit_kernel::PolicySession::default(),
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
+        provenance: Fact::Known(None),
     })
 }

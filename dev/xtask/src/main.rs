@@ -2,6 +2,7 @@
 //!
 //! Light on purpose, because everyone compiles it first: the standard library and `serde_json`, no runtime.
 
+mod agentdojo;
 mod bench;
 mod conformance;
 mod iam_diff;
@@ -59,6 +60,12 @@ const COMMANDS: &[Command] = &[
         about: "run the suite's client leg with Remit as the client",
         options: conformance::client::OPTIONS,
         run: conformance::client::run,
+    },
+    Command {
+        name: "agentdojo",
+        about: "stream AgentDojo's traces through Remit: what its policy costs, and what an attack still can do",
+        options: agentdojo::OPTIONS,
+        run: agentdojo::run,
     },
     Command {
         name: "iam-diff",

@@ -128,6 +128,9 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let target = Target::Tool { name: &question.tool_id, arguments };
     // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.
     facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
+    if state.snapshot.spaces.get(&space).is_some_and(|space| space.traces) {
+        facts.provenance = Fact::Unknown("where values come from is known of calls through the space's endpoint".to_owned());
+    }
     let call = Call { space: &space, target, risk_requested, explain: true };
     let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
@@ -235,6 +238,8 @@ fn entry<'a>(
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,
+        labels: None,
+        provenance: Vec::new(),
         history: None,
         facts_digest: None,
         snapshot,

@@ -259,6 +259,8 @@ impl Arrival {
             origin: self.facts.origin.clone(),
             policy_session: PolicySession::default(),
             approved_by: None,
+            provenance: Fact::Known(None),
+            traced: None,
             task_id: None,
         })
     }
@@ -315,6 +317,8 @@ impl Arrival {
                     layers,
                     policy_flip: None,
                     policy_session: None,
+                    labels: None,
+                    provenance: Vec::new(),
                     history: None,
                     facts_digest: None,
                     snapshot: self.state.snapshot.version,
@@ -574,6 +578,13 @@ impl Arrival {
             Ok(session) => session,
             Err(error) => return answer_rpc(era, &id, &error),
         };
+        let traced = match caller.gateway.flows.judge(&caller, &asked, &message, &facts.policy_session.id) {
+            Ok((provenance, traced)) => {
+                facts.provenance = provenance;
+                traced
+            }
+            Err(error) => return answer_rpc(era, &id, &error),
+        };
         let place = self.take_place(&caller, &asked, &mut facts);
         let (decision_id, at_ms) = match fresh_id() {
             Ok(fresh) => fresh,
@@ -589,6 +600,12 @@ impl Arrival {
             Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
         };
         caller.policy_session = facts.policy_session;
+        caller.provenance = facts.provenance;
+        // What isn't sent passes nothing on, and what comes back is read.
+        caller.traced = traced.filter(|_| decision.allows());
+        if let (Some(traced), Fact::Known(Some(origin))) = (&caller.traced, &caller.provenance) {
+            traced.passed(message.param("arguments").unwrap_or("{}"), origin);
+        }
         caller.approved_by.clone_from(&decision.approval);
         let names = caller_names(&caller, &asked, &decision, message.method());
         if matches!(asked.kind, AskedKind::Call) && !caller.space.holds.is_empty() {

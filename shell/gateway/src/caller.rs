@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use remit_kernel::{Approval, Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
 use remit_mcp::{Era, Version};
+use remit_model::CallOrigin;
 
+use crate::flow::Traced;
 use crate::session::Session;
 use crate::{Inner, State};
 
@@ -24,6 +26,10 @@ pub(crate) struct Caller {
     pub(crate) policy_session: PolicySession,
     /// The approval that lets the call through.
     pub(crate) approved_by: Option<Arc<Approval>>,
+    /// What stands behind the call's values.
+    pub(crate) provenance: Fact<Option<Arc<CallOrigin>>>,
+    /// The call's place in what its session touches.
+    pub(crate) traced: Option<Traced>,
     /// The task that a request is about.
     pub(crate) task_id: Option<String>,
 }
@@ -59,7 +65,8 @@ impl Caller {
         let identity = Fact::Known(Identity::Authenticated(Arc::clone(&self.principal)));
         let facts = self.gateway.facts(identity, self.gateway.space_address(self.space.space.id.as_str()), self.origin.clone());
         let approvals = Fact::Known(self.approved_by.iter().cloned().collect());
-        Facts { policy_session: self.policy_session.clone(), approvals, ..facts }
+        let provenance = self.provenance.clone();
+        Facts { policy_session: self.policy_session.clone(), approvals, provenance, ..facts }
     }
 
     pub(crate) fn era(&self) -> Era {

@@ -16,6 +16,7 @@ mod compose;
 mod detach;
 mod discovery;
 mod edge;
+mod flow;
 mod held_task;
 mod history;
 mod hold;
@@ -63,6 +64,7 @@ pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
 pub use clock::rfc3339;
 pub use edge::Edge;
+pub use flow::Touched;
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
@@ -229,6 +231,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) seal: seal::Seal,
     pub(crate) histories: Arc<history::Histories>,
+    pub(crate) flows: flow::Flows,
     keeper: Arc<Keeper>,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
@@ -294,6 +297,7 @@ impl Gateway {
             recorder,
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
+            flows: flow::Flows::default(),
             histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
             keeper: Arc::new(Keeper::new(&options.history_key, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
@@ -348,6 +352,12 @@ impl Gateway {
             }
         }
         Ok(version)
+    }
+
+    /// Gives sessions before a restart the labels that the journal says they have. To be called once, after the first configuration took
+    /// effect and before anything is served. Answers how many sessions there were.
+    pub fn recall_touched(&self, touched: Touched) -> usize {
+        self.inner.flows.recall(&self.snapshot().organization, touched)
     }
 
     /// Makes the histories that temporal conditions look back on, of what the journal holds: entries in its order. To be called once,
@@ -551,6 +561,8 @@ impl Gateway {
         });
         let facts = self.inner.facts(Fact::Known(Identity::Authenticated(principal)), audience, Origin::default());
         let mut facts = facts;
+        // In a session that has touched nothing yet.
+        facts.provenance = Fact::Known(Some(Arc::default()));
         facts.policy_session.bindings =
             Fact::Unknown("rules that look back need a session's history, and this is no session".to_owned());
         let call = Call { space, target: Target::Tool { name: tool, arguments }, risk_requested, explain: true };
@@ -663,6 +675,7 @@ impl Inner {
             revocations: Fact::Known(self.revocations.load_full()),
             policy_session: PolicySession::default(),
             approvals: Fact::Known(Vec::new()),
+            provenance: Fact::Known(None),
         }
     }
 

@@ -227,6 +227,8 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
         policy_session: None,
+        labels: None,
+        provenance: Vec::new(),
         history: None,
         facts_digest: None,
         snapshot: caller.state.snapshot.version,

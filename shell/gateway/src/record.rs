@@ -10,7 +10,7 @@ use remit_cedar::EventKind;
 use remit_journal::{Append, AppendError, Journal};
 use remit_kernel::{ActedAs, LayerLine};
 use remit_mcp::canonical::{hex, sha256};
-use remit_model::{AgentId, ServerKey, ServerName};
+use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin};
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
@@ -87,6 +87,12 @@ pub(crate) struct DecisionEntry<'a> {
     /// The policy session, where the space's policies look back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy_session: Option<&'a str>,
+    /// What the session had touched before, where a rule reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<Labels>,
+    /// What stands behind the call's values, the worst first; never a value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) provenance: Vec<&'a ValueOrigin>,
     /// What the history of the space needs of the call, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<String>,
@@ -488,6 +494,15 @@ pub(crate) fn clip(text: &str) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
+}
+
+/// What an entry says of where values come from: the worst of them, and no more than an entry has room for.
+pub(crate) fn origins(values: &[ValueOrigin]) -> Vec<&ValueOrigin> {
+    const VALUES_MAX: usize = 32;
+    let mut worst: Vec<&ValueOrigin> = values.iter().filter(|value| value.pointer.len() <= TEXT_MAX).collect();
+    worst.sort_by_key(|value| std::cmp::Reverse(value.provenance));
+    worst.truncate(VALUES_MAX);
+    worst
 }
 
 /// The digest of what an entry doesn't hold itself.

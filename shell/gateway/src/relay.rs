@@ -414,6 +414,7 @@ impl Relay {
                 Kind::Response | Kind::Error => return Ok(Step::Response(message)),
                 Kind::Notification => {
                     if self.wanted(&message) {
+                        self.reads(message.body());
                         // A client that doesn't read holds its own call up, and not for ever.
                         let passed = tokio::time::timeout(self.upstream.silence_max(), log.send(None, message.body()));
                         if passed.await.is_err() {
@@ -454,6 +455,7 @@ impl Relay {
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
         }
+        self.reads(message.body());
         match &self.caller.client {
             Client::Modern(_) => Ok(Some(Step::Asked(message))),
             Client::Legacy(session) => {
@@ -482,6 +484,7 @@ impl Relay {
         let Client::Legacy(session) = &self.caller.client else {
             return Err(UpstreamError::Protocol("a round for no session".to_owned()));
         };
+        self.reads(message.body());
         let mut answers = Vec::new();
         for field in message.inner_fields("inputRequests") {
             let request: serde_json::Value = serde_json::from_str(message.text(&field.value)).unwrap_or_default();
@@ -589,6 +592,8 @@ impl Relay {
     /// Makes the client's response of the server's, records the outcome, and only then lets it go.
     async fn conclude(self, sent: &Sent, message: Message) -> Bytes {
         let id = self.message.id().unwrap_or("null").to_owned();
+        // It is read before anybody sees it: what comes after can't be earlier.
+        self.reads(message.body());
         let adapted = self.adapt(sent, &message, &id);
         let kept = adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome));
         match (adapted, kept) {
@@ -616,6 +621,13 @@ impl Relay {
                     Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
                 }
             }
+        }
+    }
+
+    /// What a server says is part of what the session has touched.
+    fn reads(&self, said: &[u8]) {
+        if let Some(traced) = &self.caller.traced {
+            traced.read(&self.caller, said);
         }
     }
 

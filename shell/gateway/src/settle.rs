@@ -23,7 +23,7 @@ const REDEEM_TRIES_MAX: usize = 3;
 
 /// The policy session: the one that the caller names, as AgentCore's clients do; else its MCP session; else its credential.
 pub(crate) fn policy_session(headers: &HeaderMap, caller: &Caller) -> Result<Arc<str>, RpcError> {
-    if caller.space.policy_set.is_none() {
+    if caller.space.policy_set.is_none() && !caller.space.traces {
         return Ok("".into());
     }
     if let Some(named) = headers.get(&POLICY_SESSION_ID) {
@@ -151,6 +151,10 @@ fn enqueue(
         Client::Modern(_) => None,
     };
     let tool = decision.tool.as_ref();
+    let origin = match &facts.provenance {
+        Fact::Known(origin) => origin.as_deref(),
+        Fact::Unknown(_) => None,
+    };
     let entry = DecisionEntry {
         agent: Some(caller.principal.agent.as_str()),
         user: caller.principal.user.as_deref(),
@@ -173,7 +177,9 @@ fn enqueue(
         reason: reason.map(Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
-        policy_session: history.as_ref().map(|_| &*facts.policy_session.id),
+        policy_session: (history.is_some() || origin.is_some()).then_some(&*facts.policy_session.id),
+        labels: origin.map(|origin| origin.labels),
+        provenance: origin.map(|origin| crate::record::origins(&origin.values)).unwrap_or_default(),
         history,
         facts_digest: None,
         snapshot: caller.state.snapshot.version,

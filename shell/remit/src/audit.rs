@@ -20,16 +20,18 @@ pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -
     let key = home.journal_key()?;
     let mut open: HashMap<String, Left> = HashMap::new();
     let directory = home.journal();
+    let mut touched = remit_gateway::Touched::default();
     let mut past = Past::new(remit_gateway::rfc3339(crate::now_ms().saturating_sub(LOOK_BACK_MAX_MS)));
     let recover = |index: u64, entry: &[u8]| {
         pair(&mut open, entry);
         book.take(index, entry);
         past.take(entry);
+        touched.take(entry);
     };
     let options = Options { attachments: facts, ..Options::new(&directory, ORIGIN) };
     let (journal, recovery) = Journal::open(options, key, recover)
         .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
-    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries };
+    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries, touched };
     let mut left: Vec<(String, Left)> = open.into_iter().collect();
     left.sort_by(|a, b| a.0.cmp(&b.0));
     for (decision, left) in left {
@@ -52,6 +54,8 @@ pub(crate) struct Recovered {
     pub(crate) stopped: Option<String>,
     /// The entries that temporal conditions may look back on, in order.
     pub(crate) past: Vec<Vec<u8>>,
+    /// What sessions have touched.
+    pub(crate) touched: remit_gateway::Touched,
 }
 
 /// How far a temporal condition can look back: 30 days.

@@ -115,6 +115,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
+    world.gateway.recall_touched(std::mem::take(&mut recovered.touched));
     let keeping = world.book.keep(&world.gateway, &home.journal())?;
 
     let (stop, stopping) = watch::channel(false);

@@ -84,6 +84,7 @@ pub(crate) fn facts(session_id: &str) -> ContextFacts<'_> {
         categories: &[],
         trust: None,
         approved: false,
+        origin: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{count, flag, object, one_of, refer, text, texts};
+use super::{count, flag, label, object, one_of, refer, text, texts};
 
 const NAME: &str = "^[\\p{L}\\p{N}@._+/#:-]{1,128}$";
 
@@ -36,6 +36,9 @@ pub(super) fn rule() -> Value {
     );
     if let Some(map) = hold.as_object_mut() {
         map.insert("minProperties".to_owned(), 1.into());
+        if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(label::meant());
+        }
     }
     let authentication = object(
         "How approvers must have proved who they are.",

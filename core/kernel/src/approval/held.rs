@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_cedar::{Ask as Question, Meant, Mode, PolicySet, Source, Tool};
-use remit_model::{AgentId, ApprovalRule, Approvals, Risk, Space, TOOL_SEPARATOR, TrustTier};
+use remit_model::{AgentId, ApprovalRule, Approvals, CallOrigin, Risk, Space, TOOL_SEPARATOR, TrustTier, ValueOrigin};
 
 use super::RuleAsked;
 use crate::catalogue::PinState;
 use crate::facts::Principal;
 use crate::snapshot::ToolView;
+
+/// How many values a statement names.
+const VALUES_TOLD_MAX: usize = 3;
 
 /// Puts a call as policies see it before whoever is given; `false` if it can't be put.
 pub(crate) type Asking<'a> = dyn Fn(&mut dyn FnMut(&Question<'_>)) -> bool + 'a;
@@ -116,6 +119,7 @@ impl Holds {
         principal: &Principal,
         risk: Risk,
         tier: Option<TrustTier>,
+        origin: Option<&CallOrigin>,
         asking: &Asking<'_>,
     ) -> Vec<&'a Hold> {
         let found = self.of(tool.exposed.as_str()).iter();
@@ -127,7 +131,9 @@ impl Holds {
                 let risky = calls.risk_min.is_none_or(|min| risk >= min);
                 // Without a tier nobody has earned anything.
                 let trusted = calls.trust_max.is_none_or(|max| tier.is_none_or(|tier| tier <= max));
-                agent && delegated && risky && trusted && self.is_meant(hold, asking)
+                // What nobody knows of may have touched anything.
+                let touched = calls.origin.is_empty() || origin.is_none_or(|origin| calls.origin.means(origin));
+                agent && delegated && risky && trusted && touched && self.is_meant(hold, asking)
             })
             .collect()
     }
@@ -146,11 +152,23 @@ impl Holds {
 }
 
 impl Hold {
+    /// Which values of a call the rule speaks of, where it speaks of what stands behind them.
+    pub(crate) fn values(&self, origin: &CallOrigin) -> Vec<String> {
+        let rule = &self.rule.calls.origin.provenance;
+        let meant = origin.values.iter().filter(|value| rule.get(&value.role).is_some_and(|bad| bad.contains(&value.provenance)));
+        let told = |value: &ValueOrigin| {
+            let source = value.source.as_ref().map(|source| format!(", from {source}")).unwrap_or_default();
+            format!("{} ({}) is {}{source}", value.pointer, value.role.as_str(), value.provenance)
+        };
+        meant.take(VALUES_TOLD_MAX).map(told).collect()
+    }
+
     fn is_certain(&self, agent: &AgentId, registered: Risk) -> bool {
         let calls = &self.rule.calls;
         matches!(self.when, When::Always | When::Unfit(_))
             && (calls.agents.is_empty() || calls.agents.contains(agent))
             && calls.delegated.is_none()
+            && calls.origin.is_empty()
             && calls.risk_min.is_none_or(|min| registered >= min)
             && calls.trust_max.is_none_or(|max| max == TrustTier::Autonomous)
     }

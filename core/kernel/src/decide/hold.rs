@@ -53,7 +53,11 @@ pub(super) fn held<'a>(
     // Of a tool in general nothing is asked: people agree to calls.
     let rules = if arguments.is_some() {
         let tier = policy::tier(organization, facts, tool);
-        space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, &asking)
+        let origin = match &facts.provenance {
+            Fact::Known(origin) => origin.as_deref(),
+            Fact::Unknown(_) => None,
+        };
+        space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, origin, &asking)
     } else {
         Vec::new()
     };
@@ -98,7 +102,13 @@ impl Held<'_> {
         }
         let named: Vec<String> = self.rules.iter().map(|rule| format!("rule `{}`", rule.asked.id)).collect();
         let verb = if named.len() == 1 { "asks" } else { "ask" };
-        let statement = format!("{} {verb} for a person's approval", named.join(" and "));
+        let mut statement = format!("{} {verb} for a person's approval", named.join(" and "));
+        if let Fact::Known(Some(origin)) = &facts.provenance {
+            let values: Vec<String> = self.rules.iter().flat_map(|rule| rule.values(origin)).collect();
+            if !values.is_empty() {
+                statement.push_str(&format!(": {}", values.join("; ")));
+            }
+        }
         Finding::implicit(Reason::ApprovalRequired, statement).origin(&origin)
     }
 

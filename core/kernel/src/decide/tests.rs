@@ -50,6 +50,7 @@ impl World {
                 transport: Transport::Stdio { command: vec!["x".into()], env: BTreeMap::new(), protocol: ProtocolChoice::Auto },
                 limits: ServerLimits::default(),
                 tools: BTreeMap::new(),
+                results: remit_model::ResultWord::default(),
                 tags: BTreeMap::new(),
                 resource_policy: None,
                 service_principal: None,
@@ -160,6 +161,7 @@ fn facts(id: &str) -> Facts {
         policy_session: PolicySession::default(),
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
+        provenance: Fact::Known(None),
     }
 }
 

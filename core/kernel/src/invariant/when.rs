@@ -13,7 +13,7 @@ use remit_cedar::{
     Supposed, Tool, datetime,
 };
 use remit_identity::sts::Tag;
-use remit_model::{AgentCredential, AgentId};
+use remit_model::{AgentCredential, AgentId, CallOrigin};
 use serde_json::Value;
 
 use super::example::{self, Place};
@@ -61,6 +61,8 @@ struct Tried {
     source_ip: Option<IpAddr>,
     secure_transport: bool,
     session_id: String,
+    /// What the session has touched, and what stands behind the arguments.
+    origin: CallOrigin,
     /// Another time than now, in seconds since the epoch.
     at_secs: Option<u64>,
     /// What temporal conditions are supposed to come to; `None`: what they do when nothing came before.
@@ -278,6 +280,7 @@ impl Check<'_> {
             source_ip: supposed.source_ip,
             secure_transport: false,
             session_id: supposed.session_id,
+            origin: supposed.origin,
             at_secs: None,
             bindings: None,
         };
@@ -352,12 +355,14 @@ impl Check<'_> {
             Tried { source_identity: None, ..tried.clone() },
             Tried { source_ip: None, ..tried.clone() },
             Tried { session_id: String::new(), ..tried.clone() },
+            Tried { origin: CallOrigin::default(), ..tried.clone() },
         ] {
             // Each is taken up by itself: what was dropped before stays dropped.
             let next = Tried {
                 user: next.user.filter(|_| tried.user.is_some()),
                 source_identity: next.source_identity.filter(|_| tried.source_identity.is_some()),
                 source_ip: next.source_ip.filter(|_| tried.source_ip.is_some()),
+                origin: if tried.origin == CallOrigin::default() { CallOrigin::default() } else { next.origin },
                 session_id: if tried.session_id.is_empty() { String::new() } else { next.session_id },
                 ..tried.clone()
             };
@@ -419,6 +424,7 @@ impl Check<'_> {
     /// Decides a call.
     fn attempt(&self, asked: &Asked, at: &At<'_>, tried: &Tried) -> Came {
         let (mut supposed, principal) = facts(at, tried);
+        supposed.provenance = Fact::Known(Some(Arc::new(tried.origin.clone())));
         let now_secs = tried.at_secs.unwrap_or(self.now_secs);
         supposed.policy_session.bindings = match &tried.bindings {
             Some(bindings) => Fact::Known(Some(Arc::new(bindings.clone()))),

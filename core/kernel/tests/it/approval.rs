@@ -102,6 +102,7 @@ impl Held {
             categories: tool.categories.clone(),
             arguments: arguments.into(),
             arguments_digest: arguments_digest(arguments),
+            origin: None,
             pattern: None,
             rules: request.rules,
             led_to: vec![Before { decision: "d0".into(), at_ms: 1, tool: "ops___look".into(), verdict: "ALLOW".into() }],

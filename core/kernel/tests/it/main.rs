@@ -160,6 +160,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             policy_session: remit_kernel::PolicySession::default(),
             trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
+            provenance: Fact::Known(None),
         }
     }
 

@@ -3,8 +3,9 @@
 use remit_cedar::{Bindings, EventKind, History, HistoryEvent, PolicySet};
 use remit_config::item::{Item, shown};
 use remit_config::{did_you_mean, yaml::Value as Yaml};
-use remit_kernel::{Fact, Facts, Identity, PolicyCaller, Principal, Snapshot};
-use remit_model::{AgentId, Organization};
+use remit_kernel::{Fact, Facts, Identity, PolicyCaller, Principal, Snapshot, SpaceView};
+use remit_model::{AgentId, CallOrigin, Organization, ToolClass};
+use remit_provenance::{Flow, Reading};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -122,14 +123,41 @@ fn span(item: &Item<'_>) -> Option<u64> {
     read
 }
 
+/// What the session has touched before a case, and what stands behind its arguments.
+fn traced(view: &SpaceView, case: &Case) -> CallOrigin {
+    // Nobody attacks a case: its words may hash alike every time.
+    let mut flow = Flow::new([0; 16]);
+    case.request.iter().for_each(|request| flow.asked(request));
+    for before in case.after.iter() {
+        let Some(tool) = view.tools.get(&before.tool) else { continue };
+        let origin = flow.judge(&tool.roles, &before.arguments);
+        flow.passed(&before.arguments, &origin);
+        if before.ended == Ended::InFlight {
+            continue;
+        }
+        let changes = tool.class != ToolClass::ReadOnly;
+        flow.read(&Reading { tool: &tool.id, labels: tool.results, changes, structured: before.result.as_ref(), texts: &[] });
+    }
+    let (Wanted::Tool { name, arguments: Some(text) }, labels) = (&case.wanted, flow.labels()) else {
+        return CallOrigin { labels: flow.labels(), values: Vec::new() };
+    };
+    match (view.tools.get(name), serde_json::from_str(text)) {
+        (Some(tool), Ok(arguments)) => flow.judge(&tool.roles, &arguments),
+        _ => CallOrigin { labels, values: Vec::new() },
+    }
+}
+
 /// The facts of a case, with what its history says.
 pub(crate) fn looked_back(snapshot: &Snapshot, case: &Case) -> Result<Facts, String> {
     let mut facts = case.facts.clone();
     let view = snapshot.spaces.get(&case.space);
+    if let Some(view) = view {
+        facts.provenance = Fact::Known(Some(Arc::new(traced(view, case))));
+    }
     let set = view.and_then(|view| view.policy_set.as_ref());
     let Fact::Known(Identity::Authenticated(principal)) = &case.facts.identity else { return Ok(facts) };
     let Some((view, set)) = view.zip(set) else {
-        return if case.after.is_empty() {
+        return if case.after.is_empty() || view.is_some_and(|view| view.traces) {
             Ok(facts)
         } else {
             Err(format!("space `{}` has no policy set that could look back", case.space))

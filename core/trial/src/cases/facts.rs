@@ -95,7 +95,10 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
     let policy_session = PolicySession { id, ..PolicySession::default() };
     let trust = Fact::Known(Arc::default());
     let approvals = Fact::Known(Vec::new());
-    Some((Facts { identity, audience: space.into(), quota, origin, revocations, policy_session, approvals, trust }, now_secs))
+    // What came before says it, once the case is run.
+    let provenance = Fact::Known(Some(Arc::default()));
+    let audience = space.into();
+    Some((Facts { identity, audience, quota, origin, revocations, policy_session, approvals, trust, provenance }, now_secs))
 }
 
 /// Who calls, as a gateway that verified the credential would have it.

@@ -225,6 +225,7 @@ impl<'a> One<'_, '_, 'a> {
             Some(item) => Some(Arc::new(Suppose::read(&item, space, self.known)?)),
             None => None,
         };
+        let request = self.said.get("request").map_or(Some(None), |item| item.text().map(|text| Some(text.into())))?;
         let approved = self.said.get("approved").map_or(Some(false), |flag| flag.flag())?;
         let (file, line) = (item.file.to_owned(), item.node.at.line);
         let expect = Arc::clone(self.expect);
@@ -236,6 +237,7 @@ impl<'a> One<'_, '_, 'a> {
             wanted,
             facts,
             after: Arc::new(after),
+            request,
             risk,
             approved,
             suppose,

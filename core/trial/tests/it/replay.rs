@@ -86,6 +86,7 @@ impl World {
             policy_session: PolicySession::default(),
             trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
+            provenance: Fact::Known(None),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();
         let target = Target::Tool { name: tool, arguments: (!arguments.is_empty()).then(|| Arguments::scan(arguments).unwrap()) };

@@ -191,7 +191,8 @@ impl World {
             transport,
             limits,
             tools: BTreeMap::new(),
-            tags: BTreeMap::new(),
+            results: remit_model::ResultWord::default(),
+        tags: BTreeMap::new(),
             resource_policy: None,
             service_principal: None,
         };

@@ -43,6 +43,7 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         transport,
         limits: ServerLimits::default(),
         tools: std::collections::BTreeMap::new(),
+        results: remit_model::ResultWord::default(),
         tags: std::collections::BTreeMap::new(),
         resource_policy: None,
         service_principal: None,

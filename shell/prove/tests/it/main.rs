@@ -157,6 +157,7 @@ pub(crate) fn allowed(snapshot: &Snapshot, agent: &str, arguments: &Value, claim
         policy_session: PolicySession::default(),
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
+        provenance: Fact::Known(None),
     };
     let text = arguments.to_string();
     let target = Target::Tool { name: "bank___pay", arguments: Some(Arguments::scan(&text).unwrap()) };
