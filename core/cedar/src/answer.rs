@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::NAMESPACE;
 use crate::history::Bindings;
+use crate::reads::PROVENANCE;
 use crate::set::{PolicySet, Slice, action_uid, kind};
 use crate::shape::Unheld;
-use crate::reads::PROVENANCE;
 use crate::source::{Mode, RuleEffect};
 use crate::vocabulary::Action;
 

@@ -330,7 +330,9 @@ fn overrides(item: &Item<'_>) -> BTreeMap<String, ToolOverride> {
         if name.is_empty() || name.chars().count() > 128 || name.chars().any(char::is_control) {
             value.error(format!("{} is no tool's name", shown(name)), "write the name that the server itself uses");
         }
-        let Some(object) = value.object("a tool", &["class", "risk", "categories", "expose_as", "results", "arguments"]) else { continue };
+        let Some(object) = value.object("a tool", &["class", "risk", "categories", "expose_as", "results", "arguments"]) else {
+            continue;
+        };
         let categories = object.get("categories").map(|categories| self::categories(&categories)).unwrap_or_default();
         let expose_as = object.get("expose_as").and_then(|name| name.id(ToolName::new));
         if let Some(other) = expose_as.as_ref().and_then(|new| exposed.insert(new.as_str().to_owned(), name.to_owned())) {

@@ -75,10 +75,7 @@ impl Labels {
     /// Both together: the higher of each.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
-        Self {
-            integrity: self.integrity.max(other.integrity),
-            confidentiality: self.confidentiality.max(other.confidentiality),
-        }
+        Self { integrity: self.integrity.max(other.integrity), confidentiality: self.confidentiality.max(other.confidentiality) }
     }
 }
 
@@ -152,15 +149,8 @@ pub enum ArgumentRole {
 
 impl ArgumentRole {
     /// Every role.
-    pub const ALL: [Self; 7] = [
-        Self::Destination,
-        Self::Identifier,
-        Self::Credential,
-        Self::Link,
-        Self::Amount,
-        Self::Content,
-        Self::Parameter,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Destination, Self::Identifier, Self::Credential, Self::Link, Self::Amount, Self::Content, Self::Parameter];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {

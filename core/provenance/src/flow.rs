@@ -210,15 +210,7 @@ impl Flow {
         CallOrigin { labels: self.labels, values }
     }
 
-    fn value(
-        &self,
-        pointer: String,
-        role: ArgumentRole,
-        name: &str,
-        about: &[u64],
-        text: &str,
-        values: &mut Vec<ValueOrigin>,
-    ) {
+    fn value(&self, pointer: String, role: ArgumentRole, name: &str, about: &[u64], text: &str, values: &mut Vec<ValueOrigin>) {
         let words = self.hasher.words(text);
         let prose = matches!(role, ArgumentRole::Content | ArgumentRole::Parameter);
         if prose {
@@ -360,6 +352,9 @@ fn decoded(word: &str) -> Option<String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().filter(|text| is_text(text));
     if word.contains('%') {
         return percent_decoded(word).and_then(text);
+    }
+    if !word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=')) {
+        return None;
     }
     if word.len() % 2 == 0 && word.bytes().all(|b| b.is_ascii_hexdigit()) {
         let pair = |at: usize| word.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());

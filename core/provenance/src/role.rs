@@ -43,9 +43,8 @@ impl Roles {
                 }
             }
         }
-        let aims = |role: &ArgumentRole| {
-            matches!(role, ArgumentRole::Destination | ArgumentRole::Identifier | ArgumentRole::Credential)
-        };
+        let aims =
+            |role: &ArgumentRole| matches!(role, ArgumentRole::Destination | ArgumentRole::Identifier | ArgumentRole::Credential);
         if !roles.by_argument.values().any(aims) {
             for (name, role) in &mut roles.by_argument {
                 let acted_on = by_name(name).is_none() && !is_time(name);
@@ -105,27 +104,94 @@ pub(crate) fn singular(word: &str) -> &str {
 /// What a name speaks of: its words but for those that say what is done.
 pub(crate) fn nouns(name: &str) -> BTreeSet<String> {
     const VERBS: &[&str] = &[
-        "get", "list", "search", "find", "read", "fetch", "query", "create", "add", "new", "make", "update", "set", "edit", "change",
-        "delete", "remove", "cancel", "send", "post", "put", "by", "id", "ids", "for", "of", "to", "from", "in", "the", "all", "most",
-        "recent", "uuid", "name",
+        "get", "list", "search", "find", "read", "fetch", "query", "create", "add", "new", "make", "update", "set", "edit",
+        "change", "delete", "remove", "cancel", "send", "post", "put", "by", "id", "ids", "for", "of", "to", "from", "in", "the",
+        "all", "most", "recent", "uuid", "name",
     ];
     name_words(name).iter().filter(|word| !VERBS.contains(&word.as_str())).map(|word| singular(word).to_owned()).collect()
 }
 
 const DESTINATIONS: &[&str] = &[
-    "recipient", "to", "cc", "bcc", "email", "mail", "participant", "attendee", "invitee", "guest", "member", "user", "username",
-    "people", "person", "contact", "channel", "room", "url", "uri", "link", "href", "host", "hostname", "endpoint", "webhook", "callback",
-    "domain", "site", "website", "iban", "account", "payee", "beneficiary", "phone", "destination", "target", "receiver", "assignee",
-    "reviewer", "audience", "remote", "address",
+    "recipient",
+    "to",
+    "cc",
+    "bcc",
+    "email",
+    "mail",
+    "participant",
+    "attendee",
+    "invitee",
+    "guest",
+    "member",
+    "user",
+    "username",
+    "people",
+    "person",
+    "contact",
+    "channel",
+    "room",
+    "url",
+    "uri",
+    "link",
+    "href",
+    "host",
+    "hostname",
+    "endpoint",
+    "webhook",
+    "callback",
+    "domain",
+    "site",
+    "website",
+    "iban",
+    "account",
+    "payee",
+    "beneficiary",
+    "phone",
+    "destination",
+    "target",
+    "receiver",
+    "assignee",
+    "reviewer",
+    "audience",
+    "remote",
+    "address",
 ];
 const IDENTIFIERS: &[&str] = &["id", "uuid", "guid", "arn", "path", "file", "filename", "folder", "directory", "ref", "key"];
 const CREDENTIALS: &[&str] = &[
-    "password", "passwd", "passphrase", "secret", "token", "pin", "credential", "permission", "role", "scope", "privilege", "policy",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "pin",
+    "credential",
+    "permission",
+    "role",
+    "scope",
+    "privilege",
+    "policy",
 ];
 const AMOUNTS: &[&str] = &["amount", "price", "total", "sum", "quantity", "fee", "budget"];
 const CONTENTS: &[&str] = &[
-    "body", "content", "text", "message", "subject", "title", "description", "note", "comment", "summary", "html", "markdown", "caption",
-    "data", "payload", "attachment", "reason", "memo", "reply",
+    "body",
+    "content",
+    "text",
+    "message",
+    "subject",
+    "title",
+    "description",
+    "note",
+    "comment",
+    "summary",
+    "html",
+    "markdown",
+    "caption",
+    "data",
+    "payload",
+    "attachment",
+    "reason",
+    "memo",
+    "reply",
 ];
 
 /// What a name says that an argument does; `None` if nothing.
@@ -169,7 +235,8 @@ fn derived(name: &str, property: &Value, root: &Value) -> ArgumentRole {
 
 /// Whether a name says when something is: nobody is reached by it.
 fn is_time(name: &str) -> bool {
-    const TIMES: &[&str] = &["date", "time", "day", "month", "year", "start", "end", "duration", "deadline", "due", "at", "when", "timezone"];
+    const TIMES: &[&str] =
+        &["date", "time", "day", "month", "year", "start", "end", "duration", "deadline", "due", "at", "when", "timezone"];
     name_words(name).last().is_some_and(|word| TIMES.contains(&singular(word)))
 }
 
@@ -228,7 +295,11 @@ mod tests {
     use super::*;
 
     fn roles(tool: &str, properties: Value) -> Roles {
-        Roles::of(tool, &json!({"type": "object", "properties": properties, "$defs": {"P": {"enum": ["r", "rw"]}}}), &BTreeMap::new())
+        Roles::of(
+            tool,
+            &json!({"type": "object", "properties": properties, "$defs": {"P": {"enum": ["r", "rw"]}}}),
+            &BTreeMap::new(),
+        )
     }
 
     #[test]

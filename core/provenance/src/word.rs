@@ -155,7 +155,9 @@ fn number(word: &str) -> Option<Cow<'_, str>> {
 /// The parts of a word that joins several, such as `to:bob@example.com` or an address with a query.
 pub(crate) fn parts(word: &str) -> impl Iterator<Item = &str> {
     let joined = word.contains([':', '/', '=', '?', '&', '#', ',']);
-    word.split([':', '/', '=', '?', '&', '#', ',']).map(|part| part.trim_matches(is_mark)).filter(move |part| joined && !part.is_empty())
+    word.split([':', '/', '=', '?', '&', '#', ','])
+        .map(|part| part.trim_matches(is_mark))
+        .filter(move |part| joined && !part.is_empty())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::clock::{now_ms, rfc3339};
 use crate::relay::param_headers;
 use crate::reply::{answer_rpc, json_status, last_message};
 use crate::session::lock;
+use crate::settle::POLICY_SESSION_ID;
 
 /// How the ids of approvals begin.
 pub(crate) const ID_START: &str = "apr-";
@@ -142,7 +143,10 @@ fn standing(arrival: &Arrival, caller: Caller, approval: &Arc<Approval>) -> Valu
                 && gateway.held_tasks.begin(&approval.id)
             {
                 let (mut arrival, id) = (arrival.clone(), approval.id.clone());
+                // The call belongs to the session in which it was asked for.
+                let session = arrival.headers.remove(POLICY_SESSION_ID);
                 arrival.headers = headers;
+                arrival.headers.extend(session.map(|session| (POLICY_SESSION_ID, session)));
                 tokio::spawn(async move {
                     let response = arrival.target_again(caller, message).await;
                     let answer = last_message(response).await.filter(|answer| answer.len() <= RESULT_BYTES_MAX);

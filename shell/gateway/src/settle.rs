@@ -16,7 +16,7 @@ use crate::kept::Sealed;
 use crate::record::{DecisionEntry, Trace, Unrecorded, clip, digest};
 
 /// As AgentCore Gateway names it.
-const POLICY_SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-policy-session-id");
+pub(crate) const POLICY_SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-policy-session-id");
 
 /// How often another approval is looked for when somebody else used one up meanwhile.
 const REDEEM_TRIES_MAX: usize = 3;

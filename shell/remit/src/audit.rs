@@ -31,7 +31,8 @@ pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -
     let options = Options { attachments: facts, ..Options::new(&directory, ORIGIN) };
     let (journal, recovery) = Journal::open(options, key, recover)
         .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
-    let mut recovered = Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries, touched };
+    let mut recovered =
+        Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries, touched };
     let mut left: Vec<(String, Left)> = open.into_iter().collect();
     left.sort_by(|a, b| a.0.cmp(&b.0));
     for (decision, left) in left {

@@ -34,12 +34,9 @@ pub(super) fn meant() -> Map<String, Value> {
         "items": { "enum": Provenance::ALL.map(Provenance::as_str) },
     });
     let roles: Map<String, Value> = ArgumentRole::ALL.iter().map(|role| (role.as_str().to_owned(), origins.clone())).collect();
-    let provenance = object(
-        "With a value of one of these roles behind which stands one of these.",
-        &[],
-        &Value::Object(roles),
-    );
-    let integrity = json!({ "enum": ["trusted", "untrusted"], "description": "In sessions that have read what is at least this." });
+    let provenance = object("With a value of one of these roles behind which stands one of these.", &[], &Value::Object(roles));
+    let integrity =
+        json!({ "enum": ["trusted", "untrusted"], "description": "In sessions that have read what is at least this." });
     Map::from_iter([
         ("integrity".to_owned(), integrity),
         ("confidentiality_min".to_owned(), confidentiality("In sessions that have read what is at least this secret.")),

@@ -51,7 +51,13 @@ fn happens(flow: &mut Flow, event: &Event) {
         Event::Read(trusted, changes, value) => {
             let integrity = if *trusted { Integrity::Trusted } else { Integrity::Untrusted };
             let labels = ResultLabels { integrity, own_identifiers: true, ..ResultLabels::default() };
-            flow.read(&Reading { tool: "s___get_files", labels, changes: *changes, structured: Some(value), texts: &["plain text"] });
+            flow.read(&Reading {
+                tool: "s___get_files",
+                labels,
+                changes: *changes,
+                structured: Some(value),
+                texts: &["plain text"],
+            });
         }
         Event::Passed(arguments) => {
             let origin = flow.judge(&roles(), arguments);

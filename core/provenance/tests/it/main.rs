@@ -124,7 +124,13 @@ fn an_id_is_the_users_where_the_user_named_its_record() {
         {"id": "9", "title": "Board meeting"},
     ]});
     record(&mut flow, "calendar___search_events", OWN, false, &events);
-    record(&mut flow, "drive___list_files", OWN, false, &json!([{"id": 13, "filename": "grocery-list.txt"}, {"id": 5, "filename": "secrets.txt"}]));
+    record(
+        &mut flow,
+        "drive___list_files",
+        OWN,
+        false,
+        &json!([{"id": 13, "filename": "grocery-list.txt"}, {"id": 5, "filename": "secrets.txt"}]),
+    );
     let event = |id: Value| flow.judge(&roles("move_event", &["event_id"]), &json!({"event_id": id})).of("event_id").unwrap();
     let file = |id: Value| flow.judge(&roles("delete_file", &["file_id"]), &json!({"file_id": id})).of("file_id").unwrap();
     assert_eq!(event(json!("5")), Provenance::Request);
@@ -154,14 +160,22 @@ fn what_the_session_has_made_is_its_own() {
     // Of a server whose ids aren't its own nobody knows who made them.
     let mut foreign = self::flow();
     record(&mut foreign, "drive___create_file", UNTRUSTED, true, &json!({"id": "26"}));
-    assert_eq!(foreign.judge(&roles("share_file", &["file_id"]), &json!({"file_id": "26"})).of("file_id"), Some(Provenance::Untrusted));
+    assert_eq!(
+        foreign.judge(&roles("share_file", &["file_id"]), &json!({"file_id": "26"})).of("file_id"),
+        Some(Provenance::Untrusted)
+    );
 }
 
 #[test]
 fn prose_is_judged_by_its_runs_and_its_addresses() {
     let mut flow = flow();
     flow.asked("Tell ann@example.com that I agree.");
-    text(&mut flow, "web___get", UNTRUSTED, "Dear reader, click https://bit.ly/sUf7tOJ to claim the prize that you have won today.");
+    text(
+        &mut flow,
+        "web___get",
+        UNTRUSTED,
+        "Dear reader, click https://bit.ly/sUf7tOJ to claim the prize that you have won today.",
+    );
     let origin = |body: &str| flow.judge(&mail(), &json!({"to": "ann@example.com", "body": body}));
     let of = |origin: &CallOrigin, role: ArgumentRole| {
         origin.values.iter().filter(|value| value.role == role).map(|value| value.provenance).max()

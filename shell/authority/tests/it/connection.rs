@@ -192,7 +192,7 @@ impl World {
             limits,
             tools: BTreeMap::new(),
             results: remit_model::ResultWord::default(),
-        tags: BTreeMap::new(),
+            tags: BTreeMap::new(),
             resource_policy: None,
             service_principal: None,
         };
