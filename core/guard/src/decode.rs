@@ -1,0 +1,128 @@
+//! What is encoded in a text: base64, hexadecimal and percent-encoded pieces that decode to readable text.
+
+use std::ops::Range;
+
+use crate::assessment::Encoding;
+
+/// The shortest and the longest piece that is decoded, in bytes, and how many of a text.
+const PIECE_BYTES_MIN: usize = 24;
+const PIECE_BYTES_MAX: usize = 16 << 10;
+const PIECES_MAX: usize = 64;
+/// The shortest text that is worth a look.
+const TEXT_BYTES_MIN: usize = 12;
+
+/// A piece of a text, decoded.
+pub(crate) struct Piece {
+    pub(crate) range: Range<usize>,
+    pub(crate) encoding: Encoding,
+    pub(crate) text: String,
+}
+
+/// Every piece of a text that decodes.
+pub(crate) fn all(text: &str) -> Vec<Piece> {
+    let bytes = text.as_bytes();
+    let mut pieces = Vec::new();
+    let mut at = PIECE_BYTES_MIN - 1;
+    // Every long enough piece covers one of these places.
+    while let Some(&b) = bytes.get(at) {
+        if !continues(b) {
+            at += PIECE_BYTES_MIN;
+            continue;
+        }
+        let back = bytes.get(..at).unwrap_or_default().iter().rev().take(PIECE_BYTES_MIN).take_while(|&&b| continues(b)).count();
+        let start = at - back;
+        let length = bytes.get(start..).unwrap_or_default().iter().take(PIECE_BYTES_MAX).take_while(|&&b| continues(b)).count();
+        let padding = bytes.get(start + length..).unwrap_or_default().iter().take(2).take_while(|&&b| b == b'=').count();
+        let end = start + length + padding;
+        if length >= PIECE_BYTES_MIN && pieces.len() < PIECES_MAX {
+            let body = bytes.get(start..start + length).unwrap_or_default();
+            if let Some((encoding, text)) =
+                hex(body).map(|text| (Encoding::Hex, text)).or_else(|| base64(body).map(|text| (Encoding::Base64, text)))
+            {
+                pieces.push(Piece { range: start..end, encoding, text });
+            }
+        }
+        at = end.max(at) + PIECE_BYTES_MIN;
+    }
+    percent(text, &mut pieces);
+    pieces
+}
+
+fn continues(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_')
+}
+
+/// RFC 4648, section 4 or 5, without padding.
+fn base64(body: &[u8]) -> Option<String> {
+    // Words and paths are of one case or have no digits: only what mixes is worth the work.
+    let has = |fits: fn(&u8) -> bool| body.iter().any(fits);
+    if !(has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)) {
+        return None;
+    }
+    let mut output = Vec::with_capacity(body.len() * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0);
+    for &b in body {
+        let value = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' | b'-' => 62,
+            _ => 63,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            output.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
+        }
+    }
+    readable(output)
+}
+
+/// RFC 4648, section 8.
+fn hex(body: &[u8]) -> Option<String> {
+    if !body.len().is_multiple_of(2) || !body.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
+    readable(body.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, &b| byte << 4 | digit(b))).collect())
+}
+
+/// Pieces without spaces that hold at least three escapes.
+fn percent(text: &str, pieces: &mut Vec<Piece>) {
+    let bytes = text.as_bytes();
+    let mut next = 0;
+    for at in memchr::memchr_iter(b'%', bytes) {
+        if at < next || pieces.len() >= PIECES_MAX {
+            continue;
+        }
+        let fits = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\'' | b'`');
+        let back = bytes.get(next..at).unwrap_or_default().iter().rev().take(256).take_while(|b| fits(b)).count();
+        let start = at - back;
+        let length = bytes.get(start..).unwrap_or_default().iter().take(PIECE_BYTES_MAX).take_while(|b| fits(b)).count();
+        next = start + length;
+        let (mut output, mut escapes, mut place) = (Vec::with_capacity(length), 0, start);
+        while place < next {
+            let b = bytes.get(place).copied().unwrap_or(0);
+            let digits = bytes.get(place + 1..place + 3).filter(|digits| b == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+            let value =
+                digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            output.push(value.unwrap_or(if b == b'+' { b' ' } else { b }));
+            escapes += usize::from(value.is_some());
+            place += if value.is_some() { 3 } else { 1 };
+        }
+        if escapes >= 3
+            && let Some(text) = readable(output)
+        {
+            pieces.push(Piece { range: start..next, encoding: Encoding::Percent, text });
+        }
+    }
+}
+
+/// Bytes that are text: UTF-8, hardly any controls, and mostly ASCII or letters.
+fn readable(bytes: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(bytes).ok()?;
+    let strange = text.chars().filter(|c| c.is_control() && !c.is_whitespace()).count();
+    let plain = text.chars().filter(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c.is_whitespace()).count();
+    (text.len() >= TEXT_BYTES_MIN && strange == 0 && plain * 10 >= text.chars().count() * 9).then_some(text)
+}

@@ -1,0 +1,432 @@
+//! Inspection of a text: what is found, which findings stand, and the text without them.
+
+use std::ops::Range;
+
+use crate::{
+    assessment::{Assessment, Confidence, Coverage, Finding, Kind, Stage, matched},
+    attack, decode,
+    definition::{Action, ContentFilterType, GroundingFilterType, PiiType, Source, Strength},
+    grounding,
+    guardrail::{Guardrail, Mark, Side},
+    hidden::Normal,
+    lexicon, pii, secret,
+};
+
+/// The longest text that is inspected, in bytes; a longer one is blocked.
+pub const TEXT_BYTES_MAX: usize = 16 << 20;
+/// The most findings in one text; with more it is blocked.
+pub(crate) const FINDINGS_MAX: usize = 10_000;
+/// How far around a telling word the attack classifier looks, in bytes.
+const CUE_REACH: usize = 400;
+/// The least attack score that is a finding.
+const ATTACK_LEAST: f32 = 0.5;
+
+/// What is inspected.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'t> {
+    /// Which side it is on.
+    pub source: Source,
+    /// The text.
+    pub text: &'t str,
+    /// What an answer must be grounded in (`grounding_source`); empty if there is none.
+    pub grounding_source: &'t str,
+    /// What an answer must be relevant to (`query`); empty if there is none.
+    pub query: &'t str,
+    /// Whether the heavy stage runs: the classifier on everything, topics and grounding.
+    pub heavy: bool,
+}
+
+impl<'t> Content<'t> {
+    /// A text alone.
+    #[must_use]
+    pub fn new(source: Source, text: &'t str) -> Self {
+        Self { source, text, grounding_source: "", query: "", heavy: false }
+    }
+
+    /// With the heavy stage, or without.
+    #[must_use]
+    pub fn heavy(self, heavy: bool) -> Self {
+        Self { heavy, ..self }
+    }
+}
+
+/// What was found in one text, before it is decided which findings stand.
+pub(crate) struct Detected {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) stages: Vec<Stage>,
+}
+
+impl Guardrail {
+    /// Inspects a text.
+    #[must_use]
+    pub fn inspect(&self, content: &Content<'_>) -> Assessment {
+        let side = self.side(content.source);
+        let characters = content.text.chars().count();
+        let total = Coverage { guarded: characters, total: characters };
+        if content.text.len() > TEXT_BYTES_MAX {
+            return self.undecided(content.source, "TEXT_TOO_LONG", total);
+        }
+        let mut detected = detect(side, content.text, content.heavy, true);
+        if content.heavy {
+            self.grounding(content, &mut detected);
+        }
+        if detected.findings.len() > FINDINGS_MAX {
+            return self.undecided(content.source, "TOO_MANY_FINDINGS", total);
+        }
+        let mut findings = stand(detected.findings);
+        let blocked = findings.iter().any(|finding| finding.action == Action::Block);
+        let output = if blocked { Some(side.message.to_string()) } else { mask(content.text, &findings) };
+        let mut stages = detected.stages;
+        self.reason(content.text, content.source, &mut findings, &mut stages);
+        let blocked = blocked || findings.iter().any(|finding| finding.action == Action::Block);
+        let output = if blocked { Some(side.message.to_string()) } else { output };
+        Assessment { source: content.source, findings, blocked, output, stages, coverage: total }
+    }
+
+    /// What can't be inspected is blocked.
+    pub(crate) fn undecided(&self, source: Source, name: &str, coverage: Coverage) -> Assessment {
+        let finding = Finding { score: 1.0, action: Action::Block, ..found(Kind::Undecided, name, 0..0, "") };
+        Assessment {
+            source,
+            findings: vec![finding],
+            blocked: true,
+            output: Some(self.side(source).message.to_string()),
+            stages: Vec::new(),
+            coverage: Coverage { guarded: 0, ..coverage },
+        }
+    }
+
+    /// Contextual grounding, where there is something to hold an answer against.
+    fn grounding(&self, content: &Content<'_>, detected: &mut Detected) {
+        let mut ran = false;
+        for filter in &self.definition().contextual_grounding {
+            let against = match filter.kind {
+                GroundingFilterType::Grounding => content.grounding_source,
+                GroundingFilterType::Relevance => content.query,
+            };
+            if against.is_empty() || content.source != Source::Output {
+                continue;
+            }
+            ran = true;
+            let score = match filter.kind {
+                GroundingFilterType::Grounding => grounding::support(content.text, against),
+                GroundingFilterType::Relevance => grounding::relevance(content.text, against),
+            };
+            let threshold = filter.threshold as f32;
+            let action = if score < threshold { filter.action } else { Action::None };
+            let name = if filter.kind == GroundingFilterType::Grounding { "GROUNDING" } else { "RELEVANCE" };
+            let confidence = if score < threshold { Confidence::High } else { Confidence::None };
+            let finding = found(Kind::Grounding(filter.kind), name, 0..content.text.len(), "");
+            detected.findings.push(Finding { score, threshold: Some(threshold), action, confidence, ..finding });
+        }
+        if ran {
+            detected.stages.push(Stage::Grounding);
+        }
+    }
+}
+
+/// A finding with what is known of every one.
+pub(crate) fn found(kind: Kind, name: &str, range: Range<usize>, text: &str) -> Finding {
+    Finding {
+        kind,
+        name: name.to_owned(),
+        pointer: None,
+        range,
+        encoding: None,
+        score: 1.0,
+        threshold: None,
+        confidence: Confidence::High,
+        strength: None,
+        action: Action::None,
+        matched: matched(text),
+    }
+}
+
+/// Everything that a text holds. With `decoding`, what is encoded in it too.
+pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> Detected {
+    let normal = Normal::new(text);
+    let mut collector =
+        Collector { side, text: &normal.text, findings: Vec::new(), hits: Vec::new(), cues: Vec::new(), content: Vec::new() };
+    let mut stages = vec![Stage::Patterns];
+    collector.patterns();
+    if !side.expressions.is_empty() {
+        stages.push(Stage::Regexes);
+        collector.expressions();
+    }
+    collector.content_filters();
+    stages.extend(collector.attacks(heavy));
+    if heavy && !side.topics.is_empty() {
+        stages.push(Stage::Topics);
+        collector.topics();
+    }
+    let mut findings = collector.findings;
+    for finding in &mut findings {
+        finding.range = normal.original(&finding.range);
+    }
+    if let Some(action) = side.hidden_text {
+        for hidden in &normal.hidden {
+            let stands = text.get(hidden.range.clone()).unwrap_or_default();
+            findings.push(Finding { action, ..found(Kind::HiddenText, hidden.kind.name(), hidden.range.clone(), stands) });
+        }
+    }
+    if decoding {
+        let decoded = decode::all(text);
+        if !decoded.is_empty() {
+            stages.push(Stage::Decoded);
+        }
+        for piece in decoded {
+            findings.extend(inside(side, text, &piece, heavy));
+        }
+    }
+    Detected { findings, stages }
+}
+
+/// What is found in a decoded piece stands for the whole piece.
+fn inside(side: &Side, text: &str, piece: &decode::Piece, heavy: bool) -> Vec<Finding> {
+    let mut inner = detect(side, &piece.text, heavy, false).findings;
+    for finding in &mut inner {
+        finding.range = piece.range.clone();
+        finding.encoding = Some(piece.encoding);
+        finding.matched = matched(text.get(piece.range.clone()).unwrap_or_default());
+    }
+    inner.dedup_by(|a, b| a.kind == b.kind && a.name == b.name);
+    inner
+}
+
+struct Collector<'a> {
+    side: &'a Side,
+    text: &'a str,
+    findings: Vec<Finding>,
+    hits: Vec<pii::Hit>,
+    cues: Vec<usize>,
+    content: Vec<(ContentFilterType, u8, Range<usize>)>,
+}
+
+impl Collector<'_> {
+    fn at(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    fn is_whole_word(&self, range: &Range<usize>) -> bool {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let before = self.text.get(..range.start).and_then(|text| text.chars().next_back());
+        let after = self.text.get(range.end..).and_then(|text| text.chars().next());
+        let (first, last) = (self.at(range).chars().next(), self.at(range).chars().next_back());
+        !(word(first) && word(before)) && !(word(last) && word(after))
+    }
+
+    /// The pass over the whole text.
+    fn patterns(&mut self) {
+        let side = self.side;
+        let text = self.text;
+        let mut hits = std::mem::take(&mut self.hits);
+        let mut marks = Vec::new();
+        side.literals.scan(
+            text.as_bytes(),
+            |at, bits| pii::shape_at(text, at, bits, &mut hits),
+            |start, end, mark| match mark {
+                Mark::Attack => self.cues.push(start),
+                mark => marks.push((start..end, mark)),
+            },
+        );
+        for (range, mark) in marks {
+            match mark {
+                Mark::Cue(cue) => pii::cue_at(text, range, cue, &mut hits),
+                Mark::Secret(index) => self.secret(range.start, index),
+                Mark::Word(index) => self.word(range, index),
+                Mark::Profanity(index) => self.profanity(range, index),
+                Mark::Content(kind, weight) if self.is_whole_word(&range) => self.content.push((kind, weight, range)),
+                Mark::Content(..) | Mark::Attack => {}
+            }
+        }
+        if let Some((regex, words)) = &side.short_words {
+            for captures in regex.captures_iter(text) {
+                let hit =
+                    words.iter().enumerate().find_map(|(place, &index)| captures.get(place + 1).map(|m| (m.range(), index)));
+                if let Some((range, index)) = hit {
+                    self.word(range, index);
+                }
+            }
+        }
+        for hit in hits {
+            // A form that ends within a character was none.
+            let Some(&action) = side.pii.get(&hit.kind) else { continue };
+            if let Some(stands) = text.get(hit.range.clone()) {
+                let finding = found(Kind::Pii(hit.kind), hit.kind.name(), hit.range, stands);
+                let confidence = Confidence::of(hit.score);
+                self.findings.push(Finding { score: hit.score, confidence, action, ..finding });
+            }
+        }
+    }
+
+    fn secret(&mut self, start: usize, index: usize) {
+        let Some((form, action)) = secret::FORMS.get(index).zip(self.side.secrets) else { return };
+        if let Some(range) = secret::at(self.text.as_bytes(), start, form)
+            && self.text.is_char_boundary(range.end)
+        {
+            let finding = found(Kind::Secret, form.name, range.clone(), self.at(&range));
+            self.findings.push(Finding { score: 0.99, action, ..finding });
+        }
+    }
+
+    fn word(&mut self, range: Range<usize>, index: usize) {
+        let side = self.side;
+        if let Some((word, action)) = side.words.get(index)
+            && self.is_whole_word(&range)
+        {
+            let finding = found(Kind::Word, word, range.clone(), self.at(&range));
+            self.findings.push(Finding { action: *action, ..finding });
+        }
+    }
+
+    fn profanity(&mut self, range: Range<usize>, index: usize) {
+        if let Some((word, action)) = lexicon::PROFANITY.get(index).zip(self.side.profanity)
+            && self.is_whole_word(&range)
+        {
+            let finding = found(Kind::ManagedWord, word, range.clone(), self.at(&range));
+            self.findings.push(Finding { action, ..finding });
+        }
+    }
+
+    fn expressions(&mut self) {
+        let side = self.side;
+        for expression in &side.expressions {
+            for stands in expression.regex.find_iter(self.text).filter(|m| !m.is_empty()).take(FINDINGS_MAX + 1) {
+                let finding = found(Kind::Regex, &expression.name, stands.range(), stands.as_str());
+                self.findings.push(Finding { action: expression.action, ..finding });
+            }
+        }
+    }
+
+    /// One finding a category: its strongest phrase; several likely phrases make a certain finding.
+    fn content_filters(&mut self) {
+        let content = std::mem::take(&mut self.content);
+        for (&kind, &(strength, action)) in &self.side.content {
+            let Some((_, weight, range)) =
+                content.iter().filter(|(other, ..)| *other == kind).max_by_key(|(_, weight, _)| *weight)
+            else {
+                continue;
+            };
+            let sum: u32 = content.iter().filter(|(other, ..)| *other == kind).map(|(_, weight, _)| u32::from(*weight)).sum();
+            let score = match (weight, sum) {
+                (3, _) | (2, 4..) => 0.95,
+                (2, _) | (1, 3..) => 0.75,
+                _ => 0.55,
+            };
+            let finding = found(Kind::Content(kind), kind.name(), range.clone(), self.at(range));
+            self.findings.push(filtered(finding, score, strength, action));
+        }
+    }
+
+    /// The attack classifier: everywhere, or around the words that tell.
+    fn attacks(&mut self, heavy: bool) -> Option<Stage> {
+        let &(strength, action) = self.side.content.get(&ContentFilterType::PromptAttack)?;
+        let mut regions: Vec<Range<usize>> = Vec::new();
+        if heavy {
+            regions.push(0..self.text.len());
+        } else {
+            for &cue in &self.cues {
+                let (start, end) = (floor(self.text, cue.saturating_sub(CUE_REACH)), floor(self.text, cue + CUE_REACH));
+                match regions.last_mut() {
+                    Some(last) if start <= last.end => last.end = last.end.max(end),
+                    _ => regions.push(start..end),
+                }
+            }
+        }
+        if regions.is_empty() {
+            return None;
+        }
+        for region in regions {
+            for stretch in attack::stretches(self.at(&region), region.start, ATTACK_LEAST) {
+                let attempt = attack::attempt(self.at(&stretch.range));
+                let finding = found(Kind::Attack(attempt), attempt.name(), stretch.range.clone(), self.at(&stretch.range));
+                self.findings.push(filtered(finding, stretch.score, strength, action));
+            }
+        }
+        Some(if heavy { Stage::AttackEverywhere } else { Stage::AttackNearCues })
+    }
+
+    fn topics(&mut self) {
+        let side = self.side;
+        for (name, action, score, range) in side.topics.find(self.text) {
+            let finding = found(Kind::Topic, name, range.clone(), self.at(&range));
+            self.findings.push(Finding { score, confidence: Confidence::of(score), action, ..finding });
+        }
+    }
+}
+
+/// A finding of a filter: its action only if the score suffices for the strength.
+fn filtered(finding: Finding, score: f32, strength: Strength, action: Action) -> Finding {
+    let confidence = Confidence::of(score);
+    let action = if confidence.suffices(strength) { action } else { Action::None };
+    Finding { score, confidence, strength: Some(strength), action, ..finding }
+}
+
+/// The character that holds a byte, from its beginning.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Whether a finding claims its bytes for itself.
+fn claims(finding: &Finding) -> bool {
+    matches!(finding.kind, Kind::Pii(_) | Kind::Regex | Kind::Secret) && finding.encoding.is_none()
+}
+
+/// Of findings of sensitive information that overlap, the one with the stronger action stands; then the surer, then the longer.
+pub(crate) fn stand(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let order = |finding: &Finding| (finding.range.start, finding.range.end);
+    findings.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
+    findings.dedup_by(|a, b| a.kind == b.kind && a.range == b.range && a.name == b.name && a.encoding == b.encoding);
+    let (mut claiming, mut others): (Vec<_>, Vec<_>) = findings.into_iter().partition(claims);
+    claiming.sort_by(|a, b| {
+        let rank = |f: &Finding| (f.action, f.score, f.range.len());
+        rank(b).partial_cmp(&rank(a)).unwrap_or(std::cmp::Ordering::Equal).then_with(|| order(a).cmp(&order(b)))
+    });
+    let mut taken: std::collections::BTreeMap<usize, usize> = std::collections::BTreeMap::new();
+    for finding in claiming {
+        let before = taken.range(..finding.range.end).next_back();
+        if before.is_none_or(|(_, &end)| end <= finding.range.start) {
+            taken.insert(finding.range.start, finding.range.end);
+            others.push(finding);
+        } else if finding.action != Action::None
+            && before.is_some_and(|(&start, &end)| finding.range.start < start || end < finding.range.end)
+        {
+            // What stands out of the claim of another must not pass unmasked.
+            others.push(finding);
+        }
+    }
+    others.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
+    others
+}
+
+/// What replaces a masked finding.
+pub(crate) fn mask_of(finding: &Finding) -> String {
+    match finding.kind {
+        Kind::HiddenText => String::new(),
+        _ => format!("{{{}}}", finding.name),
+    }
+}
+
+/// The text with every masked finding replaced; none if nothing is masked. Findings that overlap share one mask: the first's.
+pub(crate) fn mask(text: &str, findings: &[Finding]) -> Option<String> {
+    let (mut output, mut at, mut masked) = (String::with_capacity(text.len()), 0, false);
+    for finding in findings.iter().filter(|finding| finding.action == Action::Anonymize) {
+        masked = true;
+        if finding.range.start >= at {
+            output.push_str(text.get(at..finding.range.start).unwrap_or_default());
+            output.push_str(&mask_of(finding));
+        }
+        at = at.max(finding.range.end);
+    }
+    output.push_str(text.get(at..).unwrap_or_default());
+    masked.then_some(output)
+}
+
+/// Kinds that only the words around explain need the name of the field that they stand in.
+pub(crate) fn has_cues(side: &Side) -> bool {
+    side.pii.keys().any(|kind| !matches!(kind, PiiType::Email | PiiType::Url | PiiType::IpAddress | PiiType::MacAddress))
+}
