@@ -70,6 +70,8 @@ fn ask<'a>(claims: &'a Claims, input: &'a Value, bindings: Option<&'a Bindings>)
             categories: &[],
             trust: None,
             approved: false,
+            prompt_attack_percent: 0,
+            guardrail_findings: &[],
             origin: None,
         },
         now_ms: 1_790_000_000_000,

@@ -85,6 +85,10 @@ pub struct ContextFacts<'a> {
     pub trust: Option<(&'a str, i64)>,
     /// Whether a person's yes goes with the call, or it will wait for one.
     pub approved: bool,
+    /// The highest score of a prompt attack in the arguments, in percent; 0 where no guardrail looks.
+    pub prompt_attack_percent: i64,
+    /// What guardrails found in the arguments: `SENSITIVE_INFORMATION:EMAIL`.
+    pub guardrail_findings: &'a [String],
     /// What the session has touched, and what stands behind the values of the call: `context.provenance`. `None`: nobody knows.
     pub origin: Option<&'a CallOrigin>,
 }
@@ -366,6 +370,11 @@ impl PolicySet {
         put("confidentialityLevel", &|| {
             known("confidentialityLevel", RestrictedExpression::new_long(labels.confidentiality.level()))
         });
+        put("promptAttackScore", &|| known("promptAttackScore", RestrictedExpression::new_long(facts.prompt_attack_percent)));
+        put("guardrailFindings", &|| {
+            let found = facts.guardrail_findings.iter().map(|found| text(found));
+            known("guardrailFindings", RestrictedExpression::new_set(found))
+        });
         put("user", &|| facts.user.map(text));
         put("role", &|| facts.role.map(text));
         put("sourceIdentity", &|| facts.source_identity.map(text));
@@ -417,6 +426,8 @@ mod tests {
             categories: &[],
             trust: None,
             approved: true,
+            prompt_attack_percent: 0,
+            guardrail_findings: &[],
             origin: None,
         };
         let who = Who { kind: PrincipalKind::OAuthUser, id: "ann", claims };

@@ -50,6 +50,7 @@ const FACTS: &str = "{
     role?: __cedar::String, sourceIdentity?: __cedar::String, sessionId: __cedar::String, sourceIp?: __cedar::ipaddr,
     risk: __cedar::String, riskLevel: __cedar::Long, class: __cedar::String, categories: Set<__cedar::String>,
     approved: __cedar::Bool, trustTier?: __cedar::String, trustLevel?: __cedar::Long,
+    promptAttackScore: __cedar::Long, guardrailFindings: Set<__cedar::String>,
     integrity: __cedar::String, confidentiality: __cedar::String, confidentialityLevel: __cedar::Long
   }";
 

@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, invariant, path, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -33,6 +33,8 @@ const TOP: &[&str] = &[
     "approval_rules",
     "approvers",
     "approval_channels",
+    "guardrails",
+    "bedrock_policies",
     "invariants",
     "trust",
 ];
@@ -137,7 +139,9 @@ pub(crate) fn named_files(file: &str, document: &Node, files: &mut BTreeSet<Stri
         Value::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
         _ => Vec::new(),
     });
-    for document in documents.chain(trusts).chain(resources).chain(inline) {
+    let guardrails = list("guardrails").iter().filter_map(|guardrail| guardrail.get("definition"));
+    let attached = list("bedrock_policies").iter().filter_map(|policy| policy.get("document"));
+    for document in documents.chain(trusts).chain(resources).chain(inline).chain(guardrails).chain(attached) {
         add(document.get("file"));
     }
 }
@@ -200,7 +204,11 @@ impl<'a> Draft<'a> {
             once(&mut self.spaces, space.space.id.clone(), space, &item, what);
         }
         self.policies = all("tool_policies", "tool policies").iter().filter_map(access::policy).collect();
-        self.organization.accounts = accounts;
+        let (versions, attached) = (all("guardrails", "guardrails"), all("bedrock_policies", "policies"));
+        let account = |object: &Object<'a>| account_of(object, &accounts, self.complete);
+        self.organization.accounts = accounts.clone();
+        let found = guardrail::guardrails((&versions, &attached), account, &policies, self);
+        self.organization.guardrails = found;
         let (rules, approvers, channels) =
             (all("approval_rules", "rules of approvals"), all("approvers", "approvers"), all("approval_channels", "channels"));
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };

@@ -104,26 +104,33 @@ impl<'f> Shelf<'f> {
 
     /// A policy document: `{ file: … }`, or the document itself.
     pub(crate) fn document(&self, item: &Item<'_>, kind: PolicyKind, name: &str) -> Option<(Arc<Policy>, Arc<str>)> {
-        let (file, node) = match item.node.get("file") {
-            Some(_) => {
-                let named = item.object("a document", &["file"])?.get("file")?;
-                let file = self.file(&named)?;
-                let text = self.files.get(file.as_str())?;
-                match remit_iam::document::parse(text) {
-                    Ok(node) => (file, node),
-                    Err(faults) => {
-                        tell(item, &file, "", faults);
-                        return None;
-                    }
-                }
-            }
-            None => (item.file.to_owned(), node(item.node)),
-        };
+        let (file, node) = self.node(item)?;
         match Policy::read(kind, name, &file, &node) {
             Ok(policy) => Some((Arc::new(policy), node.to_json().into())),
             Err(faults) => {
                 let inline = if file == item.file { item.pointer.as_str() } else { "" };
                 tell(item, &file, inline, faults);
+                None
+            }
+        }
+    }
+
+    /// A document of any kind as JSON text, `{ file: … }` or the document itself, and the file that it stands in.
+    pub(crate) fn json(&self, item: &Item<'_>) -> Option<(String, String)> {
+        self.node(item).map(|(file, node)| (file, node.to_json()))
+    }
+
+    fn node(&self, item: &Item<'_>) -> Option<(String, remit_iam::document::Node)> {
+        if item.node.get("file").is_none() {
+            return Some((item.file.to_owned(), node(item.node)));
+        }
+        let named = item.object("a document", &["file"])?.get("file")?;
+        let file = self.file(&named)?;
+        let text = self.files.get(file.as_str())?;
+        match remit_iam::document::parse(text) {
+            Ok(node) => Some((file, node)),
+            Err(faults) => {
+                tell(item, &file, "", faults);
                 None
             }
         }

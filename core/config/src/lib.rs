@@ -20,6 +20,7 @@ mod check;
 mod console;
 mod draft;
 mod fault;
+mod guardrail;
 mod iam;
 mod invariant;
 pub mod item;

@@ -6,6 +6,7 @@ use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
 use crate::catalogue::PinState;
 use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
+use crate::guardrail::Guarded;
 use crate::policy;
 use crate::role::{self, Called};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
@@ -38,9 +39,18 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
+    let guarded = match (space, &subject, call.target) {
+        (Some(space), Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. })
+            if asked.goes_on() && !space.guards.is_empty() =>
+        {
+            let risk = risk.unwrap_or(tool.risk);
+            Some(Arc::new(space.guards.inspect(remit_guard::Source::Input, arguments.as_str(), risk)))
+        }
+        _ => None,
+    };
     let mut held = match (space, principal, &subject) {
         (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
-            hold::held(snapshot, facts, space, principal, tool, call.target, risk, now_secs)
+            hold::held(snapshot, facts, space, principal, tool, call.target, risk, guarded.as_deref(), now_secs)
         }
         _ => None,
     };
@@ -48,8 +58,12 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     if space.is_some_and(|space| space.policy_set.is_some()) {
         asked.ask(Layer::PolicySet, || {
             let approved = held.as_ref().is_some_and(hold::Held::asks);
-            policy_set(snapshot, facts, space, principal, subject.as_ref(), call.target, approved, now_secs, &mut told)
+            let (subject, guarded) = (subject.as_ref(), guarded.as_deref());
+            policy_set(snapshot, facts, space, principal, subject, call.target, approved, guarded, now_secs, &mut told)
         });
+    }
+    if let Some(guarded) = &guarded {
+        asked.ask(Layer::Guardrail, || guardrail(subject.as_ref(), guarded));
     }
     if let Some(held) = &mut held {
         asked.ask(Layer::Approval, || held.judge(snapshot, facts, now_secs));
@@ -68,7 +82,10 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
             None => Verdict::Deny(Denial::undecided("a rule asks for a person, and there is none")),
         },
         (Some(denial), _) => Verdict::Deny(denial),
-        (None, Some(subject)) => Verdict::Allow(Permit::new(subject.dispatch())),
+        (None, Some(subject)) => {
+            let masked = guarded.as_ref().and_then(|guarded| guarded.masked.clone());
+            Verdict::Allow(Permit::new(Dispatch { masked, ..subject.dispatch() }))
+        }
         (None, None) => Verdict::Deny(Denial::undecided("every layer agreed and there is nothing to call")),
     };
     let approval = approval.filter(|_| matches!(verdict, Verdict::Allow(_)));
@@ -80,6 +97,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         server,
         acted_as,
         policy_flip: told.flip,
+        guarded,
         approval,
         near: asked.near,
         applied: asked.applied,
@@ -156,7 +174,8 @@ pub fn visible(
     let permitted = admitted && tool_policy(snapshot, facts, Some(principal), Some(&subject), risk).effect.agrees();
     let possible = || {
         let told = &mut policy::Told::default();
-        policy_set(snapshot, facts, Some(space), Some(principal), Some(&subject), target, false, now_secs, told).effect.agrees()
+        let subject = Some(&subject);
+        policy_set(snapshot, facts, Some(space), Some(principal), subject, target, false, None, now_secs, told).effect.agrees()
     };
     permitted
         && possible()
@@ -370,8 +389,8 @@ impl<'a> Subject<'a> {
 
     fn dispatch(self) -> Dispatch {
         match self {
-            Self::Tool(tool) => Dispatch { server: tool.server.clone(), name: tool.name.clone(), tool: Some(tool) },
-            Self::Listed { server, name, .. } => Dispatch { server: server.clone(), name, tool: None },
+            Self::Tool(tool) => Dispatch { server: tool.server.clone(), name: tool.name.clone(), masked: None, tool: Some(tool) },
+            Self::Listed { server, name, .. } => Dispatch { server: server.clone(), name, masked: None, tool: None },
         }
     }
 }
@@ -565,6 +584,7 @@ fn policy_set(
     subject: Option<&Subject<'_>>,
     target: Target<'_>,
     approved: bool,
+    guarded: Option<&Guarded>,
     now_secs: u64,
     told: &mut policy::Told,
 ) -> Finding<'static> {
@@ -579,8 +599,32 @@ fn policy_set(
     };
     let now_ms = now_secs.saturating_mul(1000);
     let organization = &snapshot.organization;
-    let said = policy::judge(set, organization, space, facts, principal, tool, arguments, None, approved, now_ms, told);
+    let said = policy::judge(set, organization, space, facts, principal, tool, arguments, None, (approved, guarded), now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
+}
+
+/// What guardrails make of the arguments. What is left of them must still be what the tool's schema allows.
+fn guardrail(subject: Option<&Subject<'_>>, guarded: &Guarded) -> Finding<'static> {
+    let (effect, statement, origin) = guarded.line();
+    if !effect.agrees() {
+        let finding = Finding::explicit(Reason::Guardrail, statement);
+        return match origin.filter(|origin| !origin.is_empty()) {
+            Some(origin) => finding.origin(&origin),
+            // It isn't known which guardrails hold.
+            None => Finding { reason: Reason::CouldNotDecide, ..finding },
+        };
+    }
+    if let (Some(masked), Some(Subject::Tool(tool))) = (&guarded.masked, subject) {
+        let Ok(value) = serde_json::from_str(masked) else {
+            return Finding::implicit(Reason::CouldNotDecide, "what a guardrail left of the arguments can't be read");
+        };
+        let faults = tool.schema.faults(&value);
+        if !faults.is_empty() {
+            let statement = format!("{statement}, and what is left breaks the tool's schema: {}", faults.join("; "));
+            return Finding::explicit(Reason::Guardrail, statement);
+        }
+    }
+    Finding::allow(statement)
 }
 
 fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding<'static> {

@@ -4,6 +4,7 @@
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`approval`]: what waits for people, and what they said;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
+//! - [`guardrail`]: what arguments and results hold that must not pass;
 //! - [`operate`]: what the people who operate Remit may do;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
@@ -18,6 +19,7 @@ pub mod compare;
 mod context;
 pub mod decide;
 pub mod facts;
+pub mod guardrail;
 pub mod invariant;
 pub mod operate;
 pub mod policy;
@@ -39,6 +41,7 @@ pub use decide::{decide, decide_in_general, enter, visible};
 pub use facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
+pub use guardrail::Guarded;
 pub use policy::{PolicyCaller, withheld};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use suspension::{Suspended, Suspension, Suspensions};

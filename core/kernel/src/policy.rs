@@ -11,6 +11,7 @@ use remit_model::{Organization, TrustTier};
 use serde_json::Value;
 
 use crate::facts::{Arguments, Call, Fact, Facts, Identity, Principal, SessionOf, Target};
+use crate::guardrail::Guarded;
 use crate::snapshot::{Snapshot, SpaceView, ToolView};
 use crate::verdict::{AppliedPolicy, Denial, Effect, Layer, Reason, Statement};
 
@@ -111,7 +112,7 @@ pub fn withheld(
     // What went upstream with an approval still has it.
     let approved = matches!(&facts.approvals, Fact::Known(approvals) if !approvals.is_empty());
     let organization = &snapshot.organization;
-    let said = judge(set, organization, space, facts, principal, tool, arguments, Some(output), approved, now_ms, told);
+    let said = judge(set, organization, space, facts, principal, tool, arguments, Some(output), (approved, None), now_ms, told);
     (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
 }
 
@@ -145,7 +146,7 @@ pub(crate) fn judge(
     tool: &ToolView,
     arguments: Option<Arguments<'_>>,
     output: Option<&Value>,
-    approved: bool,
+    (approved, guarded): (bool, Option<&Guarded>),
     now_ms: u64,
     told: &mut Told,
 ) -> Said {
@@ -171,7 +172,7 @@ pub(crate) fn judge(
     if let (Fact::Unknown(why), true) = (&facts.provenance, arguments.is_some() && set.reads_origin()) {
         return undecided(why.clone());
     }
-    asking(organization, space, facts, principal, tool, &input, approved, now_ms, |ask| {
+    asking(organization, space, facts, principal, tool, &input, (approved, guarded), now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
         if arguments.is_some() {
             let answer = set.decide(&ask);
@@ -218,10 +219,11 @@ pub(crate) fn asking<T>(
     principal: &Principal,
     tool: &ToolView,
     input: &Value,
-    approved: bool,
+    (approved, guarded): (bool, Option<&Guarded>),
     now_ms: u64,
     then: impl FnOnce(&Ask<'_>) -> T,
 ) -> T {
+    let found = guarded.map(Guarded::names).unwrap_or_default();
     let caller = PolicyCaller::of(organization, principal);
     let role = acted_in(organization, space, principal);
     then(&Ask {
@@ -244,6 +246,8 @@ pub(crate) fn asking<T>(
             categories: &tool.categories,
             trust: tier(organization, facts, tool).map(|tier| (tier.as_str(), tier.level())),
             approved,
+            prompt_attack_percent: guarded.map_or(0, |guarded| i64::from(guarded.attack_percent())),
+            guardrail_findings: &found,
             origin: match &facts.provenance {
                 Fact::Known(origin) => origin.as_deref(),
                 Fact::Unknown(_) => None,

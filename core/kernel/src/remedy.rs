@@ -60,6 +60,11 @@ impl Asked<'_> {
             Layer::ToolPolicy => (self.row_change(line), at, self.account_owner()),
             Layer::ArgumentSchema => (format!("call with other arguments: {}", line.statement.as_str()), at, self.agent_owner()),
             Layer::PolicySet => (self.set_change(line), at, self.account_owner()),
+            Layer::Guardrail => (
+                "leave out of the arguments what the guardrail blocks, or change what it says, in its next version".to_owned(),
+                at,
+                self.organization_owner(),
+            ),
             Layer::Approval => (
                 "make the call: it waits for the approval, which `remit approvals` shows to those who may give it".to_owned(),
                 at,

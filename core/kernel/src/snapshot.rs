@@ -15,6 +15,7 @@ use remit_provenance::Roles;
 
 use crate::approval::Holds;
 use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
+use crate::guardrail::Guards;
 use crate::schema::ArgumentSchema;
 use crate::tree::Tree;
 
@@ -56,6 +57,8 @@ pub struct SpaceView {
     pub policy_set: Option<Arc<PolicySet>>,
     /// The rules that hold calls of its tools until people agree.
     pub holds: Holds,
+    /// The guardrails that hold here.
+    pub guards: Guards,
     /// Whether it matters here what sessions have touched and where values come from: a rule reads it, or people are asked about calls.
     pub traces: bool,
 }
@@ -161,6 +164,8 @@ impl Snapshot {
             view.policy_set = policy_set(&view, &builder.unheard(), old);
             let (approvals, set) = (&organization.approvals, view.policy_set.as_ref());
             view.holds = Holds::compile(approvals, space, &view.tools_listed, set, &view.arn);
+            let kept = before.and_then(|before| before.spaces.get(space.id.as_str())).map(|view| &view.guards);
+            view.guards = Guards::compile(&organization, space, kept);
             view.traces = !view.holds.is_empty() || set.is_some_and(|set| set.reads_origin());
             spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
         }
@@ -260,6 +265,7 @@ impl SpaceBuilder<'_> {
             servers: Vec::new(),
             policy_set: None,
             holds: Holds::default(),
+            guards: Guards::default(),
             traces: false,
         };
         for entry in &self.space.servers {

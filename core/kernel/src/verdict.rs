@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::approval::{Approval, RuleAsked};
+use crate::guardrail::Guarded;
 use crate::snapshot::ToolView;
 use crate::tree::Near;
 use remit_model::ServerKey;
@@ -35,6 +36,8 @@ pub enum Layer {
     ArgumentSchema,
     /// The space's policy set: Cedar and Dogwood.
     PolicySet,
+    /// What the arguments hold may pass, as it is or masked.
+    Guardrail,
     /// People have agreed, where a rule asks for them.
     Approval,
 }
@@ -54,6 +57,7 @@ impl Layer {
         Self::ToolPolicy,
         Self::ArgumentSchema,
         Self::PolicySet,
+        Self::Guardrail,
         Self::Approval,
     ];
 
@@ -72,6 +76,7 @@ impl Layer {
             Self::ToolPolicy => "TOOL_POLICY",
             Self::ArgumentSchema => "ARGUMENT_SCHEMA",
             Self::PolicySet => "POLICY_SET",
+            Self::Guardrail => "GUARDRAIL",
             Self::Approval => "APPROVAL",
         }
     }
@@ -238,6 +243,8 @@ pub enum Reason {
     ArgumentsInvalid,
     /// The space's policy set forbids, or none of its policies permits.
     PolicySet,
+    /// A guardrail blocks what the call or its result holds.
+    Guardrail,
     /// A rule asks for a person's agreement, and there is none yet.
     ApprovalRequired,
     /// Something could not be found out.
@@ -271,6 +278,7 @@ impl Reason {
         Self::TrustTier,
         Self::ArgumentsInvalid,
         Self::PolicySet,
+        Self::Guardrail,
         Self::ApprovalRequired,
         Self::CouldNotDecide,
     ];
@@ -302,6 +310,7 @@ impl Reason {
             Self::TrustTier => "trust_tier",
             Self::ArgumentsInvalid => "arguments_invalid",
             Self::PolicySet => "policy_set",
+            Self::Guardrail => "guardrail",
             Self::ApprovalRequired => "approval_required",
             Self::CouldNotDecide => "could_not_decide",
         }
@@ -334,6 +343,7 @@ impl Reason {
             Self::TrustTier => "Trust tier does not reach this risk",
             Self::ArgumentsInvalid => "Arguments break the tool's schema",
             Self::PolicySet => "Policy set does not permit",
+            Self::Guardrail => "Guardrail does not permit",
             Self::ApprovalRequired => "Approval required",
             Self::CouldNotDecide => "Could not decide",
         }
@@ -379,6 +389,8 @@ pub struct Dispatch {
     pub name: String,
     /// The tool, if it is one.
     pub tool: Option<Arc<ToolView>>,
+    /// The arguments that are sent in place of the caller's, where guardrails mask some: JSON text.
+    pub masked: Option<Arc<str>>,
 }
 
 impl Permit {
@@ -443,6 +455,8 @@ pub struct Decision {
     pub acted_as: Option<ActedAs>,
     /// What a policy set says that is, wholly or in part, only logged, where that would have been another verdict.
     pub policy_flip: Option<String>,
+    /// What guardrails made of the arguments, where some hold.
+    pub guarded: Option<Arc<Guarded>>,
     /// The approval that lets it through, where a rule asks for one: it is used by this decision.
     pub approval: Option<Arc<Approval>>,
     /// Where that was explained: every statement of IAM that applied, whether or not it decided.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Invariant, Issuer, OrganizationalUnit, OuId, Role,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, Role,
     RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
@@ -100,6 +100,8 @@ pub struct Organization {
     pub change_review: Option<ChangeReview>,
     /// Which calls wait for people, and for whom.
     pub approvals: Approvals,
+    /// Guardrails, and where they are attached.
+    pub guardrails: Guardrails,
     /// What must never be possible, whatever else all this says.
     pub invariants: Vec<Invariant>,
     /// How agents earn autonomy; `None`: nobody has a tier.
@@ -112,6 +114,19 @@ pub struct Organization {
 const DEPTH_MAX: usize = 5;
 
 impl Organization {
+    /// The places above a space and itself, from the root down: where a policy that attaches guardrails can stand.
+    pub fn guardrail_path(&self, space: &Space) -> Vec<GuardrailTarget> {
+        let mut units = Vec::new();
+        let mut next = self.accounts.get(&space.account).and_then(|account| account.unit.clone());
+        while let Some(id) = next.filter(|id| !units.contains(id)) {
+            next = self.units.get(&id).and_then(|unit| unit.parent.clone());
+            units.push(id);
+        }
+        let units = units.into_iter().rev().map(GuardrailTarget::Unit);
+        let own = [GuardrailTarget::Account(space.account.clone()), GuardrailTarget::Space(space.id.clone())];
+        std::iter::once(GuardrailTarget::Root).chain(units).chain(own).collect()
+    }
+
     /// The units above an account, the highest first. A parent that doesn't exist, a ring and a sixth level end it: those are
     /// refused when a configuration is read.
     pub fn units_above(&self, account: &AccountId) -> Vec<&OrganizationalUnit> {

@@ -237,6 +237,7 @@ fn entry<'a>(
         reason: reason.map(Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
+        guardrails: decision.guarded.as_deref(),
         policy_session: None,
         labels: None,
         provenance: Vec::new(),

@@ -316,6 +316,7 @@ impl Arrival {
                     reason: Some(denial.reason.as_str()),
                     layers,
                     policy_flip: None,
+                    guardrails: None,
                     policy_session: None,
                     labels: None,
                     provenance: Vec::new(),
@@ -704,6 +705,16 @@ struct Recorded {
 async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pending, place: Option<Place>) -> Response<Body> {
     let (era, id) = (caller.era(), message.id().unwrap_or("null").to_owned());
     let dispatch = permit.redeem();
+    let message = match dispatch.masked.as_deref().map(|arguments| crate::guard::masked(&message, arguments)) {
+        None => message,
+        Some(Ok(masked)) => masked,
+        Some(Err(error)) => {
+            return match pending.finish("error", None).await {
+                Ok(()) => answer_rpc(era, &id, &error),
+                Err(error) => unavailable(&id, &error.to_string()),
+            };
+        }
+    };
     let Some(upstream) = caller.state.upstreams.get(&dispatch.server).cloned() else {
         let error = RpcError::new(ErrorCode::Internal, format!("server `{}` is not there", dispatch.server.name));
         return match pending.finish("unreachable", None).await {

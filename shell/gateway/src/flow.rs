@@ -168,6 +168,11 @@ impl Traced {
         lock(&caller.gateway.flows.0).weigh(&self.key, words);
     }
 
+    /// Its results are nobody's whom the operator trusts.
+    pub(crate) fn distrust(&mut self) {
+        self.labels.integrity = remit_model::Integrity::Untrusted;
+    }
+
     /// The call goes on, with what stands behind its values.
     pub(crate) fn passed(&self, arguments: &str, origin: &CallOrigin) {
         if let Ok(arguments) = serde_json::from_str(arguments) {

@@ -17,6 +17,7 @@ mod detach;
 mod discovery;
 mod edge;
 mod flow;
+mod guard;
 mod held_task;
 mod history;
 mod hold;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use remit_cedar::EventKind;
 use remit_journal::{Append, AppendError, Journal};
-use remit_kernel::{ActedAs, LayerLine};
+use remit_kernel::{ActedAs, Guarded, LayerLine};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin};
 use serde::Serialize;
@@ -84,6 +84,9 @@ pub(crate) struct DecisionEntry<'a> {
     /// What a policy set says that is only logged, where that is another verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy_flip: Option<&'a str>,
+    /// What guardrails found in the arguments, and what of them ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) guardrails: Option<&'a Guarded>,
     /// The policy session, where the space's policies look back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy_session: Option<&'a str>,
@@ -134,6 +137,9 @@ struct OutcomeEntry<'a> {
     /// What keeps the result from the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     withheld_by: Option<&'a LayerLine>,
+    /// What guardrails found in the result, and what of them ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardrails: Option<&'a Guarded>,
     /// What the outcome is to the history of the space: `response` or `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     history_event: Option<&'static str>,
@@ -167,6 +173,7 @@ pub(crate) struct Pending {
     done: bool,
     watched: Option<Watched>,
     withheld_by: Option<(LayerLine, &'static str)>,
+    guarded: Option<Guarded>,
 }
 
 /// Who and what, for the outcome and for observers.
@@ -395,6 +402,7 @@ impl Pending {
             done: false,
             watched: None,
             withheld_by: None,
+            guarded: None,
         }
     }
 
@@ -402,6 +410,11 @@ impl Pending {
     pub(crate) fn watched_by(mut self, watched: Option<Watched>) -> Self {
         self.watched = watched;
         self
+    }
+
+    /// What guardrails found in the result.
+    pub(crate) fn guarded(&mut self, guarded: Guarded) {
+        self.guarded = Some(guarded);
     }
 
     /// Counts time that an upstream took.
@@ -455,6 +468,7 @@ impl Pending {
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),
             withheld_by: self.withheld_by.as_ref().map(|(layer, _)| layer),
+            guardrails: self.guarded.as_ref(),
             history_event,
             history_at_ms: if told.is_some() { at_ms } else { 0 },
             history_output: told.and_then(|told| told.output),

@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::body::{Body, EventLog};
 use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
+use crate::guard;
 use crate::quota::Place;
 use crate::record::Pending;
 use crate::reply::{answer_rpc, denial_error, events, json_status};
@@ -413,7 +414,9 @@ impl Relay {
             match message.kind() {
                 Kind::Response | Kind::Error => return Ok(Step::Response(message)),
                 Kind::Notification => {
-                    if self.wanted(&message) {
+                    if self.wanted(&message)
+                        && let Some(message) = guard::passed(&self.caller, self.risk(), &message)
+                    {
                         self.reads(message.body());
                         // A client that doesn't read holds its own call up, and not for ever.
                         let passed = tokio::time::timeout(self.upstream.silence_max(), log.send(None, message.body()));
@@ -455,6 +458,11 @@ impl Relay {
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
         }
+        let Some(message) = guard::passed(&self.caller, self.risk(), &message) else {
+            let refused = RpcError::new(ErrorCode::Denied, "a guardrail keeps this from the client");
+            self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
+            return Ok(None);
+        };
         self.reads(message.body());
         match &self.caller.client {
             Client::Modern(_) => Ok(Some(Step::Asked(message))),
@@ -484,6 +492,8 @@ impl Relay {
         let Client::Legacy(session) = &self.caller.client else {
             return Err(UpstreamError::Protocol("a round for no session".to_owned()));
         };
+        let message = guard::passed(&self.caller, self.risk(), message)
+            .ok_or_else(|| UpstreamError::Protocol("a guardrail keeps its question from the client".to_owned()))?;
         self.reads(message.body());
         let mut answers = Vec::new();
         for field in message.inner_fields("inputRequests") {
@@ -590,12 +600,21 @@ impl Relay {
     }
 
     /// Makes the client's response of the server's, records the outcome, and only then lets it go.
-    async fn conclude(self, sent: &Sent, message: Message) -> Bytes {
+    async fn conclude(mut self, sent: &Sent, message: Message) -> Bytes {
         let id = self.message.id().unwrap_or("null").to_owned();
+        let adapted = self.adapt(sent, &message, &id).and_then(|(bytes, outcome)| {
+            let (bytes, blocked) = self.guarded(bytes)?;
+            Ok((bytes, outcome, blocked))
+        });
         // It is read before anybody sees it: what comes after can't be earlier.
         self.reads(message.body());
-        let adapted = self.adapt(sent, &message, &id);
-        let kept = adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome));
+        let (adapted, blocked) = match adapted {
+            Ok((bytes, outcome, blocked)) => (Ok((bytes, outcome)), blocked),
+            Err(error) => (Err(error), None),
+        };
+        let kept = blocked
+            .map(|(denial, line)| (denial, line.origin))
+            .or_else(|| adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome)));
         match (adapted, kept) {
             (Ok((bytes, outcome)), Some((denial, origin))) => {
                 let layer = LayerLine {
@@ -622,6 +641,30 @@ impl Relay {
                 }
             }
         }
+    }
+
+    /// The risk that says how closely guardrails look.
+    fn risk(&self) -> remit_model::Risk {
+        self.dispatch.tool.as_ref().map_or(remit_model::Risk::Low, |tool| tool.risk)
+    }
+
+    /// What guardrails leave of an answer, and why it is kept from the caller, if it is.
+    fn guarded(&mut self, answer: Bytes) -> Result<(Bytes, Option<(Denial, LayerLine)>), UpstreamError> {
+        if self.caller.space.guards.is_empty() {
+            return Ok((answer, None));
+        }
+        let message = Message::parse(answer.clone(), remit_mcp::json::Limits::default())
+            .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+        let Some(passed) = guard::inspect(&self.caller, self.risk(), &message) else { return Ok((answer, None)) };
+        // Whoever's word it is: what looks like an attack is no trusted text.
+        if passed.guarded.attack_percent() > 0
+            && let Some(traced) = &mut self.caller.traced
+        {
+            traced.distrust();
+        }
+        let denial = passed.guarded.denial();
+        self.pending.guarded(passed.guarded);
+        Ok((passed.instead.unwrap_or(answer), denial))
     }
 
     /// What a server says is part of what the session has touched.

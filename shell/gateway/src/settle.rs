@@ -177,6 +177,7 @@ fn enqueue(
         reason: reason.map(Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
+        guardrails: decision.guarded.as_deref(),
         policy_session: (history.is_some() || origin.is_some()).then_some(&*facts.policy_session.id),
         labels: origin.map(|origin| origin.labels),
         provenance: origin.map(|origin| crate::record::origins(&origin.values)).unwrap_or_default(),

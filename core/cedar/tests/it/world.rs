@@ -84,6 +84,8 @@ pub(crate) fn facts(session_id: &str) -> ContextFacts<'_> {
         categories: &[],
         trust: None,
         approved: false,
+        prompt_attack_percent: 0,
+        guardrail_findings: &[],
         origin: None,
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Finding;
 use crate::approval::{Approval, CallAsked, Hold, RuleAsked};
 use crate::facts::{Arguments, Fact, Facts, Principal, Target};
+use crate::guardrail::Guarded;
 use crate::policy::{self, PolicyCaller};
 use crate::snapshot::{Snapshot, SpaceView, ToolView};
 use crate::verdict::{ApprovalRequest, Reason};
@@ -33,6 +34,7 @@ pub(super) fn held<'a>(
     tool: &Arc<ToolView>,
     target: Target<'a>,
     risk: Option<Risk>,
+    guarded: Option<&Guarded>,
     now_secs: u64,
 ) -> Option<Held<'a>> {
     if !space.holds.may_hold(tool.exposed.as_str()) {
@@ -47,7 +49,7 @@ pub(super) fn held<'a>(
     let asking = |ask: &mut dyn FnMut(&remit_cedar::Ask<'_>)| {
         let Some(input) = &input else { return false };
         let now_ms = now_secs.saturating_mul(1000);
-        policy::asking(organization, space, facts, principal, tool, input, false, now_ms, |asked| ask(asked));
+        policy::asking(organization, space, facts, principal, tool, input, (false, guarded), now_ms, |asked| ask(asked));
         true
     };
     // Of a tool in general nothing is asked: people agree to calls.
