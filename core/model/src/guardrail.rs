@@ -118,6 +118,15 @@ pub struct Guardrails {
 }
 
 impl Guardrails {
+    /// A numbered version that says something else there than it does here, if there is one.
+    pub fn changed<'a>(&self, there: &'a Self) -> Option<&'a GuardrailKey> {
+        let is_changed = |guardrail: &&Guardrail| {
+            let here = self.versions.get(&guardrail.key);
+            guardrail.key.version != GuardrailVersion::Draft && here.is_some_and(|here| here.definition != guardrail.definition)
+        };
+        there.versions.values().find(is_changed).map(|guardrail| &guardrail.key)
+    }
+
     /// The documents of these places, in their order: from the root down.
     pub fn documents(&self, path: &[GuardrailTarget]) -> Vec<&GuardrailPolicy> {
         let at = |target: &GuardrailTarget| self.policies.iter().filter(move |policy| policy.targets.contains(target)).collect::<Vec<_>>();

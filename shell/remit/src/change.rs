@@ -236,6 +236,10 @@ impl World {
         let before = self.shared.organization();
         let started = launched.start(&mut organization, &self.program).await;
         let prepared = started.and_then(|()| self.shared.prepare(&organization, &self.home).map_err(|failure| failure.message));
+        let prepared = prepared.and_then(|prepared| match before.guardrails.changed(&organization.guardrails) {
+            None => Ok(prepared),
+            Some(key) => Err(format!("guardrail `{key}` has changed, and a numbered version never does: write the next one")),
+        });
         let kept = match (&prepared, next) {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), Next::Same(version)) => Ok((version, false)),
