@@ -57,11 +57,7 @@ pub(crate) fn guardrails<'a>(
     found
 }
 
-fn version<'a>(
-    item: &Item<'a>,
-    account: &impl Fn(&Object<'a>) -> Option<AccountId>,
-    shelf: &Shelf<'_>,
-) -> Option<Guardrail> {
+fn version<'a>(item: &Item<'a>, account: &impl Fn(&Object<'a>) -> Option<AccountId>, shelf: &Shelf<'_>) -> Option<Guardrail> {
     let object = item.object("a guardrail", &["id", "version", "account", "description", "definition"])?;
     if let Some(description) = object.get("description") {
         description.text();
@@ -80,7 +76,8 @@ fn version<'a>(
     let account = account(&object);
     let document = object.need("definition")?;
     let (file, json) = shelf.json(&document)?;
-    let pointer = |pointer: &str| format!("at `{pointer}`{}", if file == item.file { String::new() } else { format!(" of {file}") });
+    let pointer =
+        |pointer: &str| format!("at `{pointer}`{}", if file == item.file { String::new() } else { format!(" of {file}") });
     let definition: Definition = match serde_json::from_str(&json) {
         Ok(definition) => definition,
         Err(error) => {
@@ -154,7 +151,13 @@ fn attached_checked(guardrails: &Guardrails, places: &[(String, &Item<'_>)], dra
         };
         match effective(&documents.iter().map(read).collect::<Vec<_>>()) {
             Err(fault) => {
-                tell(format!("what is attached to space `{}` can't be joined, at `{}`: {}", space.id, fault.pointer, fault.message), fault.hint);
+                tell(
+                    format!(
+                        "what is attached to space `{}` can't be joined, at `{}`: {}",
+                        space.id, fault.pointer, fault.message
+                    ),
+                    fault.hint,
+                );
             }
             Ok(policy) => {
                 for attachment in policy.attachments() {

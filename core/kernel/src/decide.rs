@@ -599,7 +599,8 @@ fn policy_set(
     };
     let now_ms = now_secs.saturating_mul(1000);
     let organization = &snapshot.organization;
-    let said = policy::judge(set, organization, space, facts, principal, tool, arguments, None, (approved, guarded), now_ms, told);
+    let said =
+        policy::judge(set, organization, space, facts, principal, tool, arguments, None, (approved, guarded), now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }
 

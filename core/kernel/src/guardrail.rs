@@ -72,7 +72,12 @@ pub struct Guarded {
 impl Guarded {
     /// The highest score of a prompt attack, in percent.
     pub fn attack_percent(&self) -> u8 {
-        self.found.iter().filter(|found| found.policy == "PROMPT_ATTACK").map(|found| found.score_percent).max().unwrap_or_default()
+        self.found
+            .iter()
+            .filter(|found| found.policy == "PROMPT_ATTACK")
+            .map(|found| found.score_percent)
+            .max()
+            .unwrap_or_default()
     }
 
     /// What was found, as policies name it: `SENSITIVE_INFORMATION:EMAIL`.
@@ -102,8 +107,12 @@ impl Guarded {
     pub fn denial(&self) -> Option<(Denial, LayerLine)> {
         let (statement, origin) = self.blocked.clone()?;
         let denial = Denial { reason: Reason::Guardrail, layer: Layer::Guardrail, statement: statement.clone() };
-        let line =
-            LayerLine { layer: Layer::Guardrail, effect: Effect::ExplicitDeny, statement: statement.into(), origin: Some(origin) };
+        let line = LayerLine {
+            layer: Layer::Guardrail,
+            effect: Effect::ExplicitDeny,
+            statement: statement.into(),
+            origin: Some(origin),
+        };
         Some((denial, line))
     }
 }
@@ -177,7 +186,9 @@ impl Guards {
                 guarded.masked = Some(masked.into());
             }
         }
-        guarded.found.sort_by_key(|found| (found.action != "BLOCKED", found.action != "ANONYMIZED", std::cmp::Reverse(found.score_percent)));
+        guarded.found.sort_by_key(|found| {
+            (found.action != "BLOCKED", found.action != "ANONYMIZED", std::cmp::Reverse(found.score_percent))
+        });
         guarded.found.truncate(FOUND_MAX);
         guarded
     }
@@ -214,7 +225,12 @@ fn found(key: &GuardrailKey, finding: &Finding) -> Found {
 fn blocked(key: &GuardrailKey, findings: &[Finding]) -> String {
     let by = findings.iter().find(|finding| finding.action == Action::Block);
     let what = by.map_or_else(String::new, |finding| {
-        let at = finding.pointer.as_deref().filter(|at| at.len() <= POINTER_BYTES_MAX).map(|at| format!(" at {at}")).unwrap_or_default();
+        let at = finding
+            .pointer
+            .as_deref()
+            .filter(|at| at.len() <= POINTER_BYTES_MAX)
+            .map(|at| format!(" at {at}"))
+            .unwrap_or_default();
         format!(": {} {}{at}", policy(finding.kind), finding.name)
     });
     format!("guardrail `{key}` blocks{what}")

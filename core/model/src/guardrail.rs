@@ -129,7 +129,9 @@ impl Guardrails {
 
     /// The documents of these places, in their order: from the root down.
     pub fn documents(&self, path: &[GuardrailTarget]) -> Vec<&GuardrailPolicy> {
-        let at = |target: &GuardrailTarget| self.policies.iter().filter(move |policy| policy.targets.contains(target)).collect::<Vec<_>>();
+        let at = |target: &GuardrailTarget| {
+            self.policies.iter().filter(move |policy| policy.targets.contains(target)).collect::<Vec<_>>()
+        };
         path.iter().flat_map(at).collect()
     }
 }
@@ -141,7 +143,10 @@ mod tests {
     #[test]
     fn identifiers_are_arns_or_ids_with_a_version() {
         let key = |id: &str, version| Some(GuardrailKey { id: id.to_owned(), version });
-        assert_eq!(GuardrailKey::parse("arn:aws:bedrock:us-east-1:111122223333:guardrail/pii:3"), key("pii", GuardrailVersion::Numbered(3)));
+        assert_eq!(
+            GuardrailKey::parse("arn:aws:bedrock:us-east-1:111122223333:guardrail/pii:3"),
+            key("pii", GuardrailVersion::Numbered(3))
+        );
         assert_eq!(GuardrailKey::parse("pii:DRAFT"), key("pii", GuardrailVersion::Draft));
         for wrong in ["pii", "pii:", "pii:0", "pii:01", "pii:+1", ":1", "Pii:1", "arn:aws:bedrock:us-east-1:1:other/pii:3"] {
             assert_eq!(GuardrailKey::parse(wrong), None, "{wrong}");

@@ -226,6 +226,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         reason: reason.map(remit_kernel::Reason::as_str),
         layers: &decision.layers,
         policy_flip: decision.policy_flip.as_deref(),
+        guardrails: None,
         policy_session: None,
         labels: None,
         provenance: Vec::new(),

@@ -31,9 +31,9 @@ fn every_layer_that_acme_has_denies_in_some_case() {
     let (_, outcomes, _) = run(&organization(), &lock(), &suite()).unwrap();
     let denied =
         |layer: Layer| outcomes.iter().any(|outcome| outcome.decision.against().is_some_and(|denial| denial.layer == layer));
-    // Acme has neither resource control policies nor a server with a resource policy.
+    // Acme has neither resource control policies nor a server with a resource policy, and attaches no guardrail.
     let never: Vec<&str> = Layer::ALL.iter().filter(|layer| !denied(**layer)).map(|layer| layer.as_str()).collect();
-    assert_eq!(never, ["RESOURCE_CONTROL_POLICY", "RESOURCE"]);
+    assert_eq!(never, ["RESOURCE_CONTROL_POLICY", "RESOURCE", "GUARDRAIL"]);
 }
 
 #[test]

@@ -149,12 +149,12 @@ fn a_numbered_version_never_changes_and_a_child_reopens_nothing() {
         {"name": "here", "targets": ["up"], "document": attached("baseline:2")},
     ]);
     place.write(&whole);
-    let said = place.cli(&["check", place.config().to_str().unwrap()]);
-    assert!(said.code == 3 && (said.out.clone() + &said.err).contains("can't be joined"), "{said:?}");
+    let said = crate::gateway::remit(&["check", place.config().to_str().unwrap()], None);
+    assert!(said.code == 3 && format!("{}{}", said.out, said.err).contains("can't be joined"), "{said:?}");
     whole["bedrock_policies"] = json!([{"name": "everywhere", "targets": ["r-root"], "document": attached("baseline:3")}]);
     place.write(&whole);
-    let said = place.cli(&["check", place.config().to_str().unwrap()]);
-    assert!(said.code == 3 && (said.out.clone() + &said.err).contains("there is no guardrail \"baseline:3\""), "{said:?}");
+    let said = crate::gateway::remit(&["check", place.config().to_str().unwrap()], None);
+    assert!(said.code == 3 && format!("{}{}", said.out, said.err).contains("there is no guardrail \"baseline:3\""), "{said:?}");
 }
 
 #[test]

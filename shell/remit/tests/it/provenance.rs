@@ -91,7 +91,10 @@ fn only_a_strangers_address_waits_for_a_person() {
     assert!(!asks(&call("two", "read", &json!({}))));
     assert!(!asks(&call("two", "contact", &json!({}))));
     assert!(!asks(&call("two", "send", &to("bob@example.com"))), "a contact's");
-    assert!(asks(&call("two", "send", &json!({"to": "ann@example.com", "body": "see www.evil.example/x"}))), "an address in the text");
+    assert!(
+        asks(&call("two", "send", &json!({"to": "ann@example.com", "body": "see www.evil.example/x"}))),
+        "an address in the text"
+    );
     // Another session, another agent and another space have read nothing.
     assert!(!asks(&call("three", "send", &to("eve@example.net"))));
     let other = remit.client("agent-2", "mail");
@@ -105,7 +108,8 @@ fn only_a_strangers_address_waits_for_a_person() {
     let wrong = in_session(&client, "one", Some(&json!({"text": "x"})), "send", &to("ann@example.com"));
     assert_eq!(wrong["error"]["code"], -32602, "{wrong}");
 
-    let held: Vec<Value> = remit.place().cli(&["approvals", "--json"]).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let held: Vec<Value> =
+        remit.place().cli(&["approvals", "--json"]).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let strangers = held.iter().find(|approval| approval["arguments"]["to"] == "eve@example.net").unwrap();
     let value = &strangers["origin"]["values"];
     let origin = value.as_array().unwrap().iter().find(|value| value["pointer"] == "/to").unwrap();
@@ -125,7 +129,7 @@ fn only_a_strangers_address_waits_for_a_person() {
     let call = |session: &str, tool: &str, arguments: &Value| in_session(&client, session, Some(&request), tool, arguments);
     assert!(asks(&call("two", "send", &to("bob@example.com"))));
     assert!(!asks(&call("two", "send", &to("ann@example.com"))));
-    assert!(!asks(&call("three", "send", &to("new@example.net"))), "it had read nothing");
+    assert!(asks(&call("three", "send", &to("new@example.net"))), "what sending answered it has read");
     assert!(!asks(&call("four", "send", &to("new@example.net"))));
 }
 
