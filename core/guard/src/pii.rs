@@ -164,23 +164,41 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<crate::literals::S
         P::Phone,
         P::IpAddress,
     ];
-    let all: [(&[P], Shape); 10] = [
-        (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, digit, more] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, separator, digit] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit] }),
+    let all: [(&[P], Shape); 11] = [
+        (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any, any] }),
+        (NUMBERS, Shape { bytes: [number_edge, digit, digit, more, more] }),
+        (NUMBERS, Shape { bytes: [number_edge, digit, separator, digit, more] }),
+        (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more, more] }),
+        (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit, digit] }),
         (
             &[P::InternationalBankAccountNumber, P::UkNationalInsuranceNumber],
-            Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' '] },
+            Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit] },
         ),
-        (&[P::VehicleIdentificationNumber], Shape { bytes: [edge, upper_or_digit, upper_or_digit, upper_or_digit] }),
-        (&[P::MacAddress, P::IpAddress], Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-')] }),
-        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', |b| b == b':', |b| b == b':', hex] }),
-        (&[P::IpAddress], Shape { bytes: [edge, |b| matches!(b, b'f' | b'F'), |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'), hex] }),
+        (
+            &[P::VehicleIdentificationNumber],
+            Shape { bytes: [edge, upper_or_digit, upper_or_digit, upper_or_digit, upper_or_digit] },
+        ),
+        (
+            &[P::MacAddress, P::IpAddress],
+            Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':'] },
+        ),
+        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', |b| b == b':', |b| b == b':', hex, any] }),
+        (
+            &[P::IpAddress],
+            Shape {
+                bytes: [
+                    edge,
+                    |b| matches!(b, b'f' | b'F'),
+                    |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'),
+                    hex,
+                    |b| hex(b) || b == b':',
+                ],
+            },
+        ),
+        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', hex, hex, hex, hex] }),
     ];
     // What leads to nothing that is wanted never fits.
-    let never = || Shape { bytes: [|_| false; 4] };
+    let never = || Shape { bytes: [|_| false; 5] };
     all.into_iter().map(|(kinds, shape)| if kinds.iter().any(|&kind| wanted(kind)) { shape } else { never() }).collect()
 }
 
@@ -206,7 +224,7 @@ pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
     if is(7) {
         hits.extend(token::mac(bytes, at).or_else(|| token::ip_v6(bytes, at)));
     }
-    if is(8) || is(9) {
+    if is(8) || is(9) || is(10) && byte(bytes, at + 4) == b':' {
         hits.extend(token::ip_v6(bytes, at));
     }
 }

@@ -118,7 +118,7 @@ pub(crate) const CUES: &[(Cue, &[&str])] = &[
     ),
     (Cue::Value(P::CreditDebitCardNumber), &["card number", "credit card", "debit card", "card no", "card #", "cardnumber"]),
     (Cue::Value(P::Pin), &["pin", "pin code", "pin number", "atm pin", "pincode"]),
-    (Cue::Value(P::Age), &["age", "aged", "years old", "year old", "yrs old", "y/o"]),
+    (Cue::Value(P::Age), &["age", "aged", "years old", "year old", "yrs old", "y/o", "turned", "turns"]),
     (
         Cue::Value(P::Phone),
         &[
@@ -214,8 +214,9 @@ pub(super) fn at(text: &str, cue_range: Range<usize>, cue: Cue, hits: &mut Vec<H
 /// How far after the cue a value of a kind may begin.
 fn gap(kind: PiiType) -> usize {
     match kind {
-        P::Pin | P::Age => 12,
-        P::CreditDebitCardCvv | P::CreditDebitCardExpiry => 16,
+        P::Age => 12,
+        P::Pin => 32,
+        P::CreditDebitCardCvv | P::CreditDebitCardExpiry => 24,
         P::LicensePlate => 20,
         _ => 40,
     }
@@ -232,7 +233,11 @@ fn value_near(bytes: &[u8], start: usize, end: usize, kind: PiiType) -> Option<H
     for at in end..end + gap(kind) {
         // A sentence, a line or a record ends what the cue speaks of.
         let b = byte(bytes, at);
-        if b == b'\n' || b == 0 || matches!(b, b'.' | b';' | b'}') && byte(bytes, at + 1).is_ascii_whitespace() && at > end {
+        let number = bytes.get(at.saturating_sub(2)..at).is_some_and(|word| word.eq_ignore_ascii_case(b"no"));
+        if b == b'\n'
+            || b == 0
+            || matches!(b, b'.' | b';' | b'}') && byte(bytes, at + 1).is_ascii_whitespace() && at > end && !number
+        {
             break;
         }
         if begins(at) {

@@ -1,6 +1,8 @@
 //! What the crate promises, tried from outside.
 
+mod classifier;
 mod forms;
+mod inheritance;
 mod json;
 mod policies;
 mod properties;
