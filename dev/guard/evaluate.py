@@ -3,6 +3,7 @@
     python evaluate.py <unpacked packages> <folder to write to>
 """
 
+import ast
 import json
 import random
 import re
@@ -213,6 +214,55 @@ def bench(root):
     return rows
 
 
+class Known(dict):
+    """Names of a module as far as they are plain values."""
+
+    def value(self, node):
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.JoinedStr):
+            return "".join(str(self.value(part.value if isinstance(part, ast.FormattedValue) else part)) for part in node.values)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self.value(node.left) + self.value(node.right)
+        if isinstance(node, ast.Dict):
+            return {str(self.value(key)): self.value(value) for key, value in zip(node.keys, node.values) if key is not None}
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            return [self.value(part) for part in node.elts]
+        if isinstance(node, ast.Name):
+            return self.get(node.id, node.id.lower())
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "frozenset" and node.args:
+            return self.value(node.args[0])
+        return ""
+
+
+def guardbench(root):
+    """mcp-guardbench's servers as they first list their tools; those that it calls poisoned are attacks."""
+    rows = []
+    base = root / "mcp_guardbench/guardbench"
+    shared = Known()
+    for path in [base / "domain/markers.py", base / "mcp_lab/common.py"]:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name):
+                    shared[target.id] = shared.value(node.value)
+    names = {"input_schema": "inputSchema", "output_schema": "outputSchema"}
+    for path in sorted((base / "mcp_lab/servers").glob("*_server.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        known, poisoned, tools = Known(shared), [], []
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                known[node.targets[0].id] = known.value(node.value)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "poisoned_tools" and node.value is not None:
+                poisoned = known.value(node.value)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ToolDefinitionData":
+                tools.append({names.get(word.arg, word.arg): known.value(word.value) for word in node.keywords if word.arg and word.arg != "meta"})
+        for tool in tools:
+            rows.append({"server": path.stem, "tool": tool, "attack": tool.get("name") in poisoned})
+    return rows
+
+
 def main():
     root, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,6 +272,7 @@ def main():
     write(folder, "overdefence.jsonl", [{"text": line, "attack": False, "group": "overdefence", "suite": ""} for line in lines if line])
     write(folder, "sensitive.jsonl", sensitive(random.Random(5)) + presidio(root, random.Random(6)))
     write(folder, "bench.jsonl", bench(root))
+    write(folder, "guardbench.jsonl", guardbench(root))
 
 
 if __name__ == "__main__":

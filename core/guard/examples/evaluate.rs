@@ -33,6 +33,7 @@ fn main() {
         "attack": attack(&rows(folder, "agentdojo.jsonl")),
         "overdefence": overdefence(&rows(folder, "overdefence.jsonl")),
         "sensitive": sensitive(&everything, &rows(folder, "sensitive.jsonl")),
+        "scan": definitions(&rows(folder, "bench.jsonl"), &rows(folder, "guardbench.jsonl")),
         "bench": bench(&guardrail, &rows(folder, "bench.jsonl")),
     });
     println!("{report}");
@@ -214,4 +215,43 @@ fn judge(guardrail: &Guardrail, kind: &str, fixture: &Value) -> Option<bool> {
         }
         _ => None,
     }
+}
+
+/// Definitions: those of real servers that mcp-defense-bench collected, all of them together; and mcp-guardbench's.
+fn definitions(bench: &[Value], guardbench: &[Value]) -> Value {
+    let mut servers: BTreeMap<String, ServerDefinition> = BTreeMap::new();
+    for row in
+        bench.iter().filter(|row| row["attack"] == false && row["id"].as_str().unwrap().starts_with("benign/tool-definition/"))
+    {
+        let id = row["id"].as_str().unwrap().trim_start_matches("benign/tool-definition/");
+        let name = id.split_once('-').map_or(id, |(_, rest)| rest).split("--").next().unwrap().to_owned();
+        let server = servers.entry(name.clone()).or_insert_with(|| ServerDefinition { name, ..ServerDefinition::default() });
+        server.tools.push(row["fixture"]["tool"].clone());
+    }
+    let servers: Vec<ServerDefinition> = servers.into_values().collect();
+    let tools: usize = servers.iter().map(|server| server.tools.len()).sum();
+    let mut flagged: Vec<String> = scan(&servers, Severity::Medium)
+        .iter()
+        .map(|finding| {
+            format!(
+                "{}/{} {} {}",
+                finding.server,
+                finding.tool.as_deref().unwrap_or_default(),
+                finding.rule.name(),
+                finding.reason
+            )
+        })
+        .collect();
+    flagged.dedup();
+    let alone = |row: &Value| {
+        let server = ServerDefinition { name: "server".to_owned(), instructions: None, tools: vec![row["tool"].clone()] };
+        !scan(&[server], Severity::Medium).is_empty()
+    };
+    let part = |attack: bool| guardbench.iter().filter(|row| row["attack"] == attack).collect::<Vec<_>>();
+    let (poisoned, harmless) = (part(true), part(false));
+    json!({
+        "real_servers": servers.len(), "real_tools": tools, "false_on_real": flagged,
+        "guardbench_poisoned": poisoned.len(), "guardbench_found": poisoned.iter().filter(|row| alone(row)).count(),
+        "guardbench_harmless": harmless.len(), "guardbench_false": harmless.iter().filter(|row| alone(row)).count(),
+    })
 }

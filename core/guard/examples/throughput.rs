@@ -5,38 +5,39 @@
 use std::{hint::black_box, time::Instant};
 
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
     let guardrail = remit_guard::Guardrail::compile(serde_json::from_str(include_str!("always_on.json")).unwrap()).unwrap();
+    let mut report = serde_json::Map::new();
     for (name, text) in samples() {
         let content = remit_guard::Content::new(remit_guard::Source::Output, &text);
         let found = guardrail.inspect(&content).findings.len();
-        let inspected = fastest(|| {
-            black_box(guardrail.inspect(&content));
+        let document = serde_json::to_string(&serde_json::json!({ "text": text })).unwrap();
+        let source = remit_guard::Source::Output;
+        let rate = |length: usize, run: &dyn Fn()| length as f64 / fastest(run) / 1e6;
+        let inspected = rate(text.len(), &|| drop(black_box(guardrail.inspect(&content))));
+        let row = serde_json::json!({
+            "bytes": text.len(),
+            "findings": found,
+            "text": inspected,
+            "json": rate(document.len(), &|| drop(black_box(guardrail.inspect_json(source, &document, false)))),
+            "heavy": rate(text.len(), &|| drop(black_box(guardrail.inspect(&content.heavy(true))))),
+            "memchr3": rate(text.len(), &|| {
+                black_box(memchr::memchr3_iter(b'@', 0x1b, 0xe2, black_box(text.as_bytes())).count());
+            }),
+            "ms_per_100_kb": 100.0 / inspected,
         });
-        let json = serde_json::to_string(&serde_json::json!({ "text": text })).unwrap();
-        let walked = fastest(|| {
-            black_box(guardrail.inspect_json(remit_guard::Source::Output, &json, false));
-        });
-        let heavy = fastest(|| {
-            black_box(guardrail.inspect(&content.heavy(true)));
-        });
-        let base = fastest(|| {
-            black_box(memchr::memchr3_iter(b'@', b'\x1b', 0xe2, black_box(text.as_bytes())).count());
-        });
-        let rate = |seconds: f64, length: usize| length as f64 / seconds / 1e6;
-        println!(
-            "{name}: {} bytes, {found} findings; text {:.0} MB/s, JSON {:.0} MB/s, heavy {:.0} MB/s, memchr3 {:.0} MB/s; 100 kB in {:.3} ms",
-            text.len(),
-            rate(inspected, text.len()),
-            rate(walked, json.len()),
-            rate(heavy, text.len()),
-            rate(base, text.len()),
-            inspected * 1e5 / text.len() as f64 * 1e3,
-        );
+        if !json {
+            println!("{name}: {row}");
+        }
+        report.insert(name.to_owned(), row);
+    }
+    if json {
+        println!("{}", serde_json::Value::Object(report));
     }
 }
 
 /// The fastest of several runs, in seconds: the others are the machine's noise.
-fn fastest(mut run: impl FnMut()) -> f64 {
+fn fastest(run: &dyn Fn()) -> f64 {
     (0..30)
         .map(|_| {
             let start = Instant::now();

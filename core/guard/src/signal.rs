@@ -17,6 +17,7 @@ const ROLE: u16 = 256;
 const CREDENTIAL: u16 = 512;
 const CALL: u16 = 1024;
 const AGAIN: u16 = 2048;
+const NEXT: u16 = 4096;
 
 const PHRASES: &[(u16, &[&str])] = &[
     (
@@ -149,6 +150,7 @@ const PHRASES: &[(u16, &[&str])] = &[
             "session verification",
         ],
     ),
+    (NEXT, &[" and call ", " and run ", " and delete", " and execute", " and do ", " and then ", " instead", " and only "]),
     (
         ROLE,
         &[
@@ -375,7 +377,7 @@ impl Signals {
     /// Why the text is an instruction to the model, if it is.
     pub(crate) fn instruction(self) -> Option<&'static str> {
         let taking = self.any(SENSITIVE | PRIVATE_FILE | CREDENTIAL);
-        if self.has(OVERRIDE) && self.any(MARK | SECRECY | ROLE | GIVE | DIRECTIVE | SENSITIVE | DESTINATION) {
+        if self.has(OVERRIDE) && self.any(MARK | SECRECY | ROLE | GIVE | DIRECTIVE | SENSITIVE | DESTINATION | NEXT) {
             return Some("it tells the model to leave its instructions");
         }
         if self.has(SECRECY)

@@ -4,6 +4,7 @@
 
 mod bench;
 mod conformance;
+mod guard;
 mod iam_diff;
 mod test;
 mod tidy;
@@ -59,6 +60,12 @@ const COMMANDS: &[Command] = &[
         about: "run the suite's client leg with Remit as the client",
         options: conformance::client::OPTIONS,
         run: conformance::client::run,
+    },
+    Command {
+        name: "guard",
+        about: "measure the guardrails' detectors; `--train` trains the attack classifier first",
+        options: guard::OPTIONS,
+        run: guard::run,
     },
     Command {
         name: "iam-diff",

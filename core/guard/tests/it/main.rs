@@ -6,6 +6,7 @@ mod inheritance;
 mod json;
 mod policies;
 mod properties;
+mod scans;
 mod streams;
 
 use remit_guard::{
