@@ -157,9 +157,9 @@ fn bench(guardrail: &Guardrail, rows: &[Value]) -> Value {
         let attack = row["attack"] == true;
         let Some(flagged) = judge(guardrail, row["type"].as_str().unwrap(), &row["fixture"]) else {
             if attack {
-                outside += 1
+                outside += 1;
             } else {
-                outside_harmless += 1
+                outside_harmless += 1;
             }
             continue;
         };

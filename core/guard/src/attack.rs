@@ -3,6 +3,13 @@
 //! The weights are trained by `dev/guard/train.py`; the features here and there are the same to the bit. A score raises suspicion; it is
 //! no proof, and who writes against it gets past it (`docs/reference/guardrails.md` says how often).
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::ops::Range;
 
 use crate::{assessment::PromptAttack, signal::Signals};
@@ -73,7 +80,7 @@ fn weigh(text: &str) -> Vec<Weighed> {
     let bytes = text.as_bytes();
     let mut words = Vec::with_capacity(bytes.len() / 5);
     let (mut at, mut gap) = (0, 0);
-    let (mut last, mut last_but_one) = (0u32, 0u32);
+    let (mut last, mut earlier) = (0u32, 0u32);
     let mut letters = [0u8; WORD_BYTES_MAX + 2];
     while at < bytes.len() {
         let skip = bytes.get(at..).unwrap_or_default().iter().take_while(|&&b| !in_word(b)).count();
@@ -85,7 +92,7 @@ fn weigh(text: &str) -> Vec<Weighed> {
         let word = bytes.get(at..at + length.min(WORD_BYTES_MAX)).unwrap_or_default();
         let lower = |b: u8| if b.is_ascii_digit() { b'0' } else { b.to_ascii_lowercase() };
         let id = hash(word.iter().map(|&b| lower(b)));
-        let mut sum = weight(spread(id)) + weight(spread(pair(last, id))) + weight(spread(pair(pair(last_but_one, last), id)));
+        let mut sum = weight(spread(id)) + weight(spread(pair(last, id))) + weight(spread(pair(pair(earlier, last), id)));
         let mut features = 3;
         if word.len() > 1 && word.iter().all(u8::is_ascii_uppercase) {
             sum += weight(spread(pair(id, 1)));
@@ -118,7 +125,7 @@ fn weigh(text: &str) -> Vec<Weighed> {
             }
         }
         words.push(Weighed { range: at..at + length, weight: sum, features });
-        (last_but_one, last) = (last, id);
+        (earlier, last) = (last, id);
         at += length;
         gap = at;
     }
@@ -206,9 +213,9 @@ pub(crate) fn stretches(text: &str, offset: usize, least: f32) -> Vec<Scored> {
     let mut stretches: Vec<Scored> = Vec::new();
     for window in windows(text, offset).into_iter().filter(|window| window.score >= least) {
         match stretches.last_mut() {
-            Some(last) if window.range.start <= last.range.end => {
-                last.range.end = last.range.end.max(window.range.end);
-                last.score = last.score.max(window.score);
+            Some(known) if window.range.start <= known.range.end => {
+                known.range.end = known.range.end.max(window.range.end);
+                known.score = known.score.max(window.score);
             }
             _ => stretches.push(window),
         }

@@ -1,5 +1,12 @@
 //! Inspection of a text: what is found, which findings stand, and the text without them.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::ops::Range;
 
 use crate::{
@@ -215,7 +222,8 @@ impl Collector<'_> {
         let before = self.text.get(..range.start).and_then(|text| text.chars().next_back());
         let after = self.text.get(range.end..).and_then(|text| text.chars().next());
         let (first, last) = (self.at(range).chars().next(), self.at(range).chars().next_back());
-        !(word(first) && word(before)) && !(word(last) && word(after))
+        let goes_on = |inner: Option<char>, outer: Option<char>| word(inner) && word(outer);
+        !goes_on(first, before) && !goes_on(last, after)
     }
 
     /// The pass over the whole text.

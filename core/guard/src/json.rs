@@ -295,13 +295,11 @@ fn unescaped<'t>(quoted: &str, raw: &'t str) -> Cow<'t, str> {
         text.push_str(rest.get(..at).unwrap_or_default());
         let length = if rest.as_bytes().get(at + 1) == Some(&b'u') { 6 } else { 2 };
         let pair = rest.get(at..at + 12).and_then(|pair| serde_json::from_str::<String>(&format!("\"{pair}\"")).ok());
-        let (length, says) = match pair.filter(|says| length == 6 && says.chars().count() == 1) {
-            Some(says) => (12, says),
-            None => {
-                let one = rest.get(at..at + length).and_then(|one| serde_json::from_str(&format!("\"{one}\"")).ok());
-                (length, one.unwrap_or_else(|| "\u{fffd}".to_owned()))
-            }
-        };
+        let pair = pair.filter(|says| length == 6 && says.chars().count() == 1).map(|says| (12, says));
+        let (length, says) = pair.unwrap_or_else(|| {
+            let one = rest.get(at..at + length).and_then(|one| serde_json::from_str(&format!("\"{one}\"")).ok());
+            (length, one.unwrap_or_else(|| "\u{fffd}".to_owned()))
+        });
         text.push_str(&says);
         rest = rest.get(at + length..).unwrap_or_default();
     }

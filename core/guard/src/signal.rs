@@ -417,8 +417,8 @@ fn sends_to_address(lower: &str) -> bool {
         let after = lower.get(at + 4..).unwrap_or_default();
         let word = after.split_whitespace().next().unwrap_or_default();
         let address = word.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'));
-        let host =
-            word.trim_end_matches(['.', ',']).ends_with(".example") || word.trim_end_matches(['.', ',']).ends_with(".evil");
+        // Names that exist for examples only, which attacks in examples are sent to.
+        let host = word.trim_end_matches(['.', ',']).rsplit_once('.').is_some_and(|(_, top)| matches!(top, "example" | "evil"));
         address || host
     })
 }

@@ -197,10 +197,8 @@ pub(super) fn at(text: &str, cue_range: Range<usize>, cue: Cue, hits: &mut Vec<H
             let last = byte(bytes, end.saturating_sub(1));
             let after = byte(bytes, end);
             // `pin` in `pinning` announces nothing.
-            if last.is_ascii_alphanumeric()
-                && after.is_ascii_alphabetic()
-                && !(after == b's' && !byte(bytes, end + 1).is_ascii_alphanumeric())
-            {
+            let plural = after == b's' && !byte(bytes, end + 1).is_ascii_alphanumeric();
+            if last.is_ascii_alphanumeric() && after.is_ascii_alphabetic() && !plural {
                 return;
             }
             match kind {
@@ -289,9 +287,9 @@ fn value(bytes: &[u8], at: usize, kind: PiiType) -> Option<(Range<usize>, f32)> 
     let (end, count) = grouped(bytes, at, 24, separators);
     let numbers = digits(bytes, at..end).0;
     let checked = |length: usize, check: fn(&[u8]) -> bool| {
-        (count == length && closed(end) && numbers.get(..length).is_some_and(check)).then(|| (at..end, 0.95))
+        (count == length && closed(end) && numbers.get(..length).is_some_and(check)).then_some((at..end, 0.95))
     };
-    let some = |fits: bool, end: usize, score: f32| (fits && closed(end)).then(|| (at..end, score));
+    let some = |fits: bool, end: usize, score: f32| (fits && closed(end)).then_some((at..end, score));
     match kind {
         P::UsSocialSecurityNumber | P::UsIndividualTaxIdentificationNumber => {
             let (found, score) = (count == 9).then(|| social_security(bytes, &(at..end)))??;

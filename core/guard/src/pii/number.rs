@@ -78,11 +78,12 @@ pub(super) fn at(bytes: &[u8], at: usize, hits: &mut Vec<Hit>) {
     if first < 9 && (!joined && byte(bytes, at + first) != b':' || first == 2 && before(bytes, at) == b':') {
         return;
     }
-    if first <= 3 && byte(bytes, at + first) == b'.' {
-        if let Some(hit) = token::ip_v4(bytes, at) {
-            hits.push(hit);
-            return;
-        }
+    if first <= 3
+        && byte(bytes, at + first) == b'.'
+        && let Some(hit) = token::ip_v4(bytes, at)
+    {
+        hits.push(hit);
+        return;
     }
     if first <= 4
         && byte(bytes, at + first) == b':'

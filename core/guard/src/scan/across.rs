@@ -1,5 +1,12 @@
 //! What servers say, copy or claim of one another.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, ServerDefinition, Severity, Tool, within::about};

@@ -40,7 +40,7 @@ pub(super) fn tool(tool: &Tool<'_>, findings: &mut Vec<Finding>) {
     for (pointer, value) in &strings {
         let is_name = pointer.ends_with('#') || pointer == "/name";
         text(value, pointer, is_name, &mut |severity, rule, pointer, reason| {
-            findings.push(about(tool, severity, rule, pointer, reason))
+            findings.push(about(tool, severity, rule, pointer, reason));
         });
     }
     parameters(tool, findings);
