@@ -177,6 +177,37 @@ pub enum Stage {
     Reasoning,
 }
 
+impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Patterns,
+        Self::Regexes,
+        Self::Decoded,
+        Self::AttackNearCues,
+        Self::AttackEverywhere,
+        Self::Topics,
+        Self::Grounding,
+        Self::Reasoning,
+    ];
+}
+
+/// The stages that ran, without an allocation for each string.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ran(u8);
+
+impl Ran {
+    pub(crate) fn add(&mut self, stage: Stage) {
+        self.0 |= 1 << stage as u8;
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(crate) fn list(self) -> Vec<Stage> {
+        Stage::ALL.into_iter().filter(|stage| self.0 & (1 << *stage as u8) != 0).collect()
+    }
+}
+
 /// How many characters were looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {

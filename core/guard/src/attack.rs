@@ -3,14 +3,23 @@
 //! The weights are trained by `dev/guard/train.py`; the features here and there are the same to the bit. A score raises suspicion; it is
 //! no proof, and who writes against it gets past it (`docs/reference/guardrails.md` says how often).
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::ops::Range;
 
-use crate::assessment::PromptAttack;
+use crate::{assessment::PromptAttack, signal::Signals};
 
 /// The model: magic, version, window and stride in words, weight scale, bias, slope and offset of the score; then one byte a weight.
 const MODEL: &[u8] = include_bytes!("../weights/attack.bin");
 /// The bytes before the weights.
 const HEAD: usize = 32;
+/// Fewer words than this are no sentence, and no attack.
+const WORDS_MIN: usize = 4;
 /// The longest part of a word that is read.
 const WORD_BYTES_MAX: usize = 24;
 
@@ -71,7 +80,7 @@ fn weigh(text: &str) -> Vec<Weighed> {
     let bytes = text.as_bytes();
     let mut words = Vec::with_capacity(bytes.len() / 5);
     let (mut at, mut gap) = (0, 0);
-    let (mut last, mut last_but_one) = (0u32, 0u32);
+    let (mut last, mut earlier) = (0u32, 0u32);
     let mut letters = [0u8; WORD_BYTES_MAX + 2];
     while at < bytes.len() {
         let skip = bytes.get(at..).unwrap_or_default().iter().take_while(|&&b| !in_word(b)).count();
@@ -83,7 +92,7 @@ fn weigh(text: &str) -> Vec<Weighed> {
         let word = bytes.get(at..at + length.min(WORD_BYTES_MAX)).unwrap_or_default();
         let lower = |b: u8| if b.is_ascii_digit() { b'0' } else { b.to_ascii_lowercase() };
         let id = hash(word.iter().map(|&b| lower(b)));
-        let mut sum = weight(spread(id)) + weight(spread(pair(last, id))) + weight(spread(pair(pair(last_but_one, last), id)));
+        let mut sum = weight(spread(id)) + weight(spread(pair(last, id))) + weight(spread(pair(pair(earlier, last), id)));
         let mut features = 3;
         if word.len() > 1 && word.iter().all(u8::is_ascii_uppercase) {
             sum += weight(spread(pair(id, 1)));
@@ -103,14 +112,9 @@ fn weigh(text: &str) -> Vec<Weighed> {
             features += 3;
         }
         if word.len() >= 4 {
-            if let (Some(first), Some(rest)) = (letters.get_mut(..1), word.len().checked_add(1)) {
-                first.fill(b'^');
-                for (place, &b) in letters.iter_mut().skip(1).zip(word) {
-                    *place = lower(b);
-                }
-                if let Some(last) = letters.get_mut(rest) {
-                    *last = b'$';
-                }
+            let marked = std::iter::once(b'^').chain(word.iter().map(|&b| lower(b))).chain(std::iter::once(b'$'));
+            for (place, b) in letters.iter_mut().zip(marked) {
+                *place = b;
             }
             let padded = letters.get(..word.len() + 2).unwrap_or_default();
             for size in 3..=5u32 {
@@ -121,18 +125,57 @@ fn weigh(text: &str) -> Vec<Weighed> {
             }
         }
         words.push(Weighed { range: at..at + length, weight: sum, features });
-        (last_but_one, last) = (last, id);
+        (earlier, last) = (last, id);
         at += length;
         gap = at;
     }
     words
 }
 
-/// Scores every window of a text.
+/// How near to being a finding a window must be for its phrases to be read, and what a signal and a whole instruction add.
+const NEAR: f32 = 5.0;
+const SIGNAL: f32 = 0.6;
+const INSTRUCTION: f32 = 1.2;
+/// What a whole instruction scores at least.
+const INSTRUCTION_SCORE: f32 = 0.72;
+
+/// Scores every window of a text: the model's margin, and what telling phrases add to it where it is near.
 pub(crate) fn windows(text: &str, offset: usize) -> Vec<Scored> {
+    let (slope, shift) = (head(24), head(28));
+    let scored = margins(text).into_iter().map(|(range, mut margin)| {
+        let mut least = 0.0;
+        if margin > shift - NEAR {
+            let signals = Signals::of(text.get(range.clone()).unwrap_or_default());
+            margin += SIGNAL * signals.count() as f32;
+            if signals.instruction().is_some() {
+                margin += INSTRUCTION;
+                least = INSTRUCTION_SCORE;
+            }
+        }
+        Scored { range: offset + range.start..offset + range.end, score: logistic((margin - shift) * slope).max(least) }
+    });
+    scored.collect()
+}
+
+fn logistic(value: f32) -> f32 {
+    1.0 / (1.0 + (-value).exp())
+}
+
+/// The model's own score of a text, without what phrases add: what the training script computes.
+#[must_use]
+pub fn model_score(text: &str) -> f32 {
+    let (slope, shift) = (head(24), head(28));
+    margins(text).iter().map(|(_, margin)| logistic((margin - shift) * slope)).fold(0.0, f32::max)
+}
+
+/// The model's margin of every window.
+fn margins(text: &str) -> Vec<(Range<usize>, f32)> {
     let words = weigh(text);
+    if words.len() < WORDS_MIN {
+        return Vec::new();
+    }
     let (window, stride) = (head(8) as usize, (head(12) as usize).max(1));
-    let (scale, bias, slope, shift) = (head(16), head(20), head(24), head(28));
+    let (scale, bias) = (head(16), head(20));
     let mut sums = Vec::with_capacity(words.len() + 1);
     let (mut weight, mut features) = (0i64, 0u64);
     sums.push((weight, features));
@@ -141,24 +184,22 @@ pub(crate) fn windows(text: &str, offset: usize) -> Vec<Scored> {
         features += u64::from(word.features);
         sums.push((weight, features));
     }
-    let mut scored = Vec::new();
+    let mut margins = Vec::with_capacity(words.len() / stride + 1);
     let mut from = 0;
     while from < words.len() {
         let to = (from + window).min(words.len());
         if let (Some(first), Some(last)) = (sums.get(from), sums.get(to)) {
             let (weight, features) = ((last.0 - first.0) as f32, (last.1 - first.1).max(1) as f32);
-            let z = weight * scale / features.sqrt() + bias;
-            let score = 1.0 / (1.0 + (-(z - shift) * slope).exp());
             let start = words.get(from).map_or(0, |word| word.range.start);
             let end = words.get(to - 1).map_or(start, |word| word.range.end);
-            scored.push(Scored { range: offset + start..offset + end, score });
+            margins.push((start..end, weight * scale / features.sqrt() + bias));
         }
         if to == words.len() {
             break;
         }
         from += stride;
     }
-    scored
+    margins
 }
 
 /// The highest score of a text's windows; 0 without words.
@@ -172,9 +213,9 @@ pub(crate) fn stretches(text: &str, offset: usize, least: f32) -> Vec<Scored> {
     let mut stretches: Vec<Scored> = Vec::new();
     for window in windows(text, offset).into_iter().filter(|window| window.score >= least) {
         match stretches.last_mut() {
-            Some(last) if window.range.start <= last.range.end => {
-                last.range.end = last.range.end.max(window.range.end);
-                last.score = last.score.max(window.score);
+            Some(known) if window.range.start <= known.range.end => {
+                known.range.end = known.range.end.max(window.range.end);
+                known.score = known.score.max(window.score);
             }
             _ => stretches.push(window),
         }

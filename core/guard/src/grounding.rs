@@ -2,6 +2,13 @@
 //!
 //! Lexical support, no understanding: an answer that turns the source's words around is supported, a free paraphrase isn't.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::collections::BTreeSet;
 
 use crate::topic::{stem, words};

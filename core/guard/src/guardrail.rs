@@ -75,13 +75,12 @@ impl Guardrail {
         }
         let input = side(&definition, Source::Input, &mut faults);
         let output = side(&definition, Source::Output, &mut faults);
-        match (input, output) {
-            (Some(input), Some(output)) if faults.is_empty() => Ok(Self { definition, input, output, reasoning }),
-            _ => {
-                faults.dedup();
-                Err(faults)
-            }
+        if faults.is_empty() {
+            return Ok(Self { definition, input, output, reasoning });
         }
+        // Both sides compile the same expressions.
+        faults.dedup();
+        Err(faults)
     }
 
     /// The definition that it was compiled from.
@@ -98,7 +97,7 @@ impl Guardrail {
     }
 }
 
-fn side(d: &Definition, source: Source, faults: &mut Vec<Fault>) -> Option<Side> {
+fn side(d: &Definition, source: Source, faults: &mut Vec<Fault>) -> Side {
     let of = |input: Action, output: Action| if source == Source::Input { input } else { output };
     let sensitive = &d.sensitive_information;
     let pii: BTreeMap<PiiType, Action> = sensitive
@@ -148,7 +147,7 @@ fn side(d: &Definition, source: Source, faults: &mut Vec<Fault>) -> Option<Side>
     let shapes = pii::shapes(|kind| pii.contains_key(&kind));
     let reasoning = d.automated_reasoning.as_ref().map(|policy| of(policy.input_action, policy.output_action));
     let message = if source == Source::Input { &d.blocked_input_messaging } else { &d.blocked_outputs_messaging };
-    Some(Side {
+    Side {
         literals: Literals::new(&shapes, marks),
         pii,
         expressions,
@@ -161,7 +160,7 @@ fn side(d: &Definition, source: Source, faults: &mut Vec<Fault>) -> Option<Side>
         topics: Topics::new(&d.topics, |topic| of(topic.input_action, topic.output_action)),
         reasoning,
         message: message.as_str().into(),
-    })
+    }
 }
 
 /// The words that the filter looks for, cues of sensitive information apart.

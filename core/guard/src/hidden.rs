@@ -377,7 +377,7 @@ fn look_alike(c: char) -> Option<char> {
         ("αορνικυτχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aopvikutxyABEZHIKMNOPTYX"),
         ("օսցհոՕՍ", "ougho0U"),
     ];
-    if c < '\u{370}' || c > '\u{58f}' {
+    if !('\u{370}'..='\u{58f}').contains(&c) {
         return None;
     }
     PAIRS.iter().find_map(|(from, to)| from.chars().zip(to.chars()).find(|(other, _)| *other == c).map(|(_, latin)| latin))

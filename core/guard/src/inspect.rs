@@ -1,9 +1,16 @@
 //! Inspection of a text: what is found, which findings stand, and the text without them.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::ops::Range;
 
 use crate::{
-    assessment::{Assessment, Confidence, Coverage, Finding, Kind, Stage, matched},
+    assessment::{Assessment, Confidence, Coverage, Finding, Kind, Ran, Stage, matched},
     attack, decode,
     definition::{Action, ContentFilterType, GroundingFilterType, PiiType, Source, Strength},
     grounding,
@@ -53,7 +60,7 @@ impl<'t> Content<'t> {
 /// What was found in one text, before it is decided which findings stand.
 pub(crate) struct Detected {
     pub(crate) findings: Vec<Finding>,
-    pub(crate) stages: Vec<Stage>,
+    pub(crate) ran: Ran,
 }
 
 impl Guardrail {
@@ -76,11 +83,11 @@ impl Guardrail {
         let mut findings = stand(detected.findings);
         let blocked = findings.iter().any(|finding| finding.action == Action::Block);
         let output = if blocked { Some(side.message.to_string()) } else { mask(content.text, &findings) };
-        let mut stages = detected.stages;
-        self.reason(content.text, content.source, &mut findings, &mut stages);
+        let mut ran = detected.ran;
+        self.reason(content.text, content.source, &mut findings, &mut ran);
         let blocked = blocked || findings.iter().any(|finding| finding.action == Action::Block);
         let output = if blocked { Some(side.message.to_string()) } else { output };
-        Assessment { source: content.source, findings, blocked, output, stages, coverage: total }
+        Assessment { source: content.source, findings, blocked, output, stages: ran.list(), coverage: total }
     }
 
     /// What can't be inspected is blocked.
@@ -120,7 +127,7 @@ impl Guardrail {
             detected.findings.push(Finding { score, threshold: Some(threshold), action, confidence, ..finding });
         }
         if ran {
-            detected.stages.push(Stage::Grounding);
+            detected.ran.add(Stage::Grounding);
         }
     }
 }
@@ -147,16 +154,19 @@ pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> De
     let normal = Normal::new(text);
     let mut collector =
         Collector { side, text: &normal.text, findings: Vec::new(), hits: Vec::new(), cues: Vec::new(), content: Vec::new() };
-    let mut stages = vec![Stage::Patterns];
+    let mut ran = Ran::default();
+    ran.add(Stage::Patterns);
     collector.patterns();
     if !side.expressions.is_empty() {
-        stages.push(Stage::Regexes);
+        ran.add(Stage::Regexes);
         collector.expressions();
     }
     collector.content_filters();
-    stages.extend(collector.attacks(heavy));
+    if let Some(stage) = collector.attacks(heavy) {
+        ran.add(stage);
+    }
     if heavy && !side.topics.is_empty() {
-        stages.push(Stage::Topics);
+        ran.add(Stage::Topics);
         collector.topics();
     }
     let mut findings = collector.findings;
@@ -172,13 +182,13 @@ pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> De
     if decoding {
         let decoded = decode::all(text);
         if !decoded.is_empty() {
-            stages.push(Stage::Decoded);
+            ran.add(Stage::Decoded);
         }
         for piece in decoded {
             findings.extend(inside(side, text, &piece, heavy));
         }
     }
-    Detected { findings, stages }
+    Detected { findings, ran }
 }
 
 /// What is found in a decoded piece stands for the whole piece.
@@ -212,7 +222,8 @@ impl Collector<'_> {
         let before = self.text.get(..range.start).and_then(|text| text.chars().next_back());
         let after = self.text.get(range.end..).and_then(|text| text.chars().next());
         let (first, last) = (self.at(range).chars().next(), self.at(range).chars().next_back());
-        !(word(first) && word(before)) && !(word(last) && word(after))
+        let goes_on = |inner: Option<char>, outer: Option<char>| word(inner) && word(outer);
+        !goes_on(first, before) && !goes_on(last, after)
     }
 
     /// The pass over the whole text.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, ops::Range};
 use serde::de::IgnoredAny;
 
 use crate::{
-    assessment::{Assessment, Coverage, Finding, Stage, matched},
+    assessment::{Assessment, Coverage, Finding, Ran, matched},
     definition::{Action, Source},
     guardrail::{Guardrail, Side},
     inspect::{FINDINGS_MAX, TEXT_BYTES_MAX, detect, has_cues, mask, stand},
@@ -52,7 +52,7 @@ impl Guardrail {
             path: Vec::new(),
             findings: Vec::new(),
             masks: Vec::new(),
-            stages: Vec::new(),
+            ran: Ran::default(),
             names: HashMap::new(),
             named: has_cues(side),
         };
@@ -60,11 +60,11 @@ impl Guardrail {
         if reader.findings.len() > FINDINGS_MAX {
             return self.undecided(source, "TOO_MANY_FINDINGS", coverage);
         }
-        let (mut findings, mut stages, masks) = (reader.findings, reader.stages, reader.masks);
-        self.reason(text, source, &mut findings, &mut stages);
+        let (mut findings, mut ran, masks) = (reader.findings, reader.ran, reader.masks);
+        self.reason(text, source, &mut findings, &mut ran);
         let blocked = findings.iter().any(|finding| finding.action == Action::Block);
         let output = if blocked { Some(side.message.to_string()) } else { replaced(text, &masks) };
-        Assessment { source, findings, blocked, output, stages, coverage }
+        Assessment { source, findings, blocked, output, stages: ran.list(), coverage }
     }
 }
 
@@ -87,7 +87,7 @@ struct Reader<'a> {
     path: Vec<Step>,
     findings: Vec<Finding>,
     masks: Vec<(Range<usize>, String)>,
-    stages: Vec<Stage>,
+    ran: Ran,
     /// Members' names as words, for those that may explain a value.
     names: HashMap<&'a str, Option<String>>,
     named: bool,
@@ -186,11 +186,7 @@ impl<'a> Reader<'a> {
             None => Cow::Borrowed(&*plain),
         };
         let detected = detect(self.side, &read, self.heavy, true);
-        for stage in detected.stages {
-            if !self.stages.contains(&stage) {
-                self.stages.push(stage);
-            }
-        }
+        self.ran.join(detected.ran);
         if detected.findings.is_empty() {
             return;
         }
@@ -299,13 +295,11 @@ fn unescaped<'t>(quoted: &str, raw: &'t str) -> Cow<'t, str> {
         text.push_str(rest.get(..at).unwrap_or_default());
         let length = if rest.as_bytes().get(at + 1) == Some(&b'u') { 6 } else { 2 };
         let pair = rest.get(at..at + 12).and_then(|pair| serde_json::from_str::<String>(&format!("\"{pair}\"")).ok());
-        let (length, says) = match pair.filter(|says| length == 6 && says.chars().count() == 1) {
-            Some(says) => (12, says),
-            None => {
-                let one = rest.get(at..at + length).and_then(|one| serde_json::from_str(&format!("\"{one}\"")).ok());
-                (length, one.unwrap_or_else(|| "\u{fffd}".to_owned()))
-            }
-        };
+        let pair = pair.filter(|says| length == 6 && says.chars().count() == 1).map(|says| (12, says));
+        let (length, says) = pair.unwrap_or_else(|| {
+            let one = rest.get(at..at + length).and_then(|one| serde_json::from_str(&format!("\"{one}\"")).ok());
+            (length, one.unwrap_or_else(|| "\u{fffd}".to_owned()))
+        });
         text.push_str(&says);
         rest = rest.get(at + length..).unwrap_or_default();
     }

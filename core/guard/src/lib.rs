@@ -25,6 +25,7 @@ pub mod reasoning;
 pub mod response;
 pub mod scan;
 mod secret;
+mod signal;
 mod stream;
 mod topic;
 

@@ -12,6 +12,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::literals::Shape;
+
 pub(crate) use context::{CUES, Cue};
 
 /// How far before a value the word that explains it may stand, and how far a match may reach, in bytes.
@@ -119,42 +121,42 @@ impl Hit {
     }
 }
 
+const fn any(_: u8) -> bool {
+    true
+}
+fn edge(b: u8) -> bool {
+    !b.is_ascii_alphanumeric() && b != b'_'
+}
+fn number_edge(b: u8) -> bool {
+    edge(b) && b != b'.'
+}
+fn digit(b: u8) -> bool {
+    b.is_ascii_digit()
+}
+fn more(b: u8) -> bool {
+    b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/' | b':')
+}
+fn separator(b: u8) -> bool {
+    matches!(b, b'.' | b'-' | b' ')
+}
+fn upper(b: u8) -> bool {
+    b.is_ascii_uppercase()
+}
+fn upper_or_digit(b: u8) -> bool {
+    upper(b) || digit(b)
+}
+fn hex(b: u8) -> bool {
+    b.is_ascii_hexdigit()
+}
+fn local(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'.' | b'%')
+}
+fn alphanumeric(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+}
+
 /// The shapes that begin something; the order is that of [`shape_at`].
-pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<crate::literals::Shape> {
-    use crate::literals::Shape;
-    const fn any(_: u8) -> bool {
-        true
-    }
-    fn edge(b: u8) -> bool {
-        !b.is_ascii_alphanumeric() && b != b'_'
-    }
-    fn number_edge(b: u8) -> bool {
-        edge(b) && b != b'.'
-    }
-    fn digit(b: u8) -> bool {
-        b.is_ascii_digit()
-    }
-    fn more(b: u8) -> bool {
-        b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/' | b':')
-    }
-    fn separator(b: u8) -> bool {
-        matches!(b, b'.' | b'-' | b' ')
-    }
-    fn upper(b: u8) -> bool {
-        b.is_ascii_uppercase()
-    }
-    fn upper_or_digit(b: u8) -> bool {
-        upper(b) || digit(b)
-    }
-    fn hex(b: u8) -> bool {
-        b.is_ascii_hexdigit()
-    }
-    fn local(b: u8) -> bool {
-        b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'.' | b'%')
-    }
-    fn alphanumeric(b: u8) -> bool {
-        b.is_ascii_alphanumeric()
-    }
+pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<Shape> {
     use PiiType as P;
     const NUMBERS: &[P] = &[
         P::CreditDebitCardNumber,
@@ -164,23 +166,43 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<crate::literals::S
         P::Phone,
         P::IpAddress,
     ];
-    let all: [(&[P], Shape); 10] = [
-        (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, digit, more] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, separator, digit] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit] }),
+    let all: [(&[P], Shape); 12] = [
+        (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any, any] }),
+        // Four digits, or three and a separator, or two and a dot; and one digit before a group.
+        (NUMBERS, Shape { bytes: [number_edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)] }),
+        (NUMBERS, Shape { bytes: [number_edge, digit, separator, digit, more] }),
+        (NUMBERS, Shape { bytes: [number_edge, digit, digit, |b| b == b'.', digit] }),
+        (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more, more] }),
+        (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit, digit] }),
         (
             &[P::InternationalBankAccountNumber, P::UkNationalInsuranceNumber],
-            Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' '] },
+            Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit] },
         ),
-        (&[P::VehicleIdentificationNumber], Shape { bytes: [edge, upper_or_digit, upper_or_digit, upper_or_digit] }),
-        (&[P::MacAddress, P::IpAddress], Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-')] }),
-        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', |b| b == b':', |b| b == b':', hex] }),
-        (&[P::IpAddress], Shape { bytes: [edge, |b| matches!(b, b'f' | b'F'), |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'), hex] }),
+        (
+            &[P::VehicleIdentificationNumber],
+            Shape { bytes: [edge, upper_or_digit, upper_or_digit, upper_or_digit, upper_or_digit] },
+        ),
+        (
+            &[P::MacAddress, P::IpAddress],
+            Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':'] },
+        ),
+        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', |b| b == b':', |b| b == b':', hex, any] }),
+        (
+            &[P::IpAddress],
+            Shape {
+                bytes: [
+                    edge,
+                    |b| matches!(b, b'f' | b'F'),
+                    |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'),
+                    hex,
+                    |b| hex(b) || b == b':',
+                ],
+            },
+        ),
+        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', hex, hex, hex, hex] }),
     ];
     // What leads to nothing that is wanted never fits.
-    let never = || Shape { bytes: [|_| false; 4] };
+    let never = || Shape { bytes: [|_| false; 5] };
     all.into_iter().map(|(kinds, shape)| if kinds.iter().any(|&kind| wanted(kind)) { shape } else { never() }).collect()
 }
 
@@ -191,22 +213,23 @@ pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
     if is(0) {
         hits.extend(token::email(bytes, at));
     }
-    if is(1) || is(2) {
+    if is(1) || is(2) || is(3) {
         number::at(bytes, at, hits);
     }
-    if is(3) || is(4) {
+    if is(4) || is(5) {
         hits.extend(number::phone(bytes, at));
     }
-    if is(5) {
+    if is(6) {
         hits.extend(token::iban(bytes, at).or_else(|| token::national_insurance(bytes, at)));
     }
-    if is(6) {
+    // The last place of a vehicle's number, and the second separator of an address, are looked at before anything is read.
+    if is(7) && byte(bytes, at + 16).is_ascii_alphanumeric() {
         hits.extend(token::vehicle(bytes, at));
     }
-    if is(7) {
+    if is(8) && (byte(bytes, at + 5) == byte(bytes, at + 2) || byte(bytes, at + 2) == b':') {
         hits.extend(token::mac(bytes, at).or_else(|| token::ip_v6(bytes, at)));
     }
-    if is(8) || is(9) {
+    if is(9) || is(10) || is(11) && byte(bytes, at + 4) == b':' {
         hits.extend(token::ip_v6(bytes, at));
     }
 }

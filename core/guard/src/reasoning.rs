@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    assessment::{Finding, Kind, Stage, Verdict},
+    assessment::{Finding, Kind, Ran, Stage, Verdict},
     definition::{Action, Fault, Source},
     guardrail::Guardrail,
     inspect::found,
@@ -329,12 +329,12 @@ fn check(condition: &Condition, facts: &BTreeMap<String, Fact>, relative: bool, 
 
 impl Guardrail {
     /// Checks the rules, if there are any and the text is JSON; a text that isn't leaves every rule undecided.
-    pub(crate) fn reason(&self, text: &str, source: Source, findings: &mut Vec<Finding>, stages: &mut Vec<Stage>) {
+    pub(crate) fn reason(&self, text: &str, source: Source, findings: &mut Vec<Finding>, ran: &mut Ran) {
         let (Some(reasoning), Some(action)) = (&self.reasoning, self.side(source).reasoning) else { return };
         if source == Source::Input && action == Action::None {
             return;
         }
-        stages.push(Stage::Reasoning);
+        ran.add(Stage::Reasoning);
         let result = serde_json::from_str(text).unwrap_or(Value::Null);
         for (name, verdict) in reasoning.check(&result) {
             let action = if verdict == Verdict::Valid { Action::None } else { action };

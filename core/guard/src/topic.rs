@@ -2,6 +2,13 @@
 //!
 //! Lexical: a paraphrase without shared words is missed. Topics that need understanding need a model behind the guardrail.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
+)]
+
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use crate::definition::{Action, Topic};

@@ -5,6 +5,7 @@
 mod agentdojo;
 mod bench;
 mod conformance;
+mod guard;
 mod iam_diff;
 mod test;
 mod tidy;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         about: "stream AgentDojo's traces through Remit: what its policy costs, and what an attack still can do",
         options: agentdojo::OPTIONS,
         run: agentdojo::run,
+    },
+    Command {
+        name: "guard",
+        about: "measure the guardrails' detectors; `--train` trains the attack classifier first",
+        options: guard::OPTIONS,
+        run: guard::run,
     },
     Command {
         name: "iam-diff",

@@ -118,7 +118,7 @@ pub(crate) const CUES: &[(Cue, &[&str])] = &[
     ),
     (Cue::Value(P::CreditDebitCardNumber), &["card number", "credit card", "debit card", "card no", "card #", "cardnumber"]),
     (Cue::Value(P::Pin), &["pin", "pin code", "pin number", "atm pin", "pincode"]),
-    (Cue::Value(P::Age), &["age", "aged", "years old", "year old", "yrs old", "y/o"]),
+    (Cue::Value(P::Age), &["age", "aged", "years old", "year old", "yrs old", "y/o", "turned", "turns"]),
     (
         Cue::Value(P::Phone),
         &[
@@ -197,10 +197,8 @@ pub(super) fn at(text: &str, cue_range: Range<usize>, cue: Cue, hits: &mut Vec<H
             let last = byte(bytes, end.saturating_sub(1));
             let after = byte(bytes, end);
             // `pin` in `pinning` announces nothing.
-            if last.is_ascii_alphanumeric()
-                && after.is_ascii_alphabetic()
-                && !(after == b's' && !byte(bytes, end + 1).is_ascii_alphanumeric())
-            {
+            let plural = after == b's' && !byte(bytes, end + 1).is_ascii_alphanumeric();
+            if last.is_ascii_alphanumeric() && after.is_ascii_alphabetic() && !plural {
                 return;
             }
             match kind {
@@ -214,8 +212,9 @@ pub(super) fn at(text: &str, cue_range: Range<usize>, cue: Cue, hits: &mut Vec<H
 /// How far after the cue a value of a kind may begin.
 fn gap(kind: PiiType) -> usize {
     match kind {
-        P::Pin | P::Age => 12,
-        P::CreditDebitCardCvv | P::CreditDebitCardExpiry => 16,
+        P::Age => 12,
+        P::Pin => 32,
+        P::CreditDebitCardCvv | P::CreditDebitCardExpiry => 24,
         P::LicensePlate => 20,
         _ => 40,
     }
@@ -232,7 +231,11 @@ fn value_near(bytes: &[u8], start: usize, end: usize, kind: PiiType) -> Option<H
     for at in end..end + gap(kind) {
         // A sentence, a line or a record ends what the cue speaks of.
         let b = byte(bytes, at);
-        if b == b'\n' || b == 0 || matches!(b, b'.' | b';' | b'}') && byte(bytes, at + 1).is_ascii_whitespace() && at > end {
+        let number = bytes.get(at.saturating_sub(2)..at).is_some_and(|word| word.eq_ignore_ascii_case(b"no"));
+        if b == b'\n'
+            || b == 0
+            || matches!(b, b'.' | b';' | b'}') && byte(bytes, at + 1).is_ascii_whitespace() && at > end && !number
+        {
             break;
         }
         if begins(at) {
@@ -284,9 +287,9 @@ fn value(bytes: &[u8], at: usize, kind: PiiType) -> Option<(Range<usize>, f32)> 
     let (end, count) = grouped(bytes, at, 24, separators);
     let numbers = digits(bytes, at..end).0;
     let checked = |length: usize, check: fn(&[u8]) -> bool| {
-        (count == length && closed(end) && numbers.get(..length).is_some_and(check)).then(|| (at..end, 0.95))
+        (count == length && closed(end) && numbers.get(..length).is_some_and(check)).then_some((at..end, 0.95))
     };
-    let some = |fits: bool, end: usize, score: f32| (fits && closed(end)).then(|| (at..end, score));
+    let some = |fits: bool, end: usize, score: f32| (fits && closed(end)).then_some((at..end, score));
     match kind {
         P::UsSocialSecurityNumber | P::UsIndividualTaxIdentificationNumber => {
             let (found, score) = (count == 9).then(|| social_security(bytes, &(at..end)))??;

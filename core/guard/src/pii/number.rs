@@ -72,12 +72,18 @@ pub(super) fn at(bytes: &[u8], at: usize, hits: &mut Vec<Hit>) {
     if matches!(before(bytes, at), b' ' | b'-') && at >= 2 && byte(bytes, at - 2).is_ascii_digit() {
         return;
     }
-    let first = run(bytes, at, 8, |b| b.is_ascii_digit());
-    if first <= 3 && byte(bytes, at + first) == b'.' {
-        if let Some(hit) = token::ip_v4(bytes, at) {
-            hits.push(hit);
-            return;
-        }
+    let first = run(bytes, at, DIGITS_MAX, |b| b.is_ascii_digit());
+    let joined = matches!(byte(bytes, at + first), b' ' | b'-' | b'.' | b':') && byte(bytes, at + first + 1).is_ascii_hexdigit();
+    // A short number alone, or a part of a time.
+    if first < 9 && (!joined && byte(bytes, at + first) != b':' || first == 2 && before(bytes, at) == b':') {
+        return;
+    }
+    if first <= 3
+        && byte(bytes, at + first) == b'.'
+        && let Some(hit) = token::ip_v4(bytes, at)
+    {
+        hits.push(hit);
+        return;
     }
     if first <= 4
         && byte(bytes, at + first) == b':'

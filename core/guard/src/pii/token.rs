@@ -153,7 +153,7 @@ pub(super) fn url(bytes: &[u8], at: usize, scheme: usize) -> Option<Hit> {
     }
     for (close, open) in [(b')', b'('), (b']', b'[')] {
         let inside = bytes.get(at..end).unwrap_or_default();
-        let count = |bracket: u8| inside.iter().filter(|&&b| b == bracket).count();
+        let count = |bracket: u8| memchr::memchr_iter(bracket, inside).count();
         if inside.last() == Some(&close) && count(close) > count(open) {
             end -= 1;
         }

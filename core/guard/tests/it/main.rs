@@ -1,9 +1,14 @@
 //! What the crate promises, tried from outside.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
+
+mod classifier;
 mod forms;
+mod inheritance;
 mod json;
 mod policies;
 mod properties;
+mod scans;
 mod streams;
 
 use remit_guard::{
