@@ -77,8 +77,16 @@ fn rising(item: &Item<'_>, tiers: &BTreeMap<TrustTier, TierLimits>) {
 }
 
 fn promotion(item: &Item<'_>) -> Option<PromotionRule> {
-    let keys =
-        &["approved_unchanged_min", "calls_ok_min", "days_min", "rejections_max", "denials_max", "incidents_max", "window_days"];
+    let keys = &[
+        "approved_unchanged_min",
+        "calls_ok_min",
+        "days_min",
+        "rejections_max",
+        "denials_max",
+        "guardrail_hits_max",
+        "incidents_max",
+        "window_days",
+    ];
     let object = item.object("a promotion", keys)?;
     let whole =
         |key: &str, max: u64| object.get(key).and_then(|item| item.whole(0, max)).and_then(|count| u32::try_from(count).ok());
@@ -88,6 +96,7 @@ fn promotion(item: &Item<'_>) -> Option<PromotionRule> {
         days_min: whole("days_min", DAYS_MAX).unwrap_or(0),
         rejections_max: whole("rejections_max", COUNT_MAX),
         denials_max: whole("denials_max", COUNT_MAX),
+        guardrail_hits_max: whole("guardrail_hits_max", COUNT_MAX),
         incidents_max: whole("incidents_max", COUNT_MAX),
         window_days: object
             .get("window_days")
@@ -104,7 +113,7 @@ fn promotion(item: &Item<'_>) -> Option<PromotionRule> {
 }
 
 fn demotions(object: &Object<'_>) -> DemotionRules {
-    let keys = &["incident", "suspension", "rejections", "denials"];
+    let keys = &["incident", "suspension", "rejections", "denials", "guardrail_hits"];
     let Some(object) = object.get("demotions").and_then(|item| item.object("demotions", keys)) else {
         return DemotionRules::default();
     };
@@ -121,5 +130,6 @@ fn demotions(object: &Object<'_>) -> DemotionRules {
         suspension: tier("suspension"),
         rejections: rule("rejections"),
         denials: rule("denials"),
+        guardrail_hits: rule("guardrail_hits"),
     }
 }

@@ -86,6 +86,8 @@ pub struct PromotionRule {
     pub rejections_max: Option<u32>,
     /// At most so many denials.
     pub denials_max: Option<u32>,
+    /// At most so many calls that guardrails blocked.
+    pub guardrail_hits_max: Option<u32>,
     /// At most so many incidents.
     pub incidents_max: Option<u32>,
     /// The last days that are looked at, today among them.
@@ -103,6 +105,8 @@ pub struct DemotionRules {
     pub rejections: Option<DemotionRule>,
     /// By denials.
     pub denials: Option<DemotionRule>,
+    /// By calls that guardrails blocked.
+    pub guardrail_hits: Option<DemotionRule>,
 }
 
 /// So many of something within so many days.

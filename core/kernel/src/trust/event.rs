@@ -27,6 +27,8 @@ pub enum What {
         allowed: bool,
         /// Whether it was denied for something that the agent asked for.
         denied: bool,
+        /// Whether a guardrail blocked what it asked for.
+        blocked: bool,
     },
     /// A call ended.
     Ended {
@@ -182,6 +184,7 @@ impl Entry {
                 agent: self.agent?,
                 categories,
                 allowed: is(&self.verdict, "ALLOW"),
+                blocked: is(&self.verdict, "DENY") && is(&self.reason, "guardrail"),
                 denied: is(&self.verdict, "DENY") && self.reason.is_some_and(|reason| !NOT_ITS_DOING.contains(&reason.as_str())),
             }),
             "outcome" => Some(What::Ended { decision: self.decision?, ok: is(&self.outcome, "ok") }),

@@ -45,10 +45,13 @@ impl Ledger {
     pub fn fold(&mut self, event: &Event) -> Option<String> {
         let at_secs = event.at_secs;
         match &event.what {
-            What::Decided { decision, agent, categories, allowed, denied } => {
+            What::Decided { decision, agent, categories, allowed, denied, blocked } => {
                 if *allowed {
                     bound(&mut self.calls, CALLS_MAX);
                     self.calls.insert(decision.clone(), (agent.clone(), categories.clone()));
+                }
+                if *blocked {
+                    self.mark(agent, categories, at_secs, Mark::GuardrailHit);
                 }
                 // An approval that lets a call through ends by its own event.
                 denied.then(|| self.mark(agent, categories, at_secs, Mark::Denial))

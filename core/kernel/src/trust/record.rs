@@ -19,6 +19,8 @@ pub struct Counts {
     pub rejections: u64,
     /// Denials.
     pub denials: u64,
+    /// Calls that guardrails blocked: denials, too.
+    pub guardrail_hits: u64,
     /// Incidents.
     pub incidents: u64,
     /// Suspensions.
@@ -35,6 +37,7 @@ pub(super) enum Mark {
     CallOk,
     Rejection,
     Denial,
+    GuardrailHit,
     Incident,
     Suspension,
     Promoted { from: TrustTier, to: TrustTier },
@@ -48,6 +51,7 @@ impl Counts {
             Mark::CallOk => &mut self.calls_ok,
             Mark::Rejection => &mut self.rejections,
             Mark::Denial => &mut self.denials,
+            Mark::GuardrailHit => &mut self.guardrail_hits,
             Mark::Incident => &mut self.incidents,
             Mark::Suspension => &mut self.suspensions,
             Mark::Promoted { .. } | Mark::Demoted { .. } => return,
@@ -240,9 +244,10 @@ fn fallen(rules: &TrustRules, record: &Record) -> Vec<(TrustTier, Number)> {
             fallen.push((to, Number { rule, wanted: 1, had, days: None, met: true }));
         }
     }
-    let often: [(_, _, Counted); 2] = [
+    let often: [(_, _, Counted); 3] = [
         ("rejections", demotions.rejections, |counts| counts.rejections),
         ("denials", demotions.denials, |counts| counts.denials),
+        ("guardrail_hits", demotions.guardrail_hits, |counts| counts.guardrail_hits),
     ];
     for (rule, demotion, of) in often {
         let Some(demotion) = demotion else { continue };
@@ -277,9 +282,10 @@ fn next(rules: &TrustRules, record: &Record, tier: TrustTier, now_secs: u64) -> 
         let wanted = u64::from(rule.days_min);
         because.push(Number { rule: "days_min", wanted, had, days: None, met: had >= wanted });
     }
-    let most: [(_, _, Counted); 3] = [
+    let most: [(_, _, Counted); 4] = [
         ("rejections_max", rule.rejections_max, |counts| counts.rejections),
         ("denials_max", rule.denials_max, |counts| counts.denials),
+        ("guardrail_hits_max", rule.guardrail_hits_max, |counts| counts.guardrail_hits),
         ("incidents_max", rule.incidents_max, |counts| counts.incidents),
     ];
     for (rule, wanted, of) in most {

@@ -21,6 +21,7 @@ fn rules() -> TrustRules {
         days_min: 2,
         rejections_max: Some(1),
         denials_max: Some(2),
+        guardrail_hits_max: Some(0),
         incidents_max: Some(0),
         window_days: 10,
     };
@@ -33,6 +34,7 @@ fn rules() -> TrustRules {
             suspension: Some(Probation),
             rejections: Some(DemotionRule { count: 3, within_days: 4, to: Supervised }),
             denials: Some(DemotionRule { count: 5, within_days: 2, to: Probation }),
+            guardrail_hits: Some(DemotionRule { count: 2, within_days: 2, to: Probation }),
         },
     }
 }
@@ -60,7 +62,7 @@ fn what() -> impl Strategy<Value = What> {
     let by = select(&["ana", ""][..]).prop_map(str::to_owned);
     prop_oneof![
         4 => (number(), agent(), categories(), 0_u8..3).prop_map(|(decision, agent, categories, verdict)| What::Decided {
-            decision, agent, categories, allowed: verdict == 0, denied: verdict == 1
+            decision, agent, categories, allowed: verdict == 0, denied: verdict == 1, blocked: false
         }),
         4 => (number(), any::<bool>()).prop_map(|(decision, ok)| What::Ended { decision, ok }),
         2 => (number(), agent(), categories(), any::<bool>(), any::<bool>())
@@ -233,7 +235,7 @@ proptest! {
                 );
                 if let Some(next) = &standing.next {
                     prop_assert_eq!(next.is_met(), next.because.iter().all(|number| match number.rule {
-                        "rejections_max" | "denials_max" | "incidents_max" => number.had <= number.wanted,
+                        "rejections_max" | "denials_max" | "guardrail_hits_max" | "incidents_max" => number.had <= number.wanted,
                         _ => number.had >= number.wanted,
                     }));
                     prop_assert_eq!(standing.promotion().is_some(), next.is_met());
@@ -293,6 +295,7 @@ fn the_journal_s_words_are_counted_and_lead_up_and_down() {
             ("days_min", 2, 2, true),
             ("rejections_max", 1, 0, true),
             ("denials_max", 2, 1, true),
+            ("guardrail_hits_max", 0, 0, true),
             ("incidents_max", 0, 0, true),
         ]
     );
@@ -338,4 +341,20 @@ fn what_is_no_event_is_passed_over() {
     ] {
         assert_eq!(Event::read(bytes), None);
     }
+}
+
+#[test]
+fn calls_that_guardrails_block_count_as_hits_and_as_denials() {
+    let mut ledger = Ledger::default();
+    let blocked = |day: u64, decision: &str| {
+        let denied = json!({"id": decision, "verdict": "DENY", "reason": "guardrail"});
+        Event::read(&entry("decision", day, denied)).unwrap()
+    };
+    ledger.fold(&blocked(0, "d1"));
+    let now = BEGIN + DAY;
+    let standing = ledger.standings(&rules(), "one", now).remove("write").unwrap();
+    assert_eq!((standing.counted.guardrail_hits, standing.counted.denials, standing.tier), (1, 1, Supervised));
+    ledger.fold(&blocked(0, "d2"));
+    assert_eq!(tier(&ledger, "one", "write", now), Probation);
+    assert_eq!(tier(&ledger, "one", "read", now), Supervised);
 }

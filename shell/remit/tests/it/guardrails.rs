@@ -154,7 +154,7 @@ fn a_numbered_version_never_changes_and_a_child_reopens_nothing() {
     whole["bedrock_policies"] = json!([{"name": "everywhere", "targets": ["r-root"], "document": attached("baseline:3")}]);
     place.write(&whole);
     let said = crate::gateway::remit(&["check", place.config().to_str().unwrap()], None);
-    assert!(said.code == 3 && format!("{}{}", said.out, said.err).contains("there is no guardrail \"baseline:3\""), "{said:?}");
+    assert!(said.code == 3 && format!("{}{}", said.out, said.err).contains("there is no guardrail `baseline:3`"), "{said:?}");
 }
 
 #[test]
