@@ -60,6 +60,15 @@ impl Caller {
         }
     }
 
+    /// Among whose requests one is looked for that was sent before: the machine's administrator is one, by whatever name.
+    pub(crate) fn repeats_as(&self) -> String {
+        match &self.acts {
+            Acts::Administrator => "administrator".to_owned(),
+            Acts::Nobody => format!("nobody {}", self.person.id),
+            Acts::Role(role) => format!("{:?} {}", role.0.who, self.person.id),
+        }
+    }
+
     /// The role's name, or what stands for one.
     pub(crate) fn role(&self) -> String {
         match &self.acts {

@@ -5,7 +5,7 @@
 //! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
-//!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people.
+//!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people; `repeat`: what is asked twice and done once.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
@@ -21,6 +21,7 @@ pub mod operator;
 mod organization;
 mod parts;
 pub mod plan;
+mod repeat;
 mod reply;
 pub mod review;
 pub mod versions;

@@ -28,6 +28,7 @@ use crate::caller::Caller;
 use crate::console::{self, Console};
 use crate::edge::Edge;
 use crate::endpoints::{self, CHANGES, Endpoint, Failed};
+use crate::repeat::{self, Answers, Claimed, Told};
 use crate::reply::Reply;
 
 /// The largest request, in bytes.
@@ -147,6 +148,7 @@ pub struct Operator {
     token_digest: [u8; 32],
     pub(crate) edge: Arc<Edge>,
     pub(crate) console: Arc<Console>,
+    answers: Arc<Answers>,
     pub(crate) now_secs: fn() -> u64,
 }
 
@@ -161,7 +163,8 @@ impl Operator {
     pub fn new(plane: Arc<dyn Plane>, token: &str, options: &Options) -> Self {
         let edge = Arc::new(Edge::new(&options.address));
         let console = Arc::new(Console::new(options.address.starts_with("https://")));
-        Self { plane, token_digest: sha256(token.as_bytes()), edge, console, now_secs: options.now_secs }
+        let answers = Arc::default();
+        Self { plane, token_digest: sha256(token.as_bytes()), edge, console, answers, now_secs: options.now_secs }
     }
 
     /// Answers one request.
@@ -258,10 +261,60 @@ impl Operator {
         if !endpoints::identify(&mut request, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
         }
-        match self.perform(&caller, endpoint, request).await {
-            Ok((status, said)) if parts.method == Method::GET => tagged(status, &said, &parts.headers),
-            Ok((status, said)) => answer(status, &said),
-            Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+        if parts.method == Method::GET {
+            return match self.perform(&caller, endpoint, request).await {
+                Ok((status, said)) => tagged(status, &said, &parts.headers),
+                Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+            };
+        }
+        let key = match repeat::key_of(parts) {
+            Ok(key) => key.map(|key| (key, repeat::request_digest(parts, body))),
+            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+        };
+        // What was begun goes on to its end, whether or not its caller still waits for it.
+        let operator = self.clone();
+        let done = tokio::spawn(async move { operator.once(&caller, endpoint, request, key).await }).await;
+        let Ok((told, replayed)) = done else { return Self::failed() };
+        let kind = if told.problem { "application/problem+json" } else { "application/json" };
+        let mut response = text(told.status, kind, told.body);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if replayed {
+            response.headers_mut().insert(repeat::REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// Does what an endpoint does once for a key, if the request shows one; and whether the answer was given before. The caller's role is
+    /// asked each time: what was told to somebody who may no longer have it isn't told again.
+    async fn once(
+        &self,
+        caller: &Caller,
+        endpoint: &Endpoint,
+        mut request: Value,
+        key: Option<(String, [u8; 32])>,
+    ) -> (Told, bool) {
+        if let Err(refused) = self.permitted(caller, endpoint, &request).await {
+            return (Told::of(Err(refused)), false);
+        }
+        endpoints::sign(endpoint, &mut request, caller);
+        let Some((key, digest)) = key else {
+            return (Told::of(endpoints::run(self, caller, endpoint, request).await), false);
+        };
+        let whose = caller.repeats_as();
+        loop {
+            match self.answers.claim((&whose, &key), digest, endpoint.changes, self.now_secs) {
+                Claimed::First(ticket) => {
+                    let told = Told::of(endpoints::run(self, caller, endpoint, request).await);
+                    ticket.keep(&told);
+                    return (told, false);
+                }
+                Claimed::Told(told, replayed) => return (told, replayed),
+                Claimed::Wait(waiting) => {
+                    if let Some((told, replayed)) = waiting.told().await {
+                        return (told, replayed);
+                    }
+                }
+            }
         }
     }
 
@@ -272,8 +325,15 @@ impl Operator {
         endpoint: &Endpoint,
         mut request: Value,
     ) -> Result<(StatusCode, Value), Failed> {
+        self.permitted(caller, endpoint, &request).await?;
+        endpoints::sign(endpoint, &mut request, caller);
+        endpoints::run(self, caller, endpoint, request).await
+    }
+
+    /// Whether the caller's role allows an endpoint's action. Who isn't let to change something is recorded.
+    async fn permitted(&self, caller: &Caller, endpoint: &Endpoint, request: &Value) -> Result<(), Failed> {
         let snapshot = self.plane.snapshot();
-        let resource = endpoints::resource(self, &snapshot, caller, endpoint, &request).await;
+        let resource = endpoints::resource(self, &snapshot, caller, endpoint, request).await;
         let decided = caller.may(&snapshot, endpoint.action, &resource, (self.now_secs)());
         if !decided.allowed {
             if endpoint.changes {
@@ -284,8 +344,7 @@ impl Operator {
             }
             return Err(Failed::new(StatusCode::FORBIDDEN, &decided.statement).with("action", endpoint.action.into()));
         }
-        endpoints::sign(endpoint, &mut request, caller);
-        endpoints::run(self, caller, endpoint, request).await
+        Ok(())
     }
 
     /// What is answered when an answer could not be made: a fault of ours.
@@ -321,12 +380,6 @@ pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response<Reply> {
-    let mut response = text(status, "application/json", body.to_string());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct FakePlane {
     pub(crate) recorded: Mutex<Vec<(String, Value)>>,
     pub(crate) approval: Mutex<Value>,
     pub(crate) changed: watch::Sender<u64>,
+    /// While it is closed, credentials are asked for and not yet issued.
+    pub(crate) open: watch::Sender<bool>,
 }
 
 impl FakePlane {
@@ -82,6 +84,7 @@ impl FakePlane {
                 "led_to": [], "votes": [], "redeemed_by": [],
             })),
             changed: watch::Sender::new(0),
+            open: watch::Sender::new(true),
         })
     }
 
@@ -121,7 +124,12 @@ impl Plane for FakePlane {
         Box::pin(async { Ok(self.did("accept", request)) })
     }
     fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
-        Box::pin(async { Ok(self.did("credentials", request)) })
+        Box::pin(async {
+            let count = self.done.lock().unwrap().len();
+            self.did("credentials", request);
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+            Ok(json!({"SecretAccessKey": format!("secret {count}")}))
+        })
     }
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
         Box::pin(async { Ok(self.did("revoke", request)) })
@@ -142,7 +150,10 @@ impl Plane for FakePlane {
         Box::pin(async move { Some((StatusCode::OK, self.did(what, &request))) })
     }
     fn connect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(async { Ok(self.did("connect", request)) })
+        Box::pin(async {
+            let said = self.did("connect", request);
+            if request["server"] == "gone" { Err((StatusCode::NOT_FOUND, "no such server".to_owned())) } else { Ok(said) }
+        })
     }
     fn disconnect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("disconnect", request)) })
