@@ -10,13 +10,13 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use remit_kernel::assume::WebIdentity;
 use remit_kernel::{Fact, Origin, Revocations, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
@@ -24,10 +24,11 @@ use remit_model::Person;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::asked;
 use crate::caller::Caller;
 use crate::console::{self, Console};
 use crate::edge::Edge;
-use crate::endpoints::{self, CHANGES, Endpoint, Failed};
+use crate::endpoints::{self, CHANGES, Endpoint, Failed, Unfound};
 use crate::repeat::{self, Answers, Claimed, Told};
 use crate::reply::Reply;
 
@@ -39,8 +40,6 @@ const CONFIGURATION_BYTES_MAX: usize = 192 * 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one that carries a configuration may take.
 const CONFIGURATION_TIMEOUT: Duration = Duration::from_mins(2);
-/// The longest name that whoever holds the operator's token may go by, in bytes.
-const NAME_BYTES_MAX: usize = 256;
 /// Where a session of the console shows that it meant the request.
 const CSRF: HeaderName = HeaderName::from_static("x-remit-csrf");
 
@@ -195,7 +194,10 @@ impl Operator {
         };
         let body = match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
-            _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {bytes_max} bytes"));
+            }
+            _ => return problem(StatusCode::BAD_REQUEST, "the body is too slow or broke off"),
         };
         match caller {
             Some(caller) => self.answer(&parts, &body, caller).await,
@@ -245,21 +247,32 @@ impl Operator {
     async fn answer(&self, parts: &Parts, body: &Bytes, mut caller: Caller) -> Response<Reply> {
         let (endpoint, path_parts) = match endpoints::find(&parts.method, parts.uri.path()) {
             Ok(found) => found,
-            Err(status) => return problem(status, endpoints::unfound(status)),
+            Err(unfound) => return unfound_answer(&unfound),
         };
-        let mut request = match endpoints::question(endpoint, parts.uri.query(), body) {
-            Ok(question) => question,
-            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+        if !body.is_empty() && !is_json(&parts.headers) {
+            let why = "the body is JSON, and `content-type` says something else than `application/json`";
+            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+        }
+        let asked = endpoints::question(endpoint, parts.uri.query(), body);
+        let fault = match &asked {
+            Ok(question) => asked::check(endpoint, question).err(),
+            Err(why) => Some(why.clone()),
         };
+        let mut request = asked.ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
         // A name that nothing proves: whoever holds the token may go by any.
-        if let Some(by) = request.get("by").and_then(Value::as_str).filter(|by| !by.trim().is_empty()) {
-            if by.len() > NAME_BYTES_MAX {
-                return problem(StatusCode::BAD_REQUEST, &format!("`by` is longer than {NAME_BYTES_MAX} bytes"));
-            }
+        let by = request.get("by").and_then(Value::as_str).filter(|by| endpoint.changes && !by.trim().is_empty());
+        if let Some(by) = by.filter(|_| fault.is_none()) {
             caller.go_by(by);
         }
         if !endpoints::identify(&mut request, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
+        }
+        // Whoever may not ask isn't told what is wrong with the question.
+        if let Some(fault) = fault {
+            return match self.permitted(&caller, endpoint, &request).await {
+                Ok(()) => problem(StatusCode::BAD_REQUEST, &fault),
+                Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+            };
         }
         if parts.method == Method::GET {
             return match self.perform(&caller, endpoint, request).await {
@@ -373,6 +386,26 @@ fn unauthorized() -> Response<Reply> {
     let mut response = problem(StatusCode::UNAUTHORIZED, "the operator's token is needed: `Authorization: Bearer …`");
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+/// Whether a body is said to be JSON, or nothing is said of it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    kind.is_none_or(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// RFC 9110, sections 15.5.5 and 15.5.6.
+fn unfound_answer(unfound: &Unfound) -> Response<Reply> {
+    match unfound {
+        Unfound::Path => problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        Unfound::Method(allowed) => {
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "the endpoint is asked with another method");
+            if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+                response.headers_mut().insert(ALLOW, allowed);
+            }
+            response
+        }
+    }
 }
 
 pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Reply> {

@@ -30,10 +30,12 @@ async fn what_is_sent_twice_is_done_once() {
         (200, "application/json", "no-store")
     );
     assert_eq!(times(&desk, "credentials"), 1);
-    // The key is this request's: another body, another query or another endpoint is another request.
-    for (head, body) in
-        [("POST /v1/credentials", r#"{"principal": "p"}"#), ("POST /v1/credentials?x=1", ASKED), ("POST /v1/revoke", ASKED)]
-    {
+    // The key is this request's: another body, or another endpoint, is another request.
+    for (head, body) in [
+        ("POST /v1/credentials", r#"{"principal": "p"}"#),
+        ("POST /v1/credentials", r#"{"principal":"q"}"#),
+        ("POST /v1/connections", r#"{"server":"s"}"#),
+    ] {
         let other = keyed(&desk, head, "one", body).await;
         assert_eq!((other.status, other.header("content-type")), (422, "application/problem+json"), "{head}: {other:?}");
         assert_eq!(other.json()["status"], 422);
