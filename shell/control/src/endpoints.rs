@@ -242,7 +242,11 @@ pub(crate) fn sign(endpoint: &Endpoint, request: &mut Value, caller: &Caller) {
     if caller.is_named() {
         fields.insert("by".to_owned(), caller.person.id.as_str().into());
     }
-    fields.insert("proof".to_owned(), caller.person.proof.as_str().into());
+    let (proof, key) = caller.proof();
+    fields.insert("proof".to_owned(), proof.into());
+    if let Some(key) = key {
+        fields.insert("access_key_id".to_owned(), key.into());
+    }
 }
 
 /// The ARN of what a request is about: a space, an agent, a server, a tool; else the organization as a whole.
@@ -310,9 +314,9 @@ pub(crate) async fn run(
         Runs::Explain => plane.explain(&request).map(ok).map_err(bad),
         Runs::Ways => plane.ways(&request).map(ok).map_err(bad),
         Runs::Effective => plane.effective(&request).map(ok).map_err(bad),
-        Runs::Credentials => plane.credentials(&request).await.map(ok).map_err(bad),
-        Runs::Revoke => plane.revoke(&request).await.map(ok).map_err(bad),
-        Runs::Suspend => plane.suspend(&request).await.map(ok).map_err(bad),
+        Runs::Credentials => plane.credentials(&request).await.map(ok).map_err(refused),
+        Runs::Revoke => plane.revoke(&request).await.map(ok).map_err(refused),
+        Runs::Suspend => plane.suspend(&request).await.map(ok).map_err(refused),
         Runs::Accept => plane.accept(&request).await.map(ok).map_err(|why| Failed::new(StatusCode::CONFLICT, &why)),
         Runs::Reload => plane.reload().await.map(ok).map_err(|faults| Failed(StatusCode::UNPROCESSABLE_ENTITY, faults)),
         Runs::Connect => plane.connect(&request).await.map(|begun| (StatusCode::CREATED, begun)).map_err(refused),
@@ -331,7 +335,9 @@ pub(crate) async fn run(
         Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
         Runs::Link => {
-            let none = || Failed::unavailable("there are too many links, or no randomness");
+            let none = || {
+                Failed::new(StatusCode::TOO_MANY_REQUESTS, "so many links wait to be used that there can't be another one yet")
+            };
             let address = operator.console_link(&caller.person.id).ok_or_else(none)?;
             plane.record("console_link", json!({"person": caller.person})).await.map_err(Failed::unavailable)?;
             Ok(ok(json!({"address": address, "expires_in_secs": crate::console::LINK_SECS})))

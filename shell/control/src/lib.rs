@@ -26,6 +26,7 @@ pub mod plan;
 mod repeat;
 mod reply;
 pub mod review;
+mod signed;
 mod told;
 pub mod versions;
 

@@ -52,7 +52,7 @@ pub fn document() -> Value {
 }
 
 /// What an operation may be answered with besides what it is for: the status, and why.
-const REFUSALS: [(&str, &str); 13] = [
+const REFUSALS: [(&str, &str); 14] = [
     ("400", "The question can't be read or isn't one for this operation"),
     ("401", "Nobody is known by what was shown"),
     ("403", "The caller's role doesn't allow it, or what else must be proved isn't"),
@@ -63,6 +63,7 @@ const REFUSALS: [(&str, &str); 13] = [
     ("415", "The body is said to be something else than JSON"),
     ("421", "The request was made to another name than this interface's"),
     ("422", "It was understood, and has faults"),
+    ("429", "There is so much of this that there can't be more now"),
     ("500", "A fault of Remit's"),
     ("502", "Somebody else, whom it needs, failed"),
     ("503", "It can't be answered now, or the journal takes nothing"),
@@ -92,7 +93,7 @@ fn refused_with(endpoint: &Endpoint) -> Vec<&'static str> {
     let mut statuses = vec!["400", "401", "403", "405", "421", "500", "503"];
     if endpoint.method == Method::POST {
         // A key that was used for something else, or is in use.
-        statuses.extend(["409", "413", "415", "422"]);
+        statuses.extend(["409", "413", "415", "422", "429"]);
     }
     if path.contains('{') || path.starts_with("/v1/trust") || path == "/v1/incidents" || path.starts_with("/v1/configuration") {
         statuses.push("404");

@@ -17,8 +17,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use remit_identity::sigv4::{self, SigError};
 use remit_kernel::assume::WebIdentity;
-use remit_kernel::{Fact, Origin, Revocations, Snapshot};
+use remit_kernel::{Fact, Origin, Revocations, Session, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::Person;
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ use crate::edge::Edge;
 use crate::endpoints::{self, CHANGES, Endpoint, Failed, Unfound};
 use crate::repeat::{self, Answers, Claimed, Told};
 use crate::reply::Reply;
+use crate::signed;
 
 /// The largest request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -71,11 +73,11 @@ pub trait Plane: Send + Sync {
     /// Accepts what a server shows now: `{server, tool?}` in, the tools out.
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Issues a key pair: `{principal, session_name?, duration_secs?, by}` in, the pair in the form of `credential_process` out.
-    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Revokes: `{credential | agent | role | everything, by, reason}` in, what is revoked now out.
-    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
-    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
@@ -116,6 +118,10 @@ pub trait Plane: Send + Sync {
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Records what an operator did or was refused.
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> Boxed<'a, Result<(), String>>;
+    /// Whether a signed request (SigV4) names a key that was issued here and is alive; nothing is verified.
+    fn has_key(&self, request: &sigv4::Request<'_>) -> bool;
+    /// The session whose key signed a request, body and all. `once`: the signature is good for this one request.
+    fn signed(&self, request: &sigv4::Request<'_>, once: bool) -> Result<Arc<Session>, SigError>;
     /// What is in effect.
     fn snapshot(&self) -> Arc<Snapshot>;
     /// What has been taken away.
@@ -187,7 +193,11 @@ impl Operator {
         let origin = Origin { source_ip: Fact::Known(peer.to_canonical()), secure_transport: self.console.secure };
         // Who asks is known before anything of the body is read.
         let for_people = console::is_console(parts.uri.path());
-        let caller = if for_people { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
+        let signed = !for_people && signed::is_signed(&parts.headers);
+        if signed && !signed::has_key(self, &parts) {
+            return signed::refused(&SigError::unknown_key());
+        }
+        let caller = if for_people || signed { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
         let caller = match caller {
             Ok(caller) => caller,
             Err(refused) => return *refused,
@@ -201,6 +211,10 @@ impl Operator {
         };
         match caller {
             Some(caller) => self.answer(&parts, &body, caller).await,
+            None if signed => match signed::signer(self, &parts, &body, &origin) {
+                Ok(caller) => self.answer(&parts, &body, caller).await,
+                Err(refused) => *refused,
+            },
             None => console::answer(self, &parts, &body, &origin).await,
         }
     }
@@ -229,7 +243,7 @@ impl Operator {
         Some(answer)
     }
 
-    /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it.
+    /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it. Who signs is known with the body.
     fn caller(&self, parts: &Parts, origin: &Origin) -> Result<Caller, Box<Response<Reply>>> {
         if let Some(header) = parts.headers.get(AUTHORIZATION) {
             return if self.authorized(header) { Ok(Caller::machine()) } else { Err(Box::new(unauthorized())) };
@@ -263,6 +277,10 @@ impl Operator {
         let by = request.get("by").and_then(Value::as_str).filter(|by| endpoint.changes && !by.trim().is_empty());
         if let Some(by) = by.filter(|_| fault.is_none()) {
             caller.go_by(by);
+        }
+        // What is null isn't there.
+        if let Some(fields) = request.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
         }
         if !endpoints::identify(&mut request, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");

@@ -200,7 +200,7 @@ impl Answers {
         kept.remove(&key);
         if !kept.room(&caller, now) {
             let why = "too many requests are remembered by their `Idempotency-Key`: nothing was done";
-            return Claimed::Told(Told::problem(StatusCode::SERVICE_UNAVAILABLE, why), false);
+            return Claimed::Told(Told::problem(StatusCode::TOO_MANY_REQUESTS, why), false);
         }
         let (tell, state) = watch::channel(State::UnderWay);
         let entry = Entry { caller, request, changes, state, bytes: 0, ends_secs: u64::MAX };
@@ -350,7 +350,7 @@ mod tests {
         }
         // The one question makes room, and nothing else does.
         first(&answers, "more", true).keep(&told(200, "done"));
-        assert!(matches!(answers.claim(("ana", "k7"), [0; 32], true, still), Claimed::Told(told, false) if told.status == 503));
+        assert!(matches!(answers.claim(("ana", "k7"), [0; 32], true, still), Claimed::Told(told, false) if told.status == 429));
         assert_eq!(again(&answers, "k8", still), Some((told(200, "done"), true)));
         assert!(matches!(answers.claim(("bob", "k7"), [0; 32], true, still), Claimed::First(_)), "another's keys are his own");
     }
@@ -364,7 +364,7 @@ mod tests {
         for n in 0..BYTES_MAX / BYTES_OF_ONE_MAX + 2 {
             match answers.claim(("ana", &format!("l{n}")), [0; 32], true, still) {
                 Claimed::First(ticket) => ticket.keep(&told(200, &large)),
-                Claimed::Told(told, replayed) => assert!(told.status == 503 && !replayed),
+                Claimed::Told(told, replayed) => assert!(told.status == 429 && !replayed),
                 Claimed::Wait(_) => panic!("it waits"),
             }
         }

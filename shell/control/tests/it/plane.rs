@@ -8,8 +8,9 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use remit_control::operator::Boxed;
 use remit_control::{Operator, Options, Plane, SignedIn, Source};
+use remit_identity::sigv4;
 use remit_kernel::assume::WebIdentity;
-use remit_kernel::{Catalogue, Revocations, Snapshot};
+use remit_kernel::{Catalogue, Revocations, Session, Snapshot};
 use remit_model::{Person, Proof, RoleKey};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -64,6 +65,8 @@ pub(crate) struct FakePlane {
     pub(crate) recorded: Mutex<Vec<(String, Value)>>,
     pub(crate) approval: Mutex<Value>,
     pub(crate) changed: watch::Sender<u64>,
+    /// Whose keys sign.
+    pub(crate) signer: Mutex<Option<Session>>,
     /// While it is closed, credentials are asked for and not yet issued.
     pub(crate) open: watch::Sender<bool>,
 }
@@ -85,6 +88,7 @@ impl FakePlane {
             })),
             changed: watch::Sender::new(0),
             open: watch::Sender::new(true),
+            signer: Mutex::default(),
         })
     }
 
@@ -123,7 +127,7 @@ impl Plane for FakePlane {
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
         Box::pin(async { Ok(self.did("accept", request)) })
     }
-    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
+    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async {
             let count = self.done.lock().unwrap().len();
             self.did("credentials", request);
@@ -131,10 +135,10 @@ impl Plane for FakePlane {
             Ok(json!({"SecretAccessKey": format!("secret {count}")}))
         })
     }
-    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
+    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("revoke", request)) })
     }
-    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
+    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("suspend", request)) })
     }
     fn effective(&self, question: &Value) -> Result<Value, String> {
@@ -217,6 +221,13 @@ impl Plane for FakePlane {
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> Boxed<'a, Result<(), String>> {
         self.recorded.lock().unwrap().push((kind.to_owned(), event));
         Box::pin(async { Ok(()) })
+    }
+    fn has_key(&self, _: &sigv4::Request<'_>) -> bool {
+        true
+    }
+    fn signed(&self, request: &sigv4::Request<'_>, _once: bool) -> Result<Arc<Session>, sigv4::SigError> {
+        let session = self.signer.lock().unwrap().clone();
+        session.filter(|_| request.body != b"altered").map(Arc::new).ok_or_else(sigv4::SigError::unknown_key)
     }
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.lock().unwrap())
