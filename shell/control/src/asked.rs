@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
     /// A whole number in this range.
     Number(u64, u64),
+    /// A whole multiple of the first up to the second.
+    Steps(u64, u64),
     Truth,
     Object,
     /// The files of a configuration.
@@ -124,7 +126,7 @@ fn of_records(path: &str) -> &'static [Field] {
         "/v1/decisions/counts" => &[
             ("since_secs!", TIME),
             ("until_secs!", TIME),
-            ("step_secs!", Kind::Number(1, 366 * 86_400)),
+            ("step_secs!", Kind::Steps(300, 366 * 86_400)),
             ("by", Kind::Word(&["space", "agent", "tool", "verdict"])),
         ],
         "/v1/trust/explain" => &[("agent!", TEXT), ("category", TEXT)],
@@ -147,7 +149,9 @@ pub(crate) fn of_query(endpoint: &Endpoint, query: Option<&str>) -> Result<Value
     for (key, value) in pairs {
         let kind = fields.iter().find(|(field, _)| name(field).0 == key).map(|(_, kind)| kind);
         let value = match kind {
-            Some(Kind::Number(..)) => number(&value).map(Value::from).ok_or_else(|| format!("`{key}` is a whole number"))?,
+            Some(Kind::Number(..) | Kind::Steps(..)) => {
+                number(&value).map(Value::from).ok_or_else(|| format!("`{key}` is a whole number"))?
+            }
             _ => value.into(),
         };
         question.insert(key, value);
@@ -194,6 +198,7 @@ impl Kind {
             }
             Self::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
             Self::Number(least, most) => value.as_u64().is_some_and(|number| (least..=most).contains(&number)),
+            Self::Steps(step, most) => value.as_u64().is_some_and(|number| (step..=most).contains(&number) && number % step == 0),
             Self::Truth => value.is_boolean(),
             Self::Object => value.is_object(),
             Self::Files => value.as_array().is_some_and(|files| files.iter().all(is_file)),
@@ -206,6 +211,7 @@ impl Kind {
             Self::Text(chars_max) => format!("a text of at most {chars_max} characters"),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Number(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Steps(step, most) => format!("a multiple of {step} up to {most}"),
             Self::Truth => "true or false".to_owned(),
             Self::Object => "an object".to_owned(),
             Self::Files => "a list of `path` and `text`".to_owned(),
@@ -219,6 +225,7 @@ impl Kind {
             Self::Text(chars_max) => json!({"type": "string", "maxLength": chars_max}),
             Self::Word(words) => json!({"type": "string", "enum": words}),
             Self::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+            Self::Steps(step, most) => json!({"type": "integer", "minimum": step, "maximum": most, "multipleOf": step}),
             Self::Truth => json!({"type": "boolean"}),
             Self::Object => json!({"type": "object"}),
             Self::Files => json!({"type": "array", "items": {

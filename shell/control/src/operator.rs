@@ -268,8 +268,12 @@ impl Operator {
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
         }
         let asked = endpoints::question(endpoint, parts.uri.query(), body);
+        let (key, unfit) = match repeat::key_of(parts) {
+            Ok(key) => (key, None),
+            Err(why) => (None, Some(why)),
+        };
         let fault = match &asked {
-            Ok(question) => asked::check(endpoint, question).err(),
+            Ok(question) => asked::check(endpoint, question).err().or(unfit),
             Err(why) => Some(why.clone()),
         };
         let mut request = asked.ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
@@ -298,10 +302,7 @@ impl Operator {
                 Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
             };
         }
-        let key = match repeat::key_of(parts) {
-            Ok(key) => key.map(|key| (key, repeat::request_digest(parts, body))),
-            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
-        };
+        let key = key.map(|key| (key, repeat::request_digest(parts, body)));
         // What was begun goes on to its end, whether or not its caller still waits for it.
         let operator = self.clone();
         let done = tokio::spawn(async move { operator.once(&caller, endpoint, request, key).await }).await;
