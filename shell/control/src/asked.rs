@@ -31,7 +31,7 @@ const TEXT: Kind = Kind::Text(1024);
 /// What a person says of an approval.
 const REASON: Kind = Kind::Text(2000);
 /// A signed note.
-const NOTE: Kind = Kind::Text(16 * 1024);
+const NOTE: Kind = Kind::Text(32 * 1024);
 /// Seconds since the epoch, up to the year 9999.
 const TIME: Kind = Kind::Number(0, 253_402_300_799);
 /// The number of a version.

@@ -431,6 +431,8 @@ fn two_people_break_the_glass_and_a_third_looks_at_it() {
     assert!(!unproven.contains("Approved.") && remit.place().log_of("break_glass").is_empty(), "{unproven}");
     let one = text(browser.is("one"));
     assert!(one.contains("Others have to agree as well") && one.contains("the shop is down"), "{one}");
+    // Who isn't an approver is told who is, and not to sign in again.
+    assert!(one.contains("is no approver of rule") && one.contains("Who may: dora.") && !one.contains("Sign in again"), "{one}");
     assert_eq!(browser.is("form")["violations"], json!([]));
     let two = text(browser.is("two"));
     assert!(two.contains("Approved.") && two.contains("This was an emergency"), "{two}");
