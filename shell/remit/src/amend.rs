@@ -289,8 +289,12 @@ pub(crate) async fn diff(options: &Diff) -> Result<(), Failure> {
 pub(crate) async fn plans(options: &Plans) -> Result<(), Failure> {
     let printer = Printer::new(options.common.json);
     let home = Home::existing(&options.common.data)?;
-    let body = json!({"plan": options.plan, "by": options.by});
-    let (_, found) = agreed(&home, if options.withdraw { "withdraw" } else { "plans" }, &body, printer).await?;
+    let (what, body) = if options.withdraw {
+        ("withdraw", json!({"plan": options.plan, "by": options.by}))
+    } else {
+        ("plans", json!({"plan": options.plan}))
+    };
+    let (_, found) = agreed(&home, what, &body, printer).await?;
     if printer.json {
         return printer.line(&found.to_string());
     }
