@@ -126,7 +126,7 @@ fn of_records(path: &str) -> &'static [Field] {
         "/v1/decisions/counts" => &[
             ("since_secs!", TIME),
             ("until_secs!", TIME),
-            ("step_secs!", Kind::Steps(300, 366 * 86_400)),
+            ("step_secs!", Kind::Steps(300, 253_402_300_500)),
             ("by", Kind::Word(&["space", "agent", "tool", "verdict"])),
         ],
         "/v1/trust/explain" => &[("agent!", TEXT), ("category", TEXT)],

@@ -425,7 +425,7 @@ fn acting(organization: &Organization, principal: &str) -> Result<(RoleKey, Stri
     // AWS writes the kind in two ways.
     let normal = principal.replace(":agent-space/", ":agentspace/");
     let Some(space) = organization.spaces.values().find(|space| organization.space_arn(space) == normal) else {
-        return Err(format!("{principal} is the ARN of no space, role or user here; the root user has no keys").into());
+        return Err(format!("{principal} is the ARN of no space, role or user here; the root user has no keys"));
     };
     let role = space.role.clone().ok_or_else(|| format!("space `{}` has no role to act in", space.id))?;
     Ok((role, space.id.as_str().to_owned()))

@@ -12,6 +12,7 @@ pub(crate) struct Fault(pub(crate) Refused);
 
 impl Fault {
     /// Nothing of the question's: the store or the journal failed.
+    #[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
     pub(crate) fn away(why: impl ToString) -> Self {
         Self((StatusCode::SERVICE_UNAVAILABLE, why.to_string()))
     }
