@@ -4,6 +4,8 @@ use remit_kernel::operate::{Operation, operate};
 use remit_kernel::{Origin, Session, SessionOf, Snapshot};
 use remit_model::{Person, Proof};
 
+use crate::signed::is_consoles;
+
 /// Somebody who was authenticated.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -56,7 +58,7 @@ impl Caller {
         };
         let partition = &organization.partition;
         let arn = format!("arn:{partition}:sts::{}:assumed-role/{}/{}", key.account, key.name, session.name);
-        if organization.console.as_ref().is_none_or(|console| !console.roles.contains(key)) {
+        if !is_consoles(snapshot, key) {
             return of(arn, Acts::Nobody("this role is none of the configuration's `console.roles`"));
         }
         of(arn, Acts::Role(Box::new((session.clone(), origin))))

@@ -118,8 +118,8 @@ pub trait Plane: Send + Sync {
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Records what an operator did or was refused.
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> Boxed<'a, Result<(), String>>;
-    /// Whether a signed request (SigV4) names a key that was issued here and is alive; nothing is verified.
-    fn has_key(&self, request: &sigv4::Request<'_>) -> bool;
+    /// The session whose key a signed request (SigV4) names, if it was issued here and is alive; nothing is verified.
+    fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>>;
     /// The session whose key signed a request, body and all. `once`: the signature is good for this one request.
     fn signed(&self, request: &sigv4::Request<'_>, once: bool) -> Result<Arc<Session>, SigError>;
     /// What is in effect.
@@ -194,9 +194,12 @@ impl Operator {
         // Who asks is known before anything of the body is read.
         let for_people = console::is_console(parts.uri.path());
         let signed = !for_people && signed::is_signed(&parts.headers);
-        if signed && !signed::has_key(self, &parts) {
-            return signed::refused(&SigError::unknown_key());
-        }
+        let bytes_max = match signed.then(|| signed::claimed_role(self, &parts)) {
+            None | Some(Some(true)) => bytes_max,
+            // Of whoever may operate nothing no configuration is read.
+            Some(Some(false)) => bytes_max.min(BODY_BYTES_MAX),
+            Some(None) => return signed::refused(&SigError::unknown_key()),
+        };
         let caller = if for_people || signed { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
         let caller = match caller {
             Ok(caller) => caller,

@@ -5,7 +5,8 @@ use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use remit_identity::sigv4::{ALGORITHM, Request, SigError};
-use remit_kernel::Origin;
+use remit_kernel::{Origin, Snapshot};
+use remit_model::RoleKey;
 
 use crate::caller::Caller;
 use crate::endpoints::Failed;
@@ -17,9 +18,15 @@ pub(crate) fn is_signed(headers: &HeaderMap) -> bool {
     headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS4"))
 }
 
-/// Whether the key is one that was issued here and is alive: a stranger's body isn't read.
-pub(crate) fn has_key(operator: &Operator, parts: &Parts) -> bool {
-    with(parts, &[], |request| operator.plane.has_key(request)).unwrap_or(false)
+/// Whether the key is one of a role that is the console's; `None` if it wasn't issued here or is no longer alive: a stranger's body isn't read.
+pub(crate) fn claimed_role(operator: &Operator, parts: &Parts) -> Option<bool> {
+    let session = with(parts, &[], |request| operator.plane.claimed(request)).flatten()?;
+    Some(session.role().is_some_and(|role| is_consoles(&operator.plane.snapshot(), role)))
+}
+
+/// Whether a role may be taken where people operate.
+pub(crate) fn is_consoles(snapshot: &Snapshot, role: &RoleKey) -> bool {
+    snapshot.organization.console.as_ref().is_some_and(|console| console.roles.contains(role))
 }
 
 /// Who signed a request, its body with it. What may change something is signed once for each time.

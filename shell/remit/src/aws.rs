@@ -204,10 +204,11 @@ impl Aws {
         response
     }
 
-    /// Whether a request to the operator's interface names a key that was issued here and is alive; nothing is verified.
-    pub(crate) fn has_key(&self, request: &sigv4::Request<'_>) -> bool {
-        let (claim, now) = (Claim::read(request).ok().flatten(), now_secs());
-        claim.is_some_and(|claim| claim.timely(now).is_ok() && self.keys.session(&claim, now).is_ok())
+    /// The session whose key a request to the operator's interface names, if it was issued here and is alive; nothing is verified.
+    pub(crate) fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        let (claim, now) = (Claim::read(request).ok().flatten()?, now_secs());
+        claim.timely(now).ok()?;
+        self.keys.session(&claim, now).ok()
     }
 
     /// The session whose key signed such a request. It is signed for this service, and for a region where the organization is.

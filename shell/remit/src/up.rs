@@ -526,8 +526,8 @@ impl Plane for World {
         Box::pin(async move { self.gateway.record(kind, event).await.map(drop) })
     }
 
-    fn has_key(&self, request: &sigv4::Request<'_>) -> bool {
-        self.aws.has_key(request)
+    fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        self.aws.claimed(request)
     }
 
     fn signed(&self, request: &sigv4::Request<'_>, once: bool) -> Result<Arc<Session>, sigv4::SigError> {

@@ -327,3 +327,60 @@ fn nothing_but_a_roles_session_and_an_action_of_this_service_is_let_through() {
     );
     assert!(!refused.allowed && refused.statement.contains("remit:Suspend"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn who_signs_acts_in_a_role_of_the_consoles_until_it_is_taken_away() {
+    use remit_kernel::{Revocations, Session, SessionOf};
+
+    let desk = Desk::new();
+    let signed = ("authorization", "AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/remit/aws4_request");
+    let session = |who: SessionOf| Session {
+        id: "ASIAX".to_owned(),
+        who,
+        name: "ana".to_owned(),
+        issued_at_secs: crate::plane::now(),
+        expires_at_secs: crate::plane::now() + 10,
+        chained: false,
+        tags: Vec::new(),
+        source_identity: None,
+        policies: Vec::new(),
+        policy_documents: Vec::new(),
+        user: None,
+        via: vec!["AKIAX".to_owned()],
+    };
+    let stop = r#"{"agent":"agent-1","reason":"r","by":"somebody else"}"#;
+    let ask = async || desk.ask("POST /v1/suspend", &[signed], stop).await;
+    assert_eq!(ask().await.status, 401, "nobody has such a key");
+    for (name, status) in [("administrator", 200), ("viewer", 403), ("gone", 403)] {
+        *desk.plane.signer.lock().unwrap() = Some(session(SessionOf::Role(crate::plane::role(name))));
+        let got = ask().await;
+        assert_eq!(got.status, status, "{name}: {got:?}");
+        // A configuration is read of whoever may operate alone.
+        let large = json!({"files": [], "reason": "r".repeat(1024 * 1024)}).to_string();
+        let got = desk.ask("POST /v1/configuration/apply", &[signed], &large).await;
+        assert_eq!(
+            got.status,
+            if name == "gone" {
+                413
+            } else if name == "viewer" {
+                403
+            } else {
+                400
+            },
+            "{name}: {got:?}"
+        );
+    }
+    let arn = "arn:aws:sts::111122223333:assumed-role/administrator/ana";
+    let (_, asked) = desk.plane.done.lock().unwrap().iter().find(|(what, _)| what == "suspend").cloned().unwrap();
+    assert_eq!((&asked["by"], &asked["proof"], &asked["access_key_id"]), (&json!(arn), &json!("SIGNATURE"), &json!("ASIAX")));
+    *desk.plane.signer.lock().unwrap() = Some(session(SessionOf::Role(crate::plane::role("administrator"))));
+    let altered = desk.ask("POST /v1/suspend", &[signed], "altered").await;
+    assert_eq!((altered.status, altered.header("www-authenticate")), (401, "AWS4-HMAC-SHA256"), "{altered:?}");
+    // Neither its own key nor one that it was got with may have been taken away.
+    for id in ["ASIAX", "AKIAX"] {
+        let mut revoked = Revocations::default();
+        revoked.credentials.insert(id.to_owned(), u64::MAX);
+        *desk.plane.revocations.lock().unwrap() = std::sync::Arc::new(revoked);
+        assert_eq!(ask().await.json()["code"], "ExpiredToken", "{id}");
+    }
+}

@@ -222,8 +222,8 @@ impl Plane for FakePlane {
         self.recorded.lock().unwrap().push((kind.to_owned(), event));
         Box::pin(async { Ok(()) })
     }
-    fn has_key(&self, _: &sigv4::Request<'_>) -> bool {
-        true
+    fn claimed(&self, _: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        self.signer.lock().unwrap().clone().map(Arc::new)
     }
     fn signed(&self, request: &sigv4::Request<'_>, _once: bool) -> Result<Arc<Session>, sigv4::SigError> {
         let session = self.signer.lock().unwrap().clone();
