@@ -65,7 +65,7 @@ fn visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-fn document(body: &[u8], what: &'static str) -> Result<Value, ClientError> {
+pub(crate) fn document(body: &[u8], what: &'static str) -> Result<Value, ClientError> {
     scan(body, Limits { depth_max: 16, keys_max: 2000 }).map_err(|_| ClientError::Document(what))?;
     serde_json::from_slice(body).ok().filter(Value::is_object).ok_or(ClientError::Document(what))
 }
@@ -150,6 +150,8 @@ pub struct ServerMetadata {
     pub token_endpoint: String,
     /// Where a user is sent.
     pub authorization_endpoint: Option<String>,
+    /// Where an access token tells who its person is (OpenID Connect Core 1.0, section 5.3).
+    pub userinfo_endpoint: Option<String>,
     /// Where clients register themselves (RFC 7591).
     pub registration_endpoint: Option<String>,
     /// How clients may authenticate; absent means `client_secret_basic` (RFC 8414 section 2).
@@ -178,6 +180,7 @@ impl ServerMetadata {
         Ok(Self {
             token_endpoint: optional("token_endpoint")?.ok_or(ClientError::Document(WHAT))?,
             authorization_endpoint: optional("authorization_endpoint")?,
+            userinfo_endpoint: optional("userinfo_endpoint")?,
             registration_endpoint: optional("registration_endpoint")?,
             auth_methods: texts(&value, "token_endpoint_auth_methods_supported"),
             code_challenge_methods: texts(&value, "code_challenge_methods_supported").unwrap_or_default(),

@@ -1,10 +1,10 @@
 //! Signing people in with an OpenID provider (OpenID Connect Core 1.0, the authorization code flow with PKCE): the request, and what is
 //! believed of the answer.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::client::{ClientError, ServerMetadata};
+use crate::client::{self, ClientError, ServerMetadata};
 use crate::form;
 use crate::jwk::JwkSet;
 use crate::jwt::{JwtError, Token, Unverified};
@@ -82,6 +82,44 @@ pub struct Vouched {
     pub auth_time_secs: Option<u64>,
     /// What conditions of trust policies may name, by the claim's name.
     pub claims: Vec<(&'static str, Vec<String>)>,
+    /// The claims of [`TOLD_ELSEWHERE`] of which it says nothing at all.
+    pub missing: Vec<&'static str>,
+}
+
+/// The claims that a provider may tell at its UserInfo endpoint instead.
+pub const TOLD_ELSEWHERE: [&str; 2] = ["email", "groups"];
+
+impl Vouched {
+    /// Takes from a UserInfo endpoint's answer what the ID token was silent about. It must be about the same person, else nothing of it may
+    /// be believed (OpenID Connect Core 1.0, section 5.3.2).
+    pub fn complete(&mut self, answer: &[u8]) -> Result<(), ClientError> {
+        const WHAT: &str = "answer of the UserInfo endpoint";
+        let told = client::document(answer, WHAT)?;
+        let told = told.as_object().ok_or(ClientError::Document(WHAT))?;
+        if told.get("sub").and_then(Value::as_str) != Some(&self.subject) {
+            return Err(ClientError::Document("answer of the UserInfo endpoint: it is about somebody else"));
+        }
+        for (name, values) in claims_of(told) {
+            if !self.missing.contains(&name) || values.is_empty() {
+                continue;
+            }
+            if name == "email" {
+                self.email = values.first().cloned();
+            }
+            self.claims.retain(|(known, _)| *known != name);
+            self.claims.insert(0, (name, values));
+        }
+        self.missing.retain(|name| !told.contains_key(*name));
+        Ok(())
+    }
+}
+
+/// The access token in a token endpoint's answer, if there is one that whoever has it may use.
+pub fn access_token(answer: &[u8]) -> Option<Zeroizing<String>> {
+    let value: Value = serde_json::from_slice(answer).ok()?;
+    let kind = value.get("token_type").and_then(Value::as_str)?;
+    let token = value.get("access_token").and_then(Value::as_str)?;
+    kind.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.to_owned()))
 }
 
 /// Verifies an ID token that answers a request (OpenID Connect Core, section 3.1.3.7).
@@ -133,17 +171,22 @@ fn vouched(token: &Token, client_id: &str) -> Result<Vouched, JwtError> {
     let mut claims = claims(token);
     claims.push(("sub", vec![subject.to_owned()]));
     claims.push(("aud", vec![client_id.to_owned()]));
-    Ok(Vouched { subject: subject.to_owned(), email, acr, auth_time_secs, claims })
+    let missing = TOLD_ELSEWHERE.into_iter().filter(|name| !token.claims().contains_key(*name)).collect();
+    Ok(Vouched { subject: subject.to_owned(), email, acr, auth_time_secs, claims, missing })
 }
 
 /// The claims besides subject and audience that conditions may name: `amr`, `groups`, and `email` once it is verified.
 pub fn claims(token: &Token) -> Vec<(&'static str, Vec<String>)> {
+    claims_of(token.claims())
+}
+
+fn claims_of(told: &Map<String, Value>) -> Vec<(&'static str, Vec<String>)> {
     let texts = |name: &'static str| {
-        let values = token.claims().get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let values = told.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         (name, values.iter().filter_map(Value::as_str).take(VALUES_MAX).map(str::to_owned).collect::<Vec<_>>())
     };
-    let verified = token.claims().get("email_verified").and_then(Value::as_bool) == Some(true);
-    let email = token.claims().get("email").and_then(Value::as_str).filter(|email| verified && is_address(email));
+    let verified = told.get("email_verified").and_then(Value::as_bool) == Some(true);
+    let email = told.get("email").and_then(Value::as_str).filter(|email| verified && is_address(email));
     let mut claims = vec![texts("amr"), texts("groups")];
     claims.extend(email.map(|email| ("email", vec![email.to_ascii_lowercase()])));
     claims

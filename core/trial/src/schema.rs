@@ -95,6 +95,7 @@ fn said() -> Value {
             { "enum": ["identity", "quota", "revocations"] },
             { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["identity", "quota", "revocations"] } },
         ] },
+        "trust": { "enum": ["probation", "supervised", "trusted", "autonomous"], "description": "The agent's trust tier, in every category; the one that everybody begins in without it." },
         "approved": { "type": "boolean", "default": false, "description": "Whether people agree to the call, where a rule of approvals holds it." },
         "suppose": refer("suppose"), "expect": refer("expect"),
     })

@@ -1,6 +1,6 @@
 // Drives the console in a real browser. The first argument is what to do, the second where, as JSON. Prints one line of JSON for each step; what
 // goes wrong ends it with a message. Between steps it may wait for a line on its input.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -40,15 +40,20 @@ async function enter({ page }, address = link) {
   await page.waitForURL(`${base}/console?done=entered`);
 }
 
-// Signs a person in with the provider.
-async function signIn({ page }, who) {
+// Has the provider send a person back to the console.
+async function comeBack({ page }, who) {
   await page.goto(`${base}/console`);
   await page.getByRole('link', { name: /Sign in with/ }).click();
   await page.locator('input[name=login]').fill(who);
   await page.locator('input[name=password]').fill('any');
   await page.locator('button[type=submit]').click();
   await page.locator('button[type=submit]').click();
-  await page.waitForURL(`${base}/console?done=entered`);
+}
+
+// Signs a person in with the provider.
+async function signIn(someone, who) {
+  await comeBack(someone, who);
+  await someone.page.waitForURL(`${base}/console?done=entered`);
 }
 
 // What is wrong with a page for those who don't see it, or don't see it well.
@@ -60,6 +65,9 @@ async function violations(page) {
 
 const name = (path) => path.replace(/^\/console\/?/, '').replace(/[^a-z0-9]+/gi, '-').slice(0, 60) || 'overview';
 
+// How long pages took, in milliseconds; kept beside the pictures.
+const figures = [];
+
 async function look(someone, path, suffix = '') {
   const { page, complaints } = someone;
   complaints.length = 0;
@@ -68,8 +76,16 @@ async function look(someone, path, suffix = '') {
     const painted = () => performance.getEntriesByName('first-contentful-paint')[0]?.startTime;
     for (let n = 0; n < 50 && painted() === undefined; n += 1) await new Promise((done) => setTimeout(done, 10));
     const [load] = performance.getEntriesByType('navigation');
-    return { paint_ms: Math.round(painted() ?? -1), answer_ms: Math.round(load.responseEnd - load.requestStart), load_ms: Math.round(load.loadEventEnd) };
+    const script = performance.getEntriesByType('resource').filter(({ initiatorType }) => initiatorType === 'script');
+    return {
+      paint_ms: Math.round(painted() ?? -1),
+      answer_ms: Math.round(load.responseEnd - load.requestStart),
+      load_ms: Math.round(load.loadEventEnd),
+      page_bytes: load.decodedBodySize,
+      script_bytes: script.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0),
+    };
   });
+  figures.push({ path, suffix, ...timing });
   await page.screenshot({ path: join(pictures, `${name(path)}${suffix}.png`), fullPage: true });
   say({ path, suffix, status: answer.status(), title: await page.title(), violations: await violations(page), complaints: [...complaints], ...timing });
 }
@@ -170,6 +186,16 @@ const scenarios = {
       await other.page.goto(`${base}/console/sign-in/start`);
       const second = await other.page.goto(callbacks[0]);
       say({ step: 'replayed', statuses: [first.status(), second.status()] });
+    }
+  },
+
+  // People whom the console doesn't let in.
+  async refused() {
+    for (const who of more.people) {
+      const someone = await person();
+      await comeBack(someone, who);
+      await someone.page.waitForURL(`${base}/console/sign-in/callback*`);
+      say({ step: 'refused', who, main: await someone.page.locator('main').innerText(), cookies: (await someone.context.cookies(base)).map(({ name: key }) => key), violations: await violations(someone.page) });
     }
   },
 
@@ -291,5 +317,6 @@ const scenarios = {
 };
 
 await scenarios[what]();
+if (figures.length > 0) writeFileSync(join(pictures, 'figures.json'), `${JSON.stringify(figures, null, 1)}\n`);
 await browser.close();
 process.exit(0);

@@ -133,10 +133,11 @@ impl SignIns {
         Ok(address)
     }
 
-    /// Ends with the query that the browser brought back: who it is. `provider` is the one in effect, `secret` the client's.
+    /// Ends with the query that the browser brought back: who it is. `provider` is the one in effect, `secret` the client's. Where the ID token
+    /// says nothing of the claims of `needed`, the provider's UserInfo endpoint is asked, if it has one.
     pub async fn end(
         &self,
-        provider: &SignIn,
+        (provider, needed): (&SignIn, &[&str]),
         secret: Option<&str>,
         redirect_uri: &str,
         query: &str,
@@ -150,7 +151,8 @@ impl SignIns {
         }
         let fault = |error: ClientError| failed(provider, error);
         let code = authorization_code(query, &attempt.state, &attempt.metadata).map_err(fault)?;
-        let token = self.exchanged(&attempt, secret, redirect_uri, &code).await?;
+        let answer = self.exchanged(&attempt, secret, redirect_uri, &code).await?;
+        let token = openid::id_token(&answer).map_err(fault)?;
         let fault = |error: jwt::JwtError| failed(provider, error);
         let unverified = jwt::parse(&token).map_err(fault)?;
         let issuer = Issuer {
@@ -162,13 +164,42 @@ impl SignIns {
         };
         let keys = self.keys.keys_for(&issuer, &unverified, now_secs).await.map_err(|error| failed(provider, error))?;
         let vouched = openid::verify(unverified, &provider.issuer, &provider.client_id, &attempt.nonce, &keys, now_secs);
-        let vouched = vouched.map_err(fault)?;
+        let mut vouched = vouched.map_err(fault)?;
         // Who doesn't say when it was can't be held to it; whoever asks for a time later on sees that there is none.
         let oldest = attempt.began_secs.saturating_sub(attempt.max_age_secs).saturating_sub(LEEWAY_SECS);
         if vouched.auth_time_secs.is_some_and(|at| at < oldest) {
             return Err(failed(provider, "it let in somebody who authenticated too long ago"));
         }
+        if let Some(url) = attempt.metadata.userinfo_endpoint.as_deref()
+            && vouched.missing.iter().any(|claim| needed.contains(claim))
+        {
+            let told = self.user_info(provider, url, &answer).await?;
+            vouched.complete(&told).map_err(|error| failed(provider, error))?;
+        }
         Ok(known(provider, vouched))
+    }
+
+    /// What the UserInfo endpoint says to the access token of a token endpoint's answer. A provider that has one and doesn't answer lets nobody
+    /// in: without it a person could go by another name than at other times.
+    async fn user_info(&self, provider: &SignIn, url: &str, answer: &[u8]) -> Result<Bytes, SignInError> {
+        let token =
+            openid::access_token(answer).ok_or_else(|| failed(provider, "it gave no bearer token for its UserInfo endpoint"))?;
+        let mut request = Request::new(Full::default());
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| failed(provider, "its access token can't be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+        let response = remit_egress::fetch(url, provider.network, &self.tls, FETCH_TIMEOUT, request).await;
+        let response = response.map_err(|error| failed(provider, error))?;
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let json = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+        match response.status().as_u16() {
+            200 if json => Ok(response.into_body()),
+            200 => Err(failed(provider, "its UserInfo endpoint answered something else than JSON")),
+            status => Err(failed(provider, format!("its UserInfo endpoint answered {status}"))),
+        }
     }
 
     fn attempts(&self) -> MutexGuard<'_, HashMap<[u8; 32], Attempt>> {
@@ -188,14 +219,14 @@ impl SignIns {
         if alive && own { Ok(attempt) } else { Err(SignInError::Unknown) }
     }
 
-    /// Exchanges the code for the ID token.
+    /// Exchanges the code for the answer that has the ID token.
     async fn exchanged(
         &self,
         attempt: &Attempt,
         secret: Option<&str>,
         redirect_uri: &str,
         code: &str,
-    ) -> Result<Zeroizing<String>, SignInError> {
+    ) -> Result<Zeroizing<Vec<u8>>, SignInError> {
         let (provider, metadata) = (&attempt.provider, &attempt.metadata);
         let auth = secret.map_or(ClientAuth::None, |secret| ClientAuth::Secret(metadata.secret_method(), secret));
         let parameters = openid::code_exchange(code, &attempt.verifier, redirect_uri);
@@ -218,7 +249,7 @@ impl SignIns {
             let error = remit_identity::client::TokenResponse::parse(status, &answer).err();
             return Err(failed(provider, error.map_or_else(|| format!("status {status}"), |error| error.to_string())));
         }
-        openid::id_token(&answer).map_err(|error| failed(provider, error))
+        Ok(answer)
     }
 }
 

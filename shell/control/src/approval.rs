@@ -1,6 +1,6 @@
 //! Approvals for people: what is shown of one, and what an approver signs at the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remit_kernel::Approval;
 use remit_kernel::approval::{RuleAsked, Terms, Vote};
@@ -131,19 +131,44 @@ pub fn told(approval: &Approval, approvals: &Approvals, you: Option<&Person>, pa
             approval.rules.iter().map(|rule| approval.eligible(rule, you, approvals, now_secs)).collect();
         let why = may.iter().find_map(|may| may.as_ref().err());
         let may = may.iter().any(Result::is_ok);
-        map.insert("you".to_owned(), json!({"id": you.id, "may": may, "why": if may { None } else { why }}));
+        let mut yours = json!({"id": you.id, "may": may, "why": if may { None } else { why }});
+        if let (false, Some(yours)) = (may, yours.as_object_mut()) {
+            let could = |id: &str| could_agree(approval, approvals, id, now_secs);
+            yours.insert("sign_in_helps".to_owned(), could(&you.id).into());
+            // Where a rule names nobody, everybody else may whose role does.
+            let anybody = approval.rules.iter().any(|rule| rule.ask.approvers.is_empty());
+            let named = approval.rules.iter().flat_map(|rule| asked_of(approval, rule, approvals, now_secs));
+            let who: BTreeSet<_> = named.filter(|id| could(id)).collect();
+            yours.insert("who_may".to_owned(), if anybody { Value::Null } else { json!(who) });
+        }
+        map.insert("you".to_owned(), yours);
     }
     told
 }
 
-fn told_rule(approval: &Approval, rule: &RuleAsked, approvals: &Approvals, now_secs: u64) -> Value {
-    let (got, needed) = approval.agreed(rule, approvals);
+/// Whether somebody could agree, if they had just proved who they are as strongly as is asked for.
+fn could_agree(approval: &Approval, approvals: &Approvals, id: &str, now_secs: u64) -> bool {
+    approval.rules.iter().any(|rule| {
+        let acr = rule.ask.authentication.acr.first().cloned();
+        let proof = Proof::SignIn { issuer: String::new(), subject: String::new(), acr, auth_time_secs: Some(now_secs) };
+        approval.eligible(rule, &Person { id: id.to_owned(), proof }, approvals, now_secs).is_ok()
+    })
+}
+
+/// Whom a rule names by now; nobody, where everybody may whose role does.
+fn asked_of<'a>(approval: &Approval, rule: &'a RuleAsked, approvals: &'a Approvals, now_secs: u64) -> BTreeSet<&'a str> {
     let waited = now_secs.saturating_sub(approval.asked_at_secs);
     let later = rule.ask.escalations.iter().filter(|escalation| escalation.after_secs <= waited);
     let mut who = approvals.named(&rule.ask.approvers, now_secs);
     if !who.is_empty() {
         who.extend(later.flat_map(|escalation| approvals.named(&escalation.approvers, now_secs)));
     }
+    who
+}
+
+fn told_rule(approval: &Approval, rule: &RuleAsked, approvals: &Approvals, now_secs: u64) -> Value {
+    let (got, needed) = approval.agreed(rule, approvals);
+    let who = asked_of(approval, rule, approvals, now_secs);
     json!({
         "id": rule.id, "at": rule.origin, "approvals_needed": needed, "approvals_got": got, "approvers": who,
         "authentication": rule.ask.authentication, "owner_may": rule.ask.owner_may, "grant_secs_max": rule.ask.grant_secs_max,

@@ -5,16 +5,15 @@ use remit_identity::form;
 use remit_kernel::Snapshot;
 use remit_kernel::operate::organization_arn;
 use remit_model::{AccountId, ServerKey, ServerName};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::asked;
 use crate::caller::Caller;
 use crate::operator::Operator;
 use crate::organization;
 
 /// What the paths of changes begin with.
 pub(crate) const CHANGES: &str = "/v1/configuration/";
-/// Parameters of a query that are numbers.
-const NUMBERS: [&str; 6] = ["limit", "since_secs", "until_secs", "step_secs", "index", "count"];
 
 /// One endpoint.
 #[derive(Debug)]
@@ -30,6 +29,23 @@ pub struct Endpoint {
     /// Whether it changes anything: then who did it is recorded, and who wasn't let to.
     pub changes: bool,
     runs: Runs,
+}
+
+impl Endpoint {
+    /// Whether nothing at all is a question: these never had one.
+    pub(crate) fn may_be_empty(&self) -> bool {
+        self.method == Method::POST && matches!(self.runs, Runs::Reload | Runs::Link | Runs::Decisions(_))
+    }
+
+    /// The statuses of an answer that isn't a refusal.
+    pub(crate) fn succeeds_with(&self) -> &'static [&'static str] {
+        match self.runs {
+            Runs::Connect => &["201"],
+            // What somebody must review first is accepted, and waits.
+            Runs::Change("apply" | "rollback") => &["200", "202"],
+            _ => &["200"],
+        }
+    }
 }
 
 /// What runs.
@@ -153,26 +169,29 @@ impl Failed {
 /// The part of a path that stands for any one, by its name in the table.
 pub(crate) type Part<'a> = (&'static str, &'a str);
 
-/// The endpoint that a request is for, with what stands in its path's place for any part; else the status to refuse with.
-pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Endpoint, Vec<Part<'a>>), StatusCode> {
-    let mut found = false;
-    for endpoint in &ENDPOINTS {
-        let Some(parts) = fits(endpoint.path, path) else { continue };
-        found = true;
-        if endpoint.method == *method {
-            return Ok((endpoint, parts));
-        }
+/// Why there is no endpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unfound {
+    Path,
+    /// The path is asked with these methods alone.
+    Method(Vec<&'static str>),
+}
+
+/// The endpoint that a request is for, with what stands in its path's place for any part.
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Endpoint, Vec<Part<'a>>), Unfound> {
+    let Some((meant, parts)) = ENDPOINTS.iter().find_map(|endpoint| Some((endpoint.path, fits(endpoint.path, path)?))) else {
+        return Err(Unfound::Path);
+    };
+    let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == meant);
+    match of_path().find(|endpoint| endpoint.method == *method) {
+        Some(endpoint) => Ok((endpoint, parts)),
+        None => Err(Unfound::Method(of_path().map(|endpoint| endpoint.method.as_str()).collect())),
     }
-    Err(if found { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND })
 }
 
 /// The endpoint with this path, which is one of the table's.
 pub(crate) fn named(path: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|endpoint| endpoint.path == path)
-}
-
-pub(crate) fn unfound(status: StatusCode) -> &'static str {
-    if status == StatusCode::METHOD_NOT_ALLOWED { "the endpoint is asked with another method" } else { "no such endpoint" }
 }
 
 fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Vec<Part<'a>>> {
@@ -193,25 +212,16 @@ fn fits<'a>(pattern: &'static str, path: &'a str) -> Option<Vec<Part<'a>>> {
 
 /// What is asked: the body's JSON, or the query's parameters.
 pub(crate) fn question(endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Result<Value, String> {
-    if endpoint.method == Method::POST {
-        // These never had a question.
-        if body.is_empty() && matches!(endpoint.runs, Runs::Reload | Runs::Link | Runs::Decisions(_)) {
-            return Ok(json!({}));
-        }
-        let question: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-        return if question.is_object() { Ok(question) } else { Err("the body is no JSON object".to_owned()) };
+    if endpoint.method == Method::GET {
+        return asked::of_query(endpoint, query);
     }
-    let pairs = form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| format!("the query is malformed: {error}"))?;
-    let mut question = Map::new();
-    for (name, value) in pairs {
-        let value = if NUMBERS.contains(&name.as_str()) {
-            value.parse::<u64>().map(Value::from).map_err(|_| format!("`{name}` is a whole number"))?
-        } else {
-            value.into()
-        };
-        question.insert(name, value);
+    if query.is_some_and(|query| !query.is_empty()) {
+        return Err("the endpoint is asked by its body, and takes no query".to_owned());
     }
-    Ok(question.into())
+    if body.is_empty() && endpoint.may_be_empty() {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
 }
 
 /// Puts what stands in the path into the question; answers whether it is a text at all.
@@ -232,7 +242,11 @@ pub(crate) fn sign(endpoint: &Endpoint, request: &mut Value, caller: &Caller) {
     if caller.is_named() {
         fields.insert("by".to_owned(), caller.person.id.as_str().into());
     }
-    fields.insert("proof".to_owned(), caller.person.proof.as_str().into());
+    let (proof, key) = caller.proof();
+    fields.insert("proof".to_owned(), proof.into());
+    if let Some(key) = key {
+        fields.insert("access_key_id".to_owned(), key.into());
+    }
 }
 
 /// The ARN of what a request is about: a space, an agent, a server, a tool; else the organization as a whole.
@@ -300,9 +314,9 @@ pub(crate) async fn run(
         Runs::Explain => plane.explain(&request).map(ok).map_err(bad),
         Runs::Ways => plane.ways(&request).map(ok).map_err(bad),
         Runs::Effective => plane.effective(&request).map(ok).map_err(bad),
-        Runs::Credentials => plane.credentials(&request).await.map(ok).map_err(bad),
-        Runs::Revoke => plane.revoke(&request).await.map(ok).map_err(bad),
-        Runs::Suspend => plane.suspend(&request).await.map(ok).map_err(bad),
+        Runs::Credentials => plane.credentials(&request).await.map(ok).map_err(refused),
+        Runs::Revoke => plane.revoke(&request).await.map(ok).map_err(refused),
+        Runs::Suspend => plane.suspend(&request).await.map(ok).map_err(refused),
         Runs::Accept => plane.accept(&request).await.map(ok).map_err(|why| Failed::new(StatusCode::CONFLICT, &why)),
         Runs::Reload => plane.reload().await.map(ok).map_err(|faults| Failed(StatusCode::UNPROCESSABLE_ENTITY, faults)),
         Runs::Connect => plane.connect(&request).await.map(|begun| (StatusCode::CREATED, begun)).map_err(refused),
@@ -321,7 +335,9 @@ pub(crate) async fn run(
         Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
         Runs::Link => {
-            let none = || Failed::unavailable("there are too many links, or no randomness");
+            let none = || {
+                Failed::new(StatusCode::TOO_MANY_REQUESTS, "so many links wait to be used that there can't be another one yet")
+            };
             let address = operator.console_link(&caller.person.id).ok_or_else(none)?;
             plane.record("console_link", json!({"person": caller.person})).await.map_err(Failed::unavailable)?;
             Ok(ok(json!({"address": address, "expires_in_secs": crate::console::LINK_SECS})))

@@ -5,11 +5,13 @@
 //! - [`approval`]: approvals as they are shown and signed;
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
-//!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people.
+//!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people; `asked` and `told`: what each
+//!   is asked with, and what it answers; `repeat`: what is asked twice and done once.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
 pub mod approval;
+mod asked;
 mod caller;
 mod console;
 pub mod directory;
@@ -21,8 +23,11 @@ pub mod operator;
 mod organization;
 mod parts;
 pub mod plan;
+mod repeat;
 mod reply;
 pub mod review;
+mod signed;
+mod told;
 pub mod versions;
 
 pub use console::ANSWER_PATH;

@@ -1,105 +1,11 @@
-//! The operator's interface as OpenAPI 3.1 says it: made of the table of endpoints, so that it can't say anything else.
+//! The operator's interface as OpenAPI 3.1 says it: made of the tables of endpoints and of their fields, so that it can't say anything else.
 
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::asked;
 use crate::endpoints::{ENDPOINTS, Endpoint};
-
-/// What an endpoint is asked with, apart from its path: names and the JSON type of each; one that ends in `!` is needed.
-fn asked(path: &str) -> &'static [(&'static str, &'static str)] {
-    match path {
-        "/v1/explain" => {
-            &[("agent!", "string"), ("tool!", "string"), ("space", "string"), ("risk", "string"), ("arguments", "object")]
-        }
-        "/v1/ways" => &[("action!", "string"), ("resource!", "string"), ("who", "string")],
-        "/v1/effective" => &[("space!", "string")],
-        "/v1/credentials" => {
-            &[("principal!", "string"), ("session_name", "string"), ("duration_secs", "integer"), ("by", "string")]
-        }
-        "/v1/revoke" => &[
-            ("credential", "string"),
-            ("agent", "string"),
-            ("role", "string"),
-            ("everything", "boolean"),
-            ("before_secs", "integer"),
-            ("reason!", "string"),
-            ("by", "string"),
-        ],
-        "/v1/suspend" => &[
-            ("agent", "string"),
-            ("space", "string"),
-            ("server", "string"),
-            ("tool", "string"),
-            ("user", "string"),
-            ("resume", "boolean"),
-            ("reason!", "string"),
-            ("by", "string"),
-        ],
-        "/v1/pins/accept" => &[("server!", "string"), ("tool", "string"), ("by", "string")],
-        "/v1/connections" | "/v1/connections/forget" => &[("server!", "string"), ("by", "string")],
-        "/v1/configuration/plan" => &[("files!", "array"), ("source", "string"), ("by", "string"), ("reason", "string")],
-        "/v1/configuration/apply" => &[
-            ("files", "array"),
-            ("plan", "string"),
-            ("expect", "string"),
-            ("source", "string"),
-            ("reason", "string"),
-            ("by", "string"),
-        ],
-        "/v1/configuration/rollback" => &[("version!", "integer"), ("base", "integer"), ("reason!", "string"), ("by", "string")],
-        "/v1/configuration/plans" => &[("plan", "string")],
-        "/v1/configuration/review" => &[("plan!", "string"), ("note!", "string")],
-        "/v1/configuration/withdraw" => &[("plan!", "string"), ("by", "string")],
-        "/v1/configuration/history" => &[("before", "integer"), ("count", "integer"), ("agent", "string"), ("tool", "string")],
-        "/v1/configuration/diff" => &[("from!", "integer"), ("to!", "integer")],
-        "/v1/configuration/files" => &[("path!", "string")],
-        path => asked_of_records(path),
-    }
-}
-
-/// The same for approvals, decisions and the console.
-fn asked_of_records(path: &str) -> &'static [(&'static str, &'static str)] {
-    match path {
-        "/v1/approvals" => &[("state", "string"), ("limit", "integer"), ("cursor", "string")],
-        "/v1/approvals/{id}/approve" => &[
-            ("reason", "string"),
-            ("single_use", "boolean"),
-            ("ttl_secs", "integer"),
-            ("pins", "object"),
-            ("break_glass", "boolean"),
-            ("note", "string"),
-            ("by", "string"),
-        ],
-        "/v1/approvals/{id}/reject" => &[("reason!", "string"), ("note", "string"), ("by", "string")],
-        "/v1/approvals/{id}/revoke" | "/v1/approvals/{id}/review" => &[("reason!", "string"), ("by", "string")],
-        "/v1/decisions" => &[
-            ("agent", "string"),
-            ("user", "string"),
-            ("space", "string"),
-            ("tool", "string"),
-            ("verdict", "string"),
-            ("reason", "string"),
-            ("statement", "string"),
-            ("layer", "string"),
-            ("trace_id", "string"),
-            ("approval", "string"),
-            ("since_secs", "integer"),
-            ("until_secs", "integer"),
-            ("limit", "integer"),
-            ("cursor", "string"),
-        ],
-        "/v1/decisions/counts" => {
-            &[("since_secs!", "integer"), ("until_secs!", "integer"), ("step_secs!", "integer"), ("by", "string")]
-        }
-        "/v1/trust/explain" => &[("agent!", "string"), ("category", "string")],
-        "/v1/trust/promote" => &[("agent!", "string"), ("category!", "string"), ("reason!", "string"), ("by", "string")],
-        "/v1/trust/incident" => {
-            &[("agent!", "string"), ("category", "string"), ("severity!", "string"), ("reason!", "string"), ("by", "string")]
-        }
-        "/v1/console/link" => &[("by", "string")],
-        _ => &[],
-    }
-}
+use crate::told;
 
 /// The document.
 pub fn document() -> Value {
@@ -114,7 +20,7 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Remit: the operator's interface", "version": "v1", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "Every operation has an action of the service `remit`, which the caller's role must allow. `by` is taken from whoever shows the operator's token, and from nobody else.",
+            "description": "Every operation has an action of the service `remit`, which the caller's role must allow. `by` is taken from whoever shows the operator's token, and from nobody else. A field or a parameter that an operation doesn't have is refused.",
         },
         "servers": [{"url": "http://127.0.0.1:7481"}],
         "security": [{"token": []}, {"session": [], "csrf": []}],
@@ -125,50 +31,131 @@ pub fn document() -> Value {
                 "session": {"type": "apiKey", "in": "cookie", "name": "remit_console", "description": "A session of the console."},
                 "csrf": {"type": "apiKey", "in": "header", "name": "x-remit-csrf", "description": "What the session's pages carry; for whatever isn't a GET, with the page's own `Origin`."},
             },
+            "parameters": {"IdempotencyKey": {
+                "name": "Idempotency-Key", "in": "header", "required": false,
+                "description": "A name of this one request (draft-ietf-httpapi-idempotency-key-header), in quotation marks or bare. Sent again with the same method, path and body by the same caller, within an hour and the life of the process, it is answered as it was the first time (`Idempotency-Replayed: true`) and done once; while the first is under way it waits, at last with 409. With anything else it is refused with 422. What was refused as the caller's fault (4xx) changed nothing, and may be asked again.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$"},
+            }},
+            "headers": {
+                "Allow": {"description": "The methods of this path.", "required": true, "schema": {"type": "string"}},
+                "Challenge": {"description": "How to say who you are.", "required": true, "schema": {"type": "string"}},
+                "ETag": {"description": "What `If-None-Match` names this answer by.", "required": true, "schema": {"type": "string"}},
+                "Replayed": {"description": "`true` on an answer that was given before.", "schema": {"type": "string", "enum": ["true"]}},
+            },
             "schemas": {"Problem": {
                 "type": "object", "description": "RFC 9457", "required": ["title", "status", "detail"],
                 "properties": {"title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}, "action": {"type": "string", "description": "The action that the role doesn't allow."}},
             }},
-            "responses": {"Problem": {
-                "description": "Why not", "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }},
+            "responses": responses(),
         },
     })
 }
 
-fn operation(endpoint: &Endpoint) -> Value {
-    let fields = asked(endpoint.path);
-    let inside = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> =
-        inside.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect();
-    let get = endpoint.method == Method::GET;
-    if get {
-        let parameter = |(name, kind): &(&str, &str)| json!({"name": name.trim_end_matches('!'), "in": "query", "required": name.ends_with('!'), "schema": {"type": kind}});
-        parameters.extend(fields.iter().map(parameter));
+/// What an operation may be answered with besides what it is for: the status, and why.
+const REFUSALS: [(&str, &str); 14] = [
+    ("400", "The question can't be read or isn't one for this operation"),
+    ("401", "Nobody is known by what was shown"),
+    ("403", "The caller's role doesn't allow it, or what else must be proved isn't"),
+    ("404", "What it is about isn't there"),
+    ("405", "The path has other methods"),
+    ("409", "What is in effect doesn't allow it now"),
+    ("413", "The body is too large"),
+    ("415", "The body is said to be something else than JSON"),
+    ("421", "The request was made to another name than this interface's"),
+    ("422", "It was understood, and has faults"),
+    ("429", "There is so much of this that there can't be more now"),
+    ("500", "A fault of Remit's"),
+    ("502", "Somebody else, whom it needs, failed"),
+    ("503", "It can't be answered now, or the journal takes nothing"),
+];
+
+fn responses() -> Value {
+    let one = |(status, why): &(&str, &str)| {
+        let mut response = json!({
+            "description": why, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        });
+        if let Some(header) = match *status {
+            "401" => Some(("WWW-Authenticate", "Challenge")),
+            "405" => Some(("Allow", "Allow")),
+            _ => None,
+        } && let Some(response) = response.as_object_mut()
+        {
+            response.insert("headers".to_owned(), json!({header.0: {"$ref": format!("#/components/headers/{}", header.1)}}));
+        }
+        (format!("Problem{status}"), response)
+    };
+    Value::Object(REFUSALS.iter().map(one).collect())
+}
+
+/// With which of them an operation is refused.
+fn refused_with(endpoint: &Endpoint) -> Vec<&'static str> {
+    let path = endpoint.path;
+    let mut statuses = vec!["400", "401", "403", "405", "421", "500", "503"];
+    if endpoint.method == Method::POST {
+        // A key that was used for something else, or is in use.
+        statuses.extend(["409", "413", "415", "422", "429"]);
     }
-    let mut responses = json!({
-        "200": {"description": endpoint.about, "content": {"application/json": {"schema": {"type": "object"}}}},
-        "default": {"$ref": "#/components/responses/Problem"},
-    });
+    if path.contains('{') || path.starts_with("/v1/trust") || path == "/v1/incidents" || path.starts_with("/v1/configuration") {
+        statuses.push("404");
+    }
+    if path.starts_with("/v1/trust") {
+        statuses.push("409");
+    }
+    if path.starts_with("/v1/connections") {
+        statuses.push("502");
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let fields = asked::fields(endpoint);
+    let inside = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let of_path = |name: &str| {
+        let kind =
+            if name == "index" { json!({"type": "integer", "minimum": 0}) } else { json!({"type": "string", "minLength": 1}) };
+        json!({"name": name, "in": "path", "required": true, "schema": kind})
+    };
+    let mut parameters: Vec<Value> = inside.map(of_path).collect();
+    let get = endpoint.method == Method::GET;
     let mut operation = json!({
         "operationId": operation_id(endpoint), "summary": endpoint.about, "x-remit-action": endpoint.action,
     });
-    let (Some(operation_fields), Some(response_fields)) = (operation.as_object_mut(), responses.as_object_mut()) else {
-        return Value::Null;
-    };
+    let Some(said) = operation.as_object_mut() else { return Value::Null };
     if get {
-        response_fields.insert("304".to_owned(), json!({"description": "It is what `If-None-Match` names"}));
+        for (field, kind) in &fields {
+            let (name, needed) = asked::name(field);
+            let schema = kind.schema(needed, false);
+            parameters.push(json!({"name": name, "in": "query", "required": needed, "schema": schema}));
+        }
     } else {
+        parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+        let named = fields.iter().map(|(field, kind)| (asked::name(field), kind));
         let properties: Map<String, Value> =
-            fields.iter().map(|(name, kind)| (name.trim_end_matches('!').to_owned(), json!({"type": kind}))).collect();
-        let required: Vec<&str> = fields.iter().filter_map(|(name, _)| name.strip_suffix('!')).collect();
-        let schema = json!({"type": "object", "properties": properties, "required": required});
-        operation_fields.insert("requestBody".to_owned(), json!({"content": {"application/json": {"schema": schema}}}));
+            named.clone().map(|((name, needed), kind)| (name.to_owned(), kind.schema(needed, true))).collect();
+        let required: Vec<&str> = named.filter(|((_, needed), _)| *needed).map(|((name, _), _)| name).collect();
+        let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        let needed = !endpoint.may_be_empty();
+        said.insert("requestBody".to_owned(), json!({"required": needed, "content": {"application/json": {"schema": schema}}}));
     }
     if !parameters.is_empty() {
-        operation_fields.insert("parameters".to_owned(), parameters.into());
+        said.insert("parameters".to_owned(), parameters.into());
     }
-    operation_fields.insert("responses".to_owned(), responses);
+    let mut responses: Map<String, Value> = Map::new();
+    let content = json!({"application/json": {"schema": told::schema(endpoint.path)}});
+    let header = if get { ("ETag", "ETag") } else { ("Idempotency-Replayed", "Replayed") };
+    let headers = json!({header.0: {"$ref": format!("#/components/headers/{}", header.1)}});
+    for status in endpoint.succeeds_with() {
+        responses.insert((*status).to_owned(), json!({"description": endpoint.about, "headers": headers, "content": content}));
+    }
+    if get {
+        responses.insert("304".to_owned(), json!({"description": "It is what `If-None-Match` names", "headers": headers}));
+    }
+    for status in refused_with(endpoint) {
+        responses.insert(status.to_owned(), json!({"$ref": format!("#/components/responses/Problem{status}")}));
+    }
+    said.insert("responses".to_owned(), responses.into());
     operation
 }
 

@@ -10,25 +10,29 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use remit_identity::sigv4::{self, SigError};
 use remit_kernel::assume::WebIdentity;
-use remit_kernel::{Fact, Origin, Revocations, Snapshot};
+use remit_kernel::{Fact, Origin, Revocations, Session, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::Person;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::asked;
 use crate::caller::Caller;
 use crate::console::{self, Console};
 use crate::edge::Edge;
-use crate::endpoints::{self, CHANGES, Endpoint, Failed};
+use crate::endpoints::{self, CHANGES, Endpoint, Failed, Unfound};
+use crate::repeat::{self, Answers, Claimed, Told};
 use crate::reply::Reply;
+use crate::signed;
 
 /// The largest request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -38,8 +42,6 @@ const CONFIGURATION_BYTES_MAX: usize = 192 * 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one that carries a configuration may take.
 const CONFIGURATION_TIMEOUT: Duration = Duration::from_mins(2);
-/// The longest name that whoever holds the operator's token may go by, in bytes.
-const NAME_BYTES_MAX: usize = 256;
 /// Where a session of the console shows that it meant the request.
 const CSRF: HeaderName = HeaderName::from_static("x-remit-csrf");
 
@@ -71,11 +73,11 @@ pub trait Plane: Send + Sync {
     /// Accepts what a server shows now: `{server, tool?}` in, the tools out.
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Issues a key pair: `{principal, session_name?, duration_secs?, by}` in, the pair in the form of `credential_process` out.
-    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Revokes: `{credential | agent | role | everything, by, reason}` in, what is revoked now out.
-    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
-    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
+    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.
@@ -116,6 +118,10 @@ pub trait Plane: Send + Sync {
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Records what an operator did or was refused.
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> Boxed<'a, Result<(), String>>;
+    /// The session whose key a signed request (SigV4) names, if it was issued here and is alive; nothing is verified.
+    fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>>;
+    /// The session whose key signed a request, body and all. `once`: the signature is good for this one request.
+    fn signed(&self, request: &sigv4::Request<'_>, once: bool) -> Result<Arc<Session>, SigError>;
     /// What is in effect.
     fn snapshot(&self) -> Arc<Snapshot>;
     /// What has been taken away.
@@ -147,6 +153,7 @@ pub struct Operator {
     token_digest: [u8; 32],
     pub(crate) edge: Arc<Edge>,
     pub(crate) console: Arc<Console>,
+    answers: Arc<Answers>,
     pub(crate) now_secs: fn() -> u64,
 }
 
@@ -161,7 +168,8 @@ impl Operator {
     pub fn new(plane: Arc<dyn Plane>, token: &str, options: &Options) -> Self {
         let edge = Arc::new(Edge::new(&options.address));
         let console = Arc::new(Console::new(options.address.starts_with("https://")));
-        Self { plane, token_digest: sha256(token.as_bytes()), edge, console, now_secs: options.now_secs }
+        let answers = Arc::default();
+        Self { plane, token_digest: sha256(token.as_bytes()), edge, console, answers, now_secs: options.now_secs }
     }
 
     /// Answers one request.
@@ -185,17 +193,31 @@ impl Operator {
         let origin = Origin { source_ip: Fact::Known(peer.to_canonical()), secure_transport: self.console.secure };
         // Who asks is known before anything of the body is read.
         let for_people = console::is_console(parts.uri.path());
-        let caller = if for_people { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
+        let signed = !for_people && signed::is_signed(&parts.headers);
+        let bytes_max = match signed.then(|| signed::claimed_role(self, &parts)) {
+            None | Some(Some(true)) => bytes_max,
+            // Of whoever may operate nothing no configuration is read.
+            Some(Some(false)) => bytes_max.min(BODY_BYTES_MAX),
+            Some(None) => return signed::refused(&SigError::unknown_key()),
+        };
+        let caller = if for_people || signed { Ok(None) } else { self.caller(&parts, &origin).map(Some) };
         let caller = match caller {
             Ok(caller) => caller,
             Err(refused) => return *refused,
         };
         let body = match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
-            _ => return problem(StatusCode::BAD_REQUEST, "the body is too large, too slow or broke off"),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {bytes_max} bytes"));
+            }
+            _ => return problem(StatusCode::BAD_REQUEST, "the body is too slow or broke off"),
         };
         match caller {
             Some(caller) => self.answer(&parts, &body, caller).await,
+            None if signed => match signed::signer(self, &parts, &body, &origin) {
+                Ok(caller) => self.answer(&parts, &body, caller).await,
+                Err(refused) => *refused,
+            },
             None => console::answer(self, &parts, &body, &origin).await,
         }
     }
@@ -224,7 +246,7 @@ impl Operator {
         Some(answer)
     }
 
-    /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it.
+    /// Who asks an endpoint: whoever shows the operator's token, or a session of the console that meant it. Who signs is known with the body.
     fn caller(&self, parts: &Parts, origin: &Origin) -> Result<Caller, Box<Response<Reply>>> {
         if let Some(header) = parts.headers.get(AUTHORIZATION) {
             return if self.authorized(header) { Ok(Caller::machine()) } else { Err(Box::new(unauthorized())) };
@@ -242,26 +264,92 @@ impl Operator {
     async fn answer(&self, parts: &Parts, body: &Bytes, mut caller: Caller) -> Response<Reply> {
         let (endpoint, path_parts) = match endpoints::find(&parts.method, parts.uri.path()) {
             Ok(found) => found,
-            Err(status) => return problem(status, endpoints::unfound(status)),
+            Err(unfound) => return unfound_answer(&unfound),
         };
-        let mut request = match endpoints::question(endpoint, parts.uri.query(), body) {
-            Ok(question) => question,
-            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+        if !body.is_empty() && !is_json(&parts.headers) {
+            let why = "the body is JSON, and `content-type` says something else than `application/json`";
+            return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+        }
+        let asked = endpoints::question(endpoint, parts.uri.query(), body);
+        let (key, unfit) = match repeat::key_of(parts) {
+            Ok(key) => (key, None),
+            Err(why) => (None, Some(why)),
         };
+        let fault = match &asked {
+            Ok(question) => asked::check(endpoint, question).err().or(unfit),
+            Err(why) => Some(why.clone()),
+        };
+        let mut request = asked.ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
         // A name that nothing proves: whoever holds the token may go by any.
-        if let Some(by) = request.get("by").and_then(Value::as_str).filter(|by| !by.trim().is_empty()) {
-            if by.len() > NAME_BYTES_MAX {
-                return problem(StatusCode::BAD_REQUEST, &format!("`by` is longer than {NAME_BYTES_MAX} bytes"));
-            }
+        let by = request.get("by").and_then(Value::as_str).filter(|by| endpoint.changes && !by.trim().is_empty());
+        if let Some(by) = by.filter(|_| fault.is_none()) {
             caller.go_by(by);
+        }
+        // What is null isn't there.
+        if let Some(fields) = request.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
         }
         if !endpoints::identify(&mut request, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
         }
-        match self.perform(&caller, endpoint, request).await {
-            Ok((status, said)) if parts.method == Method::GET => tagged(status, &said, &parts.headers),
-            Ok((status, said)) => answer(status, &said),
-            Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+        // Whoever may not ask isn't told what is wrong with the question.
+        if let Some(fault) = fault {
+            return match self.permitted(&caller, endpoint, &request).await {
+                Ok(()) => problem(StatusCode::BAD_REQUEST, &fault),
+                Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+            };
+        }
+        if parts.method == Method::GET {
+            return match self.perform(&caller, endpoint, request).await {
+                Ok((status, said)) => tagged(status, &said, &parts.headers),
+                Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
+            };
+        }
+        let key = key.map(|key| (key, repeat::request_digest(parts, body)));
+        // What was begun goes on to its end, whether or not its caller still waits for it.
+        let operator = self.clone();
+        let done = tokio::spawn(async move { operator.once(&caller, endpoint, request, key).await }).await;
+        let Ok((told, replayed)) = done else { return Self::failed() };
+        let kind = if told.problem { "application/problem+json" } else { "application/json" };
+        let mut response = text(told.status, kind, told.body);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if replayed {
+            response.headers_mut().insert(repeat::REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// Does what an endpoint does once for a key, if the request shows one; and whether the answer was given before. The caller's role is
+    /// asked each time: what was told to somebody who may no longer have it isn't told again.
+    async fn once(
+        &self,
+        caller: &Caller,
+        endpoint: &Endpoint,
+        mut request: Value,
+        key: Option<(String, [u8; 32])>,
+    ) -> (Told, bool) {
+        if let Err(refused) = self.permitted(caller, endpoint, &request).await {
+            return (Told::of(Err(refused)), false);
+        }
+        endpoints::sign(endpoint, &mut request, caller);
+        let Some((key, digest)) = key else {
+            return (Told::of(endpoints::run(self, caller, endpoint, request).await), false);
+        };
+        let whose = caller.repeats_as();
+        loop {
+            match self.answers.claim((&whose, &key), digest, endpoint.changes, self.now_secs) {
+                Claimed::First(ticket) => {
+                    let told = Told::of(endpoints::run(self, caller, endpoint, request).await);
+                    ticket.keep(&told);
+                    return (told, false);
+                }
+                Claimed::Told(told, replayed) => return (told, replayed),
+                Claimed::Wait(waiting) => {
+                    if let Some((told, replayed)) = waiting.told().await {
+                        return (told, replayed);
+                    }
+                }
+            }
         }
     }
 
@@ -272,8 +360,15 @@ impl Operator {
         endpoint: &Endpoint,
         mut request: Value,
     ) -> Result<(StatusCode, Value), Failed> {
+        self.permitted(caller, endpoint, &request).await?;
+        endpoints::sign(endpoint, &mut request, caller);
+        endpoints::run(self, caller, endpoint, request).await
+    }
+
+    /// Whether the caller's role allows an endpoint's action. Who isn't let to change something is recorded.
+    async fn permitted(&self, caller: &Caller, endpoint: &Endpoint, request: &Value) -> Result<(), Failed> {
         let snapshot = self.plane.snapshot();
-        let resource = endpoints::resource(self, &snapshot, caller, endpoint, &request).await;
+        let resource = endpoints::resource(self, &snapshot, caller, endpoint, request).await;
         let decided = caller.may(&snapshot, endpoint.action, &resource, (self.now_secs)());
         if !decided.allowed {
             if endpoint.changes {
@@ -284,8 +379,7 @@ impl Operator {
             }
             return Err(Failed::new(StatusCode::FORBIDDEN, &decided.statement).with("action", endpoint.action.into()));
         }
-        endpoints::sign(endpoint, &mut request, caller);
-        endpoints::run(self, caller, endpoint, request).await
+        Ok(())
     }
 
     /// What is answered when an answer could not be made: a fault of ours.
@@ -316,17 +410,31 @@ fn unauthorized() -> Response<Reply> {
     response
 }
 
+/// Whether a body is said to be JSON, or nothing is said of it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    kind.is_none_or(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// RFC 9110, sections 15.5.5 and 15.5.6.
+fn unfound_answer(unfound: &Unfound) -> Response<Reply> {
+    match unfound {
+        Unfound::Path => problem(StatusCode::NOT_FOUND, "no such endpoint"),
+        Unfound::Method(allowed) => {
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "the endpoint is asked with another method");
+            if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+                response.headers_mut().insert(ALLOW, allowed);
+            }
+            response
+        }
+    }
+}
+
 pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response<Reply> {
-    let mut response = text(status, "application/json", body.to_string());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

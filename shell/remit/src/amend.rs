@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
-use crate::commands::ask;
+use crate::commands::{ask, request_key};
 use crate::home::{Home, StoredPins, write_new_private};
 use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
 use crate::replay::{self, Range};
@@ -34,7 +34,9 @@ async fn request(home: &Home, what: &str, body: &Value) -> Result<(StatusCode, V
     let token = home.operator_token()?;
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
     let url = format!("{}/v1/configuration/{what}", running.control);
-    let (status, answer) = ask(&running, &url, Method::POST, Some(&authorization), "application/json", body.to_string()).await?;
+    let key = request_key()?;
+    let body = body.to_string();
+    let (status, answer) = ask(&running, &url, Method::POST, Some(&authorization), Some(&key), "application/json", body).await?;
     let value = serde_json::from_slice(&answer)
         .map_err(|_| Failure::new(format!("the gateway answered {status} and no JSON: is it of this version?")))?;
     Ok((status, value))
@@ -287,8 +289,12 @@ pub(crate) async fn diff(options: &Diff) -> Result<(), Failure> {
 pub(crate) async fn plans(options: &Plans) -> Result<(), Failure> {
     let printer = Printer::new(options.common.json);
     let home = Home::existing(&options.common.data)?;
-    let body = json!({"plan": options.plan, "by": options.by});
-    let (_, found) = agreed(&home, if options.withdraw { "withdraw" } else { "plans" }, &body, printer).await?;
+    let (what, body) = if options.withdraw {
+        ("withdraw", json!({"plan": options.plan, "by": options.by}))
+    } else {
+        ("plans", json!({"plan": options.plan}))
+    };
+    let (_, found) = agreed(&home, what, &body, printer).await?;
     if printer.json {
         return printer.line(&found.to_string());
     }

@@ -310,10 +310,11 @@ async fn answer(home: &Home, printer: Printer, found: &Value, answering: &Answer
         let asked = Asked { id: text("id"), agent: text("agent"), tool: text("tool"), arguments_digest: &digest };
         note = Some(sign(&signer, gateway, &asked, said).map_err(|error| Failure::invalid(error.to_string()))?);
     }
-    let body = json!({
-        "by": by, "reason": said.reason, "ttl_secs": said.terms.ttl_secs, "pins": said.terms.pins, "break_glass": said.break_glass,
-        "note": note,
-    });
+    let mut body = json!({"by": by, "reason": said.reason, "note": note});
+    if said.approves {
+        let terms = json!({"ttl_secs": said.terms.ttl_secs, "pins": said.terms.pins, "break_glass": said.break_glass});
+        crate::change::merge(&mut body, terms);
+    }
     let what = if said.approves { "approve" } else { "reject" };
     let done = operator(home, Method::POST, &format!("/v1/approvals/{}/{what}", text("id")), Some(&body)).await?;
     if printer.json { printer.line(&done.to_string()) } else { lines(printer, &short(&done)) }

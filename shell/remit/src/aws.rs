@@ -10,21 +10,25 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use remit_authority::{AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService};
 use remit_gateway::{Body, Edge, Gateway};
-use remit_identity::sigv4::date_time;
+use remit_identity::sigv4::{self, Claim, SigError, date_time};
 use remit_identity::sts::{AwsError, DURATION_MIN_SECS};
 use remit_kernel::assume::OPERATOR_IAM_MAX_SECS;
-use remit_kernel::{Revocations, SessionOf, Snapshot};
+use remit_kernel::operate::SERVICE;
+use remit_kernel::{Revocations, Session, SessionOf, Snapshot};
 use remit_model::{Organization, RoleKey, UserKey};
 use remit_store::{Note, SqliteStore, Store as _};
 use serde_json::{Value, json};
 use zeroize::Zeroize as _;
 
+use crate::fields::Fault;
 use crate::now_secs;
 use crate::output::Failure;
 
 /// The store's kinds of record.
 const ACCESS_KEY_KIND: &str = "access_key";
 const REVOCATIONS_KIND: &str = "revocations";
+/// The region for which a service is signed that is of none.
+const GLOBAL_REGION: &str = "us-east-1";
 /// The only record of revocations.
 const REVOCATIONS_KEY: &str = "all";
 /// The largest request of the AWS endpoint, in bytes: a form with two tokens of the largest size.
@@ -200,13 +204,42 @@ impl Aws {
         response
     }
 
+    /// The session whose key a request to the operator's interface names, if it was issued here and is alive; nothing is verified.
+    pub(crate) fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        let (claim, now) = (Claim::read(request).ok().flatten()?, now_secs());
+        claim.timely(now).ok()?;
+        self.keys.session(&claim, now).ok()
+    }
+
+    /// The session whose key signed such a request. It is signed for this service, and for a region where the organization is.
+    pub(crate) fn signed(
+        &self,
+        organization: &Organization,
+        request: &sigv4::Request<'_>,
+        once: bool,
+    ) -> Result<Arc<Session>, SigError> {
+        let claim = Claim::read(request)?.ok_or_else(|| SigError::incomplete("the request is not signed"))?;
+        if claim.service != SERVICE {
+            let what = format!("Credential should be scoped to correct service: '{SERVICE}'.");
+            return Err(SigError::mismatch(what));
+        }
+        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region);
+        if claim.region != GLOBAL_REGION && !here {
+            return Err(SigError::mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
+        }
+        if claim.expires_secs.is_some() {
+            return Err(SigError::incomplete("This interface takes no presigned request: sign it in its headers."));
+        }
+        self.keys.verify(request, &claim, once, now_secs())
+    }
+
     /// A key pair for a principal of the organization: a space, a role or a user. Whoever holds the operator's token may have any.
-    pub(crate) async fn credentials(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
+    pub(crate) async fn credentials(&self, gateway: &Gateway, asked: &Value) -> Result<Value, Fault> {
         let text = |key: &str| asked.get(key).and_then(Value::as_str);
         let principal = text("principal").ok_or("`principal` is missing: the ARN of a space, a role or a user")?;
         let by = text("by").unwrap_or("operator");
         if by.len() > SAID_BYTES_MAX {
-            return Err(format!("`by` is longer than {SAID_BYTES_MAX} bytes"));
+            return Err(format!("`by` is longer than {SAID_BYTES_MAX} bytes").into());
         }
         let now = now_secs();
         let snapshot = gateway.snapshot();
@@ -225,7 +258,7 @@ impl Aws {
         let name = text("session_name").unwrap_or(&name).to_owned();
         let fits = (2..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
         if !fits {
-            return Err("a session name is 2 to 64 of letters, digits and `_+=,.@-`".to_owned());
+            return Err("a session name is 2 to 64 of letters, digits and `_+=,.@-`".into());
         }
         let longest = organization.roles.get(&role).map(|role| role.session_max_secs).ok_or("there is no such role")?;
         // Whoever operates a space has as long with keys from here as with keys of their own.
@@ -253,10 +286,10 @@ impl Aws {
         gateway: &Gateway,
         mut record: Value,
         issue: impl FnOnce() -> Result<KeyPair, PortError>,
-    ) -> Result<Value, String> {
-        let pair = issue().map_err(|error| error.to_string())?;
+    ) -> Result<Value, Fault> {
+        let pair = issue().map_err(Fault::away)?;
         set(&mut record, "access_key_id", pair.access_key_id.clone());
-        gateway.record("credentials", record).await?;
+        gateway.record("credentials", record).await.map_err(Fault::away)?;
         let mut answer = json!({
             "Version": 1,
             "AccessKeyId": pair.access_key_id,
@@ -270,7 +303,7 @@ impl Aws {
     }
 
     /// Revokes, durably and at once.
-    pub(crate) async fn revoke(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
+    pub(crate) async fn revoke(&self, gateway: &Gateway, asked: &Value) -> Result<Value, Fault> {
         let text = |key: &str| match asked.get(key).and_then(Value::as_str) {
             Some(text) if text.len() > SAID_BYTES_MAX => Err(format!("`{key}` is longer than {SAID_BYTES_MAX} bytes")),
             text => Ok(text.filter(|text| !text.is_empty())),
@@ -280,21 +313,21 @@ impl Aws {
         let before = asked.get("before_secs").map(|secs| secs.as_u64().ok_or("`before_secs` is no time")).transpose()?;
         let before = before.unwrap_or(now);
         if before > now {
-            return Err("what is issued later can't be revoked now".to_owned());
+            return Err("what is issued later can't be revoked now".into());
         }
         let organization = Arc::clone(&gateway.snapshot().organization);
         let everything = asked.get("everything").and_then(Value::as_bool) == Some(true);
         let target = match (text("credential")?, text("agent")?, text("role")?, everything) {
             (Some(id), None, None, false) => Target::Credential(id.to_owned()),
             (None, Some(agent), None, false) if organization.agents.contains_key(agent) => Target::Agent(agent.to_owned()),
-            (None, Some(agent), None, false) => return Err(format!("no agent `{agent}` is registered")),
+            (None, Some(agent), None, false) => return Err(format!("no agent `{agent}` is registered").into()),
             (None, None, Some(role), false) => {
                 let known = RoleKey::of_arn(role).and_then(|key| organization.roles.get(&key));
                 let known = known.filter(|known| known.arn(&organization.partition) == role);
                 Target::Role(known.ok_or_else(|| format!("there is no role {role}"))?.key.clone())
             }
             (None, None, None, true) => Target::Everything,
-            _ => return Err("name one of `credential`, `agent`, `role` and `everything`".to_owned()),
+            _ => return Err("name one of `credential`, `agent`, `role` and `everything`".into()),
         };
         let mut record = target.record();
         set(&mut record, "by", by);
@@ -303,9 +336,9 @@ impl Aws {
             set(&mut record, "before_secs", before);
         }
         // Recorded first: what is revoked can be explained, whatever happens next.
-        gateway.record("revocation", record).await?;
-        let changed = self.change_revocations(gateway, by, reason, |all| target.revoke(all, before, now))?;
-        serde_json::to_value(&changed).map_err(|error| error.to_string())
+        gateway.record("revocation", record).await.map_err(Fault::away)?;
+        let changed = self.change_revocations(gateway, by, reason, |all| target.revoke(all, before, now));
+        serde_json::to_value(changed.map_err(Fault::away)?).map_err(Fault::away)
     }
 
     /// Changes what is taken away: durably, and in effect when this answers.

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use remit_egress::EgressError;
+use remit_mcp::canonical::hex;
 use remit_model::Network;
 use remit_sample::{Access, HttpServer};
 use remit_store::Store as _;
@@ -25,24 +27,42 @@ use crate::{audit, now_secs};
 /// How long a running gateway may take to answer a command.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// One request to a gateway on this machine.
+/// One request to a gateway on this machine. One that goes under a key is sent once more if the connection breaks: under its key it is done
+/// once.
 pub(crate) async fn ask(
     running: &Running,
     url: &str,
     method: Method,
     authorization: Option<&str>,
+    key: Option<&str>,
     kind: &str,
     body: impl Into<Bytes>,
 ) -> Result<(StatusCode, Bytes), Failure> {
-    let mut request = Request::builder().method(method).header(CONTENT_TYPE, kind);
-    if let Some(authorization) = authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    let request = request.body(Full::new(body.into())).map_err(|error| Failure::new(error.to_string()))?;
+    let body = body.into();
     let (tls, network) = reach(running, url)?;
-    let response = remit_egress::fetch(url, network, &tls, ANSWER_MAX, request).await;
-    let response = response.map_err(|error| Failure::new(format!("{error}: is the gateway up?")))?;
-    Ok((response.status(), response.into_body()))
+    let mut again = key.is_some();
+    loop {
+        let mut request = Request::builder().method(method.clone()).header(CONTENT_TYPE, kind);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", format!("\"{key}\""));
+        }
+        let request = request.body(Full::new(body.clone())).map_err(|error| Failure::new(error.to_string()))?;
+        match remit_egress::fetch(url, network, &tls, ANSWER_MAX, request).await {
+            Ok(response) => return Ok((response.status(), response.into_body())),
+            Err(EgressError::Http { .. }) if again => again = false,
+            Err(error) => return Err(Failure::new(format!("{error}: is the gateway up?"))),
+        }
+    }
+}
+
+/// A key for one request that changes something.
+pub(crate) fn request_key() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::new("the system has no randomness to give"))?;
+    Ok(hex(&bytes))
 }
 
 /// How a running gateway is reached from here: what its certificate is known by, and where it is.
@@ -62,8 +82,9 @@ pub(crate) async fn operator(home: &Home, method: Method, path: &str, body: Opti
     let token = home.operator_token()?;
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
     let body = body.map(ToString::to_string).unwrap_or_default();
-    let (status, answer) =
-        ask(&running, &format!("{}{path}", running.control), method, Some(&authorization), "application/json", body).await?;
+    let key = if method == Method::POST { Some(request_key()?) } else { None };
+    let url = format!("{}{path}", running.control);
+    let (status, answer) = ask(&running, &url, method, Some(&authorization), key.as_deref(), "application/json", body).await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     if status.is_success() {
         return Ok(value);
@@ -250,9 +271,16 @@ pub(crate) async fn agent_token(
         form.push(("scope", scope));
     }
     let body = Zeroizing::new(remit_identity::form::write(form));
-    let (status, answer) =
-        ask(&running, &running.token_endpoint, Method::POST, None, "application/x-www-form-urlencoded", body.as_bytes().to_vec())
-            .await?;
+    let (status, answer) = ask(
+        &running,
+        &running.token_endpoint,
+        Method::POST,
+        None,
+        None,
+        "application/x-www-form-urlencoded",
+        body.as_bytes().to_vec(),
+    )
+    .await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match value.get("access_token").and_then(Value::as_str) {
         Some(token) if status.is_success() => Ok(Zeroizing::new(token.to_owned())),

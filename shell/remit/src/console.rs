@@ -8,6 +8,7 @@ use remit_authority::{SignIns, UpstreamCredentials};
 use remit_control::SignedIn;
 use remit_gateway::Gateway;
 use remit_journal::{Health, Journal, Reader, SignedCheckpoint};
+use remit_model::{Organization, SignIn};
 use remit_tlog::Hash;
 use serde_json::{Value, json};
 
@@ -47,14 +48,26 @@ pub(crate) async fn signed_in(
     (query, browser): (&str, [u8; 32]),
 ) -> Result<SignedIn, String> {
     let snapshot = gateway.snapshot();
-    let provider = snapshot.organization.console.as_ref().and_then(|console| console.sign_in.as_ref());
-    let provider = provider.ok_or("the configuration has no `console` with a `sign_in`")?;
+    let console = snapshot.organization.console.as_ref();
+    let found = console.and_then(|console| Some((console, console.sign_in.as_ref()?)));
+    let (console, provider) = found.ok_or("the configuration has no `console` with a `sign_in`")?;
+    let needed = needed(&snapshot.organization, console, provider);
     let secret = provider.client_secret.as_ref().map(|reference| credentials.secret(reference)).transpose();
     let secret = secret.map_err(|error| format!("the client's secret can't be had: {error}"))?;
     let secret = secret.as_ref().map(|secret| secret.as_str());
-    let done = sign_ins.end(provider, secret, redirect_uri, query, browser, now_secs()).await;
+    let done = sign_ins.end((provider, &needed), secret, redirect_uri, query, browser, now_secs()).await;
     let (person, identity) = done.map_err(|error| error.to_string())?;
     Ok(SignedIn { person, identity })
+}
+
+/// The claims that make a difference: the address, by which a person goes, where it is asked for; groups, where a role's trust policy reads
+/// them.
+fn needed(organization: &Organization, console: &remit_model::Console, provider: &SignIn) -> Vec<&'static str> {
+    let groups = format!("\"{}:groups\"", provider.provider()).to_ascii_lowercase();
+    let roles = console.roles.iter().filter_map(|role| organization.roles.get(role));
+    let reads_groups = roles.into_iter().any(|role| role.trust_document.to_ascii_lowercase().contains(&groups));
+    let asks_address = provider.scopes.iter().any(|scope| scope == "email");
+    [asks_address.then_some("email"), reads_groups.then_some("groups")].into_iter().flatten().collect()
 }
 
 /// The journal's key, size and checkpoint; with an index the entry there, byte for byte, and its path to the checkpoint.

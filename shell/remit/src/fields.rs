@@ -6,6 +6,24 @@ use serde_json::Value;
 /// Why a question came to nothing: the status, and what is to be said.
 pub(crate) type Refused = (StatusCode, String);
 
+/// Why nothing was done: the question's own fault, unless it says that what is needed is away.
+#[derive(Debug)]
+pub(crate) struct Fault(pub(crate) Refused);
+
+impl Fault {
+    /// Nothing of the question's: the store or the journal failed.
+    #[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
+    pub(crate) fn away(why: impl ToString) -> Self {
+        Self((StatusCode::SERVICE_UNAVAILABLE, why.to_string()))
+    }
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(what: T) -> Self {
+        Self(bad(what))
+    }
+}
+
 /// The question is not one that can be answered.
 pub(crate) fn bad(what: impl Into<String>) -> Refused {
     (StatusCode::BAD_REQUEST, what.into())

@@ -10,7 +10,7 @@ macro_rules! files {
 }
 
 /// The files of `examples/acme`.
-const FILES: [(&str, &str); 20] = files![
+const FILES: [(&str, &str); 21] = files![
     "organization.yaml",
     "roles.yaml",
     "servers.yaml",
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 20] = files![
     "agents.yaml",
     "approvals.yaml",
     "tool-policies.yaml",
+    "trust.yaml",
     "invariants.yaml",
     "keys/agent-ops-2.json",
     "policies/deny-when-accessed-via-mcp.json",
@@ -37,7 +38,7 @@ const FILES: [(&str, &str); 20] = files![
 pub(crate) const LOCK: &str = include_str!("../../../examples/acme/tools.lock.json");
 
 /// The sample organization's own cases.
-const CASES: [(&str, &str); 7] = files![
+const CASES: [(&str, &str); 8] = files![
     "tests/approvals.yaml",
     "tests/confinement.yaml",
     "tests/finance.yaml",
@@ -45,6 +46,7 @@ const CASES: [(&str, &str); 7] = files![
     "tests/outsiders.yaml",
     "tests/risks.yaml",
     "tests/support.yaml",
+    "tests/trust.yaml",
 ];
 
 /// The sample organization's own cases.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::aws::{Aws, set};
 use crate::cli::{Because, Switch};
 use crate::commands::operator;
+use crate::fields::Fault;
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer};
@@ -21,7 +22,7 @@ const SUSPENDED_MAX: usize = 10_000;
 impl Aws {
     /// Stops something, or lets it go on: `{agent | space | server | tool with server | user, by, reason, resume?}` in, all that is stopped out.
     /// It is durable and in effect when this answers.
-    pub(crate) async fn suspend(&self, gateway: &Gateway, asked: &Value) -> Result<Value, String> {
+    pub(crate) async fn suspend(&self, gateway: &Gateway, asked: &Value) -> Result<Value, Fault> {
         let text = |key: &str| match asked.get(key).and_then(Value::as_str) {
             Some(text) if text.len() > SAID_BYTES_MAX => Err(format!("`{key}` is longer than {SAID_BYTES_MAX} bytes")),
             text => Ok(text.filter(|text| !text.is_empty())),
@@ -42,7 +43,7 @@ impl Aws {
             (None, None, Some(name), None, None) => Suspended::Server(server(name)?),
             (None, None, Some(name), Some(tool), None) => Suspended::Tool(server(name)?, tool.to_owned()),
             (None, None, None, None, Some(user)) => Suspended::User(user.to_owned()),
-            _ => return Err("name one of `agent`, `space`, `server`, `server` with `tool`, and `user`".to_owned()),
+            _ => return Err("name one of `agent`, `space`, `server`, `server` with `tool`, and `user`".into()),
         };
         match &what {
             Suspended::Agent(id) => known(organization.agents.contains_key(id.as_str()), &what)?,
@@ -58,12 +59,12 @@ impl Aws {
             let mut all = stopped.suspended.clone();
             all.resume(&what).ok_or_else(|| format!("{what} is not suspended"))?;
         } else if stopped.suspended.len() >= SUSPENDED_MAX {
-            return Err(format!("{SUSPENDED_MAX} things are suspended already: let some go on, or suspend their spaces"));
+            return Err(format!("{SUSPENDED_MAX} things are suspended already: let some go on, or suspend their spaces").into());
         }
         let mut record = asked.clone();
         set(&mut record, "what", what.to_string());
         // Recorded first: whatever happens next can be explained.
-        gateway.record(if resume { "resumption" } else { "suspension" }, record).await?;
+        gateway.record(if resume { "resumption" } else { "suspension" }, record).await.map_err(Fault::away)?;
         let suspension = Suspension { by: by.to_owned(), reason: reason.to_owned(), at_secs: now_secs() };
         let all = self.change_revocations(gateway, by, reason, |all| {
             if resume {
@@ -71,12 +72,13 @@ impl Aws {
             } else {
                 all.suspended.suspend(&what, suspension);
             }
-        })?;
+        });
+        let all = all.map_err(Fault::away)?;
         if !resume {
             // What waits for people, or was agreed to, is gone with it: it is asked for anew once it goes on.
-            crate::approvals::revoke_suspended(gateway, &what, by, reason).await?;
+            crate::approvals::revoke_suspended(gateway, &what, by, reason).await.map_err(Fault::away)?;
         }
-        serde_json::to_value(&all.suspended).map_err(|error| error.to_string())
+        serde_json::to_value(&all.suspended).map_err(Fault::away)
     }
 }
 

@@ -18,9 +18,10 @@ use remit_authority::{
 use remit_control::versions::Versions;
 use remit_control::{CALLBACK_PATH, Operator, Plane, SignedIn};
 use remit_gateway::{Body, Edge, Gateway, Limits, Options};
+use remit_identity::sigv4;
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
-use remit_kernel::{Revocations, Snapshot};
+use remit_kernel::{Revocations, Session, Snapshot};
 use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
@@ -435,16 +436,16 @@ impl Plane for World {
         })
     }
 
-    fn credentials<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
-        Box::pin(self.aws.credentials(&self.gateway, request))
+    fn credentials<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async move { self.aws.credentials(&self.gateway, request).await.map_err(|fault| fault.0) })
     }
 
-    fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
-        Box::pin(self.aws.revoke(&self.gateway, request))
+    fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async move { self.aws.revoke(&self.gateway, request).await.map_err(|fault| fault.0) })
     }
 
-    fn suspend<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, String>> {
-        Box::pin(self.aws.suspend(&self.gateway, request))
+    fn suspend<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async move { self.aws.suspend(&self.gateway, request).await.map_err(|fault| fault.0) })
     }
 
     fn approvals<'a>(
@@ -524,6 +525,14 @@ impl Plane for World {
 
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {
         Box::pin(async move { self.gateway.record(kind, event).await.map(drop) })
+    }
+
+    fn claimed(&self, request: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        self.aws.claimed(request)
+    }
+
+    fn signed(&self, request: &sigv4::Request<'_>, once: bool) -> Result<Arc<Session>, sigv4::SigError> {
+        self.aws.signed(&self.gateway.snapshot().organization, request, once)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

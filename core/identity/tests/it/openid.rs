@@ -2,7 +2,7 @@
 
 use remit_identity::client::ServerMetadata;
 use remit_identity::jwt::{JwtError, parse};
-use remit_identity::openid::{AuthenticationRequest, Vouched, id_token, verify};
+use remit_identity::openid::{AuthenticationRequest, Vouched, access_token, id_token, verify};
 use serde_json::{Value, json};
 
 use crate::{IDP, IDP_SEED, NOW, OWN_SEED, set, token, with};
@@ -49,6 +49,61 @@ fn an_address_counts_once_it_is_verified() {
         let found = read(IDP_SEED, "JWT", &with(claims(), &changes)).unwrap();
         assert_eq!(found.email, None, "{changes}");
         assert!(!found.claims.iter().any(|(claim, _)| *claim == "email"), "{changes}");
+    }
+}
+
+#[test]
+fn what_the_token_is_silent_about_is_told_elsewhere_and_nothing_else_is() {
+    let silent = with(claims(), &json!({"email": null, "email_verified": null, "groups": null}));
+    let silent = read(IDP_SEED, "JWT", &silent).unwrap();
+    assert_eq!((silent.missing.as_slice(), silent.email.as_deref()), (&["email", "groups"][..], None));
+    let of =
+        |vouched: &Vouched, name: &str| vouched.claims.iter().find(|(claim, _)| *claim == name).map(|(_, values)| values.clone());
+    let told = |vouched: &Vouched, answer: &Value| {
+        let mut vouched = vouched.clone();
+        vouched.complete(answer.to_string().as_bytes()).map(|()| vouched)
+    };
+    let answer = json!({"sub": "00u1", "email": "Ana@Acme.example", "email_verified": true, "groups": ["platform"], "amr": ["hwk"], "acr": "x"});
+    let whole = told(&silent, &answer).unwrap();
+    assert_eq!((whole.email.as_deref(), whole.missing.len()), (Some("ana@acme.example"), 0));
+    assert_eq!(
+        (of(&whole, "groups"), of(&whole, "email")),
+        (Some(vec!["platform".into()]), Some(vec!["ana@acme.example".into()]))
+    );
+    // How the person authenticated is the token's word alone.
+    assert_eq!((of(&whole, "amr"), whole.acr.as_deref()), (of(&silent, "amr"), Some("phr")));
+    // What the token says stands, also that an address isn't verified.
+    let spoken = read(IDP_SEED, "JWT", &claims()).unwrap();
+    let other = json!({"sub": "00u1", "email": "bob@acme.example", "email_verified": true, "groups": ["root"]});
+    assert_eq!(told(&spoken, &other).unwrap(), spoken);
+    let unverified = read(IDP_SEED, "JWT", &with(claims(), &json!({"email_verified": false}))).unwrap();
+    assert_eq!(told(&unverified, &other).unwrap().email, None);
+    let loose = told(&silent, &json!({"sub": "00u1", "email": "ana@acme.example", "groups": "platform"})).unwrap();
+    assert_eq!((&loose.email, of(&loose, "groups")), (&None, Some(vec![])));
+    // Of somebody else, or of nobody, nothing is believed.
+    for sub in [json!("00u2"), json!("00U1"), json!(""), json!(null), json!(["00u1"])] {
+        let mut answer = answer.clone();
+        answer["sub"] = sub;
+        assert!(told(&silent, &answer).is_err(), "{answer}");
+    }
+    let mut vouched = silent.clone();
+    for answer in ["", "[]", "null", r#"{"sub":"00u1","sub":"00u1"}"#] {
+        assert!(vouched.complete(answer.as_bytes()).is_err(), "{answer}");
+    }
+    assert_eq!(vouched, silent);
+}
+
+#[test]
+fn an_access_token_is_a_bearers() {
+    let of = |answer: Value| access_token(answer.to_string().as_bytes()).map(|token| token.to_string());
+    assert_eq!(of(json!({"access_token": "t", "token_type": "bearer"})), Some("t".into()));
+    for none in [
+        json!({"access_token": "t"}),
+        json!({"access_token": "t", "token_type": "DPoP"}),
+        json!({"token_type": "Bearer"}),
+        json!([]),
+    ] {
+        assert_eq!(of(none), None);
     }
 }
 

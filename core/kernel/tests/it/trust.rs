@@ -118,7 +118,7 @@ fn counted(events: &[Event], agent: &str, category: &str) -> Counts {
     for event in events {
         let before = counts;
         match &event.what {
-            What::Decided { decision, agent: who, categories, allowed, denied } => {
+            What::Decided { decision, agent: who, categories, allowed, denied, .. } => {
                 if *allowed {
                     calls.insert(decision, is(who, categories));
                 }

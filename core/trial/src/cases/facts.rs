@@ -10,8 +10,9 @@ use remit_config::{did_you_mean, session_policy};
 use remit_identity::access::scope_class;
 use remit_identity::sigv4;
 use remit_identity::sts::Tag;
+use remit_kernel::trust::Tiers;
 use remit_kernel::{Fact, Facts, Identity, Origin, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf};
-use remit_model::{AgentCredential, AgentId, Organization, RoleKey};
+use remit_model::{AgentCredential, AgentId, Organization, RoleKey, TrustTier};
 
 use super::NOW_SECS;
 use super::expect::one_or_many;
@@ -93,7 +94,10 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
     let origin = Origin { source_ip, secure_transport };
     let id = said.get("policy_session").map_or(Some("case"), |item| item.text())?.into();
     let policy_session = PolicySession { id, ..PolicySession::default() };
-    let trust = Fact::Known(Arc::default());
+    let trust = match said.get("trust") {
+        Some(item) => Fact::Known(Arc::new(Tiers::every(tier(organization, &item)?))),
+        None => Fact::Known(Arc::default()),
+    };
     let approvals = Fact::Known(Vec::new());
     // What came before says it, once the case is run.
     let provenance = Fact::Known(Some(Arc::default()));
@@ -269,6 +273,24 @@ pub(super) fn known_space<'a>(organization: &Organization, item: &Item<'a>) -> O
     let known = organization.spaces.keys().map(remit_model::SpaceId::as_str);
     item.error(format!("there is no space {}{}", shown(text), did_you_mean(text, known)), "name a space of this configuration");
     None
+}
+
+/// The tier that the agent has in every category.
+fn tier(organization: &Organization, item: &Item<'_>) -> Option<TrustTier> {
+    let text = item.text()?;
+    let Some(tier) = TrustTier::parse(text) else {
+        let words: Vec<&str> = TrustTier::ALL.iter().map(|tier| tier.as_str()).collect();
+        item.error(format!("{} is no tier", shown(text)), format!("write one of {}", words.join(", ")));
+        return None;
+    };
+    if organization.trust.is_none() {
+        item.error(
+            "nobody has a tier here: the configuration has no `trust`",
+            "add `trust` to the configuration, or leave this out",
+        );
+        return None;
+    }
+    Some(tier)
 }
 
 fn quota(item: &Item<'_>) -> Option<QuotaUse> {

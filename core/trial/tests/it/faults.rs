@@ -18,7 +18,7 @@ cases:
     assert_eq!(
         said,
         "1:/defaults/space there is no space `suport`; did you mean `support`? / name a space of this configuration\n\
-         1:/defaults/expects what cases have in common has no key `expects`; did you mean `expect`? / its keys are space, agent, user, claims, credential, session, policy_session, tool, prompt, resource, arguments, risk, request, source_ip, secure_transport, at, quota, unknown, after, approved, suppose, expect\n"
+         1:/defaults/expects what cases have in common has no key `expects`; did you mean `expect`? / its keys are space, agent, user, claims, credential, session, policy_session, tool, prompt, resource, arguments, risk, request, source_ip, secure_transport, at, quota, unknown, trust, after, approved, suppose, expect\n"
     );
     let said = told(
         r#"cases:
@@ -84,6 +84,7 @@ fn what_is_expected_and_supposed_must_make_sense() {
         ("expect: { effect: ALLOW }", "a layer that denies says IMPLICIT_DENY or EXPLICIT_DENY"),
         ("expect: { layer: TOOL }", "`TOOL` is no layer"),
         ("expect: { verdict: deny, layers: { SPAC: ALLOW } }", "`SPAC` is no layer; did you mean `SPACE`?"),
+        ("trust: some, expect: allow", "`some` is no tier"),
         ("suppose: { mandate: SOME }, expect: allow", "`SOME` is none of the words for this"),
         (
             "suppose: { organizational_unit: ou-no-agent }, expect: allow",

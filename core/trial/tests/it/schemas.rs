@@ -107,6 +107,8 @@ fn schema_and_reader_agree_on_shapes() {
         ("expect: { effect: ALLOW }", false),
         ("expect: { verdict: deny, layers: { A: ALLOW } }", false),
         ("expect: { verdict: deny, layers: { SPACE: YES } }", false),
+        ("expect: allow, trust: probation", true),
+        ("expect: allow, trust: some", false),
         ("expect: allow, credential: some", false),
         ("expect: allow, credential: { scopes: [mcp:all] }", false),
         ("expect: allow, quota: { calls_concurrent: 0 }", false),

@@ -19,6 +19,8 @@ const STATES: [(&str, &str); 6] = [
     ("REVOKED", "Taken back"),
     ("EXPIRED", "Expired"),
 ];
+/// The most people that are named where somebody else must agree.
+const WHO_MAX: usize = 12;
 /// The most arguments for which a page offers to narrow them.
 const NARROWED_MAX: usize = 24;
 
@@ -148,7 +150,7 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
                 @if standing && view.may("remit:DecideApproval") {
                     @if let Some(why) = barred(approval) { div.notice {
                         p { "You can't agree to it: " (shown(why)) "." }
-                        @if view.found.holder.vouched.is_some() { p { a href="/console/sign-in/start?again=yes" { "Sign in again" } } }
+                        (way_out(view, approval))
                     } }
                     (decision_form(view, id, &arguments, pending))
                 }
@@ -164,6 +166,22 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
 /// Why whoever looks can't agree, where the rules say so.
 fn barred(approval: &Value) -> Option<&str> {
     approval.pointer("/you/why").and_then(Value::as_str)
+}
+
+/// What whoever can't agree can do: prove better who they are, where that helps, else find somebody who may.
+fn way_out(view: &View<'_>, approval: &Value) -> Markup {
+    let you = approval.get("you").unwrap_or(&Value::Null);
+    let console = view.snapshot.organization.console.as_ref();
+    let signs_in = console.is_some_and(|console| console.sign_in.is_some());
+    let who = texts(you, "who_may");
+    html! {
+        @if super::text::is(you, "sign_in_helps") {
+            @if signs_in { p { a href="/console/sign-in/start?again=yes" { @if view.found.holder.vouched.is_some() { "Sign in again" } @else { "Sign in" } } } }
+        } @else if you.get("who_may").is_some_and(Value::is_array) {
+            @if who.is_empty() { p { "Nobody whom the configuration names may agree to it." } }
+            @else { p { "Who may: " @for (n, id) in who.iter().take(WHO_MAX).enumerate() { @if n > 0 { ", " } strong { (shown(id)) } } @if who.len() > WHO_MAX { " and " (who.len() - WHO_MAX) " others" } "." } }
+        } @else { p { "Somebody else may, whose role lets them decide." } }
+    }
 }
 
 fn code_short(id: &str) -> Markup {
@@ -269,7 +287,7 @@ fn decision_form(view: &View<'_>, id: &str, arguments: &Value, pending: bool) ->
                     fieldset {
                         legend { "For" }
                         label.check { input type="radio" name="for" value="call" checked; " this one call" }
-                        label.check { input type="radio" name="for" value="time"; " all such calls for " input.short type="number" name="ttl_minutes" aria-label="Minutes" min="1" max="1440" value="15"; " minutes" }
+                        label.check { input type="radio" name="for" value="time"; " all such calls for " input.short type="number" name="ttl_minutes" aria-label="Minutes" min="1" max="240" value="15"; " minutes" }
                     }
                     @if !fields.is_empty() {
                         details {

@@ -270,3 +270,30 @@ async fn an_approval_is_decided_as_narrowly_as_the_form_says() {
     assert!(refused.body.contains("not authorized") || refused.status == 403, "{refused:?}");
     assert!(!desk.plane.done.lock().unwrap().iter().any(|(what, _)| what == "approve"));
 }
+
+#[tokio::test]
+async fn whoever_cannot_agree_is_told_what_would_help() {
+    let desk = Desk::new();
+    let (session, _) = desk.signed_in("approver").await;
+    let shown = async |you: serde_json::Value| {
+        desk.plane.approval.lock().unwrap()["you"] = you;
+        desk.ask("GET /console/approvals/a1", &[("cookie", &session)], "").await.body
+    };
+    let page = shown(
+        json!({"may": false, "why": "a sign-in of the last 300 seconds is needed", "sign_in_helps": true, "who_may": ["bob"]}),
+    )
+    .await;
+    assert!(page.contains("Sign in again") && !page.contains("Who may:"), "{page}");
+    let why = "ana is no approver of rule `payments`";
+    let page = shown(json!({"may": false, "why": why, "sign_in_helps": false, "who_may": ["bob", "<b>eve"]})).await;
+    assert!(
+        !page.contains("Sign in again") && page.contains("Who may: <strong>bob</strong>, <strong>&lt;b&gt;eve</strong>"),
+        "{page}"
+    );
+    let page = shown(json!({"may": false, "why": why, "sign_in_helps": false, "who_may": []})).await;
+    assert!(page.contains("Nobody whom the configuration names may agree to it."), "{page}");
+    let page = shown(json!({"may": false, "why": why, "sign_in_helps": false, "who_may": null})).await;
+    assert!(page.contains("Somebody else may, whose role lets them decide."), "{page}");
+    let page = shown(json!({"may": true, "why": null})).await;
+    assert!(!page.contains("Sign in again") && !page.contains("You can't agree to it"), "{page}");
+}

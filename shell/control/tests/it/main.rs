@@ -6,6 +6,7 @@ mod console;
 mod operators;
 mod plan;
 mod plane;
+mod repeat;
 mod review;
 mod versions;
 

@@ -1,7 +1,7 @@
 //! Who may ask which endpoint: the whole table, role by role.
 
-use remit_control::endpoints::ENDPOINTS;
-use serde_json::json;
+use remit_control::endpoints::{ENDPOINTS, Endpoint};
+use serde_json::{Map, Value, json};
 
 use crate::plane::{Desk, ROLES, TOKEN};
 
@@ -53,8 +53,31 @@ GET  /v1/journal/{index}               a a a a -  remit:GetJournal
 POST /v1/console/link                  - - - a -  remit:IssueConsoleLink
 ";
 
+/// A question with all that an endpoint needs, as the document says it: what is added to the path, and the body.
+fn question(document: &Value, endpoint: &Endpoint) -> (String, String) {
+    let operation = &document["paths"][endpoint.path][endpoint.method.as_str().to_lowercase()];
+    let value = |schema: &Value| match schema["type"].as_str() {
+        Some("string") => schema["enum"].get(0).cloned().unwrap_or_else(|| json!("x")),
+        Some("integer") => schema["minimum"].clone(),
+        Some("array") => json!([]),
+        _ => panic!("{schema}"),
+    };
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let needed = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
+    let body: Map<String, Value> = needed.map(|name| (name.to_owned(), value(&schema["properties"][name]))).collect();
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let query: Vec<String> = parameters
+        .filter(|one| one["in"] == "query" && one["required"] == true)
+        .map(|one| format!("{}={}", one["name"].as_str().unwrap(), value(&one["schema"])))
+        .map(|pair| pair.replace('"', ""))
+        .collect();
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    (query, if endpoint.method == "POST" { Value::Object(body).to_string() } else { String::new() })
+}
+
 #[tokio::test]
 async fn every_endpoint_answers_the_roles_that_may() {
+    let document = remit_control::openapi::document();
     let desk = Desk::new();
     let mut sessions = Vec::new();
     for (name, _) in ROLES {
@@ -64,12 +87,13 @@ async fn every_endpoint_answers_the_roles_that_may() {
     let mut found = format!("\n{:39}{}\n", "", names.join(" "));
     for endpoint in ENDPOINTS.iter().filter(|endpoint| !UNTESTED.contains(&endpoint.path)) {
         let path = endpoint.path.replace("{id}", "a1").replace("{index}", "1");
-        let body = if endpoint.method == "POST" { "{}" } else { "" };
+        let (query, body) = question(&document, endpoint);
+        let head = format!("{} {path}{query}", endpoint.method);
         let mut answers = Vec::new();
         for (session, csrf) in &sessions {
             let before = desk.plane.done.lock().unwrap().len();
             let headers = [("cookie", session.as_str()), ("x-remit-csrf", csrf), ("origin", "http://127.0.0.1:7481")];
-            let got = desk.ask(&format!("{} {path}", endpoint.method), &headers, body).await;
+            let got = desk.ask(&head, &headers, &body).await;
             let did = desk.plane.done.lock().unwrap().len() > before;
             answers.push(match got.status {
                 200 | 201 => "a",
@@ -84,10 +108,9 @@ async fn every_endpoint_answers_the_roles_that_may() {
         found += &format!("{:4} {:34}{}  {}\n", endpoint.method.as_str(), endpoint.path, answers.join(" "), endpoint.action);
         // Whoever holds the operator's token may all of it, and nobody without either.
         let token = format!("Bearer {TOKEN}");
-        let head = format!("{} {path}", endpoint.method);
-        assert!(desk.ask(&head, &[("authorization", &token)], body).await.status < 300, "{path}");
+        assert!(desk.ask(&head, &[("authorization", &token)], &body).await.status < 300, "{path}");
         for none in [&[][..], &[("authorization", "Bearer another")], &[("cookie", "remit_console=00")]] {
-            assert_eq!(desk.ask(&head, none, body).await.status, 401, "{path}");
+            assert_eq!(desk.ask(&head, none, &body).await.status, 401, "{path}");
         }
     }
     assert_eq!(found, TABLE, "{found}");
@@ -98,7 +121,9 @@ async fn who_did_it_is_the_person_and_nobody_else() {
     let desk = Desk::new();
     let (session, csrf) = desk.signed_in("administrator").await;
     let headers = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
-    let stop = json!({"agent": "agent-1", "reason": "r", "by": "somebody else", "proof": "KEY"}).to_string();
+    let forged = json!({"agent": "agent-1", "reason": "r", "by": "somebody else", "proof": "KEY"}).to_string();
+    assert_eq!(desk.ask("POST /v1/suspend", &headers, &forged).await.status, 400, "nobody says how they are proved");
+    let stop = json!({"agent": "agent-1", "reason": "r", "by": "somebody else"}).to_string();
     assert_eq!(desk.ask("POST /v1/suspend", &headers, &stop).await.status, 200);
     let (what, asked) = desk.plane.last();
     assert_eq!(
@@ -123,6 +148,64 @@ async fn who_did_it_is_the_person_and_nobody_else() {
         ("operation_refused", &json!("remit:Suspend"), &json!("viewer@acme.example"))
     );
     assert_eq!(event["resource"], "arn:aws:remit::111122223333:agent/agent-1");
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused_and_not_to_those_who_may_not_ask() {
+    let desk = Desk::new();
+    let token = format!("Bearer {TOKEN}");
+    let (session, csrf) = desk.signed_in("viewer").await;
+    let viewer = [("cookie", session.as_str()), ("x-remit-csrf", &csrf), ("origin", "http://127.0.0.1:7481")];
+    for body in [
+        "nonsense",
+        "[]",
+        "",
+        r#"{"agent":"agent-1"}"#,
+        r#"{"agent":"agent-1","reason":null}"#,
+        r#"{"agent":"agent-1","reason":""}"#,
+        r#"{"agent":"agent-1","reason":7}"#,
+        r#"{"agent":["agent-1"],"reason":"r"}"#,
+        r#"{"agnet":"agent-1","reason":"r"}"#,
+        r#"{"agent":"agent-1","reason":"r","resume":"yes"}"#,
+        r#"{"agent":"agent-1","reason":"r","by":7}"#,
+        &json!({"agent": "agent-1", "reason": "r".repeat(1025)}).to_string(),
+        &json!({"agent": "agent-1", "reason": "r", "by": "b".repeat(257)}).to_string(),
+    ] {
+        let got = desk.ask("POST /v1/suspend", &[("authorization", &token)], body).await;
+        assert_eq!((got.status, got.header("content-type")), (400, "application/problem+json"), "{body}: {got:?}");
+        let got = desk.ask("POST /v1/suspend", &viewer, body).await;
+        assert_eq!(got.status, 403, "{body}: {got:?}");
+    }
+    for head in [
+        "GET /v1/approvals?limit=0",
+        "GET /v1/approvals?limit=201",
+        "GET /v1/approvals?limit=05",
+        "GET /v1/approvals?limit=+5",
+        "GET /v1/approvals?limit=5&limit=5",
+        "GET /v1/decisions?agnet=agent-1",
+        "GET /v1/decisions?verdict=maybe",
+        "GET /v1/status?x=1",
+        "GET /v1/decisions/counts?since_secs=1&until_secs=2",
+        "POST /v1/suspend?agent=agent-1",
+    ] {
+        let body = if head.starts_with("POST") { r#"{"agent":"agent-1","reason":"r"}"# } else { "" };
+        assert_eq!(desk.ask(head, &[("authorization", &token)], body).await.status, 400, "{head}");
+    }
+    assert!(desk.plane.done.lock().unwrap().iter().all(|(what, _)| what != "suspend"));
+    // What isn't there, or is null, is the same.
+    let body = r#"{"agent":"agent-1","reason":"r","space":null}"#;
+    assert_eq!(desk.ask("POST /v1/suspend", &[("authorization", &token)], body).await.status, 200);
+    let form = [("authorization", token.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(desk.ask("POST /v1/suspend", &form, body).await.status, 415);
+    let json = [("authorization", token.as_str()), ("content-type", "application/json; charset=utf-8")];
+    assert_eq!(desk.ask("POST /v1/suspend", &json, body).await.status, 200);
+    let large = format!("{{\"agent\":\"agent-1\",\"reason\":\"{}\"}}", "r".repeat(1024 * 1024));
+    assert_eq!(desk.ask("POST /v1/suspend", &[("authorization", &token)], &large).await.status, 413);
+    for (head, allowed) in [("PUT /v1/suspend", "POST"), ("DELETE /v1/status", "GET"), ("GET /v1/decisions/rebuild", "POST")] {
+        let got = desk.ask(head, &[("authorization", &token)], "").await;
+        assert_eq!((got.status, got.header("allow")), (405, allowed), "{head}");
+    }
+    assert_eq!(desk.ask("GET /v1/nothing", &[("authorization", &token)], "").await.status, 404);
 }
 
 #[tokio::test]
@@ -243,4 +326,61 @@ fn nothing_but_a_roles_session_and_an_action_of_this_service_is_let_through() {
         now,
     );
     assert!(!refused.allowed && refused.statement.contains("remit:Suspend"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_signs_acts_in_a_role_of_the_consoles_until_it_is_taken_away() {
+    use remit_kernel::{Revocations, Session, SessionOf};
+
+    let desk = Desk::new();
+    let signed = ("authorization", "AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/remit/aws4_request");
+    let session = |who: SessionOf| Session {
+        id: "ASIAX".to_owned(),
+        who,
+        name: "ana".to_owned(),
+        issued_at_secs: crate::plane::now(),
+        expires_at_secs: crate::plane::now() + 10,
+        chained: false,
+        tags: Vec::new(),
+        source_identity: None,
+        policies: Vec::new(),
+        policy_documents: Vec::new(),
+        user: None,
+        via: vec!["AKIAX".to_owned()],
+    };
+    let stop = r#"{"agent":"agent-1","reason":"r","by":"somebody else"}"#;
+    let ask = async || desk.ask("POST /v1/suspend", &[signed], stop).await;
+    assert_eq!(ask().await.status, 401, "nobody has such a key");
+    for (name, status) in [("administrator", 200), ("viewer", 403), ("gone", 403)] {
+        *desk.plane.signer.lock().unwrap() = Some(session(SessionOf::Role(crate::plane::role(name))));
+        let got = ask().await;
+        assert_eq!(got.status, status, "{name}: {got:?}");
+        // A configuration is read of whoever may operate alone.
+        let large = json!({"files": [], "reason": "r".repeat(1024 * 1024)}).to_string();
+        let got = desk.ask("POST /v1/configuration/apply", &[signed], &large).await;
+        assert_eq!(
+            got.status,
+            if name == "gone" {
+                413
+            } else if name == "viewer" {
+                403
+            } else {
+                400
+            },
+            "{name}: {got:?}"
+        );
+    }
+    let arn = "arn:aws:sts::111122223333:assumed-role/administrator/ana";
+    let (_, asked) = desk.plane.done.lock().unwrap().iter().find(|(what, _)| what == "suspend").cloned().unwrap();
+    assert_eq!((&asked["by"], &asked["proof"], &asked["access_key_id"]), (&json!(arn), &json!("SIGNATURE"), &json!("ASIAX")));
+    *desk.plane.signer.lock().unwrap() = Some(session(SessionOf::Role(crate::plane::role("administrator"))));
+    let altered = desk.ask("POST /v1/suspend", &[signed], "altered").await;
+    assert_eq!((altered.status, altered.header("www-authenticate")), (401, "AWS4-HMAC-SHA256"), "{altered:?}");
+    // Neither its own key nor one that it was got with may have been taken away.
+    for id in ["ASIAX", "AKIAX"] {
+        let mut revoked = Revocations::default();
+        revoked.credentials.insert(id.to_owned(), u64::MAX);
+        *desk.plane.revocations.lock().unwrap() = std::sync::Arc::new(revoked);
+        assert_eq!(ask().await.json()["code"], "ExpiredToken", "{id}");
+    }
 }

@@ -8,8 +8,9 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use remit_control::operator::Boxed;
 use remit_control::{Operator, Options, Plane, SignedIn, Source};
+use remit_identity::sigv4;
 use remit_kernel::assume::WebIdentity;
-use remit_kernel::{Catalogue, Revocations, Snapshot};
+use remit_kernel::{Catalogue, Revocations, Session, Snapshot};
 use remit_model::{Person, Proof, RoleKey};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -64,6 +65,10 @@ pub(crate) struct FakePlane {
     pub(crate) recorded: Mutex<Vec<(String, Value)>>,
     pub(crate) approval: Mutex<Value>,
     pub(crate) changed: watch::Sender<u64>,
+    /// Whose keys sign.
+    pub(crate) signer: Mutex<Option<Session>>,
+    /// While it is closed, credentials are asked for and not yet issued.
+    pub(crate) open: watch::Sender<bool>,
 }
 
 impl FakePlane {
@@ -82,6 +87,8 @@ impl FakePlane {
                 "led_to": [], "votes": [], "redeemed_by": [],
             })),
             changed: watch::Sender::new(0),
+            open: watch::Sender::new(true),
+            signer: Mutex::default(),
         })
     }
 
@@ -120,13 +127,18 @@ impl Plane for FakePlane {
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
         Box::pin(async { Ok(self.did("accept", request)) })
     }
-    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
-        Box::pin(async { Ok(self.did("credentials", request)) })
+    fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async {
+            let count = self.done.lock().unwrap().len();
+            self.did("credentials", request);
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+            Ok(json!({"SecretAccessKey": format!("secret {count}")}))
+        })
     }
-    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
+    fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("revoke", request)) })
     }
-    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>> {
+    fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("suspend", request)) })
     }
     fn effective(&self, question: &Value) -> Result<Value, String> {
@@ -142,7 +154,10 @@ impl Plane for FakePlane {
         Box::pin(async move { Some((StatusCode::OK, self.did(what, &request))) })
     }
     fn connect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(async { Ok(self.did("connect", request)) })
+        Box::pin(async {
+            let said = self.did("connect", request);
+            if request["server"] == "gone" { Err((StatusCode::NOT_FOUND, "no such server".to_owned())) } else { Ok(said) }
+        })
     }
     fn disconnect<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async { Ok(self.did("disconnect", request)) })
@@ -206,6 +221,13 @@ impl Plane for FakePlane {
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> Boxed<'a, Result<(), String>> {
         self.recorded.lock().unwrap().push((kind.to_owned(), event));
         Box::pin(async { Ok(()) })
+    }
+    fn claimed(&self, _: &sigv4::Request<'_>) -> Option<Arc<Session>> {
+        self.signer.lock().unwrap().clone().map(Arc::new)
+    }
+    fn signed(&self, request: &sigv4::Request<'_>, _once: bool) -> Result<Arc<Session>, sigv4::SigError> {
+        let session = self.signer.lock().unwrap().clone();
+        session.filter(|_| request.body != b"altered").map(Arc::new).ok_or_else(sigv4::SigError::unknown_key)
     }
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.lock().unwrap())

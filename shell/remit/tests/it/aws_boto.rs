@@ -209,7 +209,8 @@ fn a_chain_keeps_source_identity_and_transitive_tags_and_lasts_an_hour() {
         assert_eq!(entry["caller"], format!("arn:aws:sts::111122223333:assumed-role/{caller}/test"));
         assert_eq!(entry["credential_id"], key["AccessKeyId"]);
         let ends = assumed["Credentials"]["Expiration"].as_str().unwrap();
-        assert_eq!(lifetime(entry["time"].as_str().unwrap(), ends), 3600, "{entry} {ends}");
+        // It may be on record in the second after the one in which it began.
+        assert!(matches!(lifetime(entry["time"].as_str().unwrap(), ends), 3599 | 3600), "{entry} {ends}");
         assert!(entry["layers"].as_array().unwrap().iter().any(|layer| layer["effect"] == "ALLOW"), "{entry}");
     }
     remit.stop();
@@ -288,7 +289,8 @@ fn somebody_whom_a_provider_vouches_for_has_twelve_hours() {
     assert_eq!((&assumed["Audience"], &assumed["Provider"]), (&AUDIENCE.into(), &provider.name().into()));
     let entry = remit.place().log_of("session").pop().unwrap();
     let ends = assumed["Credentials"]["Expiration"].as_str().unwrap();
-    assert_eq!(lifetime(entry["time"].as_str().unwrap(), ends), 43_200);
+    // It may be on record in the second after the one in which it began.
+    assert!(matches!(lifetime(entry["time"].as_str().unwrap(), ends), 43_199 | 43_200), "{entry} {ends}");
     assert_eq!((&entry["detail"]["user"], &entry["caller"]), (&"alice".into(), &format!("{}#alice", provider.name()).into()));
     assert!(!entry.to_string().contains("eyJ"), "no token in the journal");
     let who = boto.ok(&assumed["Credentials"], ("sts", "get_caller_identity"), &json!({}));

@@ -295,7 +295,13 @@ fn signs_in(issuer: &str, roles: &[(&str, &str, &[&str])]) -> Value {
 
 /// A provider that sends people back to this gateway, and its issuer.
 fn provider(remit: &Remit) -> (Peer, String) {
-    let mut provider = Peer::run("issuer.mjs", &[&format!("http://{}/console/sign-in/callback", remit.control)]);
+    provider_that(remit, &[])
+}
+
+/// The same, of a kind.
+fn provider_that(remit: &Remit, kind: &[&str]) -> (Peer, String) {
+    let back = format!("http://{}/console/sign-in/callback", remit.control);
+    let mut provider = Peer::run("issuer.mjs", &[&[back.as_str()], kind].concat());
     let issuer = provider.step().unwrap()["issuer"].as_str().unwrap().to_owned();
     (provider, issuer)
 }
@@ -334,6 +340,42 @@ fn people_sign_in_with_a_provider() {
     assert!(proof["kind"] == "SIGN_IN" && proof["auth_time_secs"].is_u64(), "when it was is known, since rules may ask: {proof}");
     let all = place.log().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains("of-the-gateway") && !all.contains("code="), "nothing secret is on record");
+}
+
+#[test]
+fn what_the_id_token_is_silent_about_is_told_by_the_userinfo_endpoint() {
+    let remit = up();
+    let (_provider, issuer) = provider_that(&remit, &["userinfo"]);
+    let roles: [(&str, &str, &[&str]); 2] = [
+        ("viewer", "RemitViewerAccess", &["ana@acme.example"]),
+        ("operators", "RemitAdministratorAccess", &["bob@acme.example"]),
+    ];
+    let mut more = signs_in(&issuer, &roles);
+    more["console"]["sign_in"]["scopes"] = json!(["openid", "email", "groups"]);
+    // The viewers are a group.
+    let host = issuer.split_once("://").unwrap().1;
+    let condition = &mut more["roles"][0]["trust_policy"]["Statement"][0]["Condition"];
+    *condition = json!({"StringEquals": {format!("{host}:aud"): "remit"}, "ForAnyValue:StringEquals": {format!("{host}:groups"): "platform"}});
+    remit.configure(&configured(&more));
+    let mut allowed = browser("sign_in", &remit, &json!({"people": ["ana", "bob", "cid", "unverified"]}));
+    let mut signed_in = || {
+        let step = allowed.is("signed_in");
+        allowed.is("signed_out");
+        allowed.is("replayed");
+        (step["person"].as_str().unwrap().to_owned(), step["role"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(signed_in(), ("ana@acme.example".into(), "viewer".into()), "by her group");
+    assert_eq!(signed_in(), ("bob@acme.example".into(), "operators".into()), "by his address");
+    assert_eq!(signed_in(), ("cid@acme.example".into(), "no role".into()));
+    assert_eq!(signed_in().0, format!("{issuer}#unverified"), "what isn't verified isn't believed there either");
+    // Of what it says of somebody else nothing is believed.
+    let mut refused = browser("refused", &remit, &json!({"people": ["mallory"]}));
+    let mallory = refused.is("refused");
+    let main = mallory["main"].as_str().unwrap();
+    assert!(main.contains("it is about somebody else") && !main.contains("ana"), "{mallory}");
+    assert!(!mallory["cookies"].as_array().unwrap().contains(&json!("remit_console")), "{mallory}");
+    let place = remit.stop();
+    assert!(!place.log().iter().any(|entry| entry.to_string().contains("mallory")));
 }
 
 #[test]
@@ -389,6 +431,8 @@ fn two_people_break_the_glass_and_a_third_looks_at_it() {
     assert!(!unproven.contains("Approved.") && remit.place().log_of("break_glass").is_empty(), "{unproven}");
     let one = text(browser.is("one"));
     assert!(one.contains("Others have to agree as well") && one.contains("the shop is down"), "{one}");
+    // Who isn't an approver is told who is, and not to sign in again.
+    assert!(one.contains("is no approver of rule") && one.contains("Who may: dora.") && !one.contains("Sign in again"), "{one}");
     assert_eq!(browser.is("form")["violations"], json!([]));
     let two = text(browser.is("two"));
     assert!(two.contains("Approved.") && two.contains("This was an emergency"), "{two}");

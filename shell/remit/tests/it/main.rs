@@ -19,6 +19,7 @@ mod client;
 mod gateway;
 mod upstream;
 
+mod api;
 mod approvals;
 mod aws_boto;
 mod aws_cli;
