@@ -144,6 +144,7 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
                 (verbatim(text(approval, "arguments_text"), &arguments))
                 @let digest = text(approval, "arguments_digest");
                 @if !digest.is_empty() { p.hint { "Digest " (page::code(digest)) } }
+                @if let Some(origin) = approval.get("origin") { (origins(origin.get("labels"), list(origin, "values"), &arguments)) }
                 (led_to(approval))
             }
             div {
@@ -200,6 +201,43 @@ fn facts(view: &View<'_>, approval: &Value) -> Markup {
             dt { "Class, risk" } dd { (badge(text(approval, "class"))) " " (badge(text(approval, "risk"))) @for category in texts(approval, "categories") { " " (badge(category)) } }
             dt { "Asked" } dd { (time(number(approval, "asked_at_secs"))) }
             dt { "Expires" } dd { (time(number(approval, "expires_at_secs"))) span.hint { "in " (span(number(approval, "expires_at_secs").saturating_sub(view.now_secs))) } }
+        }
+    }
+}
+
+/// Where the values of a call come from, the worst first, and what its session had read before.
+pub(super) fn origins(labels: Option<&Value>, values: &[Value], arguments: &Value) -> Markup {
+    let rank = |value: &&Value| match text(value, "provenance") {
+        "untrusted" => 0,
+        "nowhere" => 1,
+        _ => 2,
+    };
+    let mut values: Vec<&Value> = values.iter().collect();
+    values.sort_by_key(rank);
+    html! {
+        h3 { "Where the values come from" }
+        @if let Some(labels) = labels { p.hint {
+            "The session had read what is " (badge(text(labels, "integrity"))) " and " (badge(text(labels, "confidentiality"))) " before."
+        } }
+        @if !values.is_empty() {
+            table {
+                thead { tr { th scope="col" { "Value" } th scope="col" { "Role" } th scope="col" { "From" } } }
+                tbody { @for value in values {
+                    @let pointer = text(value, "pointer");
+                    tr {
+                        th scope="row" {
+                            (page::code(pointer))
+                            @if let Some(found) = arguments.pointer(pointer) { span.hint { (shown(&summary(found))) } }
+                        }
+                        td { (shown(text(value, "role"))) }
+                        td {
+                            (badge(text(value, "provenance")))
+                            @let source = text(value, "source");
+                            @if !source.is_empty() { span.hint { (shown(source)) } }
+                        }
+                    }
+                } }
+            }
         }
     }
 }

@@ -127,6 +127,9 @@ pub(super) async fn one(view: &View<'_>, id: &str) -> Response<Reply> {
             section.card aria-labelledby="ladder" {
                 h2 id="ladder" { (badge(verdict(&entry))) " Layers" }
                 (ladder(view, list(&entry, "layers"), verdict(&entry)).await)
+                (guarded("What guardrails found in the arguments", entry.get("guardrails")))
+                (guarded("What guardrails found in the result", found.pointer("/outcome/guardrails")))
+                @if entry.get("labels").is_some() { (super::approvals::origins(entry.get("labels"), list(&entry, "provenance"), &Value::Null)) }
             }
             div {
                 section.card aria-labelledby="what" { h2 id="what" { "The call" } (facts(&entry, &found)) }
@@ -137,6 +140,28 @@ pub(super) async fn one(view: &View<'_>, id: &str) -> Response<Reply> {
     };
     let tool = text(&entry, "tool");
     page::page(view, SECTION, if tool.is_empty() { "Decision" } else { tool }, &body)
+}
+
+/// What guardrails found; never the text that it was found in.
+fn guarded(title: &str, guarded: Option<&Value>) -> Markup {
+    let found = guarded.map(|guarded| list(guarded, "found")).unwrap_or_default();
+    html! {
+        @if !found.is_empty() {
+            h3 { (title) }
+            table {
+                thead { tr { th scope="col" { "What" } th scope="col" { "Where" } th scope="col" { "Sure" } th scope="col" { "Done" } th scope="col" { "Guardrail" } } }
+                tbody { @for one in found {
+                    tr {
+                        th scope="row" { (shown(&text(one, "policy").replace('_', " ").to_lowercase())) " " (page::code(text(one, "name"))) }
+                        td { (page::code(text(one, "pointer"))) }
+                        td { (number(one, "score_percent")) " %" }
+                        td { (badge(text(one, "action"))) }
+                        td { (page::code(text(one, "guardrail"))) }
+                    }
+                } }
+            }
+        }
+    }
 }
 
 fn verdict(entry: &Value) -> &str {
