@@ -175,9 +175,23 @@ async fn calls(view: &View<'_>, span_secs: u64, step_secs: u64) -> Markup {
         return nothing("No calls in this time.", "Point an MCP client at a space, or run remit try.");
     }
     html! {
-        p.legend { span.key.good { "allowed" } span.key.hold { "held" } span.key.bad { "denied" } }
+        p.legend {
+            span.key.good { "allowed" } span.key.hold { "held" } span.key.bad { "denied" }
+            @if let Some(blocked) = blocked(view, since_secs).await { " · " a href="/console/decisions?reason=guardrail" { (blocked) " blocked by guardrails" } }
+        }
         (bars(&all, step_secs))
         div.columns { (table("Space", "space", &spaces)) (table("Agent", "agent", &agents)) }
+    }
+}
+
+/// How many calls guardrails have blocked since a time; `None`: none, or nobody can say.
+async fn blocked(view: &View<'_>, since_secs: u64) -> Option<String> {
+    const MOST: usize = 100;
+    let found = view.ask("/v1/decisions", json!({"reason": "guardrail", "since_secs": since_secs, "limit": MOST})).await.ok()?;
+    match list(&found, "decisions").len() {
+        0 => None,
+        MOST.. => Some(format!("{MOST} or more")),
+        count => Some(count.to_string()),
     }
 }
 
