@@ -39,15 +39,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
-    let guarded = match (space, &subject, call.target) {
-        (Some(space), Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. })
-            if asked.goes_on() && !space.guards.is_empty() =>
-        {
-            let risk = risk.unwrap_or(tool.risk);
-            Some(Arc::new(space.guards.inspect(remit_guard::Source::Input, arguments.as_str(), risk)))
-        }
-        _ => None,
-    };
+    let guarded = space.filter(|_| asked.goes_on()).and_then(|space| guarded(space, subject.as_ref(), call.target, risk));
     let mut held = match (space, principal, &subject) {
         (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
             hold::held(snapshot, facts, space, principal, tool, call.target, risk, guarded.as_deref(), now_secs)
@@ -56,8 +48,8 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     };
     let mut told = policy::Told { explain: call.explain, ..policy::Told::default() };
     if space.is_some_and(|space| space.policy_set.is_some()) {
+        let approved = held.as_ref().is_some_and(hold::Held::asks);
         asked.ask(Layer::PolicySet, || {
-            let approved = held.as_ref().is_some_and(hold::Held::asks);
             let (subject, guarded) = (subject.as_ref(), guarded.as_deref());
             policy_set(snapshot, facts, space, principal, subject, call.target, approved, guarded, now_secs, &mut told)
         });
@@ -82,10 +74,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
             None => Verdict::Deny(Denial::undecided("a rule asks for a person, and there is none")),
         },
         (Some(denial), _) => Verdict::Deny(denial),
-        (None, Some(subject)) => {
-            let masked = guarded.as_ref().and_then(|guarded| guarded.masked.clone());
-            Verdict::Allow(Permit::new(Dispatch { masked, ..subject.dispatch() }))
-        }
+        (None, Some(subject)) => Verdict::Allow(Permit::new(subject.dispatch(guarded.as_deref()))),
         (None, None) => Verdict::Deny(Denial::undecided("every layer agreed and there is nothing to call")),
     };
     let approval = approval.filter(|_| matches!(verdict, Verdict::Allow(_)));
@@ -387,10 +376,11 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn dispatch(self) -> Dispatch {
+    fn dispatch(self, guarded: Option<&Guarded>) -> Dispatch {
+        let masked = guarded.and_then(|guarded| guarded.masked.clone());
         match self {
-            Self::Tool(tool) => Dispatch { server: tool.server.clone(), name: tool.name.clone(), masked: None, tool: Some(tool) },
-            Self::Listed { server, name, .. } => Dispatch { server: server.clone(), name, masked: None, tool: None },
+            Self::Tool(tool) => Dispatch { server: tool.server.clone(), name: tool.name.clone(), masked, tool: Some(tool) },
+            Self::Listed { server, name, .. } => Dispatch { server: server.clone(), name, masked, tool: None },
         }
     }
 }
@@ -602,6 +592,17 @@ fn policy_set(
     let said =
         policy::judge(set, organization, space, facts, principal, tool, arguments, None, (approved, guarded), now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
+}
+
+/// What the guardrails of a space find in the arguments of a call; `None` where there are none of either.
+fn guarded(space: &SpaceView, subject: Option<&Subject<'_>>, target: Target<'_>, risk: Option<Risk>) -> Option<Arc<Guarded>> {
+    match (subject, target) {
+        (Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. }) if !space.guards.is_empty() => {
+            let risk = risk.unwrap_or(tool.risk);
+            Some(Arc::new(space.guards.inspect(remit_guard::Source::Input, arguments.as_str(), risk)))
+        }
+        _ => None,
+    }
 }
 
 /// What guardrails make of the arguments. What is left of them must still be what the tool's schema allows.

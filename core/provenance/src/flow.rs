@@ -6,7 +6,7 @@ use base64::Engine as _;
 use remit_model::{ArgumentRole, CallOrigin, Labels, Provenance, ResultLabels, ValueOrigin};
 use serde_json::Value;
 
-use crate::index::{ByWord, Found, Index};
+use crate::index::{Found, Index, Words};
 use crate::link::links;
 use crate::record::Records;
 use crate::role::{Roles, by_name};
@@ -45,10 +45,10 @@ pub struct Flow {
     /// What the session passed on of what nobody vouches for: a trusted result that holds it vouches for nothing.
     passed: Index,
     /// The parts of those words, and of what was read untrusted.
-    passed_parts: ByWord<()>,
+    passed_parts: Words,
     records: Records,
     /// Requests that are here already, by hash: clients send theirs with every call.
-    requests: ByWord<()>,
+    requests: Words,
     /// Words that say that an id follows.
     cues: Vec<u64>,
 }
@@ -80,9 +80,9 @@ impl Flow {
             trusted: Index::default(),
             untrusted: Index::default(),
             passed: Index::default(),
-            passed_parts: ByWord::default(),
+            passed_parts: Words::default(),
             records: Records::default(),
-            requests: ByWord::default(),
+            requests: Words::default(),
             cues: ["id", "ids", "number", "no", "nr", "num"].iter().map(|cue| hasher.of(cue)).collect(),
         }
     }
@@ -108,7 +108,7 @@ impl Flow {
 
     /// The user asks for something.
     pub fn asked(&mut self, text: &str) {
-        if self.requests.insert(self.hasher.of_whole(text), ()).is_some() || self.requests.len() > REQUESTS_MAX {
+        if !self.requests.insert(self.hasher.of_whole(text)) || self.requests.len() > REQUESTS_MAX {
             return;
         }
         let source: Arc<str> = "request".into();
@@ -280,7 +280,7 @@ impl Flow {
 
     /// Whether the session itself may have put a value where a trusted result now shows it.
     fn has_passed(&self, words: &[u64]) -> bool {
-        self.passed.find(words) != Found::No || words.iter().all(|word| self.passed_parts.contains_key(word)) && !words.is_empty()
+        self.passed.find(words) != Found::No || words.iter().all(|word| self.passed_parts.contains(word)) && !words.is_empty()
     }
 
     /// What stands behind a text.
@@ -320,7 +320,7 @@ impl Flow {
                     for word in word::split(&text) {
                         for part in word::parts(word) {
                             if self.passed_parts.len() < crate::index::WORDS_MAX {
-                                self.passed_parts.insert(self.hasher.of(part), ());
+                                self.passed_parts.insert(self.hasher.of(part));
                             } else {
                                 self.passed.lose();
                             }
@@ -356,7 +356,7 @@ fn decoded(word: &str) -> Option<String> {
     if !word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=')) {
         return None;
     }
-    if word.len() % 2 == 0 && word.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if word.len().is_multiple_of(2) && word.bytes().all(|b| b.is_ascii_hexdigit()) {
         let pair = |at: usize| word.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
         return (0..word.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>().and_then(text);
     }

@@ -1,6 +1,6 @@
 //! An index of words in their order: whether a run of them has been seen, and where.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ impl Hasher for Same {
 }
 
 pub(crate) type ByWord<T> = HashMap<u64, T, BuildHasherDefault<Same>>;
+pub(crate) type Words = HashSet<u64, BuildHasherDefault<Same>>;
 
 /// Words of texts, one text after the other.
 #[derive(Debug, Default)]

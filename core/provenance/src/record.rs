@@ -56,11 +56,11 @@ impl Records {
             }
             Value::Object(map) => {
                 for (key, value) in map {
-                    if let Some(noun) = id_of(key)
+                    if let Some(named) = id_of(key)
                         && let Some(text) = scalar(value)
                         && let [id] = hasher.words(&text).as_slice()
                     {
-                        let about = noun.map_or_else(|| about.to_vec(), |noun| vec![hasher.of(&noun)]);
+                        let about = if named.is_empty() { about.to_vec() } else { vec![hasher.of(&named)] };
                         if made {
                             self.made.entry(*id).or_default().extend(&about);
                         } else {
@@ -95,11 +95,12 @@ impl Records {
     }
 }
 
-/// Whether a key holds the id of a record, and of what if it says so: `id`, `id_`, `file_id`, `eventId`.
-fn id_of(key: &str) -> Option<Option<String>> {
+/// Whether a key holds the id of a record, such as `id`, `file_id`, `eventId`; and of what, as far as it says so.
+fn id_of(key: &str) -> Option<String> {
     let words = name_words(key);
     let (last, before) = words.split_last()?;
-    matches!(last.as_str(), "id" | "uuid" | "guid").then(|| before.last().map(|noun| singular(noun).to_owned()))
+    matches!(last.as_str(), "id" | "uuid" | "guid")
+        .then(|| before.last().map(|noun| singular(noun).to_owned()).unwrap_or_default())
 }
 
 fn scalar(value: &Value) -> Option<String> {

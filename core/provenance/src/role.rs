@@ -294,7 +294,7 @@ mod tests {
 
     use super::*;
 
-    fn roles(tool: &str, properties: Value) -> Roles {
+    fn roles(tool: &str, properties: &Value) -> Roles {
         Roles::of(
             tool,
             &json!({"type": "object", "properties": properties, "$defs": {"P": {"enum": ["r", "rw"]}}}),
@@ -307,7 +307,7 @@ mod tests {
         let text = json!({"type": "string"});
         let roles = roles(
             "send_email",
-            json!({"recipients": {"type": "array", "items": text}, "subject": text, "fileId": text, "newPassword": text, "when": text,
+            &json!({"recipients": {"type": "array", "items": text}, "subject": text, "fileId": text, "newPassword": text, "when": text,
                    "amount_cents": {"type": "integer"}, "site": {"type": "string", "format": "uri"}, "permission": {"$ref": "#/$defs/P"}}),
         );
         let of = |name: &str| roles.role(name);
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn a_tool_that_names_nothing_acts_on_all_that_it_takes() {
         let text = json!({"type": "string"});
-        let roles = roles("book", json!({"hotel": text, "start_day": text, "body": text}));
+        let roles = roles("book", &json!({"hotel": text, "start_day": text, "body": text}));
         assert_eq!(roles.role("hotel"), ArgumentRole::Identifier);
         assert_eq!(roles.role("start_day"), ArgumentRole::Parameter);
         assert_eq!(roles.role("body"), ArgumentRole::Parameter);

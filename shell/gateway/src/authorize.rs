@@ -10,7 +10,9 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_kernel::verdict::Layer;
-use remit_kernel::{Arguments, Call, Decision, Denial, Fact, Identity, Origin, Reason, SpaceView, Target, Verdict, decide};
+use remit_kernel::{
+    Arguments, Call, Decision, Denial, Fact, Facts, Identity, Origin, Reason, SpaceView, Target, Verdict, decide,
+};
 use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
@@ -126,11 +128,7 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let judged = state.snapshot.spaces.get(&space).is_some_and(by_arguments);
     let arguments = arguments.or_else(|| if judged { Arguments::scan("{}").ok() } else { None });
     let target = Target::Tool { name: &question.tool_id, arguments };
-    // Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on.
-    facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
-    if state.snapshot.spaces.get(&space).is_some_and(|space| space.traces) {
-        facts.provenance = Fact::Unknown("where values come from is known of calls through the space's endpoint".to_owned());
-    }
+    outside(&mut facts, state.snapshot.spaces.get(&space));
     let call = Call { space: &space, target, risk_requested, explain: true };
     let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
@@ -168,6 +166,14 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
             gateway.recorder.refused(&names, &trace, started, denial.reason.as_str());
             refused(&denial, mismatched, &fields)
         }
+    }
+}
+
+/// Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on, and nobody knows what was read.
+fn outside(facts: &mut Facts, space: Option<&Arc<SpaceView>>) {
+    facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
+    if space.is_some_and(|space| space.traces) {
+        facts.provenance = Fact::Unknown("where values come from is known of calls through the space's endpoint".to_owned());
     }
 }
 

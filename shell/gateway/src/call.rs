@@ -580,9 +580,9 @@ impl Arrival {
             Err(error) => return answer_rpc(era, &id, &error),
         };
         let traced = match caller.gateway.flows.judge(&caller, &asked, &message, &facts.policy_session.id) {
-            Ok((provenance, traced)) => {
-                facts.provenance = provenance;
-                traced
+            Ok(judged) => {
+                facts.provenance = judged.provenance;
+                judged.traced
             }
             Err(error) => return answer_rpc(era, &id, &error),
         };

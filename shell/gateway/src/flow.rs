@@ -136,6 +136,14 @@ impl Sessions {
     }
 }
 
+/// A call, judged.
+pub(crate) struct Judged {
+    /// What stands behind its values.
+    pub(crate) provenance: Fact<Option<Arc<CallOrigin>>>,
+    /// Its place in what its session touches; none where no rule of the space reads it.
+    pub(crate) traced: Option<Traced>,
+}
+
 /// A call's place in what its session touches.
 #[derive(Debug, Clone)]
 pub(crate) struct Traced {
@@ -196,15 +204,9 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 
 impl Flows {
     /// Judges a call: what its session has touched, and what stands behind its values. Nothing where no rule of the space reads it.
-    pub(crate) fn judge(
-        &self,
-        caller: &Caller,
-        asked: &Asked,
-        message: &Message,
-        session: &str,
-    ) -> Result<(Fact<Option<Arc<CallOrigin>>>, Option<Traced>), RpcError> {
+    pub(crate) fn judge(&self, caller: &Caller, asked: &Asked, message: &Message, session: &str) -> Result<Judged, RpcError> {
         if !caller.space.traces {
-            return Ok((Fact::Known(None), None));
+            return Ok(Judged { provenance: Fact::Known(None), traced: None });
         }
         let request = request(message)?;
         let owner = Owner {
@@ -215,7 +217,7 @@ impl Flows {
         let key = Key { owner, session: session.to_owned() };
         let Some(flow) = lock(&self.0).get(&key) else {
             let why = "what the session has touched isn't known: the system has no random bytes".to_owned();
-            return Ok((Fact::Unknown(why), None));
+            return Ok(Judged { provenance: Fact::Unknown(why), traced: None });
         };
         let tool = caller.space.tools.get(&asked.name).filter(|_| matches!(asked.kind, AskedKind::Call | AskedKind::Tool));
         let arguments = message.param("arguments").filter(|_| matches!(asked.kind, AskedKind::Call)).unwrap_or("{}");
@@ -228,7 +230,7 @@ impl Flows {
                 (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), values: Vec::new() }),
             }
         };
-        let fact = match origin {
+        let provenance = match origin {
             Some(origin) => Fact::Known(Some(Arc::new(origin))),
             None => Fact::Unknown("the arguments hold a number that can't be looked for".to_owned()),
         };
@@ -236,7 +238,7 @@ impl Flows {
             Some(tool) => of_tool(key, flow, tool),
             None => of_listed(key, flow, caller, asked),
         };
-        Ok((fact, Some(traced)))
+        Ok(Judged { provenance, traced: Some(traced) })
     }
 }
 

@@ -1,14 +1,19 @@
 //! Guardrails on what comes back: a result passes as it is, masked, or not at all.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use remit_guard::Source;
-use remit_kernel::Guarded;
+use remit_kernel::{Arguments, Call, Denial, Guarded, LayerLine, Target, withheld};
 use remit_mcp::json::Limits;
 use remit_mcp::splice::Splice;
 use remit_mcp::{ErrorCode, Message, RpcError};
 use remit_model::Risk;
 
 use crate::call::Caller;
+use crate::clock::now_ms;
+use crate::relay::Relay;
+use crate::upstream::UpstreamError;
 
 /// What guardrails make of what a server says, and what passes instead, where they mask something.
 pub(crate) struct Passed {
@@ -50,4 +55,50 @@ pub(crate) fn masked(message: &Message, arguments: &str) -> Result<Message, RpcE
     splice.replace(message.param_span("arguments").ok_or_else(unfit)?, arguments.as_bytes().to_vec());
     let body = splice.apply(message.body(), message.root());
     Message::parse(body.into(), Limits::default()).map_err(|_| unfit())
+}
+
+impl Relay {
+    /// The risk that says how closely guardrails look.
+    pub(crate) fn risk(&self) -> Risk {
+        self.dispatch.tool.as_ref().map_or(Risk::Low, |tool| tool.risk)
+    }
+
+    /// What guardrails leave of an answer, and why it is kept from the caller, if it is.
+    pub(crate) fn guarded(&mut self, answer: Bytes) -> Result<(Bytes, Option<(Denial, LayerLine)>), UpstreamError> {
+        if self.caller.space.guards.is_empty() {
+            return Ok((answer, None));
+        }
+        let message =
+            Message::parse(answer.clone(), Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+        let Some(passed) = inspect(&self.caller, self.risk(), &message) else { return Ok((answer, None)) };
+        // Whoever's word it is: what looks like an attack is no trusted text.
+        if passed.guarded.attack_percent() > 0
+            && let Some(traced) = &mut self.caller.traced
+        {
+            traced.distrust();
+        }
+        let denial = passed.guarded.denial();
+        self.pending.guarded(passed.guarded);
+        Ok((passed.instead.unwrap_or(answer), denial))
+    }
+
+    /// What a server says is part of what the session has touched.
+    pub(crate) fn reads(&self, said: &[u8]) {
+        if let Some(traced) = &self.caller.traced {
+            traced.read(&self.caller, said);
+        }
+    }
+
+    /// Why the space's policy set keeps a result from the caller, if it does. It is asked again only where a rule reads results.
+    pub(crate) fn withheld(&self, answer: &[u8], outcome: &str) -> Option<(Denial, Option<Arc<str>>)> {
+        // What a failed call says is of the server too: its text may hold what a result may not.
+        let tool = self.dispatch.tool.as_ref().filter(|_| matches!(outcome, "ok" | "tool_error" | "error"))?;
+        self.caller.space.policy_set.as_ref().filter(|set| set.reads_output(&tool.id))?;
+        let structured = crate::history::structured(answer);
+        // A task's result comes without the arguments of the call that it is of.
+        let arguments = (self.message.method() == "tools/call").then(|| Arguments::of(&self.message));
+        let target = Target::Tool { name: tool.exposed.as_str(), arguments };
+        let call = Call { space: self.caller.space.space.id.as_str(), target, risk_requested: None, explain: false };
+        withheld(&self.caller.state.snapshot, &self.caller.facts(), &call, structured.as_ref(), now_ms() / 1000)
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use remit_kernel::verdict::Dispatch;
-use remit_kernel::{Arguments, Call, Denial, Effect, LayerLine, Target, withheld};
+use remit_kernel::{Denial, Effect, LayerLine};
 use remit_mcp::canonical::sha256;
 use remit_mcp::json::quote;
 use remit_mcp::{Era, ErrorCode, Kind, Message, RpcError, header};
@@ -641,50 +641,6 @@ impl Relay {
                 }
             }
         }
-    }
-
-    /// The risk that says how closely guardrails look.
-    fn risk(&self) -> remit_model::Risk {
-        self.dispatch.tool.as_ref().map_or(remit_model::Risk::Low, |tool| tool.risk)
-    }
-
-    /// What guardrails leave of an answer, and why it is kept from the caller, if it is.
-    fn guarded(&mut self, answer: Bytes) -> Result<(Bytes, Option<(Denial, LayerLine)>), UpstreamError> {
-        if self.caller.space.guards.is_empty() {
-            return Ok((answer, None));
-        }
-        let message = Message::parse(answer.clone(), remit_mcp::json::Limits::default())
-            .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
-        let Some(passed) = guard::inspect(&self.caller, self.risk(), &message) else { return Ok((answer, None)) };
-        // Whoever's word it is: what looks like an attack is no trusted text.
-        if passed.guarded.attack_percent() > 0
-            && let Some(traced) = &mut self.caller.traced
-        {
-            traced.distrust();
-        }
-        let denial = passed.guarded.denial();
-        self.pending.guarded(passed.guarded);
-        Ok((passed.instead.unwrap_or(answer), denial))
-    }
-
-    /// What a server says is part of what the session has touched.
-    fn reads(&self, said: &[u8]) {
-        if let Some(traced) = &self.caller.traced {
-            traced.read(&self.caller, said);
-        }
-    }
-
-    /// Why the space's policy set keeps a result from the caller, if it does. It is asked again only where a rule reads results.
-    fn withheld(&self, answer: &[u8], outcome: &str) -> Option<(Denial, Option<Arc<str>>)> {
-        // What a failed call says is of the server too: its text may hold what a result may not.
-        let tool = self.dispatch.tool.as_ref().filter(|_| matches!(outcome, "ok" | "tool_error" | "error"))?;
-        self.caller.space.policy_set.as_ref().filter(|set| set.reads_output(&tool.id))?;
-        let structured = crate::history::structured(answer);
-        // A task's result comes without the arguments of the call that it is of.
-        let arguments = (self.message.method() == "tools/call").then(|| Arguments::of(&self.message));
-        let target = Target::Tool { name: tool.exposed.as_str(), arguments };
-        let call = Call { space: self.caller.space.space.id.as_str(), target, risk_requested: None, explain: false };
-        withheld(&self.caller.state.snapshot, &self.caller.facts(), &call, structured.as_ref(), now_secs())
     }
 
     fn adapt(&self, sent: &Sent, message: &Message, id: &str) -> Result<(Bytes, &'static str), UpstreamError> {

@@ -1,4 +1,5 @@
 //! What a flow says of the values of calls, by what was read before.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod laws;
 

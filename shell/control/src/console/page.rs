@@ -197,7 +197,8 @@ pub(super) fn span(secs: u64) -> String {
 /// A verdict, an effect or a state as a badge.
 pub(super) fn badge(word: &str) -> Markup {
     let kind = match word {
-        "ALLOW" | "APPROVED" | "REDEEMED" | "intact" | "ready" | "APPROVE" | "approved" | "ok" | "request" | "trusted" | "declared" => "good",
+        "ALLOW" | "APPROVED" | "REDEEMED" | "intact" | "ready" | "APPROVE" | "approved" | "ok" | "request" | "trusted"
+        | "declared" => "good",
         "DENY" | "EXPLICIT_DENY" | "IMPLICIT_DENY" | "REJECTED" | "REVOKED" | "REJECT" | "drifted" | "gone" | "suspended"
         | "critical" | "failed" | "break-glass" | "untrusted" | "BLOCKED" => "bad",
         "HOLD" | "PENDING" | "new" | "high" | "waiting" | "starting" | "nowhere" | "secret" | "ANONYMIZED" => "hold",
