@@ -119,6 +119,8 @@ fn topics_and_grounding_are_heavy() {
             heavy: true,
         })
     };
+    let response = answer("The capital of Japan is Tokyo.").apply_guardrail_response();
+    assert_eq!(response["assessments"][0]["contextualGroundingPolicy"]["filters"][0]["threshold"], 0.6);
     assert!(!answer("The capital of Japan is Tokyo.").blocked);
     assert!(answer("Berlin has about 3 million inhabitants and many museums.").blocked);
 }
