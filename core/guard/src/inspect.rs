@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::{
-    assessment::{Assessment, Confidence, Coverage, Finding, Kind, Ran, Stage, matched},
+    assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, Ran, Stage, matched},
     attack, decode,
     definition::{Action, ContentFilterType, GroundingFilterType, PiiType, Source, Strength},
     grounding,
@@ -180,6 +180,10 @@ pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> De
         }
     }
     if decoding {
+        for (range, says) in &normal.said {
+            let piece = decode::Piece { range: range.clone(), encoding: Encoding::HiddenText, text: says.clone() };
+            findings.extend(inside(side, text, &piece, heavy));
+        }
         let decoded = decode::all(text);
         if !decoded.is_empty() {
             ran.add(Stage::Decoded);
