@@ -187,3 +187,17 @@ fn a_text_beyond_the_limit_is_blocked() {
     assert!(assessment.blocked);
     assert_eq!(assessment.coverage.guarded, 0);
 }
+
+#[test]
+fn more_findings_than_can_be_told_apart_block() {
+    let many = "a@b.co ".repeat(20_000);
+    assert!(inspected(masking(), &many).blocked);
+    let json = json!({ "text": many }).to_string();
+    assert!(compiled(masking()).inspect_json(Source::Output, &json, false).blocked);
+    // Kinds that aren't asked for don't count.
+    let mut definition = bare();
+    definition.sensitive_information.pii_entities = masking().sensitive_information.pii_entities;
+    definition.sensitive_information.pii_entities.retain(|entity| entity.kind == remit_guard::PiiType::CreditDebitCardNumber);
+    let text = "212-736-5000 ".repeat(20_000) + "4111111111111111";
+    assert_eq!(inspected(definition, &text).findings.len(), 1);
+}
