@@ -59,17 +59,23 @@ def strings(value, least=40):
             yield from strings(part, least)
 
 
+def locked():
+    """The packages that Remit is built from, as their folders are called."""
+    lock = (Path(__file__).parents[2] / "Cargo.lock").read_text(encoding="utf-8")
+    return {f"{name}-{version}" for name, version in re.findall(r'name = "([^"]+)"\nversion = "([^"]+)"\nsource', lock)}
+
+
 def documentation(registry):
     """Texts of the packages that Remit is built from: the paragraphs of their documents, and comments of their code."""
-    for path in sorted(registry.glob("*/*/*.md")):
+    wanted = locked()
+    folders = sorted((folder for folder in registry.glob("*/*") if folder.name in wanted), key=lambda folder: folder.name)
+    for path in (path for folder in folders for path in sorted(folder.glob("*.md"))):
         text = path.read_text(encoding="utf-8", errors="replace")
-        for at in range(0, min(len(text), 40_000), 1500):
-            yield text[at : at + 1500]
-    for path in sorted(registry.glob("*/*/src/lib.rs")):
-        lines = [line.lstrip("/! ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("//!")]
-        text = "\n".join(lines)
-        for at in range(0, min(len(text), 20_000), 1500):
-            yield text[at : at + 1500]
+        yield from chunks(text[:40_000])
+    for path in (folder / "src/lib.rs" for folder in folders):
+        if path.is_file():
+            lines = [line.lstrip("/! ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("//!")]
+            yield from chunks("\n".join(lines)[:20_000])
 
 
 def inspect_benign(root):

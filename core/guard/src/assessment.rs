@@ -124,6 +124,8 @@ pub enum Encoding {
     Hex,
     /// RFC 3986 percent-encoding.
     Percent,
+    /// Tag characters or variation selectors.
+    HiddenText,
 }
 
 /// One thing found.

@@ -62,6 +62,8 @@ pub struct Normal<'t> {
     pub text: Cow<'t, str>,
     /// What was hidden.
     pub hidden: Vec<Hidden>,
+    /// What the hidden characters say, where they say something: apart from the text, so that it splits and hides nothing there.
+    pub said: Vec<(Range<usize>, String)>,
     /// Where each change stands in the readable form.
     places: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -71,7 +73,8 @@ impl<'t> Normal<'t> {
     #[must_use]
     pub fn new(text: &'t str) -> Self {
         let bytes = text.as_bytes();
-        let mut reader = Reader { text, changes: Vec::new(), hidden: Vec::new(), word: 0..0, word_changes: false };
+        let mut reader =
+            Reader { text, changes: Vec::new(), hidden: Vec::new(), said: Vec::new(), word: 0..0, word_changes: false };
         let mut at = 0;
         while let Some(next) = suspect(bytes, at) {
             at = reader.step(next).max(next + 1);
@@ -124,6 +127,7 @@ struct Reader<'t> {
     text: &'t str,
     changes: Vec<Change>,
     hidden: Vec<Hidden>,
+    said: Vec<(Range<usize>, String)>,
     /// The word looked at last and whether its look-alikes are read as Latin.
     word: Range<usize>,
     word_changes: bool,
@@ -151,6 +155,14 @@ impl<'t> Reader<'t> {
 
     fn change(&mut self, range: Range<usize>, reads: String) {
         self.changes.push(Change { range, reads });
+    }
+
+    /// Takes hidden characters out and keeps what they say.
+    fn say(&mut self, range: Range<usize>, says: String) {
+        if !says.is_empty() {
+            self.said.push((range.clone(), says));
+        }
+        self.change(range, String::new());
     }
 
     /// Looks at what begins at a byte and says where to go on.
@@ -222,9 +234,10 @@ impl<'t> Reader<'t> {
         let end = at + run.len() * 4;
         let flag = self.char_before(at) == Some('\u{1f3f4}') && run.len() <= 8 && run.last() == Some(&'\u{e007f}');
         if !flag {
-            let reads = run.iter().filter_map(|&c| char::from_u32(u32::from(c) - 0xe_0000)).filter(|c| !c.is_control()).collect();
+            let says: String =
+                run.iter().filter_map(|&c| char::from_u32(u32::from(c) - 0xe_0000)).filter(|c| !c.is_control()).collect();
             self.found(HiddenText::UnicodeTags, at..end);
-            self.change(at..end, reads);
+            self.say(at..end, says);
         }
         end
     }
@@ -242,14 +255,14 @@ impl<'t> Reader<'t> {
             data.push(b);
             end += c.len_utf8();
         }
-        let mut reads = String::new();
+        let mut says = String::new();
         if data.len() > 1 {
             self.found(HiddenText::VariationSelectors, at..end);
             if data.len() >= 4 && data.iter().all(|b| b.is_ascii() && !b.is_ascii_control()) {
-                reads = String::from_utf8(data).unwrap_or_default();
+                says = String::from_utf8(data).unwrap_or_default();
             }
         }
-        self.change(at..end, reads);
+        self.say(at..end, says);
         end
     }
 
@@ -303,7 +316,8 @@ impl<'t> Reader<'t> {
             || matches!(c, '\u{2100}'..='\u{214f}' | '\u{2460}'..='\u{24ff}' | '\u{ff01}'..='\u{ff5e}' | '\u{fb00}'..='\u{fb06}' | '\u{1f130}'..='\u{1f189}' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{3000}')
         {
             let reads: String = c.nfkc().collect();
-            if reads.is_ascii() {
+            // The sign for `No` stays: as letters it would hide the number after it.
+            if reads.is_ascii() && !(reads.len() > 1 && matches!(c, '\u{2100}'..='\u{214f}')) {
                 if styled {
                     self.found(HiddenText::Homoglyph, at..end);
                 }
@@ -338,7 +352,7 @@ impl<'t> Reader<'t> {
 
     fn finish(self) -> Normal<'t> {
         if self.changes.is_empty() {
-            return Normal { text: Cow::Borrowed(self.text), hidden: self.hidden, places: Vec::new() };
+            return Normal { text: Cow::Borrowed(self.text), hidden: self.hidden, said: self.said, places: Vec::new() };
         }
         let mut text = String::with_capacity(self.text.len());
         let (mut places, mut at) = (Vec::with_capacity(self.changes.len()), 0);
@@ -350,7 +364,7 @@ impl<'t> Reader<'t> {
             places.push((start..text.len(), change.range));
         }
         text.push_str(self.text.get(at..).unwrap_or_default());
-        Normal { text: Cow::Owned(text), hidden: self.hidden, places }
+        Normal { text: Cow::Owned(text), hidden: self.hidden, said: self.said, places }
     }
 }
 

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::{
-    assessment::{Assessment, Confidence, Coverage, Finding, Kind, Ran, Stage, matched},
+    assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, Ran, Stage, matched},
     attack, decode,
     definition::{Action, ContentFilterType, GroundingFilterType, PiiType, Source, Strength},
     grounding,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The longest text that is inspected, in bytes; a longer one is blocked.
-pub const TEXT_BYTES_MAX: usize = 16 << 20;
+pub const TEXT_BYTES_MAX: usize = 8 << 20;
 /// The most findings in one text; with more it is blocked.
 pub(crate) const FINDINGS_MAX: usize = 10_000;
 /// How far around a telling word the attack classifier looks, in bytes.
@@ -180,6 +180,10 @@ pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> De
         }
     }
     if decoding {
+        for (range, says) in &normal.said {
+            let piece = decode::Piece { range: range.clone(), encoding: Encoding::HiddenText, text: says.clone() };
+            findings.extend(inside(side, text, &piece, heavy));
+        }
         let decoded = decode::all(text);
         if !decoded.is_empty() {
             ran.add(Stage::Decoded);
@@ -232,17 +236,38 @@ impl Collector<'_> {
         let text = self.text;
         let mut hits = std::mem::take(&mut self.hits);
         let mut marks = Vec::new();
+        let mut new = Vec::new();
+        // Kinds that nobody asked for must not use up what may be found; beyond the limit the text is blocked, so that no more is needed.
+        let keep = |new: &mut Vec<pii::Hit>, hits: &mut Vec<pii::Hit>| {
+            let wanted = new.drain(..).filter(|hit| side.pii.contains_key(&hit.kind));
+            hits.extend(wanted.take((FINDINGS_MAX + 1).saturating_sub(hits.len())));
+        };
         side.literals.scan(
             text.as_bytes(),
-            |at, bits| pii::shape_at(text, at, bits, &mut hits),
+            |at, bits| {
+                pii::shape_at(text, at, bits, &mut new);
+                keep(&mut new, &mut hits);
+            },
             |start, end, mark| match mark {
                 Mark::Attack => self.cues.push(start),
                 mark => marks.push((start..end, mark)),
             },
         );
+        // A web address within a web address is part of it.
+        let mut address_end = 0;
         for (range, mark) in marks {
+            if self.findings.len() > FINDINGS_MAX {
+                break;
+            }
             match mark {
-                Mark::Cue(cue) => pii::cue_at(text, range, cue, &mut hits),
+                Mark::Cue(pii::Cue::Scheme) if range.start < address_end => {}
+                Mark::Cue(cue) => {
+                    pii::cue_at(text, range, cue, &mut new);
+                    if cue == pii::Cue::Scheme {
+                        address_end = new.iter().map(|hit| hit.range.end).max().unwrap_or(address_end);
+                    }
+                    keep(&mut new, &mut hits);
+                }
                 Mark::Secret(index) => self.secret(range.start, index),
                 Mark::Word(index) => self.word(range, index),
                 Mark::Profanity(index) => self.profanity(range, index),

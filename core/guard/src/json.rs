@@ -187,6 +187,11 @@ impl<'a> Reader<'a> {
         };
         let detected = detect(self.side, &read, self.heavy, true);
         self.ran.join(detected.ran);
+        if detected.findings.len() > FINDINGS_MAX {
+            // More than can be told apart: the whole is blocked.
+            self.findings = detected.findings;
+            return;
+        }
         if detected.findings.is_empty() {
             return;
         }

@@ -7,6 +7,8 @@
 const BUCKETS: u32 = 48;
 /// The first of the bits that are left for words.
 const FIRST: u32 = 64 - BUCKETS;
+/// How many marks other than letters and digits may begin something; with more, every place is looked at.
+const MARKS: usize = 8;
 /// How many lists the words' beginnings are spread over.
 const HEADS: usize = 4096;
 
@@ -22,6 +24,10 @@ pub(crate) struct Literals<T> {
     words: Vec<(Box<[u8]>, T)>,
     heads: Vec<u32>,
     next: Vec<u32>,
+    /// The marks that begin something; none if there are too many.
+    marks: Option<[u8; MARKS]>,
+    /// Whether something begins with a byte beyond ASCII: 1 or 0.
+    wide: u8,
 }
 
 impl<T: Copy> Literals<T> {
@@ -32,6 +38,8 @@ impl<T: Copy> Literals<T> {
             words: Vec::with_capacity(words.len()),
             heads: vec![u32::MAX; HEADS],
             next: Vec::new(),
+            marks: None,
+            wide: 0,
         };
         for (bit, shape) in shapes.iter().enumerate().take(FIRST as usize) {
             for (table, fits) in built.masks.iter_mut().zip(shape.bytes) {
@@ -44,6 +52,18 @@ impl<T: Copy> Literals<T> {
             if word.len() >= 3 {
                 built.add(word, value);
             }
+        }
+        let [_, first, ..] = &*built.masks;
+        let begins = |range: std::ops::RangeInclusive<u8>| {
+            range.filter(|byte| first.get(usize::from(*byte)).is_some_and(|mask| *mask != 0))
+        };
+        let marks: Vec<u8> = begins(0..=0x7f).filter(|byte| !byte.is_ascii_alphanumeric()).collect();
+        built.wide = u8::from(begins(0x80..=0xff).next().is_some());
+        // Unused places hold a byte that stands in no UTF-8 text.
+        let mut held = [0xff; MARKS];
+        if marks.len() <= MARKS {
+            held.iter_mut().zip(&marks).for_each(|(place, &mark)| *place = mark);
+            built.marks = Some(held);
         }
         built
     }
@@ -103,17 +123,47 @@ impl<T: Copy> Literals<T> {
         if !bytes.is_empty() {
             hit(0, slow(0));
         }
-        for (before, window) in bytes.windows(5).enumerate() {
-            if let [a, b, c, d, e] = *window {
-                let mask = get(zero, a) & get(one, b) & get(two, c) & get(three, d) & get(four, e);
-                if mask != 0 {
-                    hit(before + 1, mask);
+        let (mut at, last) = (1, bytes.len().saturating_sub(3));
+        while at < last {
+            let mut starts = match bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
+                Some(block) => self.starts(byte(at - 1), block),
+                None => u64::MAX,
+            };
+            if let Some(beyond) = (at + 64).checked_sub(last) {
+                starts &= u64::MAX.checked_shr(u32::try_from(beyond).unwrap_or(64)).unwrap_or(0);
+            }
+            while starts != 0 {
+                let place = at + starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                if let Some(&[a, b, c, d, e]) = bytes.get(place - 1..).and_then(|rest| rest.first_chunk::<5>()) {
+                    let mask = get(zero, a) & get(one, b) & get(two, c) & get(three, d) & get(four, e);
+                    if mask != 0 {
+                        hit(place, mask);
+                    }
                 }
             }
+            at += 64;
         }
         for at in bytes.len().saturating_sub(3).max(1)..bytes.len() {
             hit(at, slow(at));
         }
+    }
+
+    /// The places of a block where anything may begin: the first letter or digit after something else, and the marks that begin a shape or
+    /// a word. Loops without branches, which the compiler makes wide.
+    #[inline]
+    fn starts(&self, before: u8, block: &[u8; 64]) -> u64 {
+        let Some(marks) = self.marks else { return u64::MAX };
+        let mut flags = [0; 64];
+        for (flag, &b) in flags.iter_mut().zip(block) {
+            *flag = u8::from(b.wrapping_sub(b'0') < 10) | u8::from((b | 0x20).wrapping_sub(b'a') < 26);
+        }
+        let letters = packed(&flags);
+        for (flag, &b) in flags.iter_mut().zip(block) {
+            *flag = marks.iter().fold(0, |any, &mark| any | u8::from(b == mark)) | (b >> 7 & self.wide);
+        }
+        let earlier = letters << 1 | u64::from(before.is_ascii_alphanumeric());
+        letters & !earlier | packed(&flags)
     }
 
     fn words_at(&self, bytes: &[u8], at: usize, word: &mut impl FnMut(usize, usize, T)) {
@@ -127,6 +177,17 @@ impl<T: Copy> Literals<T> {
             index = self.next.get(index as usize).copied().unwrap_or(u32::MAX);
         }
     }
+}
+
+/// Sixty-four flags as bits.
+fn packed(flags: &[u8; 64]) -> u64 {
+    let mut bits = 0;
+    for (place, eight) in flags.chunks_exact(8).enumerate() {
+        let eight = eight.first_chunk::<8>().map_or(0, |eight| u64::from_le_bytes(*eight));
+        // Each flag times its own power of two lands in the highest byte, none in the way of another.
+        bits |= (eight.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (place * 8);
+    }
+    bits
 }
 
 /// Whether a byte stands for a letter of a word.

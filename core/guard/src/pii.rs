@@ -127,9 +127,6 @@ const fn any(_: u8) -> bool {
 fn edge(b: u8) -> bool {
     !b.is_ascii_alphanumeric() && b != b'_'
 }
-fn number_edge(b: u8) -> bool {
-    edge(b) && b != b'.'
-}
 fn digit(b: u8) -> bool {
     b.is_ascii_digit()
 }
@@ -169,9 +166,9 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<Shape> {
     let all: [(&[P], Shape); 12] = [
         (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any, any] }),
         // Four digits, or three and a separator, or two and a dot; and one digit before a group.
-        (NUMBERS, Shape { bytes: [number_edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, separator, digit, more] }),
-        (NUMBERS, Shape { bytes: [number_edge, digit, digit, |b| b == b'.', digit] }),
+        (NUMBERS, Shape { bytes: [edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)] }),
+        (NUMBERS, Shape { bytes: [edge, digit, separator, digit, more] }),
+        (NUMBERS, Shape { bytes: [edge, digit, digit, |b| b == b'.', digit] }),
         (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more, more] }),
         (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit, digit] }),
         (

@@ -234,8 +234,10 @@ fn policies(findings: &[&Finding]) -> Map<String, Value> {
         Kind::Grounding(kind) => {
             let name = if kind == GroundingFilterType::Grounding { "GROUNDING" } else { "RELEVANCE" };
             let threshold = f.threshold.unwrap_or(0.0);
+            // Four decimals, so that 0.6 isn't written as 0.6000000238418579.
+            let written = |value: f32| (f64::from(value) * 1e4).round() / 1e4;
             Some(json!({
-                "type": name, "threshold": threshold, "score": f.score, "action": taken(f.action), "detected": f.score < threshold,
+                "type": name, "threshold": written(threshold), "score": written(f.score), "action": taken(f.action), "detected": f.score < threshold,
             }))
         }
         _ => None,

@@ -6,7 +6,7 @@ use crate::{
     assessment::{Finding, Kind},
     definition::{Action, Source},
     guardrail::Guardrail,
-    inspect::{TEXT_BYTES_MAX, detect, mask, stand},
+    inspect::{FINDINGS_MAX, TEXT_BYTES_MAX, detect, mask, stand},
     pii::{MATCH_BYTES_MAX, REACH},
 };
 
@@ -75,7 +75,7 @@ impl Stream {
         // A long piece is read in parts, so that what is looked at again stays small.
         let mut rest = piece;
         while !rest.is_empty() {
-            let mut end = rest.len().min(TEXT_BYTES_MAX / 64);
+            let mut end = rest.len().min(TEXT_BYTES_MAX / 256);
             while !rest.is_char_boundary(end) {
                 end += 1;
             }
@@ -111,7 +111,11 @@ impl Stream {
             return self.blocked(Vec::new());
         }
         let side = self.guardrail.side(self.source);
-        let mut findings = stand(detect(side, &self.buffer, false, true).findings);
+        let detected = detect(side, &self.buffer, false, true).findings;
+        if detected.len() > FINDINGS_MAX {
+            return self.blocked(Vec::new());
+        }
+        let mut findings = stand(detected);
         let mut safe = if last { self.buffer.len() } else { self.safe() };
         // A finding is released whole.
         for finding in findings.iter().rev().filter(|finding| !matches!(finding.kind, Kind::Attack(_))) {

@@ -68,8 +68,8 @@ pub(super) fn digits(bytes: &[u8], range: std::ops::Range<usize>) -> ([u8; 20], 
 
 /// Everything that a run of digits at a place holds.
 pub(super) fn at(bytes: &[u8], at: usize, hits: &mut Vec<Hit>) {
-    // A run that began earlier was read from its beginning.
-    if matches!(before(bytes, at), b' ' | b'-') && at >= 2 && byte(bytes, at - 2).is_ascii_digit() {
+    // The rest of a decimal or of an address.
+    if before(bytes, at) == b'.' && at >= 2 && byte(bytes, at - 2).is_ascii_digit() {
         return;
     }
     let first = run(bytes, at, DIGITS_MAX, |b| b.is_ascii_digit());
@@ -117,6 +117,8 @@ fn group(bytes: &[u8], groups: &Groups, from: usize) -> Option<(Hit, usize)> {
         let after = byte(bytes, range.end);
         !after.is_ascii_alphanumeric() && after != b'_'
     };
+    // What stands after a point is a fraction.
+    let fraction = from.checked_sub(1).and_then(|last| groups.separators.get(last)) == Some(&b'.');
     for count in [4, 3, 5, 1].into_iter().filter(|&count| count <= left) {
         let Some((lengths, separator)) = groups.shape(from, count) else { continue };
         let range = groups.range(from, count);
@@ -124,7 +126,7 @@ fn group(bytes: &[u8], groups: &Groups, from: usize) -> Option<(Hit, usize)> {
             (4, [4, 4, 4, 4, _]) | (3, [4, 6, 4 | 5, ..]) | (5, [4, 4, 4, 4, 3]) if separator != b'.' => {
                 card(bytes, &range).then_some((PiiType::CreditDebitCardNumber, 0.99))
             }
-            (1, [12..=19, ..]) => card(bytes, &range).then_some((PiiType::CreditDebitCardNumber, 0.95)),
+            (1, [12..=19, ..]) if !fraction => card(bytes, &range).then_some((PiiType::CreditDebitCardNumber, 0.95)),
             (3, [3, 2, 4, ..]) if separator == b'-' => social_security(bytes, &range),
             (3, [3, 3, 4, ..]) if separator != 0 => {
                 north_american(bytes, &range).then_some((PiiType::Phone, if separator == b' ' { 0.6 } else { 0.85 }))

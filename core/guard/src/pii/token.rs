@@ -147,6 +147,10 @@ pub(super) fn aws_access_key(bytes: &[u8], at: usize) -> Option<Hit> {
 pub(super) fn url(bytes: &[u8], at: usize, scheme: usize) -> Option<Hit> {
     let fits =
         |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'}' | b'|') || b >= 0x80;
+    let host = byte(bytes, at + scheme);
+    if !host.is_ascii_alphanumeric() && host != b'[' {
+        return None;
+    }
     let mut end = at + scheme + run(bytes, at + scheme, MATCH_BYTES_MAX / 2, fits);
     while end > at && matches!(byte(bytes, end - 1), b'.' | b',' | b';' | b':' | b'!' | b'?' | b'\'' | b'*' | b'_') {
         end -= 1;
@@ -162,7 +166,5 @@ pub(super) fn url(bytes: &[u8], at: usize, scheme: usize) -> Option<Hit> {
     while end < bytes.len() && byte(bytes, end) & 0xc0 == 0x80 {
         end += 1;
     }
-    let host = bytes.get(at + scheme..end)?;
-    (host.first().is_some_and(u8::is_ascii_alphanumeric) || host.first() == Some(&b'['))
-        .then(|| Hit::new(at..end, PiiType::Url, 0.95))
+    (end > at + scheme).then(|| Hit::new(at..end, PiiType::Url, 0.95))
 }

@@ -84,7 +84,8 @@ fn text(value: &str, pointer: &str, is_name: bool, add: &mut impl FnMut(Severity
     if is_name {
         return;
     }
-    if let Some(reason) = instruction(&normal.text) {
+    let said = normal.said.iter().find_map(|(_, says)| instruction(says));
+    if let Some(reason) = said.or_else(|| instruction(&normal.text)) {
         add(Severity::High, Rule::Instruction, pointer, reason);
     }
     for piece in decode::all(&normal.text) {

@@ -32,6 +32,10 @@ fn numbers_with_a_checksum() {
     }
     check("card 4111-1111-1111-1111.", "CREDIT_DEBIT_CARD_NUMBER", "4111-1111-1111-1111");
     check("on 2024-01-15 4111 1111 1111 1111 was charged", "CREDIT_DEBIT_CARD_NUMBER", "4111 1111 1111 1111");
+    // What stands before doesn't hide it.
+    for lead in ["order A12 ", "v2 ", "1 2 3 4 5 6 7 8 9 10 11 12 ", "no.", "17-", "\u{2116}"] {
+        check(&format!("{lead}4111 1111 1111 1111"), "CREDIT_DEBIT_CARD_NUMBER", "4111 1111 1111 1111");
+    }
     // SWIFT's IBAN registry.
     check("to GB82 WEST 1234 5698 7654 32 today", "INTERNATIONAL_BANK_ACCOUNT_NUMBER", "GB82 WEST 1234 5698 7654 32");
     check("DE89370400440532013000", "INTERNATIONAL_BANK_ACCOUNT_NUMBER", "DE89370400440532013000");
@@ -109,6 +113,7 @@ fn what_only_looks_alike() {
     none("order 1700000000000 has 12:30:45 and 10:20");
     none("pinning the page 12 of the tool");
     none("@decorator and user@localhost");
+    none("pi is 3.14159265358979323846 and 2.4111111111111111");
     none("fingerprint 00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff");
 }
 
@@ -156,6 +161,11 @@ fn hidden_text_is_named_read_and_removed() {
             assessment.findings
         );
     }
+    // What is hidden is read, and doesn't hide what isn't.
+    let says: String = "key AKIAIOSFODNN7EXAMPLE".chars().map(|c| char::from_u32(0xe0000 + u32::from(c)).unwrap()).collect();
+    let assessment = inspected(masking(), &format!("card 4111 {says}1111 1111{tags} 1111 now"));
+    assert!(assessment.findings.iter().any(|f| f.kind == Kind::Pii(PiiType::AwsAccessKey)), "{:?}", assessment.findings);
+    assert_eq!(assessment.output.as_deref(), Some("card {CREDIT_DEBIT_CARD_NUMBER} now"));
     // What is hidden doesn't hide a value.
     assert_eq!(passes(masking(), "ann\u{200b}@exam\u{200d}ple.com!"), "{EMAIL}!");
     assert_eq!(passes(masking(), "card \u{ff14}111 1111 1111 1111"), "card {CREDIT_DEBIT_CARD_NUMBER}");

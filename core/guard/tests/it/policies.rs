@@ -119,6 +119,8 @@ fn topics_and_grounding_are_heavy() {
             heavy: true,
         })
     };
+    let response = answer("The capital of Japan is Tokyo.").apply_guardrail_response();
+    assert_eq!(response["assessments"][0]["contextualGroundingPolicy"]["filters"][0]["threshold"], 0.6);
     assert!(!answer("The capital of Japan is Tokyo.").blocked);
     assert!(answer("Berlin has about 3 million inhabitants and many museums.").blocked);
 }
@@ -184,4 +186,18 @@ fn a_text_beyond_the_limit_is_blocked() {
     let assessment = inspected(bare(), &text);
     assert!(assessment.blocked);
     assert_eq!(assessment.coverage.guarded, 0);
+}
+
+#[test]
+fn more_findings_than_can_be_told_apart_block() {
+    let many = "a@b.co ".repeat(20_000);
+    assert!(inspected(masking(), &many).blocked);
+    let json = json!({ "text": many }).to_string();
+    assert!(compiled(masking()).inspect_json(Source::Output, &json, false).blocked);
+    // Kinds that aren't asked for don't count.
+    let mut definition = bare();
+    definition.sensitive_information.pii_entities = masking().sensitive_information.pii_entities;
+    definition.sensitive_information.pii_entities.retain(|entity| entity.kind == remit_guard::PiiType::CreditDebitCardNumber);
+    let text = "212-736-5000 ".repeat(20_000) + "4111111111111111";
+    assert_eq!(inspected(definition, &text).findings.len(), 1);
 }

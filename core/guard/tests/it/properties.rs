@@ -108,3 +108,16 @@ proptest! {
         let _ = FULL.inspect_json(Source::Input, &text, true);
     }
 }
+
+proptest! {
+    /// The filter skips most places: a word must be found wherever it stands.
+    #[test]
+    fn a_word_is_found_wherever_it_stands(before in "[ -~é\n]{0,200}", after in "[ -~é\n]{0,80}", word in prop::sample::select(vec!["zenith", "(c)", "#tag", "étage", "two words"])) {
+        let mut definition = crate::bare();
+        let (input_action, output_action) = (Action::None, Action::None);
+        definition.words.push(remit_guard::definition::Word { text: word.to_owned(), input_action, output_action });
+        let text = format!("{before} {word} {after}");
+        let findings = compiled(definition).inspect(&Content::new(Source::Input, &text)).findings;
+        prop_assert!(findings.iter().any(|finding| finding.range.start == before.len() + 1), "{findings:?}");
+    }
+}
