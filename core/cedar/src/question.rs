@@ -431,6 +431,13 @@ impl PolicySet {
 }
 
 impl Literals {
+    /// Takes over those of another.
+    pub fn add(&mut self, other: Self) {
+        self.longs.extend(other.longs);
+        self.texts.extend(other.texts);
+        self.attributes.extend(other.attributes);
+    }
+
     fn collect(&mut self, json: &Value) {
         match json {
             Value::Object(map) => {

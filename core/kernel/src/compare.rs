@@ -1,18 +1,27 @@
 //! What one snapshot grants and another doesn't: every agent in every space, for everything that is offered there, decided under both by
 //! [`decide()`](crate::decide()) itself.
 //!
-//! Calls are tried without arguments, from an unknown address: what hangs on those counts as no, under either snapshot alike. A change
-//! of a condition on them shows in the policies' own analysis (`remit_iam::access`).
+//! Calls are tried without arguments, from an unknown address: what hangs on the address counts as no, under either snapshot alike; a change
+//! of such a condition shows in the policies' own analysis (`remit_iam::access`). Where policies or rules of approvals about a tool differ, its
+//! calls are tried with arguments, too: plain ones, and those near the values that the rules name. So a difference that is told is one, with
+//! the call that shows it; and one that only arguments show which nobody names may be missed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use remit_cedar::Literals;
 use remit_model::{Agent, AgentCredential, AgentId, RoleKey, SpaceId};
+use serde_json::Value;
 
+use crate::approval::Hold;
 use crate::decide::decide_in_general;
-use crate::facts::{Call, Facts, Session, SessionOf, Target};
+use crate::facts::{Arguments, Call, Facts, Session, SessionOf, Target};
+use crate::invariant::example;
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::verdict::{Decision, Layer, LayerLine, Verdict};
+
+/// The most arguments that are tried with one tool.
+const TRIALS_MAX: usize = 64;
 
 /// One call that is decided differently.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,6 +39,9 @@ pub struct Difference {
     pub target: String,
     /// What it is: `tool`, `prompt` or `resource`.
     pub kind: String,
+    /// Arguments with which it is so, where it isn't so with any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Value>,
     /// The layers that changed their mind, in order; the first one tells why.
     pub because: Vec<Because>,
 }
@@ -84,6 +96,7 @@ pub fn compare(before: &Snapshot, after: &Snapshot, bounds: Bounds, now_secs: u6
     for space in spaces {
         let views = [before.spaces.get(space), after.spaces.get(space)].map(|view| view.map(Arc::as_ref));
         let targets: BTreeSet<Offered> = views.into_iter().flatten().flat_map(offered).collect();
+        let trials: BTreeMap<&Offered, Vec<Value>> = targets.iter().map(|target| (target, trials(views, target))).collect();
         let agents: BTreeSet<&AgentId> = views.into_iter().flatten().flat_map(|view| &view.space.agents).collect();
         for agent in agents {
             for role in ways(agent, [before, after]) {
@@ -93,39 +106,120 @@ pub fn compare(before: &Snapshot, after: &Snapshot, bounds: Bounds, now_secs: u6
                         compared.unexamined += 1;
                         continue;
                     }
-                    compared.examined += 1;
-                    let ask = |snapshot: &Snapshot, explain: bool| {
-                        let call = Call { space, target: target.target(), risk_requested: None, explain };
-                        decide_in_general(snapshot, &facts, &call, now_secs)
-                    };
-                    let (was, is) = (outcome(&ask(before, false)), outcome(&ask(after, false)));
-                    if was == is {
-                        continue;
-                    }
-                    // Less than it was is a denial, though people may agree to it.
-                    let allowed = is > was;
-                    let (count, told) = if allowed {
-                        (&mut compared.granted_count, &mut compared.granted)
-                    } else {
-                        (&mut compared.denied_count, &mut compared.denied)
-                    };
-                    *count += 1;
-                    if told.len() < bounds.told_max {
-                        told.push(Difference {
-                            allowed,
-                            space: space.to_owned(),
-                            agent: agent.as_str().to_owned(),
-                            signs_as: role.as_ref().map(|role| arn(role, [after, before])),
-                            target: target.name().to_owned(),
-                            kind: target.kind().to_owned(),
-                            because: because(&ask(before, true), &ask(after, true), allowed),
-                        });
+                    let signs_as = || role.as_ref().map(|role| arn(role, [after, before]));
+                    let asked = Asked { snapshots: [before, after], facts: &facts, space, agent, target, now_secs };
+                    compared.examine(&asked, None, bounds, signs_as);
+                    // Each way that arguments turn it is told once.
+                    let mut ways: BTreeSet<bool> = BTreeSet::new();
+                    for arguments in trials.get(target).into_iter().flatten() {
+                        if compared.examined < bounds.examined_max
+                            && asked.turns(Some(arguments)).is_some_and(|allowed| ways.insert(allowed))
+                            && asked.turns(None).is_none()
+                        {
+                            compared.examine(&asked, Some(arguments), bounds, signs_as);
+                        }
                     }
                 }
             }
         }
     }
     compared
+}
+
+/// A call that is decided under both snapshots.
+struct Asked<'a> {
+    snapshots: [&'a Snapshot; 2],
+    facts: &'a Facts,
+    space: &'a str,
+    agent: &'a AgentId,
+    target: &'a Offered,
+    now_secs: u64,
+}
+
+impl Asked<'_> {
+    fn decide(&self, arguments: Option<&Value>, explain: bool) -> [Decision; 2] {
+        let text = arguments.map(Value::to_string);
+        let arguments = text.as_deref().and_then(|text| Arguments::scan(text).ok());
+        let target = match self.target.target() {
+            Target::Tool { name, .. } => Target::Tool { name, arguments },
+            other => other,
+        };
+        let call = Call { space: self.space, target, risk_requested: None, explain };
+        self.snapshots.map(|snapshot| decide_in_general(snapshot, self.facts, &call, self.now_secs))
+    }
+
+    /// Whether it is decided otherwise, and which way: less than it was is a denial, though people may agree to it.
+    fn turns(&self, arguments: Option<&Value>) -> Option<bool> {
+        let [was, is] = self.decide(arguments, false).map(|decision| outcome(&decision));
+        (was != is).then(|| is > was)
+    }
+}
+
+impl Compared {
+    /// Decides a call under both, and tells of it if it is decided otherwise.
+    fn examine(&mut self, asked: &Asked<'_>, arguments: Option<&Value>, bounds: Bounds, signs_as: impl Fn() -> Option<String>) {
+        self.examined += 1;
+        let Some(allowed) = asked.turns(arguments) else { return };
+        let (count, told) = if allowed {
+            (&mut self.granted_count, &mut self.granted)
+        } else {
+            (&mut self.denied_count, &mut self.denied)
+        };
+        *count += 1;
+        if told.len() < bounds.told_max {
+            let [was, is] = asked.decide(arguments, true);
+            told.push(Difference {
+                allowed,
+                space: asked.space.to_owned(),
+                agent: asked.agent.as_str().to_owned(),
+                signs_as: signs_as(),
+                target: asked.target.name().to_owned(),
+                kind: asked.target.kind().to_owned(),
+                arguments: arguments.cloned(),
+                because: because(&was, &is, allowed),
+            });
+        }
+    }
+}
+
+/// Arguments that are worth trying with a tool, because rules that read arguments differ: plain ones, and those near the values that they name.
+fn trials(views: [Option<&SpaceView>; 2], target: &Offered) -> Vec<Value> {
+    let (Offered::Tool(name), [Some(was), Some(is)]) = (target, views) else { return Vec::new() };
+    let (Some(tool), Some(_)) = (is.tools.get(name), was.tools.get(name)) else { return Vec::new() };
+    let texts = |view: &SpaceView| {
+        let set = view.policy_set.as_ref().map(|set| (set.mode(), set.source().files().to_vec()));
+        let rules = view.holds.of(name).iter().map(|hold| hold.condition().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+        (set, rules)
+    };
+    if texts(was) == texts(is) {
+        return Vec::new();
+    }
+    let mut literals = Literals::default();
+    for view in [was, is] {
+        let conditions = view.holds.of(name).iter().filter_map(Hold::condition).chain(["true"]);
+        for set in view.policy_set.iter().chain(view.holds.vocabulary()) {
+            for meant in conditions.clone().filter_map(|condition| set.meant(&tool.id, condition).ok()) {
+                literals.add(set.literals(&meant));
+            }
+        }
+    }
+    let definition: Value = serde_json::from_str(&tool.definition).unwrap_or_default();
+    let schema = definition.get("inputSchema").unwrap_or(&Value::Null);
+    let plain = example::plain(schema);
+    let mut all = vec![plain.clone()];
+    for place in example::places(schema, &literals) {
+        if place.path.last().is_none_or(|name| !literals.attributes.contains(name)) {
+            continue;
+        }
+        for value in place.values {
+            let mut tried = plain.clone();
+            example::put(&mut tried, &place.path, value);
+            if all.len() < TRIALS_MAX && !all.contains(&tried) {
+                all.push(tried);
+            }
+        }
+    }
+    all
 }
 
 /// How far a call gets, the least first.

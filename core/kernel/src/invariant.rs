@@ -11,7 +11,7 @@
 //! It speaks of the configuration and of the definitions that servers show now: a tool that appears later is quarantined until somebody
 //! accepts it, and then it is asked again.
 
-mod example;
+pub(crate) mod example;
 mod when;
 
 use std::cell::Cell;

@@ -116,6 +116,9 @@ fn differences(report: &Value, key: &str, mark: char, what: &str) -> Vec<String>
             text(one, "kind"),
             text(one, "target")
         ));
+        if let Some(arguments) = one.get("arguments") {
+            lines.push(format!("      with {arguments}"));
+        }
         for because in list(one, "because") {
             let place = |key: &str| match text(because, key) {
                 "" => String::new(),

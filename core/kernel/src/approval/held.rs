@@ -92,6 +92,11 @@ impl Holds {
         Hold { asked, rule: rule.clone(), when }
     }
 
+    /// In whose vocabulary conditions are asked, if there are any.
+    pub(crate) fn vocabulary(&self) -> Option<&Arc<PolicySet>> {
+        self.set.as_ref()
+    }
+
     /// Whether no call at all is held.
     pub fn is_empty(&self) -> bool {
         self.by_tool.is_empty()
@@ -152,6 +157,11 @@ impl Holds {
 }
 
 impl Hold {
+    /// The condition on calls, if there is one.
+    pub(crate) fn condition(&self) -> Option<&str> {
+        self.rule.calls.when.as_deref()
+    }
+
     /// Which values of a call the rule speaks of, where it speaks of what stands behind them.
     pub(crate) fn values(&self, origin: &CallOrigin) -> Vec<String> {
         let rule = &self.rule.calls.origin.provenance;

@@ -16,17 +16,17 @@ const TEXT_CHARS_MAX: usize = 64;
 
 /// A place in arguments, with the values that are worth trying there.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The names that lead to it.
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// Whether it may be left out.
-    pub(super) optional: bool,
+    pub(crate) optional: bool,
     /// The values, the plainest first.
-    pub(super) values: Vec<Value>,
+    pub(crate) values: Vec<Value>,
 }
 
 /// The plainest value of a schema: what it requires, no more.
-pub(super) fn plain(root: &Value) -> Value {
+pub(crate) fn plain(root: &Value) -> Value {
     plain_of(root, root, 0)
 }
 
@@ -66,10 +66,23 @@ fn plain_of(root: &Value, schema: &Value, depth: usize) -> Value {
 }
 
 /// The places of a schema, with what is worth trying in each.
-pub(super) fn places(root: &Value, literals: &Literals) -> Vec<Place> {
+pub(crate) fn places(root: &Value, literals: &Literals) -> Vec<Place> {
     let mut found = Vec::new();
     collect(root, root, literals, &mut Vec::new(), false, &mut found);
     found
+}
+
+/// Puts a value where a path leads, with the objects on the way.
+pub(crate) fn put(input: &mut Value, path: &[String], value: Value) {
+    let mut at = input;
+    for name in path {
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
+        }
+        let Some(map) = at.as_object_mut() else { return };
+        at = map.entry(name.clone()).or_insert(Value::Null);
+    }
+    *at = value;
 }
 
 fn collect(root: &Value, schema: &Value, literals: &Literals, path: &mut Vec<String>, optional: bool, found: &mut Vec<Place>) {

@@ -16,7 +16,7 @@ use remit_identity::sts::Tag;
 use remit_model::{AgentCredential, AgentId, CallOrigin};
 use serde_json::Value;
 
-use super::example::{self, Place};
+use super::example::{self, Place, put};
 use super::{Check, Counterexample, Way};
 use crate::catalogue::PinState;
 use crate::context::Origin;
@@ -571,19 +571,6 @@ fn ask(condition: &str, at: &At<'_>) -> Result<Asked, String> {
 fn shown(input: &Value) -> String {
     let text = input.to_string();
     if text.len() > TOLD_BYTES_MAX { format!("(of {} bytes)", text.len()) } else { text }
-}
-
-/// Puts a value where a path leads; objects on the way are made.
-fn put(input: &mut Value, path: &[String], value: Value) {
-    let mut at = input;
-    for name in path {
-        if !at.is_object() {
-            *at = Value::Object(serde_json::Map::new());
-        }
-        let Some(map) = at.as_object_mut() else { return };
-        at = map.entry(name.clone()).or_insert(Value::Null);
-    }
-    *at = value;
 }
 
 /// Whether there is an object where a path leads.

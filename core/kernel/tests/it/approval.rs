@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use remit_kernel::approval::{Answer, Before, Refusal, Terms, arguments_digest};
+use remit_kernel::compare::{Bounds, compare};
 use remit_kernel::verdict::ApprovalRequest;
 use remit_kernel::{
     Approval, ApprovalState, Arguments, Call, Catalogue, Decision, Fact, Facts, ServerCatalogue, Snapshot, Target, Verdict,
@@ -441,4 +442,22 @@ fn an_unknown_book_denies_and_a_tool_in_general_is_held_where_every_call_is() {
     assert_eq!(decide_in_general(&snapshot, &held.facts(), &call, NOW).word().0, "HOLD");
     let depends = Held::new("approval_rules: [{ id: r, hold: { tools: [ops___pay], when: context.input.cents > 4 } }]\n");
     assert_eq!(decide_in_general(&depends.snapshot(), &depends.facts(), &call, NOW).word().0, "ALLOW");
+}
+
+#[test]
+fn a_change_that_only_some_arguments_show_is_told_with_them() {
+    let rule = |bound: u32| {
+        let hold = format!("{{ tools: [{PAY}], when: 'context.input.cents > {bound}' }}");
+        Held::new(&format!("approval_rules: [{{ id: large, hold: {hold} }}]\n")).snapshot()
+    };
+    let bounds = Bounds { examined_max: 10_000, told_max: 10 };
+    let (lax, strict) = (rule(1000), rule(500));
+    let told = compare(&lax, &strict, bounds, NOW);
+    assert_eq!((told.granted_count, told.denied_count), (0, 1), "{told:?}");
+    let cents = told.denied[0].arguments.as_ref().unwrap()["cents"].as_i64().unwrap();
+    assert!((501..=1000).contains(&cents), "{told:?}");
+    assert_eq!(told.denied[0].target, PAY);
+    // The other way round it is a grant, and what says the same isn't told.
+    assert_eq!(compare(&strict, &lax, bounds, NOW).granted_count, 1);
+    assert_eq!(compare(&lax, &rule(1000), bounds, NOW).denied_count, 0);
 }
