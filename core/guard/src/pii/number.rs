@@ -92,6 +92,13 @@ pub(super) fn at(bytes: &[u8], at: usize, hits: &mut Vec<Hit>) {
         hits.push(hit);
         return;
     }
+    // Most numbers are dates, counts and times: they are done with before anything is put into groups.
+    let reach = bytes.get(at..).unwrap_or_default().iter().take(DIGITS_MAX);
+    let digits =
+        reach.take_while(|&&b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.')).filter(|b| b.is_ascii_digit()).count();
+    if digits < 9 {
+        return;
+    }
     let groups = Groups::read(bytes, at);
     let total: usize = groups.places.iter().map(|place| place.1).sum();
     if total < 9 {
