@@ -160,11 +160,8 @@ impl Compared {
     fn examine(&mut self, asked: &Asked<'_>, arguments: Option<&Value>, bounds: Bounds, signs_as: impl Fn() -> Option<String>) {
         self.examined += 1;
         let Some(allowed) = asked.turns(arguments) else { return };
-        let (count, told) = if allowed {
-            (&mut self.granted_count, &mut self.granted)
-        } else {
-            (&mut self.denied_count, &mut self.denied)
-        };
+        let (count, told) =
+            if allowed { (&mut self.granted_count, &mut self.granted) } else { (&mut self.denied_count, &mut self.denied) };
         *count += 1;
         if told.len() < bounds.told_max {
             let [was, is] = asked.decide(arguments, true);
