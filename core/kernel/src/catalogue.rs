@@ -9,6 +9,7 @@ use remit_mcp::json::{Limits, scan};
 use remit_model::{Server, ServerKey, ToolClass};
 use serde_json::Value;
 
+use crate::definitions::DefinitionFinding;
 use crate::schema::ArgumentSchema;
 
 /// The most tools of one server (AWS DevOps Agent's limit for a space).
@@ -196,10 +197,21 @@ impl Catalogue {
         (tools, findings)
     }
 
-    /// The pins to make for a server that is registered for the first time: one for every tool that can be read.
-    pub fn first_pins(server: &ServerKey, live: &ServerCatalogue, now_secs: u64) -> Vec<(PinKey, Pin)> {
+    /// The pins to make for a server that is registered for the first time: one for every tool that can be read, and in which nothing grave
+    /// was found.
+    pub fn first_pins(
+        server: &ServerKey,
+        live: &ServerCatalogue,
+        found: &[DefinitionFinding],
+        now_secs: u64,
+    ) -> Vec<(PinKey, Pin)> {
+        let own = server.to_string();
+        let grave = |tool: &str| {
+            let of = |finding: &&DefinitionFinding| finding.server == own && finding.tool.as_deref().is_none_or(|named| named == tool);
+            found.iter().filter(of).any(DefinitionFinding::is_grave)
+        };
         let read = live.tools.iter().take(TOOLS_MAX).filter_map(|json| ToolDefinition::read(json).ok());
-        read.map(|tool| {
+        read.filter(|tool| !grave(&tool.name)).map(|tool| {
             let pin = Pin {
                 digest: tool.digest,
                 definition: tool.json.to_string(),

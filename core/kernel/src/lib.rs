@@ -1,6 +1,7 @@
 //! The decision. [`decide()`] is total and pure: equal inputs give equal verdicts, for ever.
 //!
 //! - [`snapshot`]: one compiled configuration; [`catalogue`]: what servers offer, and their pins;
+//! - [`definitions`]: what the scan finds in what servers offer;
 //! - [`facts`]: what the shell gathered; [`decide`]: the layers in order; [`verdict`]: what comes out;
 //! - [`approval`]: what waits for people, and what they said;
 //! - [`policy`]: what a space's policy set is asked; [`schema`]: argument schemas, bounded;
@@ -18,6 +19,7 @@ pub mod catalogue;
 pub mod compare;
 mod context;
 pub mod decide;
+pub mod definitions;
 pub mod facts;
 pub mod guardrail;
 pub mod invariant;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remit_kernel::catalogue::Listed;
+use remit_kernel::definitions;
 use remit_kernel::{Catalogue, ServerCatalogue};
 use remit_mcp::json::quote;
 use remit_mcp::{Era, Kind, Message};
@@ -193,16 +194,20 @@ impl Inner {
     pub(crate) async fn learned(self: &Arc<Self>, upstream: &Arc<Upstream>, live: ServerCatalogue) -> Vec<ListKind> {
         let now_secs = crate::clock::now_ms() / 1000;
         let key = upstream.key.clone();
-        let (changed, new_pins, before) = {
+        let (changed, known, mut offered, before) = {
             let registry = lock(&self.registry);
             let old = registry.catalogue.servers.get(&key);
             let known = registry.catalogue.pins.keys().any(|pin| pin.server == key) || registry.registered.contains(&key);
-            let pins = if known { Vec::new() } else { Catalogue::first_pins(&key, &live, now_secs) };
-            (changes(old.map(AsRef::as_ref), &live), pins, registry.findings.clone())
+            let offered = Catalogue { servers: registry.catalogue.servers.clone(), ..Catalogue::default() };
+            (changes(old.map(AsRef::as_ref), &live), known, offered, registry.findings.clone())
         };
         if changed.is_empty() {
             return changed;
         }
+        let live = Arc::new(live);
+        offered.servers.insert(key.clone(), Arc::clone(&live));
+        let found = if changed.contains(&ListKind::Tools) { definitions::findings(&offered) } else { self.definition_findings() };
+        let new_pins = if known { Vec::new() } else { Catalogue::first_pins(&key, &live, &found, now_secs) };
         // A pin that can't be kept is no pin: the tool stays quarantined.
         let kept = new_pins.is_empty() || self.pins.save(&new_pins).is_ok();
         let registered = self.pins.registered(&key).is_ok();
@@ -212,7 +217,8 @@ impl Inner {
                 registry.catalogue.pins.extend(new_pins.iter().cloned());
                 registry.registered.insert(key.clone());
             }
-            registry.catalogue.servers.insert(key.clone(), Arc::new(live));
+            registry.catalogue.servers.insert(key.clone(), live);
+            registry.definitions = found;
         }
         self.rebuild().await;
         if kept && !new_pins.is_empty() {

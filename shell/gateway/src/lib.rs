@@ -52,6 +52,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::catalogue::PinState;
+use remit_kernel::definitions::DefinitionFinding;
 use remit_kernel::reach::{Access, ways};
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
@@ -708,7 +709,12 @@ impl Inner {
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
     }
 
-    /// What is wrong with tools, for people: unfit ones and quarantined ones.
+    /// What the scan of definitions found.
+    pub(crate) fn definition_findings(&self) -> Vec<DefinitionFinding> {
+        lock(&self.registry).definitions.clone()
+    }
+
+    /// What is wrong with tools, for people: unfit ones and quarantined ones, and those whose definitions speak to models.
     pub(crate) fn quarantine(&self) -> Vec<String> {
         let state = self.state.load();
         let mut all: Vec<String> = state
@@ -741,6 +747,8 @@ impl Inner {
                 )
             }));
         }
+        let known = |finding: &&DefinitionFinding| state.upstreams.keys().any(|key| key.to_string() == finding.server);
+        all.extend(self.definition_findings().iter().filter(known).map(DefinitionFinding::told));
         all.sort();
         all.dedup();
         all

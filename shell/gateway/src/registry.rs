@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use remit_kernel::Catalogue;
+use remit_kernel::definitions::DefinitionFinding;
 use remit_model::{Organization, ServerKey};
 
 use crate::ServerState;
@@ -16,6 +17,8 @@ pub(crate) struct Registry {
     pub(crate) catalogue: Catalogue,
     pub(crate) registered: HashSet<ServerKey>,
     pub(crate) findings: Vec<String>,
+    /// What the scan of definitions found, of all servers together.
+    pub(crate) definitions: Vec<DefinitionFinding>,
     pub(crate) upstreams: HashMap<ServerKey, Arc<Upstream>>,
     pub(crate) states: BTreeMap<ServerKey, ServerState>,
     pub(crate) tasks: HashMap<ServerKey, tokio::task::AbortHandle>,

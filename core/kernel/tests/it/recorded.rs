@@ -68,7 +68,7 @@ fn a_catalogue_comes_back_as_far_as_decisions_hang_on_it() {
         let listed = |name: &str| vec![Listed { name: name.into(), json: format!("{{\"name\":\"{name}\"}}").into() }];
         let tool = |name: &str, more: &str| format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}{more}}}"#).into();
         let mut live = ServerCatalogue { tools: vec![tool("look", ""), tool("gone", "")], ..ServerCatalogue::default() };
-        all.pins.extend(Catalogue::first_pins(key, &live, 0));
+        all.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
         live.tools = vec![tool("look", r#","description":"drifted""#), tool("new", "")];
         live.prompts = listed("ask");
         live.templates = listed("a://{b}");
