@@ -207,20 +207,22 @@ impl Catalogue {
     ) -> Vec<(PinKey, Pin)> {
         let own = server.to_string();
         let grave = |tool: &str| {
-            let of = |finding: &&DefinitionFinding| finding.server == own && finding.tool.as_deref().is_none_or(|named| named == tool);
+            let of =
+                |finding: &&DefinitionFinding| finding.server == own && finding.tool.as_deref().is_none_or(|named| named == tool);
             found.iter().filter(of).any(DefinitionFinding::is_grave)
         };
         let read = live.tools.iter().take(TOOLS_MAX).filter_map(|json| ToolDefinition::read(json).ok());
-        read.filter(|tool| !grave(&tool.name)).map(|tool| {
-            let pin = Pin {
-                digest: tool.digest,
-                definition: tool.json.to_string(),
-                accepted_by: "first-registration".to_owned(),
-                accepted_at_secs: now_secs,
-            };
-            (PinKey { server: server.clone(), tool: tool.name }, pin)
-        })
-        .collect()
+        read.filter(|tool| !grave(&tool.name))
+            .map(|tool| {
+                let pin = Pin {
+                    digest: tool.digest,
+                    definition: tool.json.to_string(),
+                    accepted_by: "first-registration".to_owned(),
+                    accepted_at_secs: now_secs,
+                };
+                (PinKey { server: server.clone(), tool: tool.name }, pin)
+            })
+            .collect()
     }
 }
 
