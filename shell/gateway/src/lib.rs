@@ -463,6 +463,11 @@ impl Gateway {
         self.inner.space_address(space).to_string()
     }
 
+    /// What the scan of servers' definitions found.
+    pub fn definition_findings(&self) -> Vec<DefinitionFinding> {
+        self.inner.definition_findings()
+    }
+
     /// Every server and how it stands.
     pub fn servers(&self) -> Vec<ServerStatus> {
         let registry = lock(&self.inner.registry);

@@ -409,7 +409,14 @@ impl Plane for World {
         let snapshot = self.gateway.snapshot();
         let mut spaces: Vec<Value> = snapshot.spaces.values().map(|space| self.space_status(space)).collect();
         spaces.sort_by_key(|space| space.get("space").map(ToString::to_string));
-        let findings = &snapshot.findings;
+        let told = |server: &str, tool: Option<&str>, fault: &str| json!({"server": server, "tool": tool, "fault": fault});
+        let unfit = snapshot.findings.iter();
+        let mut findings: Vec<Value> =
+            unfit.map(|finding| told(&finding.server.to_string(), Some(&finding.tool), &finding.fault)).collect();
+        findings.extend(self.gateway.definition_findings().iter().map(|found| {
+            let fault = format!("{} ({}) at `{}`: {}", found.rule, found.severity, found.pointer, found.reason);
+            told(&found.server, found.tool.as_deref(), &fault)
+        }));
         let mut policy_findings: Vec<Value> = Vec::new();
         for (space, view) in snapshot.spaces.iter().collect::<std::collections::BTreeMap<_, _>>() {
             policy_findings.extend(view.policy_set.iter().flat_map(|set| set.findings()).map(|finding| {

@@ -199,9 +199,9 @@ fn a_poisoned_definition_waits_for_a_named_person() {
     assert_eq!((remit.pin("up", "echo"), remit.pin("up", "add")), ("intact".to_owned(), "new".to_owned()));
     assert_eq!(client.call("up___add", r#"{"a":1}"#)["error"]["data"]["reason"], "tool_quarantined");
     let told = remit.status()["findings"].to_string();
-    assert!(told.contains("tool `add`: INSTRUCTION (high) at `/description`"), "{told}");
+    assert!(told.contains("INSTRUCTION (high) at `/description`"), "{told}");
     // A named person has looked at it: it is this one's to answer for.
-    let said = remit.place().cli(&["pins", "accept", &format!("{}/up", crate::gateway::ACCOUNT), "add"]);
+    let said = remit.place().cli(&["pins", "accept", "--by", "ann", &format!("{}/up", crate::gateway::ACCOUNT), "add"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(remit.pin("up", "add"), "intact");
     assert!(client.call("up___add", r#"{"a":1}"#).get("result").is_some());
