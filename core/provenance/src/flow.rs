@@ -150,20 +150,21 @@ impl Flow {
     }
 
     fn text(&mut self, source: &Arc<str>, text: &str, untrusted: bool) {
-        let words = self.hasher.words(text);
         if !untrusted {
-            self.trusted.add(source, words);
+            self.trusted.add(source, self.hasher.words(text));
             return;
         }
-        self.untrusted.add(source, words);
-        let mut others = 0;
-        for word in word::split(text).filter(|word| word.len() >= ENCODED_BYTES_MIN) {
-            if others < ENCODED_MAX
-                && let Some(decoded) = decoded(word)
-            {
-                others += 1;
-                self.untrusted.add(source, self.hasher.words(&decoded));
+        let mut words = Vec::with_capacity(text.len() / 6);
+        let mut others = Vec::new();
+        for word in word::split(text) {
+            words.push(self.hasher.of(word));
+            if word.len() >= ENCODED_BYTES_MIN && others.len() < ENCODED_MAX {
+                others.extend(decoded(word));
             }
+        }
+        self.untrusted.add(source, words);
+        for decoded in others {
+            self.untrusted.add(source, self.hasher.words(&decoded));
         }
     }
 

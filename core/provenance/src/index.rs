@@ -61,7 +61,12 @@ pub(crate) enum Found {
 
 impl Index {
     /// Takes a text in.
-    pub(crate) fn add(&mut self, source: &Arc<str>, words: impl IntoIterator<Item = u64>) {
+    pub(crate) fn add(&mut self, source: &Arc<str>, words: Vec<u64>) {
+        let room = words.len().min(WORDS_MAX.saturating_sub(self.words.len()));
+        self.words.reserve(room + 1);
+        self.before.reserve(room + 1);
+        // Most texts repeat their words.
+        self.last.reserve(room / 4);
         let Ok(start) = u32::try_from(self.words.len()) else { return };
         if self.sources.last().is_none_or(|(_, last)| last != source) {
             self.sources.push((start, Arc::clone(source)));
@@ -139,8 +144,8 @@ mod tests {
     fn runs_are_found_within_a_text_and_not_across() {
         let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
         let mut index = Index::default();
-        index.add(&one, [1, 2, 3]);
-        index.add(&two, [4, 1, 2]);
+        index.add(&one, vec![1, 2, 3]);
+        index.add(&two, vec![4, 1, 2]);
         assert_eq!(index.find(&[1, 2]), Found::At(5));
         assert_eq!(index.find(&[2, 3]), Found::At(1));
         assert_eq!(index.find(&[3, 4]), Found::No);
@@ -153,7 +158,7 @@ mod tests {
     fn what_did_not_fit_may_have_been_there() {
         let source: Arc<str> = "a".into();
         let mut index = Index::default();
-        index.add(&source, std::iter::repeat_n(7, WORDS_MAX + 1));
+        index.add(&source, vec![7; WORDS_MAX + 1]);
         assert_eq!(index.find(&[8]), Found::Perhaps);
         assert_eq!(index.find(&[7, 7]), Found::At(WORDS_MAX - 2));
     }
@@ -162,8 +167,8 @@ mod tests {
     fn a_word_that_is_everywhere_costs_no_more() {
         let source: Arc<str> = "a".into();
         let mut index = Index::default();
-        index.add(&source, [7, 8]);
-        index.add(&source, std::iter::repeat_n(7, PLACES_MAX + 1));
+        index.add(&source, vec![7, 8]);
+        index.add(&source, vec![7; PLACES_MAX + 1]);
         assert_eq!(index.find(&[7, 8]), Found::Perhaps);
     }
 }

@@ -60,38 +60,61 @@ fn is_mark(c: char) -> bool {
     matches!(c, '@' | '.' | '_' | '-' | '+' | '/' | ':' | '%' | '#' | '&' | '=' | '?' | '~')
 }
 
-/// The words of a text as they stand there.
-pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            let start = rest.find(|c: char| c.is_alphanumeric())?;
-            rest = rest.get(start..).unwrap_or_default();
-            let end = end_of_word(rest);
-            let (word, after) = rest.split_at(end);
-            rest = after;
-            let word = word.trim_end_matches(is_mark);
-            if !word.is_empty() {
-                return Some(word);
-            }
-        }
-    })
+/// What a character is to words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A letter or a digit: words begin and end with one.
+    Letter,
+    /// A mark that stands within words.
+    Mark,
+    /// What groups digits, and else parts words.
+    Comma,
+    /// Anything else.
+    Other,
 }
 
-/// Where a word ends that a text begins with. A comma between digits groups them.
-fn end_of_word(text: &str) -> usize {
-    let mut digits = false;
-    for (at, c) in text.char_indices() {
-        if c.is_alphanumeric() || is_mark(c) {
-            digits = c.is_ascii_digit();
-            continue;
-        }
-        let grouped = c == ',' && digits && text.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit);
-        if !grouped {
-            return at;
-        }
+/// The class of the character that begins at a byte, and its length in bytes. Most texts are ASCII.
+fn class(text: &str, at: usize) -> Option<(Class, usize)> {
+    let byte = *text.as_bytes().get(at)?;
+    if byte.is_ascii_alphanumeric() {
+        return Some((Class::Letter, 1));
     }
-    text.len()
+    if byte.is_ascii() {
+        let class = match byte {
+            b',' => Class::Comma,
+            byte if is_mark(char::from(byte)) => Class::Mark,
+            _ => Class::Other,
+        };
+        return Some((class, 1));
+    }
+    let c = text.get(at..)?.chars().next()?;
+    Some((if c.is_alphanumeric() { Class::Letter } else { Class::Other }, c.len_utf8()))
+}
+
+/// The words of a text as they stand there. A comma between digits groups them.
+pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = loop {
+            match class(text, at)? {
+                (Class::Letter, _) => break at,
+                (_, length) => at += length,
+            }
+        };
+        // Marks at the end are no part of it.
+        let mut end = start;
+        let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+        while let Some((class, length)) = class(text, at) {
+            match class {
+                Class::Letter => end = at + length,
+                Class::Mark => {}
+                Class::Comma if end == at && at > 0 && digit(at - 1) && digit(at + 1) => {}
+                Class::Comma | Class::Other => break,
+            }
+            at += length;
+        }
+        text.get(start..end)
+    })
 }
 
 /// A word as it is compared.
@@ -117,6 +140,9 @@ fn cut(word: &str) -> &str {
 
 /// An address means the same with its scheme or without.
 fn without_scheme(word: &str) -> &str {
+    if !word.contains(':') {
+        return word;
+    }
     for scheme in ["https://", "http://", "mailto:", "tel:"] {
         if let (Some(start), Some(rest)) = (word.get(..scheme.len()), word.get(scheme.len()..))
             && start.eq_ignore_ascii_case(scheme)
@@ -130,6 +156,9 @@ fn without_scheme(word: &str) -> &str {
 
 /// A decimal number without groups and without what doesn't count after the point; `None` for anything else.
 fn number(word: &str) -> Option<Cow<'_, str>> {
+    if !word.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
     let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !digits(fraction) {
