@@ -8,7 +8,7 @@ use std::sync::Arc;
 use remit_guard::assessment::Kind;
 use remit_guard::inherit::effective;
 use remit_guard::{Action, Finding, Guardrail, Source, Stage};
-use remit_model::{GuardrailKey, Organization, Risk, Space};
+use remit_model::{GuardrailKey, Organization, Risk, Space, plain_pointer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -215,7 +215,7 @@ fn found(key: &GuardrailKey, finding: &Finding) -> Found {
         guardrail: key.to_string(),
         policy: policy(finding.kind).to_owned(),
         name: finding.name.clone(),
-        pointer: finding.pointer.clone().filter(|pointer| pointer.len() <= POINTER_BYTES_MAX),
+        pointer: finding.pointer.as_deref().map(plain_pointer).filter(|pointer| pointer.len() <= POINTER_BYTES_MAX),
         score_percent,
         action: action.to_owned(),
     }
@@ -225,12 +225,8 @@ fn found(key: &GuardrailKey, finding: &Finding) -> Found {
 fn blocked(key: &GuardrailKey, findings: &[Finding]) -> String {
     let by = findings.iter().find(|finding| finding.action == Action::Block);
     let what = by.map_or_else(String::new, |finding| {
-        let at = finding
-            .pointer
-            .as_deref()
-            .filter(|at| at.len() <= POINTER_BYTES_MAX)
-            .map(|at| format!(" at {at}"))
-            .unwrap_or_default();
+        let at = finding.pointer.as_deref().map(plain_pointer).filter(|at| at.len() <= POINTER_BYTES_MAX);
+        let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
         format!(": {} {}{at}", policy(finding.kind), finding.name)
     });
     format!("guardrail `{key}` blocks{what}")

@@ -283,3 +283,28 @@ impl OriginMeant {
             && (self.provenance.is_empty() || origin.values.iter().any(bad))
     }
 }
+
+/// A JSON pointer (RFC 6901) as records may hold it: names that are more than names, such as addresses that an object is keyed by, are
+/// data, and stand there as `*`.
+pub fn plain_pointer(pointer: &str) -> String {
+    const STEP_BYTES_MAX: usize = 64;
+    let plain = |step: &str| {
+        step.len() <= STEP_BYTES_MAX
+            && step.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'#'))
+    };
+    let steps = pointer.split('/').map(|step| if plain(step) { step } else { "*" });
+    steps.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_data_is_no_name() {
+        assert_eq!(plain_pointer("/to/0/user_email"), "/to/0/user_email");
+        assert_eq!(plain_pointer("/shared/ann@example.com/role"), "/shared/*/role");
+        assert_eq!(plain_pointer(&format!("/{}", "a".repeat(65))), "/*");
+        assert_eq!(plain_pointer(""), "");
+    }
+}

@@ -10,7 +10,7 @@ use remit_cedar::EventKind;
 use remit_journal::{Append, AppendError, Journal};
 use remit_kernel::{ActedAs, Guarded, LayerLine};
 use remit_mcp::canonical::{hex, sha256};
-use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin};
+use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin, plain_pointer};
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
@@ -95,7 +95,7 @@ pub(crate) struct DecisionEntry<'a> {
     pub(crate) labels: Option<Labels>,
     /// What stands behind the call's values, the worst first; never a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) provenance: Vec<&'a ValueOrigin>,
+    pub(crate) provenance: Vec<ValueOrigin>,
     /// What the history of the space needs of the call, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<String>,
@@ -510,10 +510,12 @@ pub(crate) fn clip(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// What an entry says of where values come from: the worst of them, and no more than an entry has room for.
-pub(crate) fn origins(values: &[ValueOrigin]) -> Vec<&ValueOrigin> {
+/// What an entry says of where values come from: the worst of them, and no more than an entry has room for. What an object is keyed by may be
+/// data, and isn't told.
+pub(crate) fn origins(values: &[ValueOrigin]) -> Vec<ValueOrigin> {
     const VALUES_MAX: usize = 32;
-    let mut worst: Vec<&ValueOrigin> = values.iter().filter(|value| value.pointer.len() <= TEXT_MAX).collect();
+    let told = |value: &ValueOrigin| ValueOrigin { pointer: plain_pointer(&value.pointer), ..value.clone() };
+    let mut worst: Vec<ValueOrigin> = values.iter().map(told).filter(|value| value.pointer.len() <= TEXT_MAX).collect();
     worst.sort_by_key(|value| std::cmp::Reverse(value.provenance));
     worst.truncate(VALUES_MAX);
     worst

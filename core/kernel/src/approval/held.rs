@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_cedar::{Ask as Question, Meant, Mode, PolicySet, Source, Tool};
-use remit_model::{AgentId, ApprovalRule, Approvals, CallOrigin, Risk, Space, TOOL_SEPARATOR, TrustTier, ValueOrigin};
+use remit_model::{
+    AgentId, ApprovalRule, Approvals, CallOrigin, Risk, Space, TOOL_SEPARATOR, TrustTier, ValueOrigin, plain_pointer,
+};
 
 use super::RuleAsked;
 use crate::catalogue::PinState;
@@ -168,7 +170,7 @@ impl Hold {
         let meant = origin.values.iter().filter(|value| rule.get(&value.role).is_some_and(|bad| bad.contains(&value.provenance)));
         let told = |value: &ValueOrigin| {
             let source = value.source.as_ref().map(|source| format!(", from {source}")).unwrap_or_default();
-            format!("{} ({}) is {}{source}", value.pointer, value.role.as_str(), value.provenance)
+            format!("{} ({}) is {}{source}", plain_pointer(&value.pointer), value.role.as_str(), value.provenance)
         };
         meant.take(VALUES_TOLD_MAX).map(told).collect()
     }
