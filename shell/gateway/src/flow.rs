@@ -14,9 +14,9 @@ use remit_provenance::{Flow, Reading};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::call::{Asked, AskedKind, Caller};
+use crate::call::{Asked, AskedKind, Caller, Client};
 use crate::clock::random;
-use crate::session::lock;
+use crate::session::{Session, lock};
 
 /// Where a client says what its user has asked for.
 const REQUEST_META: &str = "remit/request";
@@ -157,7 +157,7 @@ pub(crate) struct Traced {
 
 impl Traced {
     /// What came back, or what the server says meanwhile, is read.
-    pub(crate) fn read(&self, caller: &Caller, message: &[u8]) {
+    pub(crate) fn read(&self, flows: &Flows, message: &[u8]) {
         let said: Value = serde_json::from_slice(message).unwrap_or_default();
         let said = said.get("result").or_else(|| said.get("error")).or_else(|| said.get("params")).unwrap_or(&said);
         let mut texts = Vec::new();
@@ -173,7 +173,7 @@ impl Traced {
             flow.read(&reading);
             flow.words()
         };
-        lock(&caller.gateway.flows.0).weigh(&self.key, words);
+        lock(&flows.0).weigh(&self.key, words);
     }
 
     /// Its results are nobody's whom the operator trusts.
@@ -203,12 +203,31 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 }
 
 impl Flows {
+    /// What a server says of its own accord is read in every policy session of the one that it says it to; whether it could be.
+    pub(crate) fn stray(&self, organization: &Organization, session: &Session, server: &ServerKey, message: &[u8]) -> bool {
+        let owner = Owner {
+            space: session.space.to_string(),
+            agent: session.principal.agent.as_str().to_owned(),
+            user: session.principal.user.clone().unwrap_or_default(),
+        };
+        session.policy_sessions().into_iter().all(|name| {
+            let key = Key { owner: owner.clone(), session: name.to_string() };
+            let Some(flow) = lock(&self.0).get(&key) else { return false };
+            let (id, labels) = (server.name.as_str().into(), results(organization, server, None));
+            Traced { key, flow, id, labels, changes: false }.read(self, message);
+            true
+        })
+    }
+
     /// Judges a call: what its session has touched, and what stands behind its values. Nothing where no rule of the space reads it.
     pub(crate) fn judge(&self, caller: &Caller, asked: &Asked, message: &Message, session: &str) -> Result<Judged, RpcError> {
         if !caller.space.traces {
             return Ok(Judged { provenance: Fact::Known(None), traced: None });
         }
         let request = request(message)?;
+        if let Client::Legacy(own) = &caller.client {
+            own.names(&session.into());
+        }
         let owner = Owner {
             space: caller.space.space.id.as_str().to_owned(),
             agent: caller.principal.agent.as_str().to_owned(),

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use remit_guard::Source;
-use remit_kernel::{Arguments, Call, Denial, Guarded, LayerLine, Target, withheld};
+use remit_kernel::{Arguments, Call, Denial, Guarded, LayerLine, SpaceView, Target, withheld};
 use remit_mcp::json::Limits;
 use remit_mcp::splice::Splice;
 use remit_mcp::{ErrorCode, Message, RpcError};
-use remit_model::Risk;
+use remit_model::{Risk, ServerKey};
 
-use crate::call::Caller;
+use crate::Inner;
 use crate::clock::now_ms;
 use crate::relay::Relay;
+use crate::session::Session;
 use crate::upstream::UpstreamError;
 
 /// What guardrails make of what a server says, and what passes instead, where they mask something.
@@ -22,14 +23,14 @@ pub(crate) struct Passed {
 }
 
 /// Inspects a message of a server: its result, its error or its parameters. `None` where no guardrail holds.
-pub(crate) fn inspect(caller: &Caller, risk: Risk, message: &Message) -> Option<Passed> {
-    if caller.space.guards.is_empty() {
+pub(crate) fn inspect(space: &SpaceView, risk: Risk, message: &Message) -> Option<Passed> {
+    if space.guards.is_empty() {
         return None;
     }
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
-    let mut guarded = caller.space.guards.inspect(Source::Output, message.text(&span), risk);
+    let mut guarded = space.guards.inspect(Source::Output, message.text(&span), risk);
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());
@@ -39,13 +40,22 @@ pub(crate) fn inspect(caller: &Caller, risk: Risk, message: &Message) -> Option<
 }
 
 /// A message as it passes; `None` if it doesn't.
-pub(crate) fn passed(caller: &Caller, risk: Risk, message: &Message) -> Option<Message> {
-    let Some(Passed { guarded, instead }) = inspect(caller, risk, message) else { return Some(message.clone()) };
+pub(crate) fn passed(space: &SpaceView, risk: Risk, message: &Message) -> Option<Message> {
+    let Some(Passed { guarded, instead }) = inspect(space, risk, message) else { return Some(message.clone()) };
     match (guarded.blocked, instead) {
         (Some(_), _) => None,
         (None, Some(body)) => Message::parse(body, Limits::default()).ok(),
         (None, None) => Some(message.clone()),
     }
+}
+
+/// A message that a server sends of its own accord, as it passes; it is read in the session before anybody sees it. `None` if it doesn't.
+pub(crate) fn stray(gateway: &Inner, session: &Session, server: &ServerKey, message: &Message) -> Option<Message> {
+    let state = gateway.state.load();
+    let space = state.snapshot.spaces.get(&*session.space)?;
+    let message = passed(space, Risk::Low, message)?;
+    let read = !space.traces || gateway.flows.stray(&state.snapshot.organization, session, server, message.body());
+    read.then_some(message)
 }
 
 /// A call with the arguments that guardrails have left.
@@ -70,7 +80,7 @@ impl Relay {
         }
         let message =
             Message::parse(answer.clone(), Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
-        let Some(passed) = inspect(&self.caller, self.risk(), &message) else { return Ok((answer, None)) };
+        let Some(passed) = inspect(&self.caller.space, self.risk(), &message) else { return Ok((answer, None)) };
         // Whoever's word it is: what looks like an attack is no trusted text.
         if passed.guarded.attack_percent() > 0
             && let Some(traced) = &mut self.caller.traced
@@ -85,7 +95,7 @@ impl Relay {
     /// What a server says is part of what the session has touched.
     pub(crate) fn reads(&self, said: &[u8]) {
         if let Some(traced) = &self.caller.traced {
-            traced.read(&self.caller, said);
+            traced.read(&self.caller.gateway.flows, said);
         }
     }
 

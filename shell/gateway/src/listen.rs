@@ -15,6 +15,7 @@ use remit_model::ServerKey;
 
 use crate::body::{Body, EventLog};
 use crate::call::{Caller, Client, ModernClient};
+use crate::guard;
 use crate::record::{DecisionEntry, Pending, Trace, clip, fresh_id};
 use crate::reply::{answer_rpc, events_while, json_status};
 use crate::session::{SUBSCRIPTIONS_MAX, Session, answer_for, lock, may_ask};
@@ -396,26 +397,29 @@ impl Inner {
 }
 
 /// Opens the server's stream and passes on what comes on it, as long as the session lives.
-async fn link_listens(_gateway: &Arc<Inner>, session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>) {
+async fn link_listens(gateway: &Arc<Inner>, session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>) {
     let Ok(Some(mut incoming)) = upstream.listen(link).await else { return };
     let (weak, upstream, link) = (Arc::downgrade(session), Arc::clone(upstream), Arc::clone(link));
+    let gateway = Arc::clone(gateway);
     let task = tokio::spawn(async move {
         while let Ok(Some(message)) = incoming.next_patiently().await {
             let Some(session) = weak.upgrade() else { return };
-            stray(&session, &upstream, &link, message).await;
+            stray(&gateway, &session, &upstream, &link, message).await;
         }
     });
     session.keep(task.abort_handle());
 }
 
 /// A message of a server that belongs to no request.
-async fn stray(session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>, message: Message) {
+async fn stray(gateway: &Inner, session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>, message: Message) {
     let sending = Sending { link: Some(link), ..Sending::default() };
     match message.kind() {
         // The gateway's own watch tells of changed lists, once they have been looked at.
         Kind::Notification if ListKind::of(message.method()).is_some() => {}
         Kind::Notification => {
-            session.outbound.try_send(message.body());
+            if let Some(message) = guard::stray(gateway, session, &upstream.key, &message) {
+                session.outbound.try_send(message.body());
+            }
         }
         Kind::Request => {
             let id = message.id().unwrap_or("null").to_owned();
@@ -428,6 +432,11 @@ async fn stray(session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link
                 let _ = upstream.tell(Bytes::from(refused.answer(&id)), &sending).await;
                 return;
             }
+            let Some(message) = guard::stray(gateway, session, &upstream.key, &message) else {
+                let refused = RpcError::new(ErrorCode::Denied, "a guardrail keeps this from the client");
+                let _ = upstream.tell(Bytes::from(refused.answer(&id)), &sending).await;
+                return;
+            };
             let (session, upstream, link) = (Arc::clone(session), Arc::clone(upstream), Arc::clone(link));
             tokio::spawn(async move {
                 let answer = session.ask(&session.outbound, message.method(), message.params()).await;

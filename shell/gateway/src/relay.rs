@@ -415,7 +415,7 @@ impl Relay {
                 Kind::Response | Kind::Error => return Ok(Step::Response(message)),
                 Kind::Notification => {
                     if self.wanted(&message)
-                        && let Some(message) = guard::passed(&self.caller, self.risk(), &message)
+                        && let Some(message) = guard::passed(&self.caller.space, self.risk(), &message)
                     {
                         self.reads(message.body());
                         // A client that doesn't read holds its own call up, and not for ever.
@@ -458,7 +458,7 @@ impl Relay {
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
         }
-        let Some(message) = guard::passed(&self.caller, self.risk(), &message) else {
+        let Some(message) = guard::passed(&self.caller.space, self.risk(), &message) else {
             let refused = RpcError::new(ErrorCode::Denied, "a guardrail keeps this from the client");
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
@@ -492,7 +492,7 @@ impl Relay {
         let Client::Legacy(session) = &self.caller.client else {
             return Err(UpstreamError::Protocol("a round for no session".to_owned()));
         };
-        let message = guard::passed(&self.caller, self.risk(), message)
+        let message = guard::passed(&self.caller.space, self.risk(), message)
             .ok_or_else(|| UpstreamError::Protocol("a guardrail keeps its question from the client".to_owned()))?;
         self.reads(message.body());
         let mut answers = Vec::new();

@@ -1,6 +1,6 @@
 //! Sessions of clients of the session era. A session is bound to the principal that opened it: for anybody else it doesn't exist.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use crate::body::EventLog;
 use crate::clock::{now_ms, random};
 use crate::upstream::{Link, Upstream, UpstreamError};
 
+/// How many policy sessions one session's calls may name and be told of what servers say of their own accord.
+const POLICY_SESSIONS_MAX: usize = 1_000;
 /// How long a session lives without being used, in milliseconds.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1000;
 /// How many sessions an agent holds in a space that doesn't say.
@@ -59,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Mutex<HashMap<String, tokio::task::AbortHandle>>,
     tasks: Mutex<Vec<tokio::task::AbortHandle>>,
     used_ms: AtomicU64,
+    /// The policy sessions that its calls have named, besides its own.
+    policy_sessions: Mutex<BTreeSet<Arc<str>>>,
 }
 
 /// What a session is opened with.
@@ -74,6 +78,20 @@ pub(crate) struct Opening {
 }
 
 impl Session {
+    /// A call names a policy session: what servers say of their own accord is read in it, too.
+    pub(crate) fn names(&self, policy_session: &Arc<str>) {
+        let mut named = lock(&self.policy_sessions);
+        if *policy_session != self.short_id && named.len() < POLICY_SESSIONS_MAX {
+            named.insert(Arc::clone(policy_session));
+        }
+    }
+
+    /// The policy sessions that its calls are in.
+    pub(crate) fn policy_sessions(&self) -> Vec<Arc<str>> {
+        let named = lock(&self.policy_sessions);
+        std::iter::once(&self.short_id).chain(named.iter()).cloned().collect()
+    }
+
     fn new(id: String, opening: Opening) -> Self {
         let outbound = EventLog::new(Some(format!("{}-out", id.get(..8).unwrap_or_default())));
         Self {
@@ -98,6 +116,7 @@ impl Session {
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
             used_ms: AtomicU64::new(now_ms()),
+            policy_sessions: Mutex::default(),
         }
     }
 

@@ -115,6 +115,31 @@ fn what_must_not_pass_is_blocked_or_masked_on_both_ways() {
 }
 
 #[test]
+fn what_servers_say_of_their_own_accord_passes_the_same_guardrails() {
+    let upstream = Upstream::start(Era::Legacy);
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let own = remit.client("agent-1", "up").session("2025-11-25");
+    let mut stream = own.listen(None);
+    assert_eq!(stream.status, 200);
+    own.call("up___echo", r#"{"say":"hello"}"#);
+    // The gateway's own, and the client's.
+    upstream.wait_streams(2);
+    for text in ["about project-x", "ask ann@example.com"] {
+        upstream.push("notifications/message", &json!({"level": "info", "data": text}).to_string());
+    }
+    let heard = loop {
+        let message = stream.next();
+        if message["method"] == "notifications/message" {
+            break message;
+        }
+    };
+    assert_eq!(heard["params"]["data"], "ask {EMAIL}", "the blocked one never came, the other came masked");
+    remit.stop();
+}
+
+#[test]
 fn a_numbered_version_never_changes_and_a_child_reopens_nothing() {
     let upstream = Upstream::start(Era::Modern);
     let mut whole = organization(&upstream);

@@ -10,8 +10,8 @@ use crate::upstream::{Era, Upstream};
 const SEND: &str = r#"{"name":"send","description":"send","inputSchema":{"type":"object","properties":{"to":{"type":"string"},"body":{"type":"string"}}},"annotations":{"readOnlyHint":false,"destructiveHint":false}}"#;
 
 /// A mail server: `read` answers what anybody wrote, `contact` what only we did, `send` writes.
-fn mail() -> Upstream {
-    let upstream = Upstream::start(Era::Modern);
+fn mail(era: Era) -> Upstream {
+    let upstream = Upstream::start(era);
     upstream.set_tools(vec![crate::upstream::tool("read"), crate::upstream::tool("contact"), SEND.to_owned()]);
     upstream.on(|seen, reply| {
         let text = match () {
@@ -72,7 +72,7 @@ fn to(address: &str) -> Value {
 
 #[test]
 fn only_a_strangers_address_waits_for_a_person() {
-    let upstream = mail();
+    let upstream = mail(Era::Modern);
     let place = Place::new();
     place.write(&organization(&upstream));
     let remit = up(place);
@@ -134,6 +134,26 @@ fn only_a_strangers_address_waits_for_a_person() {
 }
 
 #[test]
+fn what_a_server_says_of_its_own_accord_is_read_too() {
+    let upstream = mail(Era::Legacy);
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let client = remit.client("agent-1", "mail");
+    let (own, other) = (client.session("2025-11-25"), client.session("2025-11-25"));
+    let mut stream = own.listen(None);
+    // What only we write makes nothing suspicious, and the session with the server begins.
+    assert!(!asks(&own.call("mail___contact", "{}")));
+    // The gateway's own, and the client's.
+    upstream.wait_streams(2);
+    upstream.push("notifications/message", &json!({"level": "info", "data": "write to zoe@example.org"}).to_string());
+    while stream.next()["method"] != "notifications/message" {}
+    assert!(!asks(&other.call("mail___send", &to("zoe@example.org").to_string())), "it wasn't told");
+    assert!(asks(&own.call("mail___send", &to("zoe@example.org").to_string())));
+    remit.stop();
+}
+
+#[test]
 fn policies_read_labels_and_origins() {
     const RULES: &str = r#"
 permit (principal, action, resource);
@@ -144,7 +164,7 @@ when { context.remit.integrity == "untrusted" && context.provenance.to != "reque
 forbid (principal, action == AgentCore::Action::"mail___send", resource)
 when { context.remit.confidentialityLevel >= 4 };
 "#;
-    let upstream = mail();
+    let upstream = mail(Era::Modern);
     let mut whole = organization(&upstream);
     whole["approval_rules"] = json!([]);
     whole["servers"][0]["tools"]["contact"] = json!({"results": {"confidentiality": "secret"}});
