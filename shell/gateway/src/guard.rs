@@ -49,6 +49,11 @@ pub(crate) fn passed(space: &SpaceView, risk: Risk, message: &Message) -> Option
     }
 }
 
+/// A notification of a resource's change, as it passes what holds in the space now. `None` if it doesn't.
+pub(crate) fn updated(gateway: &Inner, space: &str, message: &Message) -> Option<Message> {
+    passed(gateway.state.load().snapshot.spaces.get(space)?, Risk::Low, message)
+}
+
 /// A message that a server sends of its own accord, as it passes; it is read in the session before anybody sees it. `None` if it doesn't.
 pub(crate) fn stray(gateway: &Inner, session: &Session, server: &ServerKey, message: &Message) -> Option<Message> {
     let state = gateway.state.load();

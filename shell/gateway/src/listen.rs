@@ -260,6 +260,7 @@ async fn watch(caller: Caller, upstream: Arc<Upstream>, uris: Vec<String>, log: 
             uris.iter().any(|own| uri.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         });
         if message.kind() == Kind::Notification && message.method() == "notifications/resources/updated" && about {
+            let Some(message) = guard::updated(&caller.gateway, caller.space.space.id.as_str(), &message) else { continue };
             let sent = match &subscription {
                 Some(id) => tagged(&message, id),
                 None => untagged(&message),

@@ -140,6 +140,25 @@ fn what_servers_say_of_their_own_accord_passes_the_same_guardrails() {
 }
 
 #[test]
+fn what_is_said_of_a_changed_resource_passes_them_likewise() {
+    let upstream = Upstream::start(Era::Modern);
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let mut stream = remit
+        .client("agent-1", "up")
+        .modern("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":["test://one"]}}"#);
+    assert_eq!(stream.next()["method"], "notifications/subscriptions/acknowledged");
+    upstream.wait_streams(2);
+    for about in ["project-x", "ann@example.com"] {
+        upstream.push("notifications/resources/updated", &json!({"uri": "test://one", "about": about}).to_string());
+    }
+    let heard = stream.next();
+    assert_eq!((&heard["params"]["uri"], &heard["params"]["about"]), (&json!("test://one"), &json!("{EMAIL}")));
+    remit.stop();
+}
+
+#[test]
 fn a_numbered_version_never_changes_and_a_child_reopens_nothing() {
     let upstream = Upstream::start(Era::Modern);
     let mut whole = organization(&upstream);
