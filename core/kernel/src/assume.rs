@@ -88,7 +88,8 @@ pub fn assume_role(snapshot: &Snapshot, caller: Caller<'_>, asked: &AssumeRole, 
     Assumption { outcome, layers }
 }
 
-/// Decides whether the holder of a key pair may do something to a resource of an account, such as `iam:GetRole`.
+/// Decides whether the holder of a key pair may do something to a resource of an account, such as `iam:GetRole`. The region that is asked is the
+/// one in the resource's ARN, if there is one.
 pub fn authorize(
     snapshot: &Snapshot,
     session: &Session,
@@ -104,7 +105,7 @@ pub fn authorize(
         actor: &actor,
         origin,
         now_secs,
-        region: None,
+        region: resource.split(':').nth(3).filter(|region| !region.is_empty()),
         resource_account: Some(account),
         resource_tags: tags,
         source: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use remit_guard::assessment::Kind;
 use remit_guard::inherit::effective;
-use remit_guard::{Action, Finding, Guardrail, Source, Stage};
+use remit_guard::{Action, Definition, Fault, Finding, Guardrail, Source, Stage};
 use remit_model::{GuardrailKey, Organization, Risk, Space, plain_pointer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,9 +27,9 @@ pub struct Guards {
     broken: Option<String>,
 }
 
-/// One of them, compiled.
+/// A guardrail, compiled.
 #[derive(Debug)]
-struct Guard {
+pub struct Guard {
     key: GuardrailKey,
     origin: Arc<str>,
     guardrail: Arc<Guardrail>,
@@ -146,12 +146,11 @@ impl Guards {
             if all.iter().any(|guard| guard.key == text.key) {
                 continue;
             }
-            let kept = before.and_then(|before| before.all.iter().find(|guard| guard.key == text.key));
-            let guardrail = match kept.filter(|guard| same(&guard.guardrail, &text.definition)) {
-                Some(guard) => Arc::clone(&guard.guardrail),
-                None => Arc::new(compiled(&text.definition).map_err(|why| format!("guardrail `{}`: {why}", text.key))?),
-            };
-            all.push(Guard { key: text.key.clone(), origin: text.origin.as_str().into(), guardrail });
+            let kept = before.and_then(|before| before.all.iter().find(|guard| guard.is(text)));
+            all.push(match kept {
+                Some(guard) => Guard::new(text, Arc::clone(&guard.guardrail)),
+                None => Guard::compile(text)?,
+            });
         }
         Ok(all)
     }
@@ -194,13 +193,36 @@ impl Guards {
     }
 }
 
-fn compiled(definition: &str) -> Result<Guardrail, String> {
-    let definition = serde_json::from_str(definition).map_err(|error| error.to_string())?;
-    Guardrail::compile(definition).map_err(|faults| faults.first().map(|fault| fault.message.clone()).unwrap_or_default())
-}
+impl Guard {
+    fn new(said: &remit_model::Guardrail, guardrail: Arc<Guardrail>) -> Self {
+        Self { key: said.key.clone(), origin: said.origin.as_str().into(), guardrail }
+    }
 
-fn same(guardrail: &Guardrail, definition: &str) -> bool {
-    serde_json::from_str::<remit_guard::Definition>(definition).is_ok_and(|definition| definition == *guardrail.definition())
+    /// A guardrail of the organization, ready to be asked; or why it can't be.
+    pub fn compile(said: &remit_model::Guardrail) -> Result<Self, String> {
+        let fault = |why: String| format!("guardrail `{}`: {why}", said.key);
+        let definition = serde_json::from_str(&said.definition).map_err(|error| fault(error.to_string()))?;
+        let faults = |faults: Vec<Fault>| fault(faults.first().map(|fault| fault.message.clone()).unwrap_or_default());
+        Ok(Self::new(said, Arc::new(Guardrail::compile(definition).map_err(faults)?)))
+    }
+
+    /// Whether it is this one, and says what it says.
+    pub fn is(&self, said: &remit_model::Guardrail) -> bool {
+        let same = |definition: Definition| definition == *self.guardrail.definition();
+        self.key == said.key && serde_json::from_str(&said.definition).is_ok_and(same)
+    }
+
+    /// What it makes of the body of an `ApplyGuardrail` request: the response's, and what is told of it, without the text. Everything is
+    /// looked at, whatever it costs: that is what it is asked for. An error says what is wrong with the request.
+    pub fn apply(&self, body: &Value) -> Result<(Value, Vec<Found>), String> {
+        let request = remit_guard::response::Request::parse(body).map_err(|fault| {
+            let at = plain_pointer(&fault.pointer);
+            format!("{at}: {}: {}", fault.message, fault.hint)
+        })?;
+        let (response, assessments) = self.guardrail.apply(&request, true);
+        let findings = assessments.iter().flat_map(|assessment| &assessment.findings);
+        Ok((response, findings.take(FOUND_MAX).map(|finding| found(&self.key, finding)).collect()))
+    }
 }
 
 fn found(key: &GuardrailKey, finding: &Finding) -> Found {

@@ -8,6 +8,7 @@
 //!
 //! What it needs of the rest of Remit stands in tiny ports: [`KeyStore`], [`Directory`], [`SecretStore`], [`ConnectionStore`].
 
+mod apply_guardrail;
 mod authenticator;
 mod authority;
 mod fetch;

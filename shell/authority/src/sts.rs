@@ -1,4 +1,4 @@
-//! The AWS endpoint: STS, and of IAM what reads roles and policies, in the Query protocol (`POST /`, form in, XML out).
+//! The AWS endpoint: STS, and of IAM what reads roles and policies, in the Query protocol (`POST /`, form in, XML out); and guardrails.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use remit_model::{AccountId, AgentId, Attached, Role, RoleKey, RoleName, Tags};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use crate::apply_guardrail::{self, Compiled};
 use crate::authenticator::agent_in;
 use crate::authority::Authority;
 use crate::issuers::KeysError;
@@ -46,8 +47,9 @@ pub trait InEffect: Send + Sync {
 /// The endpoint.
 pub struct TokenService {
     authority: Arc<Authority>,
-    keys: Arc<KeyPairs>,
-    in_effect: Arc<dyn InEffect>,
+    pub(crate) keys: Arc<KeyPairs>,
+    pub(crate) in_effect: Arc<dyn InEffect>,
+    pub(crate) compiled: Compiled,
 }
 
 impl std::fmt::Debug for TokenService {
@@ -80,8 +82,12 @@ pub struct AwsRequest<'a> {
 pub struct AwsAnswer {
     /// The status.
     pub status: u16,
-    /// The body: XML.
+    /// The body: XML, or JSON.
     pub body: Zeroizing<String>,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// The type of an error where the body doesn't say it (`x-amzn-errortype`).
+    pub error_type: Option<&'static str>,
     /// The id of the request.
     pub request_id: String,
     /// After how many milliseconds the request, signed anew, may be tried again.
@@ -94,17 +100,17 @@ pub struct AwsAnswer {
 
 /// What was done, for the record.
 #[derive(Default)]
-struct Done {
-    action: String,
-    caller: Option<String>,
+pub(crate) struct Done {
+    pub(crate) action: String,
+    pub(crate) caller: Option<String>,
     /// The access key that the request names, whether or not it signed it.
-    access_key: Option<String>,
-    detail: Map<String, Value>,
-    layers: Value,
+    pub(crate) access_key: Option<String>,
+    pub(crate) detail: Map<String, Value>,
+    pub(crate) layers: Value,
 }
 
 impl Done {
-    fn detail(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn detail(&mut self, key: &str, value: impl Into<Value>) {
         self.detail.insert(key.to_owned(), value.into());
     }
 }
@@ -112,20 +118,30 @@ impl Done {
 impl TokenService {
     /// An endpoint that issues these key pairs.
     pub fn new(authority: Arc<Authority>, keys: Arc<KeyPairs>, in_effect: Arc<dyn InEffect>) -> Self {
-        Self { authority, keys, in_effect }
+        Self { authority, keys, in_effect, compiled: Compiled::default() }
     }
 
     /// Answers a request, under an id that is in the answer and in the record.
     pub async fn answer(&self, request: &AwsRequest<'_>, now_secs: u64) -> AwsAnswer {
         let mut done = Done::default();
+        if let Some(named) = apply_guardrail::named(request.path) {
+            let answered = self.apply_guardrail(request, named, &mut done, now_secs);
+            return finish(answered.map(Said::Json), Spoken::Json, &done, request.peer);
+        }
         let mut service = Service::Sts;
         let answered = self.answered(request, &mut service, &mut done, now_secs).await;
-        finish(answered, service, &done, request.peer)
+        finish(answered.map(Said::Xml), Spoken::Xml(service), &done, request.peer)
     }
 
-    /// Refuses a request that can't be read.
-    pub fn refuse(&self, error: AwsError, peer: IpAddr) -> AwsAnswer {
-        finish(Err(error), Service::Sts, &Done::default(), peer)
+    /// Whether a request with this method and path is for this endpoint, whatever else it says.
+    pub fn serves(method: &http::Method, path: &str) -> bool {
+        *method == http::Method::POST && (path == "/" || apply_guardrail::named(path).is_some())
+    }
+
+    /// Refuses a request to this path that can't be read.
+    pub fn refuse(&self, error: AwsError, path: &str, peer: IpAddr) -> AwsAnswer {
+        let spoken = if apply_guardrail::named(path).is_some() { Spoken::Json } else { Spoken::Xml(Service::Sts) };
+        finish(Err(error), spoken, &Done::default(), peer)
     }
 
     async fn answered(
@@ -149,7 +165,7 @@ impl TokenService {
             return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
         };
         done.access_key = Some(claim.access_key_id.clone());
-        self.in_scope(&claim, query.service)?;
+        self.in_scope(&claim, query.service.as_str(), query.service == Service::Sts)?;
         let issues = matches!(query.action.as_str(), "AssumeRole" | "GetSessionToken");
         let session = self.keys.verify(&signed, &claim, issues, now_secs)?;
         self.alive(&session)?;
@@ -190,21 +206,21 @@ impl TokenService {
         }
     }
 
-    /// A scope names the service that is asked and a region where the organization is.
-    fn in_scope(&self, claim: &Claim, service: Service) -> Result<(), AwsError> {
+    /// A scope names the service that is asked and, if the service is of regions, one where the organization is.
+    pub(crate) fn in_scope(&self, claim: &Claim, service: &str, regional: bool) -> Result<(), AwsError> {
         let mismatch = |message: String| AwsError::from(sigv4::SigError::mismatch(message));
-        if claim.service != service.as_str() {
-            return Err(mismatch(format!("Credential should be scoped to correct service: '{}'.", service.as_str())));
+        if claim.service != service {
+            return Err(mismatch(format!("Credential should be scoped to correct service: '{service}'.")));
         }
         let organization = self.authority.directory.organization();
-        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region) && service == Service::Sts;
+        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region) && regional;
         if claim.region != GLOBAL_REGION && !here {
             return Err(mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
         }
         Ok(())
     }
 
-    fn alive(&self, session: &Session) -> Result<(), AwsError> {
+    pub(crate) fn alive(&self, session: &Session) -> Result<(), AwsError> {
         let role = session.role();
         // A revoked agent gets no fresh session with the one that was revoked.
         let organization = self.authority.directory.organization();
@@ -347,15 +363,39 @@ fn granted(assumption: Assumption, asked: &AssumeRole, done: &mut Done) -> Resul
     Ok(granted)
 }
 
-fn finish(answered: Result<Answer, AwsError>, service: Service, done: &Done, peer: IpAddr) -> AwsAnswer {
+/// An answer that isn't a refusal.
+enum Said {
+    Xml(Answer),
+    Json(String),
+}
+
+/// What is spoken with a caller.
+#[derive(Clone, Copy)]
+enum Spoken {
+    /// The Query protocol of a service.
+    Xml(Service),
+    /// REST-JSON, with Bedrock Runtime.
+    Json,
+}
+
+fn finish(answered: Result<Said, AwsError>, spoken: Spoken, done: &Done, peer: IpAddr) -> AwsAnswer {
     let request_id = request_id();
-    let (status, body, error) = match answered {
-        Ok(answer) => (200, answer.xml(&request_id), None),
-        Err(error) => (error.status, error.xml(service, &request_id), Some(error)),
+    let (status, body, error, error_type) = match (answered, spoken) {
+        (Ok(Said::Xml(answer)), _) => (200, answer.xml(&request_id), None, None),
+        (Ok(Said::Json(answer)), _) => (200, answer, None, None),
+        (Err(error), Spoken::Xml(service)) => (error.status, error.xml(service, &request_id), Some(error), None),
+        (Err(error), Spoken::Json) => {
+            let (kind, body) = apply_guardrail::error(&error);
+            (error.status, body, Some(error), Some(kind))
+        }
+    };
+    let (service, content_type) = match spoken {
+        Spoken::Xml(service) => (service.as_str(), "text/xml"),
+        Spoken::Json => (apply_guardrail::SERVICE, "application/json"),
     };
     let record = json!({
         "request_id": request_id,
-        "service": service.as_str(),
+        "service": service,
         "action": done.action.chars().take(TEXT_MAX).collect::<String>(),
         "caller": done.caller,
         "credential_id": done.access_key,
@@ -365,7 +405,8 @@ fn finish(answered: Result<Answer, AwsError>, service: Service, done: &Done, pee
         "layers": done.layers,
     });
     let retry_after_ms = error.and_then(|error| error.retry_after_ms);
-    AwsAnswer { status, body: Zeroizing::new(body), request_id, retry_after_ms, known: done.caller.is_some(), record }
+    let (body, known) = (Zeroizing::new(body), done.caller.is_some());
+    AwsAnswer { status, body, content_type, error_type, request_id, retry_after_ms, known, record }
 }
 
 /// A random id in the form of a UUID (version 4).

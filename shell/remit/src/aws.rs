@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use remit_authority::{AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService};
@@ -33,6 +33,8 @@ const GLOBAL_REGION: &str = "us-east-1";
 const REVOCATIONS_KEY: &str = "all";
 /// The largest request of the AWS endpoint, in bytes: a form with two tokens of the largest size.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest request to a guardrail, in bytes: what a guardrail looks at in a moment.
+const CONTENT_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to come.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// The life of a user's own key, in seconds: an operator's shift.
@@ -45,6 +47,7 @@ const REVOKED_KEPT_SECS: u64 = 366 * 86_400;
 const SAID_BYTES_MAX: usize = 512;
 /// How many refusals of strangers are recorded a second; the rest are counted into the next one.
 const STRANGERS_PER_SEC: u64 = 50;
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 
@@ -138,10 +141,10 @@ impl Aws {
         Self { service, keys, store, edge, revoking: Mutex::default(), strangers: Mutex::default() }
     }
 
-    /// Whether a request is for this endpoint: the root of the gateway's address, which nothing else uses.
+    /// Whether a request is for this endpoint: the root of the gateway's address, which nothing else uses, and guardrails.
     pub(crate) fn serves(request: &Request<Incoming>) -> bool {
-        let asks = request.method() == Method::POST || request.uri().query().is_some_and(|query| query.contains("Action="));
-        request.uri().path() == "/" && asks
+        let (path, query) = (request.uri().path(), request.uri().query());
+        TokenService::serves(request.method(), path) || path == "/" && query.is_some_and(|query| query.contains("Action="))
     }
 
     /// Answers a request: what came of it is durable in the journal before the caller learns it.
@@ -156,13 +159,15 @@ impl Aws {
         if let Some(status) = self.edge.refuses(&parts.uri, &parts.headers) {
             return plain(status);
         }
-        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+        let path = parts.uri.path();
+        let bytes_max = if path == "/" { BODY_BYTES_MAX } else { CONTENT_BYTES_MAX };
+        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
         let mut answer = match read {
             Ok(Ok(body)) => {
                 let body = body.to_bytes();
                 let asked = AwsRequest {
                     method: parts.method.as_str(),
-                    path: parts.uri.path(),
+                    path,
                     query: parts.uri.query().unwrap_or_default(),
                     headers: &parts.headers,
                     body: &body,
@@ -172,10 +177,13 @@ impl Aws {
                 self.service.answer(&asked, now_secs()).await
             }
             Ok(Err(_)) => {
-                let what = format!("The request is larger than {BODY_BYTES_MAX} bytes, or broke off.");
-                self.service.refuse(AwsError::new(413, "RequestEntityTooLarge", what), peer.ip())
+                let what = format!("The request is larger than {bytes_max} bytes, or broke off.");
+                self.service.refuse(AwsError::new(413, "RequestEntityTooLarge", what), path, peer.ip())
             }
-            Err(_) => self.service.refuse(AwsError::new(408, "RequestTimeout", "The request took too long to come."), peer.ip()),
+            Err(_) => {
+                let what = "The request took too long to come.";
+                self.service.refuse(AwsError::new(408, "RequestTimeout", what), path, peer.ip())
+            }
         };
         let recorded = if answer.known || answer.status == 200 {
             Some(0)
@@ -194,7 +202,10 @@ impl Aws {
         let mut response = Response::new(Body::from(answer.body.as_bytes().to_vec()));
         answer.body.zeroize();
         *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+        if let Some(kind) = answer.error_type {
+            response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(kind));
+        }
         if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }

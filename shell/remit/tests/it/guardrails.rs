@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::aws::{Boto, Peers, RILEY, acme, credentials, endpoint, isolated, said};
+use crate::client::json;
 use crate::gateway::{Place, Remit, config};
 use crate::upstream::{Era, Upstream};
 
@@ -254,4 +256,93 @@ fn a_poisoned_definition_waits_for_a_named_person() {
     assert_eq!(pinned[0]["tools"].as_array().map(Vec::len), Some(1), "{pinned:?}");
     assert!(pinned.iter().any(|pin| pin["by"] != "first-registration"), "{pinned:?}");
     assert!(place.log_of("tool_quarantine").iter().any(|entry| entry["finding"].to_string().contains("INSTRUCTION")));
+}
+
+#[test]
+fn programs_of_bedrock_ask_a_guardrail_by_itself() {
+    const APPLY: (&str, &str) = ("bedrock-runtime", "apply_guardrail");
+    const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:guardrail/baseline";
+    const FOREIGN: &str = "arn:aws:bedrock:us-east-1:444455556666:guardrail/foreign";
+    let role = |name: &str, statements: Value| {
+        json!({
+            "name": name, "account": "111122223333", "path": "/it/",
+            "trust_policy": {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": RILEY}, "Action": "sts:AssumeRole"}},
+            "inline_policies": {"may": {"Version": "2012-10-17", "Statement": statements}},
+        })
+    };
+    let guardrail = |version: Value, account: &str, id: &str| json!({"id": id, "version": version, "account": account, "definition": definition()});
+    let further = json!({
+        "roles": [
+            role("Guarded", json!([{"Effect": "Allow", "Action": "bedrock:ApplyGuardrail", "Resource": ARN}])),
+            role("Others", json!([{"Effect": "Allow", "Action": "bedrock:*", "Resource": FOREIGN}])),
+        ],
+        // Attached nowhere: whoever may ask it asks it by itself.
+        "guardrails": [guardrail(json!(1), "111122223333", "baseline"), guardrail(json!("DRAFT"), "111122223333", "baseline"), guardrail(json!(1), "444455556666", "foreign")],
+    });
+    let remit = Remit::up_at(acme(&[("it.json", further.to_string())]), &[]);
+    let mut boto = Boto::start(&remit);
+    let riley = credentials(&remit, RILEY, &[]);
+    let session = |boto: &mut Boto, name: &str| {
+        boto.assume(&riley, &json!({"RoleArn": format!("arn:aws:iam::111122223333:role/it/{name}"), "RoleSessionName": "it"}))["Credentials"].take()
+    };
+    let (guarded, others) = (session(&mut boto, "Guarded"), session(&mut boto, "Others"));
+    let asked = |id: &str, version: &str, source: &str, text: &str| json!({"guardrailIdentifier": id, "guardrailVersion": version, "source": source, "content": [{"text": {"text": text}}]});
+
+    for (id, version) in [("baseline", "1"), (ARN, "1"), ("baseline", "DRAFT")] {
+        let masked = boto.ok(&guarded, APPLY, &asked(id, version, "OUTPUT", "ask ann@example.com"));
+        assert_eq!(masked["action"], "GUARDRAIL_INTERVENED", "{masked}");
+        assert_eq!(masked["outputs"], json!([{"text": "ask {EMAIL}"}]));
+        let found = &masked["assessments"][0]["sensitiveInformationPolicy"]["piiEntities"][0];
+        assert_eq!(found, &json!({"match": "ann@example.com", "type": "EMAIL", "action": "ANONYMIZED", "detected": true}));
+    }
+    let blocked = boto.ok(&guarded, APPLY, &asked("baseline", "1", "INPUT", &format!("use {}", secret())));
+    assert_eq!(blocked["outputs"], json!([{"text": "not to be sent"}]));
+    let nothing = boto.ok(&guarded, APPLY, &asked("baseline", "1", "INPUT", "hello"));
+    assert_eq!((&nothing["action"], &nothing["outputs"]), (&json!("NONE"), &json!([])));
+
+    // The command line, as the reference shows it.
+    let mut aws = isolated(&Peers::installed().bin("aws"), &remit);
+    for (name, field) in
+        [("ACCESS_KEY_ID", "AccessKeyId"), ("SECRET_ACCESS_KEY", "SecretAccessKey"), ("SESSION_TOKEN", "SessionToken")]
+    {
+        aws.env(format!("AWS_{name}"), guarded[field].as_str().unwrap());
+    }
+    aws.args(["bedrock-runtime", "apply-guardrail", "--endpoint-url", &endpoint(&remit), "--output", "json"]);
+    aws.args(["--guardrail-identifier", "baseline", "--guardrail-version", "1", "--source", "OUTPUT"]);
+    let said = said(aws.args(["--content", r#"[{"text": {"text": "ask ann@example.com"}}]"#]));
+    assert_eq!((said.code, &json(&said.out)["outputs"][0]["text"]), (0, &json!("ask {EMAIL}")), "{said:?}");
+
+    let kind = |name: &str, status: u16| [name.to_owned(), name.to_owned(), status.to_string()];
+    let mut refused = |pair: &Value, question: &Value| boto.refused(pair, APPLY, question).0;
+    let denied = kind("AccessDeniedException", 403);
+    assert_eq!(refused(&others, &asked("baseline", "1", "INPUT", "x")), denied);
+    assert_eq!(refused(&riley, &asked("baseline", "1", "INPUT", "x")), denied);
+    assert_eq!(refused(&guarded, &asked("foreign", "1", "INPUT", "x")), denied);
+    assert_eq!(refused(&guarded, &asked("nothing", "1", "INPUT", "x")), denied, "nobody learns what there is who may not ask it");
+    assert_eq!(refused(&guarded, &asked("baseline", "2", "INPUT", "x")), kind("ResourceNotFoundException", 404));
+    assert_eq!(refused(&guarded, &asked(&ARN.replace("1111", "4444"), "1", "INPUT", "x")), kind("AccessDeniedException", 403));
+    assert_eq!(refused(&others, &asked(FOREIGN, "1", "INPUT", "x")), denied, "no account's word reaches into another");
+    let invalid = kind("ValidationException", 400);
+    assert_eq!(refused(&guarded, &asked("baseline", "01", "INPUT", "x")), invalid);
+    assert_eq!(refused(&guarded, &asked("baseline", "1", "BOTH", "x")), invalid);
+    let image = json!({"guardrailIdentifier": "baseline", "guardrailVersion": "1", "source": "INPUT", "content": [{"image": {"format": "png", "source": {"bytes": ""}}}]});
+    assert_eq!(refused(&guarded, &image), invalid);
+    let mut forged = guarded.clone();
+    forged["SecretAccessKey"] = json!("x".repeat(40));
+    assert_eq!(refused(&forged, &asked("baseline", "1", "INPUT", "x"))[1], "InvalidSignatureException");
+    drop(boto);
+
+    let place = remit.stop();
+    let records: Vec<Value> = place.log_of("session").into_iter().filter(|record| record["service"] == "bedrock").collect();
+    let of = |role: &str| {
+        records.iter().filter(|record| record["caller"].as_str().is_some_and(|caller| caller.contains(role))).count()
+    };
+    assert!(of("Guarded") >= 12 && of("Others") == 2, "{records:?}");
+    let first = &records[0]["detail"];
+    assert_eq!(
+        (&first["guardrail"], &first["intervened"], &first["found"][0]["name"]),
+        (&json!("baseline:1"), &json!(true), &json!("EMAIL"))
+    );
+    let written = serde_json::to_string(&place.log()).unwrap();
+    assert!(!written.contains("ann@example.com") && !written.contains(&secret()), "no text stands in the journal");
 }
