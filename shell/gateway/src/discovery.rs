@@ -194,6 +194,8 @@ impl Inner {
     pub(crate) async fn learned(self: &Arc<Self>, upstream: &Arc<Upstream>, live: ServerCatalogue) -> Vec<ListKind> {
         let now_secs = crate::clock::now_ms() / 1000;
         let key = upstream.key.clone();
+        // What servers say is scanned together, so that of two that come at once the later one is seen beside the earlier.
+        let learning = self.learning.lock().await;
         let (changed, known, mut offered, before) = {
             let registry = lock(&self.registry);
             let old = registry.catalogue.servers.get(&key);
@@ -206,7 +208,14 @@ impl Inner {
         }
         let live = Arc::new(live);
         offered.servers.insert(key.clone(), Arc::clone(&live));
-        let found = if changed.contains(&ListKind::Tools) { definitions::findings(&offered) } else { self.definition_findings() };
+        let found = if changed.contains(&ListKind::Tools) {
+            // What can't be scanned isn't taken in.
+            let scanned = tokio::task::spawn_blocking(move || definitions::findings(&offered)).await;
+            let Ok(found) = scanned else { return Vec::new() };
+            found
+        } else {
+            self.definition_findings()
+        };
         let new_pins = if known { Vec::new() } else { Catalogue::first_pins(&key, &live, &found, now_secs) };
         // A pin that can't be kept is no pin: the tool stays quarantined.
         let kept = new_pins.is_empty() || self.pins.save(&new_pins).is_ok();
@@ -220,6 +229,7 @@ impl Inner {
             registry.catalogue.servers.insert(key.clone(), live);
             registry.definitions = found;
         }
+        drop(learning);
         self.rebuild().await;
         if kept && !new_pins.is_empty() {
             let tools: Vec<serde_json::Value> =

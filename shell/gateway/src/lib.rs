@@ -228,6 +228,8 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) state: ArcSwap<State>,
     pub(crate) registry: Mutex<Registry>,
+    /// One server at a time is taken in.
+    pub(crate) learning: tokio::sync::Mutex<()>,
     compiler: compile::Compiler,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) sessions: Sessions,
@@ -292,6 +294,7 @@ impl Gateway {
                 basis: None,
             }),
             registry: Mutex::new(registry),
+            learning: tokio::sync::Mutex::default(),
             compiler: compile::Compiler::default(),
             approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
             held_tasks: held_task::HeldTasks::default(),

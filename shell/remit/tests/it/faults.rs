@@ -91,6 +91,7 @@ fn every_page_of_a_server_is_served_and_ours_can_be_turned() {
     b.set_page(100);
     b.set_tools((0..300).map(big).collect());
     let remit = Remit::up(&config(&[a.server("a"), b.server("b")]));
+    ["a", "b"].iter().for_each(|server| remit.until_server(server, "ready"));
     assert_eq!(remit.client("agent-1", "a").tools(), (0..7).map(|n| format!("a___t{n}")).collect::<Vec<_>>());
     let client = remit.client("agent-1", "b");
     let (mut all, mut pages, mut params) = (Vec::new(), 0, "{}".to_owned());
