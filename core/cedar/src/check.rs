@@ -282,9 +282,11 @@ impl<'a> Check<'a> {
                     continue;
                 }
                 // The text of one rule behind its file's definitions.
-                for unit in &parts.policies {
+                for (place, unit) in parts.policies.iter().enumerate() {
                     let excerpt = Excerpt::of(file, parts, std::iter::once(unit));
-                    if *excerpt.text == **text {
+                    // Of two rules with one text it is the one that is named.
+                    let named = rule_named(what).and_then(|rule| self.source.rules.get(rule));
+                    if *excerpt.text == **text && named.is_none_or(|rule| rule.place == (number, place)) {
                         told.push(self.of_file(number, excerpt.place(at), what, mend.as_ref()));
                     }
                 }
@@ -292,6 +294,11 @@ impl<'a> Check<'a> {
         }
         told
     }
+}
+
+/// The rule that Cedar names, if it was lowered by itself.
+fn rule_named(what: &str) -> Option<usize> {
+    what.strip_prefix("for policy `r")?.split_once('_')?.0.parse().ok()
 }
 
 /// What can be a name of a property in a text.
