@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use remit_identity::form;
-use remit_identity::sigv4::{Claim, Request};
+use remit_identity::sigv4::Request;
 use remit_identity::sts::AwsError;
-use remit_kernel::assume::{authorize, caller_identity};
+use remit_kernel::assume::authorize;
 use remit_kernel::{Fact, Guard, Origin, Snapshot};
 use remit_model::{Guardrail, GuardrailKey, GuardrailVersion};
 use serde_json::{Value, json};
 
-use crate::sts::{AwsRequest, Done, TokenService, header_list};
+use crate::sts::{AwsRequest, Done, Signer, TokenService, claimed, header_list};
 
 /// The service that a request is signed for.
 pub(crate) const SERVICE: &str = "bedrock";
@@ -69,10 +69,7 @@ impl TokenService {
         let headers = header_list(request.headers)?;
         let signed =
             Request { method: request.method, path: request.path, query: request.query, headers: &headers, body: request.body };
-        let Some(claim) = Claim::read(&signed)? else {
-            return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
-        };
-        done.access_key = Some(claim.access_key_id.clone());
+        let claim = claimed(&signed, done)?;
         self.in_scope(&claim, SERVICE, true)?;
         if claim.expires_secs.is_some() {
             return Err(AwsError::new(
@@ -81,12 +78,7 @@ impl TokenService {
                 "A guardrail takes no presigned request: sign it in its headers.",
             ));
         }
-        let session = self.keys.verify(&signed, &claim, false, now_secs)?;
-        self.alive(&session)?;
-        let snapshot = self.in_effect.snapshot();
-        let unknown = || AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
-        let (arn, _, own) = caller_identity(&snapshot.organization, &session).ok_or_else(unknown)?;
-        done.caller = Some(arn);
+        let Signer { session, snapshot, account: own, .. } = self.signer(&signed, &claim, false, done, now_secs)?;
 
         let invalid = |what: &str| AwsError::new(400, "ValidationException", what);
         let text = |part: &str| form::decode(part).ok_or_else(|| invalid("The path is not text."));

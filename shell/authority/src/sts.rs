@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 use remit_identity::form;
 use remit_identity::openid;
-use remit_identity::sigv4::{self, Claim, Request};
+use remit_identity::sigv4::{self, Claim, Request, SigError};
 use remit_identity::sts::{self, Answer, AssumeRole, AwsError, Query, Service};
 use remit_identity::token::{issuer_of, verify_external};
 use remit_identity::{jwt, jwt::JwtError};
 use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
 use remit_kernel::{Fact, Origin, Revocations, Session, SessionOf, Snapshot};
-use remit_model::{AccountId, AgentId, Attached, Role, RoleKey, RoleName, Tags};
+use remit_model::{AccountId, AgentId, Attached, Organization, Role, RoleKey, RoleName, Tags};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -47,8 +47,8 @@ pub trait InEffect: Send + Sync {
 /// The endpoint.
 pub struct TokenService {
     authority: Arc<Authority>,
-    pub(crate) keys: Arc<KeyPairs>,
-    pub(crate) in_effect: Arc<dyn InEffect>,
+    keys: Arc<KeyPairs>,
+    in_effect: Arc<dyn InEffect>,
     pub(crate) compiled: Compiled,
 }
 
@@ -115,6 +115,15 @@ impl Done {
     }
 }
 
+/// Who signed a request, and what was in effect then.
+pub(crate) struct Signer {
+    pub(crate) session: Arc<Session>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) arn: String,
+    pub(crate) user_id: String,
+    pub(crate) account: AccountId,
+}
+
 impl TokenService {
     /// An endpoint that issues these key pairs.
     pub fn new(authority: Arc<Authority>, keys: Arc<KeyPairs>, in_effect: Arc<dyn InEffect>) -> Self {
@@ -161,18 +170,10 @@ impl TokenService {
         if (query.service, query.action.as_str()) == (Service::Sts, "AssumeRoleWithWebIdentity") {
             return self.web_identity(&mut query, &origin, done, now_secs).await;
         }
-        let Some(claim) = Claim::read(&signed)? else {
-            return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
-        };
-        done.access_key = Some(claim.access_key_id.clone());
+        let claim = claimed(&signed, done)?;
         self.in_scope(&claim, query.service.as_str(), query.service == Service::Sts)?;
         let issues = matches!(query.action.as_str(), "AssumeRole" | "GetSessionToken");
-        let session = self.keys.verify(&signed, &claim, issues, now_secs)?;
-        self.alive(&session)?;
-        let snapshot = self.in_effect.snapshot();
-        let unknown = || AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
-        let (arn, user_id, account) = caller_identity(&snapshot.organization, &session).ok_or_else(unknown)?;
-        done.caller = Some(arn.clone());
+        let Signer { session, snapshot, arn, user_id, account } = self.signer(&signed, &claim, issues, done, now_secs)?;
         match (query.service, query.action.as_str()) {
             (Service::Sts, "GetCallerIdentity") => {
                 query.done()?;
@@ -206,21 +207,29 @@ impl TokenService {
         }
     }
 
-    /// A scope names the service that is asked and, if the service is of regions, one where the organization is.
-    pub(crate) fn in_scope(&self, claim: &Claim, service: &str, regional: bool) -> Result<(), AwsError> {
-        let mismatch = |message: String| AwsError::from(sigv4::SigError::mismatch(message));
-        if claim.service != service {
-            return Err(mismatch(format!("Credential should be scoped to correct service: '{service}'.")));
-        }
-        let organization = self.authority.directory.organization();
-        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region) && regional;
-        if claim.region != GLOBAL_REGION && !here {
-            return Err(mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
-        }
-        Ok(())
+    /// Who signed a request with a key that is good. `once` is for requests that take effect.
+    pub(crate) fn signer(
+        &self,
+        signed: &Request<'_>,
+        claim: &Claim,
+        once: bool,
+        done: &mut Done,
+        now_secs: u64,
+    ) -> Result<Signer, AwsError> {
+        let session = self.keys.verify(signed, claim, once, now_secs)?;
+        self.alive(&session)?;
+        let snapshot = self.in_effect.snapshot();
+        let unknown = || AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
+        let (arn, user_id, account) = caller_identity(&snapshot.organization, &session).ok_or_else(unknown)?;
+        done.caller = Some(arn.clone());
+        Ok(Signer { session, snapshot, arn, user_id, account })
     }
 
-    pub(crate) fn alive(&self, session: &Session) -> Result<(), AwsError> {
+    pub(crate) fn in_scope(&self, claim: &Claim, service: &str, regional: bool) -> Result<(), AwsError> {
+        Ok(in_scope(&self.authority.directory.organization(), claim, service, regional)?)
+    }
+
+    fn alive(&self, session: &Session) -> Result<(), AwsError> {
         let role = session.role();
         // A revoked agent gets no fresh session with the one that was revoked.
         let organization = self.authority.directory.organization();
@@ -232,7 +241,7 @@ impl TokenService {
         let ids: Vec<&str> = std::iter::once(session.id.as_str()).chain(session.via.iter().map(String::as_str)).collect();
         match self.in_effect.revocations().find(&ids, agent, role, session.issued_at_secs) {
             None => Ok(()),
-            Some(_) => Err(sigv4::SigError::expired().into()),
+            Some(_) => Err(SigError::expired().into()),
         }
     }
 
@@ -345,6 +354,27 @@ impl TokenService {
         claims.push((format!("{provider}:aud"), vec![audience.clone()]));
         Ok(WebIdentity { provider, subject, audience, claims })
     }
+}
+
+/// What a request says of its signature, which it must have.
+pub(crate) fn claimed(signed: &Request<'_>, done: &mut Done) -> Result<Claim, AwsError> {
+    let Some(claim) = Claim::read(signed)? else {
+        return Err(AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"));
+    };
+    done.access_key = Some(claim.access_key_id.clone());
+    Ok(claim)
+}
+
+/// Whether a signature's scope names the service that is asked and, if the service is of regions, one where the organization is.
+pub fn in_scope(organization: &Organization, claim: &Claim, service: &str, regional: bool) -> Result<(), SigError> {
+    if claim.service != service {
+        return Err(SigError::mismatch(format!("Credential should be scoped to correct service: '{service}'.")));
+    }
+    let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region) && regional;
+    if claim.region != GLOBAL_REGION && !here {
+        return Err(SigError::mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
+    }
+    Ok(())
 }
 
 /// What was decided of a request for a session, kept for the record.

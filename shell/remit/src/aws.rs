@@ -8,7 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use remit_authority::{AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService};
+use remit_authority::{
+    AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService, in_scope,
+};
 use remit_gateway::{Body, Edge, Gateway};
 use remit_identity::sigv4::{self, Claim, SigError, date_time};
 use remit_identity::sts::{AwsError, DURATION_MIN_SECS};
@@ -27,8 +29,6 @@ use crate::output::Failure;
 /// The store's kinds of record.
 const ACCESS_KEY_KIND: &str = "access_key";
 const REVOCATIONS_KIND: &str = "revocations";
-/// The region for which a service is signed that is of none.
-const GLOBAL_REGION: &str = "us-east-1";
 /// The only record of revocations.
 const REVOCATIONS_KEY: &str = "all";
 /// The largest request of the AWS endpoint, in bytes: a form with two tokens of the largest size.
@@ -230,14 +230,7 @@ impl Aws {
         once: bool,
     ) -> Result<Arc<Session>, SigError> {
         let claim = Claim::read(request)?.ok_or_else(|| SigError::incomplete("the request is not signed"))?;
-        if claim.service != SERVICE {
-            let what = format!("Credential should be scoped to correct service: '{SERVICE}'.");
-            return Err(SigError::mismatch(what));
-        }
-        let here = organization.spaces.values().any(|space| space.region.as_str() == claim.region);
-        if claim.region != GLOBAL_REGION && !here {
-            return Err(SigError::mismatch(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)));
-        }
+        in_scope(organization, &claim, SERVICE, true)?;
         if claim.expires_secs.is_some() {
             return Err(SigError::incomplete("This interface takes no presigned request: sign it in its headers."));
         }
