@@ -81,12 +81,11 @@ impl Guardrail {
             return self.undecided(content.source, "TOO_MANY_FINDINGS", total);
         }
         let mut findings = stand(detected.findings);
-        let blocked = findings.iter().any(|finding| finding.action == Action::Block);
-        let output = if blocked { Some(side.message.to_string()) } else { mask(content.text, &findings) };
+        let masked = mask(content.text, &findings);
         let mut ran = detected.ran;
         self.reason(content.text, content.source, &mut findings, &mut ran);
-        let blocked = blocked || findings.iter().any(|finding| finding.action == Action::Block);
-        let output = if blocked { Some(side.message.to_string()) } else { output };
+        let blocked = findings.iter().any(|finding| finding.action == Action::Block);
+        let output = if blocked { Some(side.message.to_string()) } else { masked };
         Assessment { source: content.source, findings, blocked, output, stages: ran.list(), coverage: total }
     }
 

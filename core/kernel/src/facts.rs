@@ -23,6 +23,16 @@ pub enum Fact<T> {
     Unknown(String),
 }
 
+impl<T> Fact<T> {
+    /// What it is, as far as it is known: for whoever only tells it, or where another layer denies what isn't.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(what) => Some(what),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// Who calls, proved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Principal {
@@ -285,18 +295,17 @@ impl Facts {
 
     /// What is stopped, as far as it is known; where it isn't, the first layer denies.
     pub(crate) fn suspended(&self) -> Option<&Suspensions> {
-        match &self.revocations {
-            Fact::Known(revocations) => Some(&revocations.suspended),
-            Fact::Unknown(_) => None,
-        }
+        self.revocations.known().map(|revocations| &revocations.suspended)
+    }
+
+    /// What the session has touched and what stands behind the values of the call, if it is known and a rule reads it.
+    pub fn known_origin(&self) -> Option<&CallOrigin> {
+        self.provenance.known()?.as_deref()
     }
 
     /// The caller's address, if it is known.
     pub fn source_ip(&self) -> Option<std::net::IpAddr> {
-        match self.origin.source_ip {
-            Fact::Known(ip) => Some(ip),
-            Fact::Unknown(_) => None,
-        }
+        self.origin.source_ip.known().copied()
     }
 }
 

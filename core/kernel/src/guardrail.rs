@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use remit_guard::assessment::Kind;
 use remit_guard::inherit::effective;
-use remit_guard::{Action, Definition, Fault, Finding, Guardrail, Source, Stage};
+use remit_guard::{Action, Fault, Finding, Guardrail, Source, Stage};
 use remit_model::{GuardrailKey, Organization, Risk, Space, plain_pointer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub struct Guards {
 pub struct Guard {
     key: GuardrailKey,
     origin: Arc<str>,
+    /// Its text, by which it is known again.
+    definition: Arc<str>,
     guardrail: Arc<Guardrail>,
 }
 
@@ -195,7 +197,8 @@ impl Guards {
 
 impl Guard {
     fn new(said: &remit_model::Guardrail, guardrail: Arc<Guardrail>) -> Self {
-        Self { key: said.key.clone(), origin: said.origin.as_str().into(), guardrail }
+        let definition = Arc::clone(&said.definition);
+        Self { key: said.key.clone(), origin: said.origin.as_str().into(), definition, guardrail }
     }
 
     /// A guardrail of the organization, ready to be asked; or why it can't be.
@@ -208,8 +211,7 @@ impl Guard {
 
     /// Whether it is this one, and says what it says.
     pub fn is(&self, said: &remit_model::Guardrail) -> bool {
-        let same = |definition: Definition| definition == *self.guardrail.definition();
-        self.key == said.key && serde_json::from_str(&said.definition).is_ok_and(same)
+        self.key == said.key && self.definition == said.definition
     }
 
     /// What it makes of the body of an `ApplyGuardrail` request: the response's, and what is told of it, without the text. Everything is

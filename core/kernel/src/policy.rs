@@ -248,10 +248,7 @@ pub(crate) fn asking<T>(
             approved,
             prompt_attack_percent: guarded.map_or(0, |guarded| i64::from(guarded.attack_percent())),
             guardrail_findings: &found,
-            origin: match &facts.provenance {
-                Fact::Known(origin) => origin.as_deref(),
-                Fact::Unknown(_) => None,
-            },
+            origin: facts.known_origin(),
         },
         now_ms,
         bindings: None,

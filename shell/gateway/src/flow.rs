@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use remit_kernel::{Fact, ToolView};
+use remit_kernel::{Fact, Principal, ToolView};
 use remit_mcp::{ErrorCode, Message, RpcError};
 use remit_model::{CallOrigin, Labels, Organization, ResultLabels, ServerKey, ToolClass};
 use remit_provenance::{Flow, Reading};
@@ -58,6 +58,13 @@ struct Owner {
     space: String,
     agent: String,
     user: String,
+}
+
+impl Owner {
+    fn of(space: &str, principal: &Principal) -> Self {
+        let user = principal.user.clone().unwrap_or_default();
+        Self { space: space.to_owned(), agent: principal.agent.as_str().to_owned(), user }
+    }
 }
 
 #[derive(Debug)]
@@ -205,11 +212,7 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 impl Flows {
     /// What a server says of its own accord is read in every policy session of the one that it says it to; whether it could be.
     pub(crate) fn stray(&self, organization: &Organization, session: &Session, server: &ServerKey, message: &[u8]) -> bool {
-        let owner = Owner {
-            space: session.space.to_string(),
-            agent: session.principal.agent.as_str().to_owned(),
-            user: session.principal.user.clone().unwrap_or_default(),
-        };
+        let owner = Owner::of(&session.space, &session.principal);
         session.policy_sessions().into_iter().all(|name| {
             let key = Key { owner: owner.clone(), session: name.to_string() };
             let Some(flow) = lock(&self.0).get(&key) else { return false };
@@ -228,11 +231,7 @@ impl Flows {
         if let Client::Legacy(own) = &caller.client {
             own.names(&session.into());
         }
-        let owner = Owner {
-            space: caller.space.space.id.as_str().to_owned(),
-            agent: caller.principal.agent.as_str().to_owned(),
-            user: caller.principal.user.clone().unwrap_or_default(),
-        };
+        let owner = Owner::of(caller.space.space.id.as_str(), &caller.principal);
         let key = Key { owner, session: session.to_owned() };
         let Some(flow) = lock(&self.0).get(&key) else {
             let why = "what the session has touched isn't known: the system has no random bytes".to_owned();

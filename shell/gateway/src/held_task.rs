@@ -71,24 +71,20 @@ impl HeldTasks {
 
 /// What a held call answers a client that declared tasks.
 pub(crate) fn created(approval: &Approval) -> Value {
-    let mut task = task(approval, "working", Some("waits for a person's approval"));
-    if let Some(map) = task.as_object_mut() {
-        map.insert("resultType".to_owned(), "task".into());
-    }
-    task
+    with(task(approval, "working", Some("waits for a person's approval")), "resultType", "task".into())
 }
 
 fn task(approval: &Approval, status: &str, message: Option<&str>) -> Value {
     let left_secs = approval.grant.as_ref().map_or(approval.expires_at_secs, |grant| grant.until_secs);
-    let mut task = json!({
+    let task = json!({
         "resultType": "complete", "taskId": approval.id, "status": status, "pollIntervalMs": POLL_MS,
         "createdAt": rfc3339(approval.asked_at_secs.saturating_mul(1000)), "lastUpdatedAt": rfc3339(now_ms()),
         "ttlMs": left_secs.saturating_sub(approval.asked_at_secs).saturating_mul(1000),
     });
-    if let (Some(map), Some(message)) = (task.as_object_mut(), message) {
-        map.insert("statusMessage".to_owned(), message.into());
+    match message {
+        Some(message) => with(task, "statusMessage", message.into()),
+        None => task,
     }
-    task
 }
 
 /// Whether a request is about a held call's task.

@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use remit_kernel::approval::{Before, arguments_digest};
 use remit_kernel::verdict::ApprovalRequest;
-use remit_kernel::{Approval, ApprovalState, CallAsked, Fact, Principal, ToolView};
+use remit_kernel::{Approval, ApprovalState, CallAsked, Principal, ToolView};
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::splice::Splice;
 use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
@@ -140,10 +140,7 @@ async fn ask(caller: &Caller, message: &Message, held: &Held) -> Result<Arc<Appr
         categories: held.tool.categories.clone(),
         arguments: arguments.to_owned(),
         arguments_digest: arguments_digest(arguments),
-        origin: match &caller.provenance {
-            Fact::Known(origin) => origin.as_deref().cloned(),
-            Fact::Unknown(_) => None,
-        },
+        origin: caller.provenance.known().and_then(|origin| origin.as_deref().cloned()),
         pattern,
         rules: held.request.rules.clone(),
         led_to,

@@ -151,10 +151,7 @@ fn enqueue(
         Client::Modern(_) => None,
     };
     let tool = decision.tool.as_ref();
-    let origin = match &facts.provenance {
-        Fact::Known(origin) => origin.as_deref(),
-        Fact::Unknown(_) => None,
-    };
+    let origin = facts.known_origin();
     let entry = DecisionEntry {
         agent: Some(caller.principal.agent.as_str()),
         user: caller.principal.user.as_deref(),

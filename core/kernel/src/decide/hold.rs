@@ -55,11 +55,7 @@ pub(super) fn held<'a>(
     // Of a tool in general nothing is asked: people agree to calls.
     let rules = if arguments.is_some() {
         let tier = policy::tier(organization, facts, tool);
-        let origin = match &facts.provenance {
-            Fact::Known(origin) => origin.as_deref(),
-            Fact::Unknown(_) => None,
-        };
-        space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, origin, &asking)
+        space.holds.that_hold(tool, principal, risk.unwrap_or(tool.risk), tier, facts.known_origin(), &asking)
     } else {
         Vec::new()
     };
@@ -105,7 +101,7 @@ impl Held<'_> {
         let named: Vec<String> = self.rules.iter().map(|rule| format!("rule `{}`", rule.asked.id)).collect();
         let verb = if named.len() == 1 { "asks" } else { "ask" };
         let mut statement = format!("{} {verb} for a person's approval", named.join(" and "));
-        if let Fact::Known(Some(origin)) = &facts.provenance {
+        if let Some(origin) = facts.known_origin() {
             let values: Vec<String> = self.rules.iter().flat_map(|rule| rule.values(origin)).collect();
             if !values.is_empty() {
                 statement.push_str(&format!(": {}", values.join("; ")));
