@@ -183,6 +183,14 @@ impl PolicySet {
     /// It is Cedar's semantics, with one deviation, in the direction of denying: a forbidding rule whose evaluation fails denies, where
     /// Cedar would leave it out.
     pub fn decide(&self, ask: &Ask<'_>) -> Answer {
+        let remembered = self.memory.get().and_then(|memory| Some((memory, self.gist(ask, self.slice_of(ask.tool)?)?)));
+        match remembered {
+            Some((memory, question)) => memory.answer(question, || self.answer(ask)),
+            None => self.answer(ask),
+        }
+    }
+
+    fn answer(&self, ask: &Ask<'_>) -> Answer {
         let mode = self.source.mode;
         let told = self
             .slice_of(ask.tool)

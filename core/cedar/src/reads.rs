@@ -46,7 +46,7 @@ impl Reads {
             || ["integrity", "confidentiality", "confidentialityLevel"].iter().any(|name| self.fact(name))
     }
 
-    /// Takes over what another policy reads of Remit's own facts.
+    /// Takes over what another policy reads of Remit's own facts and of arguments.
     pub(crate) fn add_facts(&mut self, other: &Self) {
         if other.everything || other.of_context.contains(FACTS) {
             self.of_context.insert(FACTS.to_owned());
@@ -55,6 +55,9 @@ impl Reads {
             self.of_context.insert(PROVENANCE.to_owned());
         }
         self.whole_facts |= other.whole_facts || other.everything;
+        self.everything |= other.everything;
+        self.whole_records |= other.whole_records;
+        self.properties.extend(other.properties.iter().cloned());
         self.facts.extend(other.facts.iter().cloned());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet as CedarSet};
 use dogwood_language::{Distincter, Error, ExtensionId, LoweredPolicySet, ParsedPolicySet, PolicySchema, lower_many};
@@ -11,6 +11,7 @@ use crate::NAMESPACE;
 use crate::check::{Check, Subject};
 use crate::excerpt::{Excerpt, Parts};
 use crate::history::{Conditions, OfRule, action};
+use crate::memory::Memory;
 use crate::reads::Reads;
 use crate::source::{Fault, Mode, Rule, RuleEffect, Source, located};
 use crate::vocabulary::{Tool, Vocabulary};
@@ -35,6 +36,8 @@ pub struct PolicySet {
     pub(crate) rule_of: HashMap<PolicyId, usize>,
     pub(crate) lowered: LoweredPolicySet,
     pub(crate) conditions: Conditions,
+    /// Answers that were given, where they are remembered.
+    pub(crate) memory: OnceLock<Memory>,
     findings: Vec<Finding>,
 }
 
@@ -65,7 +68,7 @@ pub(crate) struct Readers {
     pub(crate) system: bool,
     /// Whether one speaks of the action's groups.
     pub(crate) entities: bool,
-    /// Which of Remit's own facts they read.
+    /// Which of Remit's own facts they read, and which arguments.
     pub(crate) facts: Reads,
 }
 
@@ -150,6 +153,7 @@ impl PolicySet {
             rule_of,
             lowered,
             conditions,
+            memory: OnceLock::new(),
             findings,
         };
         set.slices = set.slice(&subjects, &broken);

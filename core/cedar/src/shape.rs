@@ -208,6 +208,24 @@ impl Record {
         Value::Object(told.collect())
     }
 
+    /// Writes down what [`Record::expression`] hangs on, where only some properties are `read`: those, and of the others whether they can be
+    /// held. A text always can.
+    pub(crate) fn told(&self, object: &Value, read: impl Fn(&str) -> bool, into: &mut Vec<u8>) {
+        for (name, property) in &self.0 {
+            let is_read = read(name) || property.alias.as_deref().is_some_and(&read);
+            match object.get(name).filter(|value| !value.is_null()) {
+                None => into.push(0),
+                Some(Value::String(_)) if matches!(property.shape, Shape::String) && !is_read => into.push(1),
+                Some(value) => {
+                    let text = value.to_string();
+                    into.push(2);
+                    into.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                    into.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+
     /// For Cedar.
     pub(crate) fn expression(&self, object: &Value, pointer: &str) -> Result<RestrictedExpression, Unheld> {
         let fields = self.values(object, pointer, |shape, value, pointer| shape.expression(value, pointer).map(Some))?;

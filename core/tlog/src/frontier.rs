@@ -15,6 +15,16 @@ impl Frontier {
         Self::default()
     }
 
+    /// The edge of a tree of `size` leaves from the roots of its perfect subtrees, largest first; `None` unless there is one for each set bit.
+    pub fn of(size: u64, roots: Vec<Hash>) -> Option<Self> {
+        (usize::try_from(size.count_ones()) == Ok(roots.len())).then_some(Self { size, roots })
+    }
+
+    /// The roots of the perfect subtrees, largest first.
+    pub fn roots(&self) -> &[Hash] {
+        &self.roots
+    }
+
     /// How many leaves were appended.
     pub fn size(&self) -> u64 {
         self.size

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use remit_journal::Reader;
-use remit_tlog::{Frontier, Hash, leaf_hash};
+use remit_tlog::{Frontier, Hash};
 use rusqlite::Connection;
 
 use crate::IndexError;
@@ -74,9 +74,9 @@ impl Builder {
                     tiles.append(Hash(root?));
                 }
                 for index in first..entries {
-                    let Some(entry) = reader.next()? else { return Err(IndexError::Foreign("it runs ahead of the journal")) };
+                    let Some(leaf) = reader.next_leaf()? else { return Err(IndexError::Foreign("it runs ahead of the journal")) };
                     if index >= whole * TILE {
-                        leaves.append(leaf_hash(&entry.bytes));
+                        leaves.append(leaf.hash);
                     }
                 }
                 // All that was indexed is the journal's, if the roots agree.
@@ -134,15 +134,17 @@ impl Builder {
     }
 
     fn batch(&mut self) -> Result<bool, IndexError> {
-        let Some(mut entry) = self.reader.next()? else { return Ok(false) };
+        let Some(mut entry) = self.reader.next_leaf()? else { return Ok(false) };
         let mut writing = Writing::begin(&mut self.connection, &mut self.memory)?;
         let mut taken = 0;
         loop {
             if entry.index != self.entries {
                 return Err(IndexError::Damaged("an entry is missing"));
             }
-            writing.take(entry.index, &entry.bytes)?;
-            self.leaves.append(leaf_hash(&entry.bytes));
+            if let Some(bytes) = &entry.bytes {
+                writing.take(entry.index, bytes)?;
+            }
+            self.leaves.append(entry.hash);
             self.entries += 1;
             taken += 1;
             if self.leaves.size() == TILE {
@@ -162,7 +164,7 @@ impl Builder {
                 writing.commit(self.entries)?;
                 return Ok(true);
             }
-            let Some(next) = self.reader.next()? else {
+            let Some(next) = self.reader.next_leaf()? else {
                 writing.commit(self.entries)?;
                 return Ok(false);
             };

@@ -1,7 +1,7 @@
 //! Entries from the journal itself, and the proofs that they are in it.
 
 use remit_journal::{Reader, SignedCheckpoint};
-use remit_tlog::{Frontier, Hash, Node, ProofError, leaf_hash, verify_inclusion};
+use remit_tlog::{Frontier, Hash, Node, ProofError, verify_inclusion};
 
 use crate::IndexError;
 use crate::page::{Index, signed};
@@ -80,8 +80,8 @@ impl Index {
         let mut reader = Reader::open(&self.journal, first)?.without_signatures();
         let mut leaves = Vec::with_capacity(256);
         for _ in first..end {
-            let Some(entry) = reader.next()? else { break };
-            leaves.push(leaf_hash(&entry.bytes));
+            let Some(leaf) = reader.next_leaf()? else { break };
+            leaves.push(leaf.hash);
         }
         Ok((leaves, reader.checkpoint().cloned()))
     }

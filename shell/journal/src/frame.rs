@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Entry,
     /// The end of a batch: a signed checkpoint that covers everything before it.
     Checkpoint,
+    /// Entries that were erased: their leaf hashes, one after the other. The index is the first one's.
+    Erased,
 }
 
 /// The fields before the payload.
@@ -46,6 +48,7 @@ impl Head {
             1 => Kind::Header,
             2 => Kind::Entry,
             3 => Kind::Checkpoint,
+            4 => Kind::Erased,
             _ => return None,
         };
         let length = usize::try_from(word & 0x00ff_ffff).ok()?;
@@ -71,6 +74,7 @@ pub(crate) fn frame_encode(buffer: &mut Vec<u8>, kind: Kind, generation: u64, in
         Kind::Header => 1,
         Kind::Entry => 2,
         Kind::Checkpoint => 3,
+        Kind::Erased => 4,
     };
     // Callers have checked the length against `PAYLOAD_BYTES_MAX`; a longer one would not be read back.
     let word = kind << 24 | u32::try_from(payload.len()).unwrap_or(0x00ff_ffff);

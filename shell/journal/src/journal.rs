@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use remit_tlog::{Checkpoint, empty_root};
+use remit_tlog::{Checkpoint, Hash, empty_root};
 
 use crate::ENTRY_BYTES_MAX;
 use crate::append::{Append, AppendError, Group, Pending};
@@ -21,15 +21,15 @@ use crate::key::SigningKey;
 use crate::mark::Mark;
 use crate::prepare::{Preparer, zeros_create};
 use crate::recover::{self, OpenError, Recovered, Recoverer, Recovery};
-use crate::segment::{SignedCheckpoint, header_payload, segment_path};
-use crate::writer::{self, Active, Log, checkpoint_frame_bytes_max, reserve_path, stop_path};
+use crate::segment::{SignedCheckpoint, segment_path};
+use crate::writer::{self, Active, Log, checkpoint_frame_bytes_max, header_frame_bytes_max, reserve_path, stop_path};
 
 /// A group grows to this many bytes; the entries of one `append_many` too.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many bytes of attachments may wait to be written.
 const ATTACHMENTS_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The smallest segment.
-const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
+const SEGMENT_BYTES_MIN: u64 = 6 * 1024;
 /// How much of a `stopped` file is read.
 const STOP_BYTES_MAX: usize = 4 * 1024;
 /// The name of the file whose lock makes a writer the only one.
@@ -66,6 +66,15 @@ impl Options {
     }
 }
 
+/// A place in a log that somebody has read up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// How many entries are before it.
+    pub size: u64,
+    /// The root of their tree.
+    pub root: Hash,
+}
+
 /// Whether the journal accepts entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -95,7 +104,22 @@ impl Journal {
     /// A torn tail is removed: it was never acknowledged. Everything else that is wrong refuses the directory.
     #[expect(clippy::needless_pass_by_value, reason = "an open journal owns its key and its options")]
     pub fn open(options: Options, key: SigningKey, mut recover: impl FnMut(u64, &[u8])) -> Result<(Self, Recovery), OpenError> {
-        let (log, shared, recovery) = open_log(Arc::new(OsFiles), &options, &key, true, &mut recover)?;
+        let (log, shared, recovery) = open_log(Arc::new(OsFiles), &options, &key, true, None, &mut recover)?;
+        Ok((Self::start(log, shared)?, recovery))
+    }
+
+    /// The same for who knows the log up to a place: only what follows is read, and given to `recover`. What lies before is as it is;
+    /// [`crate::verify`] reads all of it.
+    ///
+    /// [`OpenError::Unknown`] if the log doesn't go through that place, or can't be entered near it: then it is to be opened whole.
+    #[expect(clippy::needless_pass_by_value, reason = "an open journal owns its key and its options")]
+    pub fn open_after(
+        options: Options,
+        key: SigningKey,
+        known: Known,
+        mut recover: impl FnMut(u64, &[u8]),
+    ) -> Result<(Self, Recovery), OpenError> {
+        let (log, shared, recovery) = open_log(Arc::new(OsFiles), &options, &key, true, Some(known), &mut recover)?;
         Ok((Self::start(log, shared)?, recovery))
     }
 
@@ -363,6 +387,7 @@ pub(crate) fn open_log(
     options: &Options,
     key: &SigningKey,
     background: bool,
+    known: Option<Known>,
     sink: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<(Log, Shared, Recovery), OpenError> {
     let signer = key.signer(&options.origin).map_err(OpenError::Origin)?;
@@ -374,13 +399,18 @@ pub(crate) fn open_log(
     let lock = dir_lock(files.as_ref(), dir)?;
     let verifier = signer.verifier();
     let recoverer = Recoverer { files: files.as_ref(), dir, verifier, segment_bytes: options.segment_bytes };
-    let mut state = recoverer.recover(sink)?;
+    let mut state = recoverer.recover(known, sink)?;
     reserve_make(files.as_ref(), dir, options.reserve_bytes).map_err(io("make the reserve"))?;
     let stopped = stop_read(files.as_ref(), dir).map_err(io("read why it stopped"))?;
     let preparer = Preparer::new(Arc::clone(&files), dir, options.segment_bytes, background);
     let (segment, preparer) = segment_choose(files.as_ref(), dir, &mut state, preparer).map_err(io("open a segment"))?;
-    let recovery =
-        Recovery { entries: state.frontier.size(), segments: segment.generation, torn_bytes: state.torn_bytes, stopped };
+    let recovery = Recovery {
+        entries: state.frontier.size(),
+        read: state.read,
+        segments: segment.generation,
+        torn_bytes: state.torn_bytes,
+        stopped,
+    };
     let mark = Mark::open(files.as_ref(), dir).map_err(io("open the mark"))?;
     let lost = Arc::new(AtomicU64::new(0));
     let attachments = options.attachments.clone();
@@ -389,7 +419,8 @@ pub(crate) fn open_log(
         files,
         attachments,
         dir: dir.to_owned(),
-        header: header_payload(&vkey),
+        vkey: vkey.clone(),
+        checkpoint: state.checkpoint.clone(),
         signer,
         frontier: state.frontier,
         segment,
@@ -435,13 +466,13 @@ fn segment_choose(
 /// How large a group may be, so that it always fits into a new segment.
 fn group_bytes_max(options: &Options, vkey: &str) -> Result<usize, OpenError> {
     if options.segment_bytes < SEGMENT_BYTES_MIN {
-        return Err(OpenError::Options("segment size: it is below 4 KiB"));
+        return Err(OpenError::Options("segment size: it is below 6 KiB"));
     }
     if options.queue_max == 0 {
         return Err(OpenError::Options("queue: it has no place"));
     }
     let segment = usize::try_from(options.segment_bytes).unwrap_or(usize::MAX);
-    let overhead = frame_bytes(header_payload(vkey).len()) + checkpoint_frame_bytes_max(&options.origin);
+    let overhead = header_frame_bytes_max(vkey, &options.origin) + checkpoint_frame_bytes_max(&options.origin);
     let rest = segment.checked_sub(overhead).filter(|rest| *rest >= frame_bytes(0));
     rest.map(|rest| rest.min(GROUP_BYTES_MAX)).ok_or(OpenError::Options("origin: it is too long for the segment size"))
 }

@@ -17,7 +17,8 @@
 //! | `<generation>.segment` | frames, zero-filled ahead of use; see `frame.rs` and `segment.rs` |
 //! | `<generation>.preparing` | the next segment while it is being zero-filled; removed on opening |
 //! | `durable` | the size of the tree that is known to be on disk, for readers and against truncation; not itself flushed |
-//! | `lock` | held by the one writer |
+//! | `lock`, `erasing` | held by the one writer, and by the one who erases |
+//! | `<generation>.rewriting` | a full segment while it is written anew without entries that were erased; removed on opening |
 //! | `reserve` | disk space given back when the journal stops, so that `stopped` can be written |
 //! | `stopped` | why the journal stopped; reported by the next opening and removed by its first append |
 //!
@@ -34,6 +35,7 @@
 
 mod append;
 mod attachment;
+mod erase;
 mod files;
 mod frame;
 mod journal;
@@ -52,10 +54,11 @@ mod crash_test;
 
 pub use append::{Append, AppendError, Appended};
 pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments};
-pub use journal::{Health, Journal, Options};
+pub use erase::{EraseError, Erased, Eraser, FullSegment};
+pub use journal::{Health, Journal, Known, Options};
 pub use key::SigningKey;
 pub use proof::{ProofError, inclusion_proof};
-pub use reader::{Entry, ReadError, Reader};
+pub use reader::{Entry, ReadError, Reader, TreeLeaf};
 pub use recover::{OpenError, Recovery};
 pub use segment::SignedCheckpoint;
 pub use verify::{Finding, Report, VerifyError, verify, verify_against};

@@ -1,9 +1,9 @@
-//! Receipts: the proof that an entry is in the log.
+//! The proof that an entry is in the log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use remit_tlog::{Frontier, Hash, Node, leaf_hash};
+use remit_tlog::{Frontier, Hash, Node};
 use thiserror::Error;
 
 use crate::reader::{ReadError, Reader};
@@ -42,15 +42,15 @@ pub fn inclusion_proof(dir: impl AsRef<Path>, index: u64, size: u64) -> Result<V
     let mut nodes = wanted.into_iter();
     let (mut node, mut subtree, mut found) = (nodes.next(), Frontier::new(), 0);
     while found < size {
-        let Some(entry) = reader.next()? else {
+        let Some(leaf) = reader.next_leaf()? else {
             return Err(ProofError::Size { size, found });
         };
-        found = entry.index + 1;
+        found = leaf.index + 1;
         // The wanted subtrees do not overlap and leave out only the leaf itself.
-        let Some(current) = node.filter(|node| entry.index >> node.level == node.index) else {
+        let Some(current) = node.filter(|node| leaf.index >> node.level == node.index) else {
             continue;
         };
-        subtree.append(leaf_hash(&entry.bytes));
+        subtree.append(leaf.hash);
         if subtree.size() == 1 << current.level {
             hashes.insert(current, std::mem::take(&mut subtree).root());
             node = nodes.next();

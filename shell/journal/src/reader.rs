@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remit_tlog::Verifier;
+use remit_tlog::{Hash, Verifier};
 use thiserror::Error;
 
 use crate::files::{Files, OsFiles};
 use crate::mark::mark_read;
-use crate::segment::{Batch, Found, Header, SegmentReader, SignedCheckpoint, segments_list};
+use crate::segment::{Batch, Found, Header, Leaf, SegmentReader, SignedCheckpoint, segments_list};
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub struct Entry {
     pub index: u64,
     /// What was appended.
     pub bytes: Vec<u8>,
+}
+
+/// One leaf of the log's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeLeaf {
+    /// Its position in the log.
+    pub index: u64,
+    /// Its hash.
+    pub hash: Hash,
+    /// What was appended; `None` if it was erased.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Why reading ended.
@@ -94,16 +105,32 @@ impl Reader {
         self
     }
 
-    /// The next entry; `None` at the end of what is durable now. Call it again later.
+    /// The next entry that wasn't erased; `None` at the end of what is durable now. Call it again later.
     #[expect(clippy::should_implement_trait, reason = "an iterator that ends must not go on, and this one may")]
     pub fn next(&mut self) -> Result<Option<Entry>, ReadError> {
+        self.next_where(|index, leaf| match leaf {
+            Leaf::Entry(bytes) => Some(Entry { index, bytes: bytes.to_vec() }),
+            Leaf::Erased(_) => None,
+        })
+    }
+
+    /// The next leaf of the tree, erased or not: every index once. `None` at the end of what is durable now.
+    pub fn next_leaf(&mut self) -> Result<Option<TreeLeaf>, ReadError> {
+        self.next_where(|index, leaf| {
+            let bytes = if let Leaf::Entry(bytes) = leaf { Some(bytes.to_vec()) } else { None };
+            Some(TreeLeaf { index, hash: leaf.hash(), bytes })
+        })
+    }
+
+    fn next_where<T>(&mut self, take: impl Fn(u64, Leaf<'_>) -> Option<T>) -> Result<Option<T>, ReadError> {
         loop {
-            if self.place < self.batch.len() {
+            if let Some(leaf) = self.batch.leaf(self.place) {
                 let index = self.batch.first_index + self.place as u64;
-                let bytes = self.batch.entry(self.place).unwrap_or_default();
                 self.place += 1;
-                if index >= self.from {
-                    return Ok(Some(Entry { index, bytes: bytes.to_vec() }));
+                if index >= self.from
+                    && let Some(taken) = take(index, leaf)
+                {
+                    return Ok(Some(taken));
                 }
             } else if !self.advance()? {
                 return Ok(None);

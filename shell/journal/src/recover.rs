@@ -1,4 +1,4 @@
-//! Opening a directory: replay what is there, repair a torn tail, refuse everything else.
+//! Opening a directory: replay what is there, or what follows a known place, repair a torn tail, refuse everything else.
 //!
 //! A batch is flushed before the next one is written. So at most one batch, the last, may be torn, and nothing intact can
 //! lie behind it; anything else is damage and not a crash, and the directory is refused.
@@ -8,13 +8,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_tlog::{CheckpointError, Frontier, NoteError, Verifier, leaf_hash};
+use remit_tlog::{CheckpointError, Frontier, NoteError, Verifier};
 use thiserror::Error;
 
+use crate::erase::REWRITING_SUFFIX;
 use crate::files::{Files, Handle, read_fully};
+use crate::journal::Known;
 use crate::mark::mark_read;
 use crate::prepare::{PREPARING_SUFFIX, zeros_write};
-use crate::segment::{Batch, Found, SegmentReader, SignedCheckpoint, segment_path, segments_list};
+use crate::segment::{Batch, Edge, Found, Header, Leaf, SegmentReader, SignedCheckpoint, segment_path, segments_list};
 
 /// Why a journal was not opened.
 #[derive(Debug, Error)]
@@ -58,6 +60,12 @@ pub enum OpenError {
         /// How many are there.
         found: u64,
     },
+    /// The log doesn't go through the place that was said to be known.
+    #[error("the journal doesn't go on from the `{size}` entries that are known")]
+    Unknown {
+        /// How many entries were said to be known.
+        size: u64,
+    },
     /// An option is out of range.
     #[error("the journal cannot be opened with this {0}")]
     Options(&'static str),
@@ -75,8 +83,10 @@ pub enum OpenError {
 /// What an opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// How many entries were replayed.
+    /// How many entries there are.
     pub entries: u64,
+    /// How many of them were read.
+    pub read: u64,
     /// How many segments hold them.
     pub segments: u64,
     /// How many bytes of an unfinished batch were removed; they were never acknowledged.
@@ -99,6 +109,8 @@ pub(crate) struct Recovered {
     pub(crate) active: Option<(u64, u64)>,
     /// A prepared segment after that, never used.
     pub(crate) spare: Option<Box<dyn Handle>>,
+    /// How many entries were read.
+    pub(crate) read: u64,
     pub(crate) torn_bytes: u64,
 }
 
@@ -131,6 +143,10 @@ struct Replay {
     checkpoint: Option<SignedCheckpoint>,
     /// The last batch: it may have been written and not flushed.
     last: Option<(u64, Range<u64>)>,
+    /// The place that must be met, and is not to be read again.
+    known: Option<Known>,
+    known_size: u64,
+    read: u64,
 }
 
 impl Recoverer<'_> {
@@ -138,15 +154,23 @@ impl Recoverer<'_> {
         io_error(self.dir, action)
     }
 
-    pub(crate) fn recover(&self, sink: &mut dyn FnMut(u64, &[u8])) -> Result<Recovered, OpenError> {
+    pub(crate) fn recover(&self, known: Option<Known>, sink: &mut dyn FnMut(u64, &[u8])) -> Result<Recovered, OpenError> {
         let generations = segments_list(self.files, self.dir).map_err(self.io("list the segments"))?;
-        let mut replay = Replay::default();
+        if let Some((_, expected)) = generations.iter().zip(1..).find(|(generation, expected)| *generation != expected) {
+            return Err(OpenError::Damaged { generation: expected, offset: 0, what: "the segment is missing" });
+        }
+        let known = known.filter(|known| known.size > 0);
+        let mut replay = Replay { known, known_size: known.map_or(0, |known| known.size), ..Replay::default() };
+        let first = match known {
+            Some(known) => self.enter(known, &generations, &mut replay)?,
+            None => 0,
+        };
         let mut ends = Vec::new();
-        for (generation, expected) in generations.into_iter().zip(1..) {
-            if generation != expected {
-                return Err(OpenError::Damaged { generation: expected, offset: 0, what: "the segment is missing" });
-            }
+        for generation in generations.into_iter().skip(first) {
             ends.push(self.segment(generation, &mut replay, sink)?);
+        }
+        if let Some(known) = replay.known {
+            return Err(OpenError::Unknown { size: known.size });
         }
         if let Some(checkpoint) = &replay.checkpoint
             && checkpoint.verify(self.verifier).is_err()
@@ -161,7 +185,36 @@ impl Recoverer<'_> {
         self.repair(torn, &replay).map_err(self.io("repair the tail"))?;
         let spare = self.spare(ends.get(used..).unwrap_or_default()).map_err(self.io("tidy up unused segments"))?;
         let active = ends.get(..used).and_then(|used| used.last()).map(|end| (end.generation, end.offset));
-        Ok(Recovered { frontier: replay.frontier, checkpoint: replay.checkpoint, active, spare, torn_bytes })
+        let Replay { frontier, checkpoint, read, .. } = replay;
+        Ok(Recovered { frontier, checkpoint, active, spare, read, torn_bytes })
+    }
+
+    /// The place among the segments of the last one that begins at or before the known place, with the tree as it was then.
+    fn enter(&self, known: Known, generations: &[u64], replay: &mut Replay) -> Result<usize, OpenError> {
+        let unknown = || OpenError::Unknown { size: known.size };
+        let header = |generation: u64| -> Result<Option<Header>, OpenError> {
+            let read = || self.io("read a segment's header");
+            let mut reader = SegmentReader::open(self.files, self.dir, generation).map_err(read())?;
+            Ok(match reader.header().map_err(read())? {
+                Found::Some(header) => Some(header),
+                Found::Nothing | Found::Damage(_) => None,
+            })
+        };
+        // Generations rise with the indexes they begin at; what was never used stands at the end.
+        let (mut low, mut high) = (0, generations.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let generation = generations.get(middle).copied().unwrap_or_default();
+            let begins = header(generation)?.is_some_and(|header| header.first_index <= known.size);
+            if begins { low = middle + 1 } else { high = middle }
+        }
+        let place = low.checked_sub(1).ok_or_else(unknown)?;
+        let header = generations.get(place).map(|generation| header(*generation)).transpose()?.flatten().ok_or_else(unknown)?;
+        let edge = header.edge.filter(|edge: &Edge| edge.verify(self.verifier)).ok_or_else(unknown)?;
+        replay.frontier = edge.frontier;
+        replay.checkpoint = edge.checkpoint;
+        replay.meet()?;
+        Ok(place)
     }
 
     /// Replays one segment up to its end, or to what is torn.
@@ -271,7 +324,7 @@ impl Recoverer<'_> {
             }
         }
         for name in self.files.dir_list(self.dir)? {
-            if name.ends_with(PREPARING_SUFFIX) {
+            if name.ends_with(PREPARING_SUFFIX) || name.ends_with(REWRITING_SUFFIX) {
                 self.files.remove(&self.dir.join(name))?;
                 removed = true;
             }
@@ -286,14 +339,32 @@ impl Recoverer<'_> {
 impl Replay {
     /// Takes over a batch whose root is right.
     fn accept(&mut self, generation: u64, start: u64, batch: &Batch, sink: &mut dyn FnMut(u64, &[u8])) -> Result<(), OpenError> {
-        batch.entries().for_each(|(_, entry)| self.frontier.append(leaf_hash(entry)));
+        for (_, leaf) in batch.leaves() {
+            self.frontier.append(leaf.hash());
+            self.meet()?;
+        }
         if batch.checkpoint.as_ref().map(|checkpoint| checkpoint.root) != Some(self.frontier.root()) {
             let what = "the checkpoint's root is not the root of the entries";
             return Err(OpenError::Damaged { generation, offset: batch.place.start, what });
         }
-        batch.entries().for_each(|(index, entry)| sink(index, entry));
+        self.read += batch.len() as u64;
+        for (index, leaf) in batch.leaves().filter(|(index, _)| *index >= self.known_size) {
+            if let Leaf::Entry(entry) = leaf {
+                sink(index, entry);
+            }
+        }
         self.checkpoint.clone_from(&batch.checkpoint);
         self.last = Some((generation, start..batch.place.end));
+        Ok(())
+    }
+
+    /// Holds the tree to the known place when it is there.
+    fn meet(&mut self) -> Result<(), OpenError> {
+        let Some(known) = self.known.filter(|known| known.size == self.frontier.size()) else { return Ok(()) };
+        if self.frontier.root() != known.root {
+            return Err(OpenError::Unknown { size: known.size });
+        }
+        self.known = None;
         Ok(())
     }
 }

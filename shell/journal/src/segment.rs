@@ -1,13 +1,15 @@
 //! Segments: files of frames, zero-filled ahead of use, numbered by generation from 1.
 //!
 //! A segment is one header frame and then batches; a batch is any number of entry frames and one checkpoint frame, written
-//! at once. What follows the last batch is zeros.
+//! at once. What follows the last batch is zeros. The header carries the edge of the tree at its first entry and the signed checkpoint of
+//! that size, so that whoever trusts the key can begin there. In a segment that is full, entries may be erased: then their leaf
+//! hashes stand in their place (`erase.rs`).
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use remit_tlog::{Checkpoint, Hash, Note, NoteError, Verifier};
+use remit_tlog::{Checkpoint, Frontier, Hash, Note, NoteError, Verifier, leaf_hash};
 
 use crate::files::{Files, Handle, read_fully};
 use crate::frame::{ALIGN, HEAD_BYTES, Head, Kind, frame_is_intact};
@@ -18,7 +20,9 @@ const AHEAD_BYTES_MIN: usize = 4 * 1024;
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
 const SUFFIX: &str = ".segment";
 /// The first line of a header's payload.
-const HEADER_MAGIC: &str = "remit-journal/1";
+const HEADER_MAGIC: &str = "remit-journal/2";
+/// The same of segments that carry no edge of the tree.
+const HEADER_MAGIC_1: &str = "remit-journal/1";
 
 /// A checkpoint with its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +67,24 @@ pub(crate) fn segments_list(files: &dyn Files, dir: &Path) -> io::Result<Vec<u64
     Ok(generations)
 }
 
-/// The payload of a header frame.
-pub(crate) fn header_payload(vkey: &str) -> String {
-    format!("{HEADER_MAGIC}\n{vkey}\n")
+/// The payload of a header frame: the magic, the key, the roots of the tree's perfect subtrees in hexadecimal, and, but for the first segment,
+/// an empty line and the signed checkpoint of the tree.
+pub(crate) fn header_payload(vkey: &str, frontier: &Frontier, checkpoint: Option<&SignedCheckpoint>) -> String {
+    let mut text = format!("{HEADER_MAGIC}\n{vkey}\n");
+    for root in frontier.roots() {
+        root.as_bytes().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        text.push('\n');
+    }
+    if let Some(checkpoint) = checkpoint.filter(|_| frontier.size() > 0) {
+        text.push('\n');
+        text.push_str(&checkpoint.note);
+    }
+    text
+}
+
+/// How long such a payload is at most.
+pub(crate) fn header_bytes_max(vkey: &str, checkpoint_bytes_max: usize) -> usize {
+    HEADER_MAGIC.len() + vkey.len() + 3 + 64 * (2 * Hash::BYTES + 1) + checkpoint_bytes_max
 }
 
 /// What a segment says of itself.
@@ -73,13 +92,82 @@ pub(crate) fn header_payload(vkey: &str) -> String {
 pub(crate) struct Header {
     pub(crate) vkey: String,
     pub(crate) first_index: u64,
+    /// The edge of the tree at the first entry with the checkpoint that signs it; `None` in segments that don't carry it.
+    pub(crate) edge: Option<Edge>,
+}
+
+/// The tree at the beginning of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub(crate) frontier: Frontier,
+    /// `None` for the empty tree, of which nothing was signed yet.
+    pub(crate) checkpoint: Option<SignedCheckpoint>,
+}
+
+impl Header {
+    fn parse(payload: &[u8], first_index: u64) -> Option<Self> {
+        let text = std::str::from_utf8(payload).ok()?;
+        if let Some(rest) = text.strip_prefix(HEADER_MAGIC_1) {
+            let vkey = rest.strip_prefix('\n')?.strip_suffix('\n').filter(|vkey| !vkey.contains('\n'))?;
+            return Some(Self { vkey: vkey.to_owned(), first_index, edge: None });
+        }
+        let rest = text.strip_prefix(HEADER_MAGIC)?.strip_prefix('\n')?;
+        let (head, note) = match rest.split_once("\n\n") {
+            Some((head, note)) => (head, Some(note)),
+            None => (rest.strip_suffix('\n')?, None),
+        };
+        let mut lines = head.split('\n');
+        let vkey = lines.next()?.to_owned();
+        let roots: Option<Vec<Hash>> = lines.map(hash_of_hex).collect();
+        let frontier = Frontier::of(first_index, roots?)?;
+        let checkpoint = note.map(|note| SignedCheckpoint::parse(note).ok_or(())).transpose().ok()?;
+        let fits = checkpoint.as_ref().map_or(first_index == 0, |checkpoint| checkpoint.size == first_index);
+        fits.then_some(Self { vkey, first_index, edge: Some(Edge { frontier, checkpoint }) })
+    }
+}
+
+impl Edge {
+    /// Whether `verifier` signed this very tree.
+    pub(crate) fn verify(&self, verifier: &Verifier) -> bool {
+        self.checkpoint.as_ref().map_or(self.frontier.size() == 0, |checkpoint| {
+            checkpoint.root == self.frontier.root() && checkpoint.verify(verifier).is_ok()
+        })
+    }
+}
+
+fn hash_of_hex(text: &str) -> Option<Hash> {
+    if text.len() != 2 * Hash::BYTES || !text.is_ascii() {
+        return None;
+    }
+    let mut hash = Hash([0; Hash::BYTES]);
+    for (place, byte) in hash.0.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// A leaf of the tree as it lies in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaf<'a> {
+    Entry(&'a [u8]),
+    Erased(Hash),
+}
+
+impl Leaf<'_> {
+    pub(crate) fn hash(&self) -> Hash {
+        match self {
+            Self::Entry(bytes) => leaf_hash(bytes),
+            Self::Erased(hash) => *hash,
+        }
+    }
 }
 
 /// A batch that was read back: its frames are intact and in order; its root and signature are not checked yet.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
-    spans: Vec<Range<usize>>,
+    /// Where its leaves lie in the bytes; of those that were erased their hashes.
+    spans: Vec<(Range<usize>, bool)>,
     /// Where it lies in the segment.
     pub(crate) place: Range<u64>,
     pub(crate) first_index: u64,
@@ -91,13 +179,15 @@ impl Batch {
         self.spans.len()
     }
 
-    pub(crate) fn entry(&self, place: usize) -> Option<&[u8]> {
-        self.spans.get(place).and_then(|span| self.bytes.get(span.clone()))
+    pub(crate) fn leaf(&self, place: usize) -> Option<Leaf<'_>> {
+        let (span, is_erased) = self.spans.get(place)?;
+        let bytes = self.bytes.get(span.clone())?;
+        Some(if *is_erased { Leaf::Erased(Hash(*bytes.first_chunk()?)) } else { Leaf::Entry(bytes) })
     }
 
-    /// The entries with their indexes.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        (self.first_index..).zip(self.spans.iter().filter_map(|span| self.bytes.get(span.clone())))
+    /// The leaves with their indexes.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = (u64, Leaf<'_>)> {
+        (self.first_index..).zip((0..self.spans.len()).filter_map(|place| self.leaf(place)))
     }
 
     fn start(&mut self, offset: u64, first_index: u64) {
@@ -108,10 +198,10 @@ impl Batch {
         self.checkpoint = None;
     }
 
-    fn push(&mut self, entry: &[u8]) {
+    fn push(&mut self, bytes: &[u8], is_erased: bool) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(entry);
-        self.spans.push(start..self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        self.spans.push((start..self.bytes.len(), is_erased));
     }
 
     fn next_index(&self) -> u64 {
@@ -171,15 +261,24 @@ impl SegmentReader {
             Found::Nothing => return Ok(Found::Nothing),
             Found::Damage(what) => return Ok(Found::Damage(what)),
         };
-        let text = std::str::from_utf8(self.payload()).unwrap_or_default();
-        let vkey = text.strip_prefix(HEADER_MAGIC).and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'));
-        match vkey {
-            Some(vkey) if head.kind == Kind::Header => Ok(Found::Some(Header { vkey: vkey.to_owned(), first_index: head.index })),
-            _ => {
+        match Header::parse(self.payload(), head.index).filter(|_| head.kind == Kind::Header) {
+            Some(header) => Ok(Found::Some(header)),
+            None => {
                 self.rewind(0);
                 Ok(Found::Damage("the segment does not begin with a header"))
             }
         }
+    }
+
+    /// The bytes of the first frame, as they lie there; the place isn't changed.
+    pub(crate) fn first_frame(&mut self) -> io::Result<Vec<u8>> {
+        let offset = self.offset;
+        self.rewind(0);
+        let found = self.frame()?;
+        let end = usize::try_from(self.offset).ok().filter(|_| matches!(found, Found::Some(_)));
+        let bytes = end.and_then(|end| self.window.get(..end)).map(<[u8]>::to_vec);
+        self.rewind(offset);
+        bytes.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Reads the next batch into `batch`; its first entry must have the index `first_index`.
@@ -201,7 +300,11 @@ impl SegmentReader {
             }
             match head.kind {
                 Kind::Header => break "a header in the middle of a segment",
-                Kind::Entry => batch.push(self.payload()),
+                Kind::Entry => batch.push(self.payload(), false),
+                Kind::Erased if head.length == 0 || head.length % Hash::BYTES != 0 => {
+                    break "what stands for erased entries is malformed";
+                }
+                Kind::Erased => self.payload().chunks_exact(Hash::BYTES).for_each(|hash| batch.push(hash, true)),
                 Kind::Checkpoint => {
                     let note = std::str::from_utf8(self.payload()).ok();
                     let checkpoint = note.and_then(SignedCheckpoint::parse).filter(|c| c.size == head.index);

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use remit_tlog::{Frontier, Hash, NoteError, Verifier, leaf_hash};
+use remit_tlog::{Frontier, Hash, NoteError, Verifier};
 use thiserror::Error;
 
 use crate::files::{Files, OsFiles};
 use crate::journal::LOCK_NAME;
 use crate::mark::mark_read;
-use crate::segment::{Batch, Found, SegmentReader, SignedCheckpoint, segments_list};
+use crate::segment::{Batch, Found, Leaf, SegmentReader, SignedCheckpoint, segments_list};
 
 /// Why a journal could not be verified. What is wrong with it is a [`Finding`] instead.
 #[derive(Debug, Error)]
@@ -51,6 +52,9 @@ pub struct Report {
     pub root: Hash,
     /// How many signed checkpoints were checked.
     pub checkpoints: u64,
+    /// The entries that were erased, in order: their hashes are in the tree. The log itself must say why; that is for whoever knows what its
+    /// entries mean.
+    pub erased: Vec<Range<u64>>,
     /// What is wrong; empty if the journal is sound. Checking ends where the log cannot be followed any further.
     pub findings: Vec<Finding>,
 }
@@ -99,6 +103,7 @@ struct Check<'a> {
     checkpoints: u64,
     /// Saved roots by tree size, still to be met.
     saved: BTreeMap<u64, Vec<(usize, Hash)>>,
+    erased: Vec<Range<u64>>,
     findings: Vec<Finding>,
 }
 
@@ -111,6 +116,7 @@ impl<'a> Check<'a> {
             covered: (0, remit_tlog::empty_root()),
             checkpoints: 0,
             saved: BTreeMap::new(),
+            erased: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -191,6 +197,10 @@ impl<'a> Check<'a> {
                 if header.vkey != self.vkey {
                     self.find_at(reader.generation(), 0, &format!("the segment names the key {}", header.vkey));
                 }
+                // Whoever opens the log may begin with this tree.
+                if header.edge.as_ref().is_some_and(|edge| edge.frontier != self.frontier || !edge.verify(self.verifier)) {
+                    self.find_at(reader.generation(), 0, "the segment's header carries another tree");
+                }
                 if header.first_index != self.frontier.size() {
                     reader.rewind(0);
                     return Ok(End::Broken("the segment does not continue the one before"));
@@ -214,10 +224,16 @@ impl<'a> Check<'a> {
 
     fn batch(&mut self, generation: u64, batch: &Batch, entry: &mut dyn FnMut(u64, &[u8])) {
         self.saved_check();
-        for (index, bytes) in batch.entries() {
-            self.frontier.append(leaf_hash(bytes));
+        for (index, leaf) in batch.leaves() {
+            self.frontier.append(leaf.hash());
             self.saved_check();
-            entry(index, bytes);
+            match leaf {
+                Leaf::Entry(bytes) => entry(index, bytes),
+                Leaf::Erased(_) => match self.erased.last_mut() {
+                    Some(range) if range.end == index => range.end += 1,
+                    _ => self.erased.push(index..index + 1),
+                },
+            }
         }
         let Some(checkpoint) = &batch.checkpoint else { return };
         let root = self.frontier.root();
@@ -254,7 +270,7 @@ impl<'a> Check<'a> {
         }
         let (tree_size, root) = self.covered;
         let entries = self.frontier.size();
-        Report { entries, tree_size, root, checkpoints: self.checkpoints, findings: self.findings }
+        Report { entries, tree_size, root, checkpoints: self.checkpoints, erased: self.erased, findings: self.findings }
     }
 }
 

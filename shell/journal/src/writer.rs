@@ -16,7 +16,7 @@ use crate::frame::{Kind, frame_bytes, frame_encode};
 use crate::journal::{Next, Shared};
 use crate::mark::Mark;
 use crate::prepare::Preparer;
-use crate::segment::{SignedCheckpoint, segment_path};
+use crate::segment::{SignedCheckpoint, header_bytes_max, header_payload, segment_path};
 
 /// How often the writer looks after its segment: twice a second, so that a loss is noticed within one.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
@@ -28,14 +28,20 @@ pub(crate) fn checkpoint_frame_bytes_max(origin: &str) -> usize {
     frame_bytes(NOTE_BYTES_MAX + 2 * origin.len())
 }
 
+/// How many bytes the header frame of a segment takes at most.
+pub(crate) fn header_frame_bytes_max(vkey: &str, origin: &str) -> usize {
+    frame_bytes(header_bytes_max(vkey, NOTE_BYTES_MAX + 2 * origin.len()))
+}
+
 /// The log being written: everything the writer owns.
 pub(crate) struct Log {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) attachments: Option<attachment::Writer>,
     pub(crate) dir: PathBuf,
     pub(crate) signer: Signer,
-    /// The payload of a segment's header.
-    pub(crate) header: String,
+    pub(crate) vkey: String,
+    /// The last one that is durable.
+    pub(crate) checkpoint: Option<SignedCheckpoint>,
     pub(crate) frontier: Frontier,
     pub(crate) segment: Active,
     pub(crate) preparer: Preparer,
@@ -66,8 +72,9 @@ impl Active {
 impl Log {
     /// Writes and flushes one batch. After an error the log must not be used any more.
     pub(crate) fn commit(&mut self, entries: &[Pending], entry_bytes: usize) -> Result<SignedCheckpoint, String> {
-        let tail = checkpoint_frame_bytes_max(self.signer.verifier().name());
-        let head = if self.segment.offset == 0 { frame_bytes(self.header.len()) } else { 0 };
+        let origin = self.signer.verifier().name();
+        let tail = checkpoint_frame_bytes_max(origin);
+        let head = if self.segment.offset == 0 { header_frame_bytes_max(&self.vkey, origin) } else { 0 };
         if self.segment.offset + (head + entry_bytes + tail) as u64 > self.segment.capacity {
             self.rotate()?;
         }
@@ -77,8 +84,8 @@ impl Log {
         self.buffer.clear();
         let generation = self.segment.generation;
         if self.segment.offset == 0 {
-            let header = self.header.as_bytes();
-            frame_encode(&mut self.buffer, Kind::Header, generation, self.frontier.size(), header);
+            let header = header_payload(&self.vkey, &self.frontier, self.checkpoint.as_ref());
+            frame_encode(&mut self.buffer, Kind::Header, generation, self.frontier.size(), header.as_bytes());
         }
         for entry in entries {
             frame_encode(&mut self.buffer, Kind::Entry, generation, self.frontier.size(), &entry.bytes);
@@ -90,6 +97,7 @@ impl Log {
         segment.file.write_at(&self.buffer, segment.offset).map_err(said("cannot write a batch"))?;
         segment.file.sync().map_err(said("cannot flush a batch"))?;
         segment.offset += self.buffer.len() as u64;
+        self.checkpoint = Some(checkpoint.clone());
         self.mark.write(checkpoint.size).map_err(said("cannot write the mark"))?;
         if std::mem::take(&mut self.stale_stop) {
             let _ = self.files.remove(&stop_path(&self.dir));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sim::{Fault, Random, Sim};
 
 use crate::append::{AppendError, Pending};
+use crate::erase::{REWRITING_SUFFIX, full_segments, replace, rewrite};
 use crate::files::Files as _;
 use crate::frame::frame_bytes;
 use crate::journal::{Health, Journal, Options, open_log};
@@ -49,7 +50,7 @@ impl Case {
             assert_eq!(index, replayed.len() as u64);
             replayed.push(entry.to_vec());
         };
-        let opened = open_log(Arc::new(self.sim.clone()), &options(), &key, false, &mut sink);
+        let opened = open_log(Arc::new(self.sim.clone()), &options(), &key, false, None, &mut sink);
         let (log, _, recovery) = match opened {
             Ok(opened) => opened,
             Err(OpenError::Io { .. } | OpenError::Start(_)) => return None,
@@ -199,7 +200,7 @@ fn space_that_returns_in_time_is_used() {
 fn after_a_failed_flush_nothing_is_acknowledged_or_flushed_again() {
     let sim = Sim::new();
     let key = SigningKey::from_seed(&[3; 32]);
-    let (log, shared, _) = open_log(Arc::new(sim.clone()), &options(), &key, false, &mut |_, _| {}).unwrap();
+    let (log, shared, _) = open_log(Arc::new(sim.clone()), &options(), &key, false, None, &mut |_, _| {}).unwrap();
     let journal = Journal::start(log, shared).unwrap();
     assert_eq!(journal.append(b"one".to_vec()).wait().unwrap().index, 0);
     assert_eq!(journal.health(), Health::Ok);
@@ -218,7 +219,7 @@ fn after_a_failed_flush_nothing_is_acknowledged_or_flushed_again() {
     assert!(!sim.names().contains(&"reserve".to_owned()));
 
     sim.process_restart();
-    let (log, _, recovery) = open_log(Arc::new(sim.clone()), &options(), &key, false, &mut |_, _| {}).unwrap();
+    let (log, _, recovery) = open_log(Arc::new(sim.clone()), &options(), &key, false, None, &mut |_, _| {}).unwrap();
     assert!(recovery.stopped.unwrap().starts_with("cannot flush a batch"));
     drop(log);
 }
@@ -236,9 +237,53 @@ fn a_flipped_bit_is_never_taken_for_a_crash_once_the_mark_covers_it() {
         // Both segments are written at least this far.
         case.sim.flip(&path, usize::try_from(random.below(2048)).unwrap());
         let key = SigningKey::from_seed(&[3; 32]);
-        let opened = open_log(Arc::new(case.sim.clone()), &options(), &key, false, &mut |_, _| {});
+        let opened = open_log(Arc::new(case.sim.clone()), &options(), &key, false, None, &mut |_, _| {});
         assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::RolledBack { .. })));
     }
+}
+
+#[test]
+fn a_power_cut_while_entries_are_erased_leaves_the_segment_as_it_was_or_as_it_will_be() {
+    let (mut cuts, mut whole, mut erased) = (0, 0, 0);
+    for seed in 0..40 {
+        for at in 1.. {
+            let mut case = Case::new(seed);
+            let (mut log, _) = case.open().unwrap();
+            (0..12).for_each(|_| case.commit(&mut log).unwrap());
+            drop(log);
+            let before = case.durable.clone();
+            let full = full_segments(&case.sim, Path::new(DIR)).unwrap();
+            let segment = full[0];
+            let odd = |index: u64| index % 2 == 1;
+            let (bytes, _) = rewrite(&case.sim, Path::new(DIR), 1, &mut |index, _| odd(index)).unwrap();
+            let operations = case.sim.world().operations;
+            case.sim.world().fault = Some((operations + at, Fault::PowerCut));
+            let done = replace(&case.sim, Path::new(DIR), 1, &bytes).is_ok();
+            if !done {
+                cuts += 1;
+            }
+            case.sim.world().fault = None;
+            case.sim.power_cycle(&mut case.random);
+            let mut found = Vec::new();
+            let key = SigningKey::from_seed(&[3; 32]);
+            let mut sink = |index: u64, entry: &[u8]| found.push((index, entry.to_vec()));
+            drop(open_log(Arc::new(case.sim.clone()), &options(), &key, false, None, &mut sink).unwrap());
+            assert!(!case.sim.names().iter().any(|name| name.ends_with(REWRITING_SUFFIX)));
+            let all: Vec<(u64, Vec<u8>)> = (0..).zip(before).collect();
+            let left: Vec<_> = all
+                .iter()
+                .filter(|(index, _)| !(segment.first_index..segment.end_index).contains(index) || !odd(*index))
+                .cloned()
+                .collect();
+            assert!(found == all || found == left, "seed {seed} at {at}");
+            assert!(!done || found == left, "what was done is undone: seed {seed} at {at}");
+            *(if found == all { &mut whole } else { &mut erased }) += 1;
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(cuts > 100 && whole > 40 && erased > 40, "{cuts} cuts: {whole} whole, {erased} erased");
 }
 
 #[test]
@@ -257,6 +302,6 @@ fn anything_in_a_segment_is_read_without_a_panic() {
         let mut reader = Reader::open_with(Box::new(case.sim.clone()), Path::new(DIR), 0).unwrap();
         while let Ok(Some(_)) = reader.next() {}
         let key = SigningKey::from_seed(&[3; 32]);
-        let _ = open_log(Arc::new(case.sim.clone()), &options(), &key, false, &mut |_, _| {});
+        let _ = open_log(Arc::new(case.sim.clone()), &options(), &key, false, None, &mut |_, _| {});
     }
 }

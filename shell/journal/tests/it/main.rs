@@ -4,6 +4,7 @@
 
 mod attachments;
 mod audit;
+mod erasing;
 mod kill;
 mod lifecycle;
 mod reading;

@@ -1,0 +1,282 @@
+//! What a set has answered, for those who ask it about many calls: equal questions have equal answers.
+//!
+//! A question is what the rules of the tool's slice read of a call, and whether all of its arguments can be held; the rest of the call
+//! changes nothing. Questions that read the time, the history or a result are never remembered.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::answer::{Answer, Ask, ContextFacts, PrincipalKind};
+use crate::reads::PROVENANCE;
+use crate::set::{PolicySet, Slice};
+
+/// The most answers that are remembered; then it begins anew.
+const ANSWERS_MAX: usize = 100_000;
+/// The longest question that is remembered, in bytes.
+const QUESTION_BYTES_MAX: usize = 8 * 1024;
+
+/// Answers by question.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<HashMap<Box<[u8]>, Answer>>);
+
+impl Memory {
+    /// The answer to a question, from memory or by `answer`.
+    pub(crate) fn answer(&self, question: Vec<u8>, answer: impl FnOnce() -> Answer) -> Answer {
+        let answers = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers().get(question.as_slice()) {
+            return known.clone();
+        }
+        let told = answer();
+        let mut answers = answers();
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
+        }
+        answers.insert(question.into_boxed_slice(), told.clone());
+        told
+    }
+}
+
+impl PolicySet {
+    /// From now on answers are remembered by what rules read of a call: for whoever asks about very many calls, such as a replay. It changes
+    /// no answer (a law test asks both ways).
+    pub fn remember(&self) {
+        self.memory.get_or_init(Memory::default);
+    }
+
+    /// All that the answer hangs on, in one spelling; `None` if it isn't to be remembered.
+    pub(crate) fn gist(&self, ask: &Ask<'_>, slice: &Slice) -> Option<Vec<u8>> {
+        let reads = &slice.readers.facts;
+        let fleeting = slice.readers.system || !slice.leaves.is_empty() || !slice.shadow_leaves.is_empty();
+        if fleeting || ask.output.is_some() || reads.everything {
+            return None;
+        }
+        let mut question = Question(Vec::with_capacity(256));
+        question.text(ask.tool);
+        question.text(match ask.who.kind {
+            PrincipalKind::OAuthUser => "u",
+            PrincipalKind::IamEntity => "i",
+        });
+        question.text(ask.who.id);
+        question.number(ask.who.claims.len() as u64);
+        for (name, value) in ask.who.claims {
+            question.text(name);
+            question.text(value);
+        }
+        if reads.of_context.contains("remit") {
+            question.facts(&ask.facts, |name| reads.fact(name));
+        }
+        let action = self.vocabulary.actions.get(ask.tool)?;
+        if reads.of_context.contains(PROVENANCE) {
+            // One word a property that its schema has; without an origin all are one.
+            question.number(u64::from(ask.facts.origin.is_some()));
+            for name in action.input.names() {
+                question.text(ask.facts.origin.and_then(|origin| origin.of(name)).map_or("", remit_model::Provenance::as_str));
+            }
+        }
+        action.input.told(ask.input, |name| reads.whole_records || reads.properties.contains(name), &mut question.0);
+        (question.0.len() <= QUESTION_BYTES_MAX).then_some(question.0)
+    }
+}
+
+/// A text of parts, each with its length.
+struct Question(Vec<u8>);
+
+impl Question {
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn texts(&mut self, texts: &[String]) {
+        self.number(texts.len() as u64);
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    fn maybe(&mut self, text: Option<&str>) {
+        self.number(u64::from(text.is_some()));
+        self.text(text.unwrap_or_default());
+    }
+
+    /// Remit's own facts that are read. Every one is named here, so that a new one can't be forgotten.
+    fn facts(&mut self, facts: &ContextFacts<'_>, reads: impl Fn(&str) -> bool) {
+        let ContextFacts {
+            agent,
+            user,
+            space,
+            account,
+            role,
+            source_identity,
+            session_id,
+            source_ip,
+            risk,
+            risk_level,
+            class,
+            categories,
+            trust,
+            approved,
+            prompt_attack_percent,
+            guardrail_findings,
+            origin,
+        } = *facts;
+        for text in [agent, space, account, risk, class] {
+            self.text(text);
+        }
+        self.number(risk_level.cast_unsigned());
+        self.number(u64::from(approved));
+        self.texts(categories);
+        for text in [user, role, source_identity] {
+            self.maybe(text);
+        }
+        self.maybe(trust.map(|(tier, _)| tier));
+        self.number(trust.map_or(0, |(_, level)| level).cast_unsigned());
+        if reads("sessionId") {
+            self.text(session_id);
+        }
+        if reads("sourceIp") {
+            self.maybe(source_ip.map(|ip| ip.to_string()).as_deref());
+        }
+        if reads("promptAttackScore") || reads("guardrailFindings") {
+            self.number(prompt_attack_percent.cast_unsigned());
+            self.texts(guardrail_findings);
+        }
+        if ["integrity", "confidentiality", "confidentialityLevel"].into_iter().any(&reads) {
+            let labels = origin.map_or(remit_model::Labels::UNKNOWN, |origin| origin.labels);
+            self.text(labels.integrity.as_str());
+            self.text(labels.confidentiality.as_str());
+            self.number(labels.confidentiality.level().cast_unsigned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use remit_model::{ArgumentRole, CallOrigin, Labels, Provenance, ValueOrigin};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::answer::{Claims, Who};
+    use crate::source::{File, Mode, Source};
+    use crate::vocabulary::Tool;
+
+    const WHENS: [&str; 22] = [
+        "true",
+        "context.input.amount < 5",
+        "context.input has note && context.input.note == \"x\"",
+        "context.input has to_u2d_account && context.input.to_u2d_account == \"x\"",
+        "context.input has \"to-account\" && context.input[\"to-account\"] like \"x*\"",
+        "context.input has who && context.input.who.name == \"x\"",
+        "context.input has who.name",
+        "context.input == {amount: 1}",
+        "[context.input].contains({amount: 1, note: \"x\"})",
+        "context has output || context.isOutput",
+        "context == {isOutput: false}",
+        "principal.id == \"ann\"",
+        "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"x\"",
+        "context.remit has user && context.remit.user == \"x\"",
+        "context.remit.riskLevel < 2 && context.remit.approved",
+        "context.remit.sessionId == \"x\"",
+        "context.remit has sourceIp && context.remit.sourceIp.isLoopback()",
+        "context.remit.promptAttackScore > 50 || context.remit.guardrailFindings.contains(\"x\")",
+        "context.remit.integrity == \"untrusted\"",
+        "context.remit.confidentialityLevel > 1",
+        "context.provenance.note == \"untrusted\"",
+        "context.system.now > datetime(\"2026-01-01\")",
+    ];
+    const DEFINITION: &str = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"note":{"type":"string"},
+        "to-account":{"type":"string"},"who":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}},
+        "required":["amount"]}}"#;
+
+    fn set(when: &str, beside: &str) -> PolicySet {
+        let text = format!(
+            "permit (principal, action, resource) when {{ {when} }};\nforbid (principal, action, resource) when {{ {beside} }};\n"
+        );
+        let file = File { path: "a.cedar".to_owned(), text, mode: Mode::Active };
+        let source = Arc::new(Source::read(Mode::Active, vec![file]).unwrap());
+        PolicySet::compile(&source, &[Tool { id: "a___b", server: "a", definition: DEFINITION }], "arn:x")
+    }
+
+    /// A call of few words, so that many are alike in what a rule reads and unlike in the rest.
+    fn call() -> impl Strategy<Value = (Value, [usize; 12])> {
+        let word = || prop_oneof![Just(json!("x")), Just(json!("xy")), Just(json!(1)), Just(Value::Null)];
+        let amount = prop_oneof![Just(json!(1)), Just(json!(9)), Just(json!("1")), Just(json!(1.5)), Just(json!(u64::MAX))];
+        let who = prop_oneof![Just(Value::Null), Just(json!({"name": "x"})), Just(json!({"name": 3})), Just(json!({}))];
+        let input = (amount, word(), word(), who, any::<[bool; 4]>()).prop_map(|(amount, note, to, who, has)| {
+            let all = [("amount", amount), ("note", note), ("to-account", to), ("who", who)];
+            Value::Object(all.into_iter().zip(has).filter(|(_, has)| *has).map(|((k, v), _)| (k.to_owned(), v)).collect())
+        });
+        (input, proptest::array::uniform12(0..2_usize))
+    }
+
+    fn told(set: &PolicySet, input: &Value, pick: &[usize; 12]) -> Answer {
+        let of = |at: usize| ["x", "y"][pick[at]];
+        let claims = Claims::from([("team".to_owned(), of(0).to_owned())]);
+        let findings = [of(1).to_owned()];
+        let origin = CallOrigin {
+            labels: if pick[2] == 0 { Labels::UNKNOWN } else { Labels::default() },
+            values: vec![ValueOrigin {
+                pointer: "/note".to_owned(),
+                role: ArgumentRole::Content,
+                provenance: if pick[1] == 0 { Provenance::Untrusted } else { Provenance::Request },
+                source: None,
+            }],
+        };
+        let facts = ContextFacts {
+            agent: "agent",
+            user: (pick[3] == 0).then_some(of(4)),
+            space: "s",
+            account: "1",
+            role: None,
+            source_identity: None,
+            session_id: of(5),
+            source_ip: Some(if pick[6] == 0 { [127, 0, 0, 1].into() } else { [10, 0, 0, 1].into() }),
+            risk: "low",
+            risk_level: 1 + pick[7] as i64,
+            class: "MUTATIVE",
+            categories: &[],
+            trust: None,
+            approved: pick[8] == 0,
+            prompt_attack_percent: 90 * pick[9] as i64,
+            guardrail_findings: &findings,
+            origin: (pick[10] == 0).then_some(&origin),
+        };
+        let who = Who { kind: PrincipalKind::OAuthUser, id: ["ann", "ben"][pick[11]], claims: &claims };
+        let now_ms = if pick[0] == 0 { 1_790_000_000_000 } else { 1_500_000_000_000 };
+        set.decide(&Ask { who, tool: "a___b", input, output: None, facts, now_ms, bindings: None })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn what_is_remembered_is_what_would_be_said(
+            when in 0..WHENS.len(),
+            beside in 0..WHENS.len(),
+            calls in proptest::collection::vec(call(), 200),
+        ) {
+            let (plain, remembering) = (set(WHENS[when], WHENS[beside]), set(WHENS[when], WHENS[beside]));
+            remembering.remember();
+            for (input, pick) in &calls {
+                prop_assert_eq!(told(&remembering, input, pick), told(&plain, input, pick), "{} / {}: {}", WHENS[when], WHENS[beside], input);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_questions_are_asked_once() {
+        let set = set("context.input.amount < 5", "context.remit.riskLevel > 3");
+        set.remember();
+        for note in 0..50 {
+            let input = json!({"amount": note % 3, "note": format!("n{note}")});
+            assert_eq!(told(&set, &input, &[0; 12]).enforced.effect, crate::answer::Effect::Allow);
+        }
+        let answers = set.memory.get().map(|memory| memory.0.lock().unwrap().len());
+        assert_eq!(answers, Some(3));
+    }
+}
