@@ -43,6 +43,26 @@ impl Hash {
     }
 }
 
+impl Hash {
+    /// Reads 64 hexadecimal digits, in lower case.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let pairs = text.as_bytes().as_chunks::<2>();
+        let mut hash = [0; Self::BYTES];
+        if pairs.0.len() != Self::BYTES || !pairs.1.is_empty() {
+            return None;
+        }
+        for (byte, [high, low]) in hash.iter_mut().zip(pairs.0) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(hash))
+    }
+}
+
 impl fmt::Display for Hash {
     /// Lower-case hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,14 +46,14 @@ struct Sessions {
 }
 
 /// A session: its caller, and its id there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Key {
     owner: Owner,
     session: String,
 }
 
 /// A caller in a space: nothing of one session or space ever reaches another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Owner {
     space: String,
     agent: String,
@@ -320,18 +320,36 @@ struct Past {
 }
 
 /// What the journal says that sessions have touched, gathered from its entries in their order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Touched {
+    #[serde(with = "pairs")]
     sessions: HashMap<Key, Read>,
     /// Whether there were too many.
     crowded: bool,
 }
 
 /// What a session has read: labels, and what calls were let through, whose results are labelled by what is said of them now.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 struct Read {
     labels: Labels,
     of: HashSet<(String, String)>,
+}
+
+/// A map whose keys are no texts, as JSON has it: a list of pairs.
+mod pairs {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::{Key, Read};
+
+    pub(super) fn serialize<S: Serializer>(map: &HashMap<Key, Read>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<Key, Read>, D::Error> {
+        Ok(Vec::<(Key, Read)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 /// The most tools of one session that are told apart; whoever has called more has touched anything.

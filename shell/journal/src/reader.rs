@@ -64,6 +64,7 @@ pub struct Reader {
     dir: PathBuf,
     segment: Option<(SegmentReader, Verifier)>,
     batch: Batch,
+    checkpoint: Option<SignedCheckpoint>,
     /// The place within the batch of the next entry.
     place: usize,
     /// The index of the next entry to read from the files.
@@ -87,6 +88,7 @@ impl Reader {
             dir: dir.to_owned(),
             segment: None,
             batch: Batch::default(),
+            checkpoint: None,
             place: 0,
             next_index: 0,
             from,
@@ -154,7 +156,7 @@ impl Reader {
 
     /// The checkpoint of the batch that the last entry came from.
     pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
-        self.batch.checkpoint.as_ref()
+        self.checkpoint.as_ref()
     }
 
     fn io(&self, source: io::Error) -> ReadError {
@@ -227,6 +229,7 @@ impl Reader {
                     if !self.is_durable(size)? {
                         return Ok(false);
                     }
+                    self.checkpoint.clone_from(&self.batch.checkpoint);
                     self.next_index = size;
                     return Ok(true);
                 }

@@ -72,8 +72,7 @@ pub(crate) fn segments_list(files: &dyn Files, dir: &Path) -> io::Result<Vec<u64
 pub(crate) fn header_payload(vkey: &str, frontier: &Frontier, checkpoint: Option<&SignedCheckpoint>) -> String {
     let mut text = format!("{HEADER_MAGIC}\n{vkey}\n");
     for root in frontier.roots() {
-        root.as_bytes().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
-        text.push('\n');
+        text.push_str(&format!("{root}\n"));
     }
     if let Some(checkpoint) = checkpoint.filter(|_| frontier.size() > 0) {
         text.push('\n');
@@ -118,7 +117,7 @@ impl Header {
         };
         let mut lines = head.split('\n');
         let vkey = lines.next()?.to_owned();
-        let roots: Option<Vec<Hash>> = lines.map(hash_of_hex).collect();
+        let roots: Option<Vec<Hash>> = lines.map(Hash::from_hex).collect();
         let frontier = Frontier::of(first_index, roots?)?;
         let checkpoint = note.map(|note| SignedCheckpoint::parse(note).ok_or(())).transpose().ok()?;
         let fits = checkpoint.as_ref().map_or(first_index == 0, |checkpoint| checkpoint.size == first_index);
@@ -133,17 +132,6 @@ impl Edge {
             checkpoint.root == self.frontier.root() && checkpoint.verify(verifier).is_ok()
         })
     }
-}
-
-fn hash_of_hex(text: &str) -> Option<Hash> {
-    if text.len() != 2 * Hash::BYTES || !text.is_ascii() {
-        return None;
-    }
-    let mut hash = Hash([0; Hash::BYTES]);
-    for (place, byte) in hash.0.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// A leaf of the tree as it lies in a segment.

@@ -1,13 +1,14 @@
 //! The journal of this gateway: opened with its key, put right after a crash, read and proved.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use remit_journal::{AttachmentOptions, Journal, Options, Reader, SigningKey};
+use remit_journal::{AttachmentOptions, Journal, OpenError, Options, Reader, SigningKey};
 use serde_json::Value;
 
 use crate::home::Home;
 use crate::output::{Failure, Printer};
+use crate::recap::{Fold, Recap};
 use crate::trust::Book;
 
 /// The name that the log's checkpoints carry.
@@ -15,27 +16,39 @@ pub(crate) const ORIGIN: &str = "remit/journal";
 
 /// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
 ///
-/// `book` gets every entry that is there already.
+/// `book` gets what all entries come to.
 pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -> Result<(Journal, Recovered), Failure> {
-    let key = home.journal_key()?;
-    let mut open: HashMap<String, Left> = HashMap::new();
     let directory = home.journal();
-    let mut touched = remit_gateway::Touched::default();
-    let mut past = Past::new(remit_gateway::rfc3339(crate::now_ms().saturating_sub(LOOK_BACK_MAX_MS)));
-    let recover = |index: u64, entry: &[u8]| {
-        pair(&mut open, entry);
-        book.take(index, entry);
-        past.take(entry);
-        touched.take(entry);
+    let options = || Options { attachments: facts.clone(), ..Options::new(&directory, ORIGIN) };
+    let fault = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display()))
     };
-    let options = Options { attachments: facts, ..Options::new(&directory, ORIGIN) };
-    let (journal, recovery) = Journal::open(options, key, recover)
-        .map_err(|error| Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display())))?;
-    let mut recovered =
-        Recovered { entries: recovery.entries, unknown: 0, stopped: recovery.stopped, past: past.entries, touched };
-    let mut left: Vec<(String, Left)> = open.into_iter().collect();
-    left.sort_by(|a, b| a.0.cmp(&b.0));
-    for (decision, left) in left {
+    let mut kept = 0;
+    let mut opened = None;
+    let mut fold = Fold::default();
+    if let Some((known, at)) = home_recap(home)?.read() {
+        fold = known;
+        match Journal::open_after(options(), home.journal_key()?, at, |index, entry| drop(fold.take(index, entry))) {
+            Ok(done) => (opened, kept) = (Some(done), at.size),
+            Err(OpenError::Unknown { .. }) => fold = Fold::default(),
+            Err(error) => return Err(fault(&error)),
+        }
+    }
+    let (journal, recovery) = match opened {
+        Some(opened) => opened,
+        None => Journal::open(options(), home.journal_key()?, |index, entry| drop(fold.take(index, entry)))
+            .map_err(|error| fault(&error))?,
+    };
+    let past = Past::read(&directory, &fold)?;
+    let mut recovered = Recovered {
+        entries: recovery.entries,
+        read: recovery.read,
+        unknown: 0,
+        stopped: recovery.stopped,
+        past,
+        touched: fold.touched.clone(),
+    };
+    for (decision, left) in &fold.open {
         let entry = serde_json::json!({
             "v": 1, "type": "outcome", "time": remit_gateway::rfc3339(crate::now_ms()), "decision": decision,
             "agent": left.agent, "space": left.space, "tool": left.tool, "outcome": "unknown",
@@ -43,14 +56,23 @@ pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -
         journal.append(entry.to_string().into_bytes()).wait().map_err(|error| Failure::new(error.to_string()))?;
         recovered.unknown += 1;
     }
+    // The outcomes come to it as whatever follows.
+    book.begin(fold, kept);
     std::fs::write(home.journal_vkey(), journal.verifier_key()).map_err(|error| Failure::io(&home.journal_vkey(), &error))?;
     Ok((journal, recovered))
+}
+
+/// What is kept of the journal, beside it.
+pub(crate) fn home_recap(home: &Home) -> Result<Recap, Failure> {
+    Ok(Recap::new(home.recap(), home.journal_key()?))
 }
 
 /// What opening found.
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) entries: u64,
+    /// How many entries were read: the others were known.
+    pub(crate) read: u64,
     pub(crate) unknown: usize,
     pub(crate) stopped: Option<String>,
     /// The entries that temporal conditions may look back on, in order.
@@ -69,8 +91,17 @@ struct Past {
 }
 
 impl Past {
-    fn new(since: String) -> Self {
-        Self { since, entries: Vec::new() }
+    /// Those that temporal conditions may look back on, in order.
+    fn read(journal: &Path, fold: &Fold) -> Result<Vec<Vec<u8>>, Failure> {
+        let since = remit_gateway::rfc3339(crate::now_ms().saturating_sub(LOOK_BACK_MAX_MS));
+        let Some(from) = fold.past_from(&since) else { return Ok(Vec::new()) };
+        let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
+        let mut past = Self { since, entries: Vec::new() };
+        let mut reader = Reader::open(journal, from).map_err(fault)?.without_signatures();
+        while let Some(entry) = reader.next().map_err(fault)? {
+            past.take(&entry.bytes);
+        }
+        Ok(past.entries)
     }
 
     fn take(&mut self, entry: &[u8]) {
@@ -91,33 +122,6 @@ impl Past {
         if serde_json::from_slice::<Dated>(entry).is_ok_and(|dated| dated.time >= self.since) {
             self.entries.push(entry.to_vec());
         }
-    }
-}
-
-/// A decision that waits for its outcome.
-#[derive(Debug, Default)]
-struct Left {
-    agent: Value,
-    space: Value,
-    tool: Value,
-}
-
-fn pair(open: &mut HashMap<String, Left>, entry: &[u8]) {
-    let Ok(mut entry) = serde_json::from_slice::<Value>(entry) else { return };
-    let kind = entry.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut take = |key: &str| entry.get_mut(key).map(Value::take).unwrap_or_default();
-    match kind.as_str() {
-        "decision" if take("verdict") == "ALLOW" => {
-            if let Value::String(id) = take("id") {
-                open.insert(id, Left { agent: take("agent"), space: take("space"), tool: take("tool") });
-            }
-        }
-        "outcome" => {
-            if let Value::String(decision) = take("decision") {
-                open.remove(&decision);
-            }
-        }
-        _ => {}
     }
 }
 
@@ -265,7 +269,7 @@ pub(crate) fn verify(
         None => std::fs::read_to_string(&vkey_path).map_err(|error| Failure::io(&vkey_path, &error))?,
     };
     let notes: Vec<String> = saved.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    let mut open: HashMap<String, Left> = HashMap::new();
+    let mut open: HashSet<String> = HashSet::new();
     let (mut decisions, mut allowed, mut outcomes) = (0, 0, 0);
     let mut findings = Vec::new();
     let report = remit_journal::verify_against(home.journal(), vkey.trim(), &notes, progress, |index, bytes| {
@@ -276,22 +280,24 @@ pub(crate) fn verify(
         match entry.get("type").and_then(Value::as_str) {
             Some("decision") => {
                 decisions += 1;
-                allowed += u64::from(entry.get("verdict").and_then(Value::as_str) == Some("ALLOW"));
+                if entry.get("verdict").and_then(Value::as_str) == Some("ALLOW") {
+                    allowed += 1;
+                    open.extend(entry.get("id").and_then(Value::as_str).map(str::to_owned));
+                }
             }
             Some("outcome") => {
                 outcomes += 1;
                 let decision = entry.get("decision").and_then(Value::as_str).unwrap_or_default();
-                if !open.contains_key(decision) {
+                if !open.remove(decision) {
                     findings.push(format!("entry {index} is the outcome of no open decision"));
                 }
             }
             _ => {}
         }
-        pair(&mut open, bytes);
     })
     .map_err(|error| Failure::new(format!("the journal can't be verified: {error}")))?;
     findings.extend(report.findings.iter().map(|finding| format!("{}: {}", finding.where_, finding.what)));
-    let unpaired: Vec<String> = open.into_keys().collect();
+    let unpaired: Vec<String> = open.into_iter().collect();
     if !running {
         findings.extend(unpaired.iter().map(|id| format!("decision {id} has no outcome")));
     }

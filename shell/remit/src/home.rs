@@ -94,6 +94,11 @@ impl Home {
         self.root.join("journal.vkey")
     }
 
+    /// What the journal's entries come to, so that a start needn't read all of them.
+    pub(crate) fn recap(&self) -> PathBuf {
+        self.root.join("journal.recap")
+    }
+
     fn run_file(&self) -> PathBuf {
         self.root.join("run.json")
     }
@@ -246,7 +251,7 @@ pub(crate) fn write_new_private(path: &Path, bytes: &[u8]) -> Result<(), Failure
 }
 
 /// Writes a file for the owner alone, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let fault = |error: std::io::Error| Failure::io(path, &error);
     let draft = path.with_extension("draft");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fault)?;

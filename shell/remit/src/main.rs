@@ -23,6 +23,7 @@ mod offline;
 mod output;
 mod pins;
 mod reach;
+mod recap;
 mod replay;
 mod requests;
 mod sample;

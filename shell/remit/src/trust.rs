@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use remit_gateway::{Gateway, Trust};
-use remit_journal::Reader;
+use remit_journal::{Known, Reader};
 use remit_kernel::Fact;
-use remit_kernel::trust::{EVERY, Event, Ledger, Standing, Tiers};
+use remit_kernel::trust::{EVERY, Standing, Tiers};
 use remit_model::{AgentId, Person, TrustRules};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use crate::fields::{Refused, bad};
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer, warn};
+use crate::recap::{Fold, Recap};
 use crate::up::World;
 
 /// How long the book waits before it looks for new entries.
@@ -29,6 +30,8 @@ const POLL: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long an answer waits until the book has what was recorded for it.
 const REACH_MAX: Duration = Duration::from_secs(5);
+/// How many entries a start reads at most, and one segment's, where the end before was a crash.
+const RECAP_ENTRIES: u64 = 200_000;
 /// The longest name, or text that a person says, in bytes.
 const SAID_BYTES_MAX: usize = 1024;
 
@@ -43,9 +46,9 @@ pub(crate) struct Book {
 
 #[derive(Debug, Default)]
 struct State {
-    ledger: Ledger,
-    /// How many entries are in it.
-    entries: u64,
+    fold: Fold,
+    /// How many entries are in what was kept of it.
+    kept: u64,
     /// Why it can't be kept in step: then nobody's tier is known.
     broken: Option<String>,
     /// Tiers that were answered, under these rules.
@@ -72,32 +75,54 @@ impl Book {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the entry with this index. Says whose standing it may have changed.
-    pub(crate) fn take(&self, index: u64, entry: &[u8]) -> Option<String> {
-        let event = Event::read(entry);
+    /// Begins with what the journal came to, of which this much is kept already.
+    pub(crate) fn begin(&self, fold: Fold, kept: u64) {
         let mut state = self.write();
-        state.entries = index + 1;
-        let changed = event.and_then(|event| state.ledger.fold(&event));
+        (state.fold, state.kept) = (fold, kept);
+    }
+
+    /// Takes the entry with this index. Says whose standing it may have changed.
+    fn take(&self, index: u64, entry: &[u8]) -> Option<String> {
+        let mut state = self.write();
+        let changed = state.fold.take(index, entry);
         if let Some(agent) = &changed {
             state.answered.remove(agent);
         }
         changed
     }
 
+    /// Keeps what the journal comes to, if there is enough that isn't kept: a start reads what came after.
+    fn remember(&self, recap: &Recap, reader: &Reader, entries_min: u64) {
+        let state = self.read();
+        let (size, kept) = (state.fold.entries, state.kept);
+        // Only between two batches is there a root that was signed.
+        let Some(checkpoint) = reader.checkpoint().filter(|checkpoint| checkpoint.size == size && size >= kept + entries_min)
+        else {
+            return;
+        };
+        let body = state.fold.to_json();
+        drop(state);
+        match recap.write(&body, Known { size, root: checkpoint.root }) {
+            Ok(()) => self.write().kept = size,
+            Err(error) => warn(&format!("the next start will read more of the journal: its recap can't be written: {error}")),
+        }
+    }
+
     /// Goes on with the journal's entries as they come, and records demotions, until what is given back is dropped.
-    pub(crate) fn keep(self: &Arc<Self>, gateway: &Gateway, journal: &Path) -> Result<Keeping, Failure> {
+    pub(crate) fn keep(self: &Arc<Self>, gateway: &Gateway, journal: &Path, recap: Recap) -> Result<Keeping, Failure> {
         let (book, gateway, journal, runtime) = (Arc::clone(self), gateway.clone(), journal.to_owned(), Handle::current());
         let thread = std::thread::Builder::new().name("trust".to_owned());
-        let thread =
-            thread.spawn(move || book.run(&gateway, &journal, &runtime)).map_err(|error| Failure::new(error.to_string()))?;
+        let thread = thread
+            .spawn(move || book.run(&gateway, &journal, &recap, &runtime))
+            .map_err(|error| Failure::new(error.to_string()))?;
         Ok(Keeping { book: Arc::clone(self), thread: Some(thread) })
     }
 
-    fn run(&self, gateway: &Gateway, journal: &Path, runtime: &Handle) {
+    fn run(&self, gateway: &Gateway, journal: &Path, recap: &Recap, runtime: &Handle) {
         loop {
-            let from = self.read().entries;
+            let from = self.read().fold.entries;
             let failed = match Reader::open(journal, from).map(Reader::without_signatures) {
-                Ok(reader) => self.follow(reader, gateway, runtime).err(),
+                Ok(reader) => self.follow(reader, gateway, recap, runtime).err(),
                 Err(error) => Some(error),
             };
             let Some(error) = failed else { return };
@@ -110,19 +135,26 @@ impl Book {
     }
 
     /// Follows the journal until it is told to stop.
-    fn follow(&self, mut reader: Reader, gateway: &Gateway, runtime: &Handle) -> Result<(), remit_journal::ReadError> {
+    fn follow(
+        &self,
+        mut reader: Reader,
+        gateway: &Gateway,
+        recap: &Recap,
+        runtime: &Handle,
+    ) -> Result<(), remit_journal::ReadError> {
         // At first everybody may have fallen.
-        let mut changed: BTreeSet<String> = self.read().ledger.agents().map(str::to_owned).collect();
+        let mut changed: BTreeSet<String> = self.read().fold.ledger.agents().map(str::to_owned).collect();
         let mut rules = None;
         loop {
             while let Some(entry) = reader.next()? {
                 changed.extend(self.take(entry.index, &entry.bytes));
             }
+            self.remember(recap, &reader, RECAP_ENTRIES);
             self.write().broken = None;
             let in_effect = gateway.snapshot().organization.trust.clone();
             if rules != in_effect {
                 rules = in_effect;
-                changed = self.read().ledger.agents().map(str::to_owned).collect();
+                changed = self.read().fold.ledger.agents().map(str::to_owned).collect();
             }
             if let Some(rules) = &rules {
                 for agent in std::mem::take(&mut changed) {
@@ -130,10 +162,11 @@ impl Book {
                 }
             }
             changed.clear();
-            let entries = self.read().entries;
+            let entries = self.read().fold.entries;
             self.watch().entries = entries;
             self.moved.notify_all();
             if !self.wait(POLL) {
+                self.remember(recap, &reader, 1);
                 return Ok(());
             }
         }
@@ -141,7 +174,7 @@ impl Book {
 
     /// Records the demotions of an agent that the journal doesn't have yet. They are in effect already.
     fn demote(&self, rules: &TrustRules, agent: &str, gateway: &Gateway, runtime: &Handle) {
-        let demotions = self.read().ledger.demotions(rules, agent, now_secs());
+        let demotions = self.read().fold.ledger.demotions(rules, agent, now_secs());
         for (category, demotion) in demotions {
             let event = json!({"agent": agent, "category": category, "from": demotion.from, "to": demotion.to, "because": demotion.because});
             if let Err(why) = runtime.block_on(gateway.record("trust_demoted", event)) {
@@ -181,7 +214,7 @@ impl Trust for Book {
             state.answered.clear();
             state.rules = Some(rules.clone());
         }
-        let tiers = Arc::new(state.ledger.tiers(rules, agent.as_str(), now_secs()));
+        let tiers = Arc::new(state.fold.ledger.tiers(rules, agent.as_str(), now_secs()));
         state.answered.insert(agent.as_str().to_owned(), Arc::clone(&tiers));
         Fact::Known(tiers)
     }
@@ -237,9 +270,9 @@ impl World {
         let state = self.book.read();
         let mut told = Vec::new();
         for agent in agents {
-            let mut standings = state.ledger.standings(rules, agent, now_secs());
+            let mut standings = state.fold.ledger.standings(rules, agent, now_secs());
             if let Some(category) = category {
-                let of = remit_kernel::trust::standing(rules, &state.ledger.record(agent, category), now_secs());
+                let of = remit_kernel::trust::standing(rules, &state.fold.ledger.record(agent, category), now_secs());
                 standings = std::iter::once((category.to_owned(), of)).collect();
             }
             for (category, standing) in standings {
@@ -268,7 +301,7 @@ impl World {
         let _signing = self.signing.lock().await;
         let standing = {
             let state = self.book.read();
-            remit_kernel::trust::standing(rules, &state.ledger.record(&agent, category), now_secs())
+            remit_kernel::trust::standing(rules, &state.fold.ledger.record(&agent, category), now_secs())
         };
         let Some(proposal) = standing.promotion().filter(|_| category != EVERY) else {
             let missing = standing.next.iter().flat_map(|next| &next.because).filter(|number| !number.met);

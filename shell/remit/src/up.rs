@@ -117,7 +117,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
     world.gateway.recall_touched(std::mem::take(&mut recovered.touched));
-    let keeping = world.book.keep(&world.gateway, &home.journal())?;
+    let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
 
     let (stop, stopping) = watch::channel(false);
     let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
@@ -137,7 +137,12 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
     world.gateway.settled(SERVERS_MAX).await;
-    world.record("started", json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown})).await?;
+    world
+        .record(
+            "started",
+            json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read}),
+        )
+        .await?;
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
     crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
@@ -207,8 +212,8 @@ fn assemble(
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
     let (journal, recovered) = audit::open(home, facts(options, home), &book)?;
-    if recovered.entries > 100_000 {
-        printer.say(&format!("journal: {} entries read again and found whole", recovered.entries))?;
+    if recovered.read > 100_000 {
+        printer.say(&format!("journal: {} of {} entries read again and found whole", recovered.read, recovered.entries))?;
     }
     let store = home.store()?;
     let shared = Arc::new(Shared::new(public, Arc::clone(&store)));

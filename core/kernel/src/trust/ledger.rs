@@ -18,7 +18,7 @@ const AGENTS_MAX: usize = 100_000;
 const CATEGORIES_MAX: usize = 256;
 
 /// The records of all agents: folded from the journal's events, in their order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ledger {
     agents: BTreeMap<String, Agent>,
     /// Calls that were allowed and have not ended, by decision: ids rise with time.
@@ -27,14 +27,14 @@ pub struct Ledger {
     approvals: BTreeMap<String, Approval>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Agent {
     /// What holds for all categories, and what a new one begins with.
     base: Record,
     of: BTreeMap<String, Record>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Approval {
     narrowed: bool,
     rejected: bool,

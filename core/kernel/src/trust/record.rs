@@ -9,7 +9,7 @@ const DAY_SECS: u64 = 86_400;
 const DAYS_MAX: usize = 366;
 
 /// How often something happened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     /// Approvals that were given as they were asked for, and used.
     pub approved_unchanged: u64,
@@ -61,7 +61,7 @@ impl Counts {
 }
 
 /// Counts by day, and all together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Days {
     of: BTreeMap<u64, Counts>,
     total: Counts,
@@ -93,7 +93,7 @@ impl Days {
 }
 
 /// What is kept of one agent in one category.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// The tier of the last promotion; `None`: the one that everybody begins in.
     tier: Option<TrustTier>,

@@ -140,6 +140,62 @@ fn a_crash_leaves_no_decision_without_its_outcome() {
 }
 
 #[test]
+fn a_start_reads_what_came_after_the_last_and_all_of_it_where_it_can_not_trust_what_was_kept() {
+    let (a, _open) = slow(Era::Modern);
+    let remit = Remit::up(&config(&[a.server("a")]));
+    let client = remit.client("agent-1", "a");
+    for _ in 0..20 {
+        assert_eq!(verdict(&client.call("a___other", "{}")), "ok");
+    }
+    let standing = |place: &Place| -> Value {
+        let told = place.log_of("started").last().unwrap().clone();
+        json!([told["entries_read"], told["recovered_unknown"]])
+    };
+    let mut place = remit.stop();
+    let recap = place.data().join("journal.recap");
+    assert!(recap.exists());
+    let again = |place: Place| -> Place {
+        let remit = Remit::up_at(place, &[]);
+        assert_eq!(verdict(&remit.client("agent-1", "a").call("a___other", "{}")), "ok");
+        remit.stop()
+    };
+    // A segment is entered at its beginning, and this is the first.
+    place = again(place);
+    let entries = place.log().len();
+    let before = std::fs::read(&recap).unwrap();
+    // Another word in it, another key, nothing at all: it is left aside.
+    let spoilt = String::from_utf8(before.clone()).unwrap().replacen("agent-1", "agent-2", 1);
+    let (_, note) = spoilt.split_once('\n').unwrap();
+    for text in [spoilt.clone(), String::new(), format!("{{}}\n{note}"), "nonsense".to_owned()] {
+        std::fs::write(&recap, text).unwrap();
+        place = again(place);
+        assert_eq!(place.verify()["findings"], json!([]));
+    }
+    assert!(place.log().len() > entries);
+    // One that runs ahead of a journal that was restored: the journal is read whole.
+    let journal = place.data().join("journal");
+    let saved = place.data().join("saved");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let _ = std::fs::remove_dir_all(to);
+        std::fs::create_dir(to).unwrap();
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    copy(&journal, &saved);
+    place = again(place);
+    copy(&saved, &journal);
+    place = again(place);
+    assert_eq!(place.verify()["findings"], json!([]));
+    // After a crash it begins at the last that was kept.
+    let remit = Remit::up_at(place, &[]);
+    let place = remit.kill();
+    let place = again(place);
+    assert_eq!(standing(&place)[1], 0);
+}
+
+#[test]
 fn a_stop_lets_calls_finish() {
     for era in [Era::Modern, Era::Legacy] {
         let (a, open) = slow(era);
