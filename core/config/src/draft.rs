@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, retention, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -36,6 +36,7 @@ const TOP: &[&str] = &[
     "guardrails",
     "bedrock_policies",
     "invariants",
+    "retention",
     "trust",
 ];
 
@@ -218,6 +219,8 @@ impl<'a> Draft<'a> {
         self.organization.invariants = found;
         let console = console::console(roots, self);
         self.organization.console = console;
+        let retention = retention::retention(roots, self);
+        self.organization.retention = retention;
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

@@ -4,6 +4,7 @@ mod approval;
 mod guardrail;
 mod iam;
 mod label;
+mod retention;
 mod trust;
 
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
+            "retention": retention::retention(),
             "trust": trust::trust(),
             "console": console(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),

@@ -27,6 +27,7 @@ pub mod operate;
 pub mod policy;
 pub mod reach;
 pub mod recorded;
+pub mod retention;
 pub mod remedy;
 mod role;
 pub mod schema;

@@ -13,6 +13,7 @@ mod organization;
 mod person;
 mod server;
 mod time;
+mod retention;
 mod trust;
 
 pub use access::{
@@ -39,4 +40,5 @@ pub use server::{
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
+pub use retention::{Framework, Retention, RetentionRule};
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

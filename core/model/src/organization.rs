@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
-    OrganizationalUnit, OuId, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
+    OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
 /// A server's place: its account and its name there.
@@ -106,6 +106,8 @@ pub struct Organization {
     pub invariants: Vec<Invariant>,
     /// How agents earn autonomy; `None`: nobody has a tier.
     pub trust: Option<TrustRules>,
+    /// How long records of calls are kept.
+    pub retention: Retention,
     /// How people come to the console.
     pub console: Option<Console>,
 }

@@ -1,0 +1,229 @@
+//! Which records of calls may go: those whose time is over and that no legal hold keeps, or those of one person who is to be forgotten.
+//!
+//! Only decisions and their outcomes ever go, each with the other; what else the journal holds says what was in effect, who agreed, and what
+//! was erased.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use remit_model::{Retention, ToolClass, time_ms};
+use serde::{Deserialize, Serialize};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Records that nobody may erase, whatever their age: a legal hold. What isn't named fits anything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Calls of this agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Calls on behalf of this user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Calls in this space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
+    /// Calls of this tool, by its name in policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Calls from this time on, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_secs: Option<u64>,
+    /// Calls before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_secs: Option<u64>,
+}
+
+/// Legal holds by name.
+pub type Holds = BTreeMap<String, Hold>;
+
+/// What a record says that retention hangs on.
+#[derive(Debug, Deserialize)]
+struct Record<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    time: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    decision: Cow<'a, str>,
+    #[serde(borrow, default)]
+    verdict: Cow<'a, str>,
+    #[serde(borrow, default)]
+    agent: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    user: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    space: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tool: Option<Cow<'a, str>>,
+    #[serde(default)]
+    class: Option<ToolClass>,
+}
+
+impl Hold {
+    /// Whether it keeps a decision; of an outcome, which names no user, whether it might.
+    fn keeps(&self, record: &Record<'_>, at_ms: u64) -> bool {
+        let is = |wanted: &Option<String>, found: &Option<Cow<'_, str>>| {
+            wanted.as_deref().is_none_or(|wanted| found.as_deref() == Some(wanted))
+        };
+        let of_user = record.kind == "outcome" || is(&self.user, &record.user);
+        of_user
+            && is(&self.agent, &record.agent)
+            && is(&self.space, &record.space)
+            && is(&self.tool, &record.tool)
+            && self.since_secs.is_none_or(|since| at_ms >= since.saturating_mul(1000))
+            && self.until_secs.is_none_or(|until| at_ms < until.saturating_mul(1000))
+    }
+}
+
+/// Why records go.
+#[derive(Debug, Clone, Copy)]
+pub enum Why<'a> {
+    /// Their time is over.
+    Retention(&'a Retention),
+    /// They are of calls on behalf of this person.
+    User(&'a str),
+}
+
+/// Goes through the journal's entries in their order and says which may go.
+#[derive(Debug)]
+pub struct Sweep<'a> {
+    why: Why<'a>,
+    holds: &'a Holds,
+    now_ms: u64,
+    /// Allowed calls whose outcome has not come yet, and whether their decision goes.
+    calls: HashMap<String, bool>,
+    kept_by_holds: u64,
+}
+
+impl<'a> Sweep<'a> {
+    /// A sweep at this time, in milliseconds since the epoch.
+    pub fn new(why: Why<'a>, holds: &'a Holds, now_ms: u64) -> Self {
+        Self { why, holds, now_ms, calls: HashMap::new(), kept_by_holds: 0 }
+    }
+
+    /// How many records would have gone, but for a hold.
+    pub fn kept_by_holds(&self) -> u64 {
+        self.kept_by_holds
+    }
+
+    /// Whether an entry may go. What isn't understood stays.
+    pub fn goes(&mut self, entry: &[u8]) -> bool {
+        let Ok(record) = serde_json::from_slice::<Record<'_>>(entry) else { return false };
+        let Some(at_ms) = time_ms(&record.time) else { return false };
+        match &*record.kind {
+            "decision" => {
+                let goes = self.judge(&record, at_ms);
+                if record.verdict == "ALLOW" {
+                    self.calls.insert(record.id.into_owned(), goes);
+                }
+                goes
+            }
+            // With its decision; alone only where that is gone already, and then as late as any class could ask for.
+            "outcome" => match self.calls.remove(&*record.decision) {
+                Some(goes) => goes,
+                None => matches!(self.why, Why::Retention(_)) && self.judge(&record, at_ms),
+            },
+            _ => false,
+        }
+    }
+
+    fn judge(&mut self, record: &Record<'_>, at_ms: u64) -> bool {
+        let over = match self.why {
+            Why::Retention(rules) => rules
+                .days(record.space.as_deref().unwrap_or_default(), record.class)
+                .is_some_and(|days| at_ms.saturating_add(u64::from(days) * DAY_MS) <= self.now_ms),
+            Why::User(user) => record.user.as_deref() == Some(user),
+        };
+        if over && self.holds.values().any(|hold| hold.keeps(record, at_ms)) {
+            self.kept_by_holds += 1;
+            return false;
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remit_model::RetentionRule;
+    use serde_json::json;
+
+    use super::*;
+
+    fn decision(id: &str, day: u32, class: &str, user: Option<&str>) -> Vec<u8> {
+        let mut entry = json!({"v": 1, "type": "decision", "time": format!("2026-01-{day:02}T00:00:00.000Z"), "id": id, "verdict": "ALLOW",
+            "agent": "a", "space": "s", "tool": "x___y", "class": class});
+        if let Some(user) = user {
+            entry["user"] = json!(user);
+        }
+        entry.to_string().into_bytes()
+    }
+
+    fn outcome(id: &str, day: u32) -> Vec<u8> {
+        json!({"v": 1, "type": "outcome", "time": format!("2026-01-{day:02}T00:00:09.000Z"), "decision": id, "agent": "a", "space": "s",
+            "tool": "x___y", "outcome": "ok"})
+        .to_string()
+        .into_bytes()
+    }
+
+    const JAN_20: u64 = 1_768_867_200_000;
+
+    #[test]
+    fn a_call_goes_whole_when_its_time_is_over() {
+        assert_eq!(time_ms("2026-01-20T00:00:00.000Z"), Some(JAN_20));
+        let rule = RetentionRule { spaces: Vec::new(), classes: vec![ToolClass::ReadOnly], days: 10 };
+        let rules = Retention { rules: vec![rule], days: Some(15) };
+        let holds = Holds::new();
+        let mut sweep = Sweep::new(Why::Retention(&rules), &holds, JAN_20);
+        // Ten days for one, fifteen for the other; a day that ends now is over.
+        for (id, day, class, goes) in
+            [("1", 10, "READ_ONLY", true), ("2", 11, "READ_ONLY", false), ("3", 5, "MUTATIVE", true), ("4", 6, "MUTATIVE", false)]
+        {
+            assert_eq!(sweep.goes(&decision(id, day, class, None)), goes, "{id}");
+            assert_eq!(sweep.goes(&outcome(id, day)), goes, "{id}");
+        }
+        // An outcome whose decision is gone.
+        assert!(sweep.goes(&outcome("0", 4)) && !sweep.goes(&outcome("0", 8)));
+        for kind in ["configuration", "trust_promoted", "entries_erased", "approval_voted", "outcome", "decision"] {
+            assert!(!sweep.goes(json!({"type": kind, "time": "then"}).to_string().as_bytes()), "{kind}");
+        }
+        let other = json!({"type": "incident", "time": "2001-01-01T00:00:00.000Z", "agent": "a", "space": "s"});
+        assert!(!sweep.goes(other.to_string().as_bytes()) && !sweep.goes(b"nonsense"));
+    }
+
+    #[test]
+    fn a_hold_keeps_what_it_names() {
+        let rules = Retention { rules: Vec::new(), days: Some(1) };
+        let hold = |set: fn(&mut Hold)| {
+            let mut hold = Hold::default();
+            set(&mut hold);
+            Holds::from([("case".to_owned(), hold)])
+        };
+        let kept = |holds: &Holds| {
+            let mut sweep = Sweep::new(Why::Retention(&rules), holds, JAN_20);
+            let went = sweep.goes(&decision("1", 5, "MUTATIVE", Some("ann")));
+            assert_eq!(sweep.goes(&outcome("1", 5)), went, "the outcome with its decision");
+            assert_eq!(sweep.kept_by_holds(), u64::from(!went));
+            !went
+        };
+        assert!(kept(&hold(|_| {})), "a hold that names nothing keeps everything");
+        assert!(kept(&hold(|hold| hold.agent = Some("a".to_owned()))) && !kept(&hold(|hold| hold.agent = Some("b".to_owned()))));
+        assert!(kept(&hold(|hold| hold.user = Some("ann".to_owned()))) && !kept(&hold(|hold| hold.user = Some("ben".to_owned()))));
+        assert!(kept(&hold(|hold| hold.space = Some("s".to_owned()))) && !kept(&hold(|hold| hold.tool = Some("z".to_owned()))));
+        assert!(kept(&hold(|hold| hold.since_secs = Some(JAN_20 / 1000 - 20 * 86_400))));
+        assert!(!kept(&hold(|hold| hold.since_secs = Some(JAN_20 / 1000))));
+        assert!(!kept(&hold(|hold| hold.until_secs = Some(JAN_20 / 1000 - 15 * 86_400))));
+    }
+
+    #[test]
+    fn a_person_is_forgotten_and_nobody_else() {
+        let holds = Holds::new();
+        let mut sweep = Sweep::new(Why::User("ann"), &holds, JAN_20);
+        assert!(sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && sweep.goes(&outcome("1", 19)));
+        assert!(!sweep.goes(&decision("2", 1, "MUTATIVE", Some("ben"))) && !sweep.goes(&outcome("2", 1)));
+        assert!(!sweep.goes(&decision("3", 1, "MUTATIVE", None)) && !sweep.goes(&outcome("9", 1)));
+    }
+}
