@@ -79,6 +79,9 @@ impl Hold {
     }
 }
 
+/// Calls whose outcome has not come, and whether their decision goes.
+pub type Open = HashMap<String, bool>;
+
 /// Why records go.
 #[derive(Debug, Clone, Copy)]
 pub enum Why<'a> {
@@ -95,19 +98,27 @@ pub struct Sweep<'a> {
     holds: &'a Holds,
     now_ms: u64,
     /// Allowed calls whose outcome has not come yet, and whether their decision goes.
-    calls: HashMap<String, bool>,
+    calls: Open,
     kept_by_holds: u64,
 }
 
 impl<'a> Sweep<'a> {
     /// A sweep at this time, in milliseconds since the epoch.
     pub fn new(why: Why<'a>, holds: &'a Holds, now_ms: u64) -> Self {
-        Self { why, holds, now_ms, calls: HashMap::new(), kept_by_holds: 0 }
+        Self { why, holds, now_ms, calls: Open::new(), kept_by_holds: 0 }
     }
 
-    /// How many records would have gone, but for a hold.
-    pub fn kept_by_holds(&self) -> u64 {
-        self.kept_by_holds
+    /// The same with what an earlier one left open.
+    #[must_use]
+    pub fn with_open(mut self, open: Open) -> Self {
+        self.calls = open;
+        self
+    }
+
+    /// How many records would have gone, but for a hold; and what was said of calls whose outcome has not come, for the next sweep of the same
+    /// kind to go on with.
+    pub fn end(self) -> (u64, Open) {
+        (self.kept_by_holds, self.calls)
     }
 
     /// Whether an entry may go. What isn't understood stays.
@@ -206,12 +217,14 @@ mod tests {
             let mut sweep = Sweep::new(Why::Retention(&rules), holds, JAN_20);
             let went = sweep.goes(&decision("1", 5, "MUTATIVE", Some("ann")));
             assert_eq!(sweep.goes(&outcome("1", 5)), went, "the outcome with its decision");
-            assert_eq!(sweep.kept_by_holds(), u64::from(!went));
+            assert_eq!(sweep.end().0, u64::from(!went));
             !went
         };
         assert!(kept(&hold(|_| {})), "a hold that names nothing keeps everything");
         assert!(kept(&hold(|hold| hold.agent = Some("a".to_owned()))) && !kept(&hold(|hold| hold.agent = Some("b".to_owned()))));
-        assert!(kept(&hold(|hold| hold.user = Some("ann".to_owned()))) && !kept(&hold(|hold| hold.user = Some("ben".to_owned()))));
+        assert!(
+            kept(&hold(|hold| hold.user = Some("ann".to_owned()))) && !kept(&hold(|hold| hold.user = Some("ben".to_owned())))
+        );
         assert!(kept(&hold(|hold| hold.space = Some("s".to_owned()))) && !kept(&hold(|hold| hold.tool = Some("z".to_owned()))));
         assert!(kept(&hold(|hold| hold.since_secs = Some(JAN_20 / 1000 - 20 * 86_400))));
         assert!(!kept(&hold(|hold| hold.since_secs = Some(JAN_20 / 1000))));

@@ -11,9 +11,9 @@ mod invariant;
 mod label;
 mod organization;
 mod person;
+mod retention;
 mod server;
 mod time;
-mod retention;
 mod trust;
 
 pub use access::{
@@ -35,10 +35,10 @@ pub use label::{
 };
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};
+pub use retention::{Framework, Retention, RetentionRule};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
-pub use retention::{Framework, Retention, RetentionRule};
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

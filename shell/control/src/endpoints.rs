@@ -68,6 +68,7 @@ enum Runs {
     Approvals(&'static str),
     Decisions(&'static str),
     Trust(&'static str),
+    Retention(&'static str),
     Journal,
     Link,
 }
@@ -86,7 +87,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 40] = [
+pub static ENDPOINTS: [Endpoint; 45] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -136,6 +137,21 @@ pub static ENDPOINTS: [Endpoint; 40] = [
     change("/v1/incidents", "remit:RecordIncident", Runs::Trust("incident"), "Record that an agent did harm"),
     get("/v1/journal", "remit:GetJournal", Runs::Journal, "The journal's key, size and checkpoint"),
     get("/v1/journal/{index}", "remit:GetJournal", Runs::Journal, "An entry, byte for byte, and the proof that it is in the log"),
+    get(
+        "/v1/retention",
+        "remit:GetRetention",
+        Runs::Retention("get"),
+        "For how long records are kept, and which holds there are",
+    ),
+    change(
+        "/v1/retention/sweep",
+        "remit:SweepJournal",
+        Runs::Retention("sweep"),
+        "Erase the records of calls whose time is over",
+    ),
+    change("/v1/retention/holds", "remit:PlaceHold", Runs::Retention("hold"), "Keep records whatever their age: a legal hold"),
+    change("/v1/retention/release", "remit:ReleaseHold", Runs::Retention("release"), "Let go of a legal hold"),
+    change("/v1/retention/erase", "remit:EraseUser", Runs::Retention("erase"), "Erase the records of calls on a person's behalf"),
     change("/v1/console/link", "remit:IssueConsoleLink", Runs::Link, "A link that opens the console once"),
 ];
 
@@ -333,6 +349,7 @@ pub(crate) async fn run(
         Runs::Approvals(what) => plane.approvals(&caller.person, what, &request).await.map(ok).map_err(refused),
         Runs::Decisions(what) => plane.decisions(what, request).await.map(ok).map_err(refused),
         Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
+        Runs::Retention(what) => plane.retention(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
         Runs::Link => {
             let none = || {

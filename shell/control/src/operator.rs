@@ -114,6 +114,14 @@ pub trait Plane: Send + Sync {
     /// How far agents are trusted: `list`, `explain` of `{agent, category?}`, and in a person's name `promote` of `{agent, category, reason, by}`
     /// and `incident` of `{agent, category?, severity, reason, by}`.
     fn trust<'a>(&'a self, person: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// How long records are kept: `get`, and in a person's name `sweep` of `{reason, dry_run?}`, `hold` of `{name, reason}` and what it names,
+    /// `release` of `{name, reason}`, and `erase` of `{user, reason, dry_run?}`.
+    fn retention<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The journal: its public key, its size, its checkpoint; with `{index}` the entry there, byte for byte, and the proof that it is in.
     fn journal<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Records what an operator did or was refused.

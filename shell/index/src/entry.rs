@@ -16,7 +16,12 @@ const LINES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Entry<'a> {
     Decision(Box<Decision<'a>>),
-    Outcome { decision: Text<'a>, outcome: Text<'a> },
+    Outcome {
+        decision: Text<'a>,
+        outcome: Text<'a>,
+    },
+    /// Entries that are erased: the first of each range, and the one after its last.
+    Erased(Vec<[u64; 2]>),
     Other,
 }
 
@@ -167,11 +172,18 @@ impl<'a> Entry<'a> {
             #[serde(borrow, rename = "type", default)]
             kind: Text<'a>,
         }
+        #[derive(Deserialize)]
+        struct Ranges {
+            ranges: Vec<[u64; 2]>,
+        }
         // As Remit writes them; others are asked what they are before they are read whole.
         let known = [&b"{\"v\":1,\"type\":\"decision\""[..], b"{\"v\":1,\"type\":\"outcome\""];
         if !known.iter().any(|known| bytes.starts_with(known)) {
             match serde_json::from_slice::<Typed<'_>>(bytes) {
                 Ok(typed) if matches!(&*typed.kind, "decision" | "outcome") => {}
+                Ok(typed) if &*typed.kind == "entries_erased" => {
+                    return serde_json::from_slice(bytes).map_or(Self::Other, |Ranges { ranges }| Self::Erased(ranges));
+                }
                 _ => return Self::Other,
             }
         }

@@ -47,6 +47,7 @@ struct Gathered {
     blocks: HashMap<i64, (i64, i64)>,
     lasts: HashMap<i64, i64>,
     tiles: Vec<(i64, Hash)>,
+    erased: Vec<[u64; 2]>,
 }
 
 /// Ids that were looked up or given out. They hold only while their batch does: a batch that failed forgets them.
@@ -88,6 +89,10 @@ impl<'a> Writing<'a> {
         match Entry::read(bytes) {
             Entry::Decision(decision) => self.decision(signed(index), &decision),
             Entry::Outcome { decision, outcome } => self.outcome(signed(index), &Id::of(&decision), &outcome),
+            Entry::Erased(ranges) => {
+                self.gathered.erased.extend(ranges);
+                Ok(())
+            }
             Entry::Other => Ok(()),
         }
     }
@@ -227,7 +232,37 @@ impl<'a> Writing<'a> {
     /// Writes what was gathered. `entries` is how many the index holds with this batch.
     pub(crate) fn commit(self, entries: u64) -> rusqlite::Result<()> {
         self.write(entries)?;
+        self.erase()?;
+        if !self.gathered.erased.is_empty() {
+            // Words may be gone with them.
+            *self.memory = Memory::default();
+        }
         self.transaction.commit()
+    }
+
+    /// Removes the rows of entries that are erased, and the names of people that nothing speaks of any more. Counts stay: they name nobody.
+    fn erase(&self) -> rusqlite::Result<()> {
+        let ids = |sql: &str, range: [i64; 2]| -> rusqlite::Result<Vec<i64>> {
+            self.prepared(sql)?.query_map(range, |row| row.get(0))?.collect()
+        };
+        for [first, end] in &self.gathered.erased {
+            let range = [signed(*first), signed(*end)];
+            let kinds = ids("SELECT DISTINCT kind FROM decision WHERE at >= ?1 AND at < ?2", range)?;
+            let users = ids("SELECT DISTINCT user FROM decision WHERE at >= ?1 AND at < ?2 AND user IS NOT NULL", range)?;
+            let gone = self.prepared("DELETE FROM decision WHERE at >= ?1 AND at < ?2")?.execute(range)?;
+            let gone = i64::try_from(gone).unwrap_or_default();
+            self.prepared("UPDATE progress SET decisions = decisions - ?1")?.execute([gone])?;
+            for kind in kinds {
+                let newest = "UPDATE kind SET last = coalesce((SELECT max(at) FROM decision WHERE kind = ?1), -1) WHERE id = ?1";
+                self.prepared(newest)?.execute([kind])?;
+            }
+            for user in users {
+                let unused = "DELETE FROM word WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE user = ?1)
+                    AND NOT EXISTS (SELECT 1 FROM kind WHERE ?1 IN (agent, space, tool, reason, risk))";
+                self.prepared(unused)?.execute([user])?;
+            }
+        }
+        Ok(())
     }
 
     fn prepared(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {

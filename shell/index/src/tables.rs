@@ -110,8 +110,13 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, IndexError> {
     let connection = Connection::open(file(dir))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // A crash may lose the last batches, which are read again; it leaves no broken file.
-    for (name, value) in [("journal_mode", "WAL"), ("synchronous", "NORMAL"), ("trusted_schema", "OFF"), ("temp_store", "MEMORY")]
-    {
+    for (name, value) in [
+        ("journal_mode", "WAL"),
+        ("synchronous", "NORMAL"),
+        ("trusted_schema", "OFF"),
+        ("temp_store", "MEMORY"),
+        ("secure_delete", "ON"),
+    ] {
         connection.pragma_update(None, name, value)?;
     }
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;

@@ -7,6 +7,7 @@
 //! A file is named `<first index>.<seconds since the epoch>.attachments` and holds a first line and records: length, index and CRC-32C, each
 //! little endian, then the bytes. A process only ever writes to files that it made: a torn tail stays what it is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -236,6 +237,8 @@ impl Attachments {
             }
             found => Ok(found),
         }
+        // What was erased is zeros.
+        .map(|found| found.filter(|bytes| bytes.iter().any(|byte| *byte != 0)))
     }
 
     /// Opens the last file that begins at or before `index`; whether there is one.
@@ -268,6 +271,47 @@ impl Attachments {
         });
         Ok(true)
     }
+}
+
+/// Overwrites the attachments of these entries with zeros, in the directory `dir`, and answers how many there were. Whoever asks for one of
+/// them afterwards finds none.
+pub fn erase_attachments(dir: impl AsRef<Path>, indexes: &BTreeSet<u64>) -> io::Result<u64> {
+    let dir = dir.as_ref();
+    let all = match list(&OsFiles, dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other?,
+    };
+    let mut erased = 0;
+    for (place, named) in all.iter().enumerate() {
+        let until = all.get(place + 1).map(|next| next.first_index);
+        if indexes.range(named.first_index..).next().is_none_or(|first| until.is_some_and(|until| *first >= until)) {
+            continue;
+        }
+        let file = OsFiles.open(&named.path(dir), true)?;
+        let ahead = Vec::new();
+        let offset = MAGIC.len() as u64;
+        let mut open =
+            Open { file, named: *named, until, ended: false, offset, ahead, ahead_at: 0, next_index: named.first_index };
+        let before = erased;
+        loop {
+            let at = open.offset;
+            let Some((index, bytes)) = open.record()? else { break };
+            if indexes.contains(&index) {
+                let zeros = vec![0; bytes.len()];
+                let mut record = Vec::with_capacity(HEAD_BYTES + zeros.len());
+                record.extend_from_slice(&u32::try_from(zeros.len()).unwrap_or(0).to_le_bytes());
+                record.extend_from_slice(&index.to_le_bytes());
+                record.extend_from_slice(&checksum(index, &zeros).to_le_bytes());
+                record.extend_from_slice(&zeros);
+                open.file.write_at(&record, at)?;
+                erased += 1;
+            }
+        }
+        if erased > before {
+            open.file.sync()?;
+        }
+    }
+    Ok(erased)
 }
 
 impl Open {

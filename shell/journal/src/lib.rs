@@ -53,7 +53,7 @@ mod writer;
 mod crash_test;
 
 pub use append::{Append, AppendError, Appended};
-pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments};
+pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments, erase_attachments};
 pub use erase::{EraseError, Erased, Eraser, FullSegment};
 pub use journal::{Health, Journal, Known, Options};
 pub use key::SigningKey;

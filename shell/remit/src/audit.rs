@@ -1,6 +1,7 @@
 //! The journal of this gateway: opened with its key, put right after a crash, read and proved.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use remit_journal::{AttachmentOptions, Journal, OpenError, Options, Reader, SigningKey};
@@ -17,9 +18,18 @@ pub(crate) const ORIGIN: &str = "remit/journal";
 /// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
 ///
 /// `book` gets what all entries come to.
-pub(crate) fn open(home: &Home, facts: Option<AttachmentOptions>, book: &Book) -> Result<(Journal, Recovered), Failure> {
+pub(crate) fn open(
+    home: &Home,
+    segment_kib: u32,
+    facts: Option<AttachmentOptions>,
+    book: &Book,
+) -> Result<(Journal, Recovered), Failure> {
     let directory = home.journal();
-    let options = || Options { attachments: facts.clone(), ..Options::new(&directory, ORIGIN) };
+    let options = || Options {
+        attachments: facts.clone(),
+        segment_bytes: u64::from(segment_kib) * 1024,
+        ..Options::new(&directory, ORIGIN)
+    };
     let fault = |error: &dyn std::fmt::Display| {
         Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display()))
     };
@@ -249,6 +259,8 @@ pub(crate) struct Proof {
     pub(crate) decisions: u64,
     pub(crate) allowed: u64,
     pub(crate) outcomes: u64,
+    /// How many entries were erased, as the journal says.
+    pub(crate) erased: u64,
     pub(crate) unpaired: Vec<String>,
     pub(crate) checkpoints: u64,
     pub(crate) root: String,
@@ -272,6 +284,8 @@ pub(crate) fn verify(
     let mut open: HashSet<String> = HashSet::new();
     let (mut decisions, mut allowed, mut outcomes) = (0, 0, 0);
     let mut findings = Vec::new();
+    let mut told: Vec<Range<u64>> = Vec::new();
+    let mut alone = Vec::new();
     let report = remit_journal::verify_against(home.journal(), vkey.trim(), &notes, progress, |index, bytes| {
         let Ok(entry) = serde_json::from_slice::<Value>(bytes) else {
             findings.push(format!("entry {index} is not JSON"));
@@ -285,11 +299,15 @@ pub(crate) fn verify(
                     open.extend(entry.get("id").and_then(Value::as_str).map(str::to_owned));
                 }
             }
+            Some("entries_erased") => {
+                let ranges = entry.get("ranges").and_then(|ranges| serde_json::from_value::<Vec<[u64; 2]>>(ranges.clone()).ok());
+                told.extend(ranges.unwrap_or_default().into_iter().map(|[first, end]| first..end));
+            }
             Some("outcome") => {
                 outcomes += 1;
                 let decision = entry.get("decision").and_then(Value::as_str).unwrap_or_default();
                 if !open.remove(decision) {
-                    findings.push(format!("entry {index} is the outcome of no open decision"));
+                    alone.push(index);
                 }
             }
             _ => {}
@@ -297,6 +315,16 @@ pub(crate) fn verify(
     })
     .map_err(|error| Failure::new(format!("the journal can't be verified: {error}")))?;
     findings.extend(report.findings.iter().map(|finding| format!("{}: {}", finding.where_, finding.what)));
+    let erased: u64 = report.erased.iter().map(|range| range.end - range.start).sum();
+    // An outcome stays alone where its decision was erased before it; else there is none without.
+    if erased == 0 {
+        findings.extend(alone.iter().map(|index| format!("entry {index} is the outcome of no open decision")));
+    }
+    findings.extend(
+        untold(&report.erased, told)
+            .into_iter()
+            .map(|range| format!("entries {} to {} were erased, and the journal doesn't say so", range.start, range.end - 1)),
+    );
     let unpaired: Vec<String> = open.into_iter().collect();
     if !running {
         findings.extend(unpaired.iter().map(|id| format!("decision {id} has no outcome")));
@@ -306,11 +334,31 @@ pub(crate) fn verify(
         decisions,
         allowed,
         outcomes,
+        erased,
         unpaired,
         checkpoints: report.checkpoints,
         root: remit_mcp::canonical::hex(report.root.as_bytes()),
         findings,
     })
+}
+
+/// What was erased and isn't told of.
+fn untold(erased: &[Range<u64>], mut told: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    told.sort_by_key(|range| range.start);
+    let mut untold = Vec::new();
+    for range in erased {
+        let mut at = range.start;
+        for told in told.iter().filter(|told| told.end > range.start && told.start < range.end) {
+            if told.start > at {
+                untold.push(at..told.start);
+            }
+            at = at.max(told.end);
+        }
+        if at < range.end {
+            untold.push(at..range.end);
+        }
+    }
+    untold
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

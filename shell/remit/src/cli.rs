@@ -4,6 +4,7 @@ mod approval;
 mod change;
 mod iam;
 mod record;
+mod retention;
 mod trust;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
 pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
+pub(crate) use retention::{Retention, RetentionOf};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -123,6 +125,11 @@ pub(crate) enum Command {
     Trust(TrustOf),
     /// Record that an agent did harm. Where the configuration says so, it falls to a lower tier at once.
     Incident(Incident),
+    /// See for how long records of calls are kept, erase those whose time is over, keep some for ever, or forget a person.
+    ///
+    /// Erased entries leave their hashes: the tree, every checkpoint and every proof of another entry stay what they were, and the journal
+    /// says what was erased, when, why and by whom. The running gateway looks for what is over every six hours.
+    Retention(RetentionOf),
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),
@@ -190,6 +197,9 @@ pub(crate) struct Up {
     /// How much disk they may take, in GiB: the oldest go first. 0 keeps none.
     #[arg(long, default_value_t = 16, value_name = "GIB")]
     pub(crate) facts_max_gib: u64,
+    /// The size of the journal's files, in KiB: one that is full is never written to again, but for what is erased.
+    #[arg(long, default_value_t = 65_536, value_name = "KIB")]
+    pub(crate) journal_segment_kib: u32,
     /// Begin without what temporal conditions look back on: for when the journal's history can't be opened any more.
     #[arg(long)]
     pub(crate) forget_history: bool,

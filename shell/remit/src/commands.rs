@@ -231,8 +231,9 @@ pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
     } else {
         let state = if proof.findings.is_empty() { "whole" } else { "DAMAGED" };
         printer.line(&format!(
-            "{state}: {} entries under {} signed checkpoints, root {}\n{} decisions, {} of them allowed, {} outcomes{}",
+            "{state}: {} entries{} under {} signed checkpoints, root {}\n{} decisions, {} of them allowed, {} outcomes{}",
             proof.entries,
+            if proof.erased == 0 { String::new() } else { format!(", {} of them erased as it says,", proof.erased) },
             proof.checkpoints,
             proof.root,
             proof.decisions,

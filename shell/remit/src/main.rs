@@ -26,6 +26,7 @@ mod reach;
 mod recap;
 mod replay;
 mod requests;
+mod retention;
 mod sample;
 mod serve;
 mod shared;
@@ -36,6 +37,7 @@ mod tour;
 mod trial;
 mod trust;
 mod up;
+mod upkeep;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -103,6 +105,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
         Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
+        Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
         Command::Schema(options) => commands::schema(&options),

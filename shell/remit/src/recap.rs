@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use remit_gateway::Touched;
 use remit_journal::{Known, SigningKey};
+use remit_kernel::retention::{Hold, Holds};
 use remit_kernel::trust::{Event, Ledger};
 use remit_tlog::{Hash, Note, Signer, leaf_hash};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub(crate) struct Fold {
     pub(crate) touched: Touched,
     /// Calls that were allowed and have not ended, by decision.
     pub(crate) open: BTreeMap<String, Left>,
+    /// Legal holds.
+    pub(crate) holds: Holds,
     /// Of the last days the first entry that temporal conditions may look back on, by day.
     past: BTreeMap<String, u64>,
 }
@@ -68,6 +71,10 @@ struct Brief<'a> {
     #[serde(borrow, default)]
     tool: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    hold: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     history: Option<&'a RawValue>,
     #[serde(borrow, default)]
     history_event: Option<&'a RawValue>,
@@ -91,6 +98,12 @@ impl Fold {
                 self.open.extend(brief.id.map(|id| (id.into_owned(), left)));
             }
             "outcome" => drop(brief.decision.and_then(|decision| self.open.remove(&*decision))),
+            // One that can't be read keeps everything.
+            "legal_hold" => {
+                let hold = brief.hold.and_then(|hold| serde_json::from_str::<Hold>(hold.get()).ok()).unwrap_or_default();
+                self.holds.extend(brief.name.map(|name| (name.into_owned(), hold)));
+            }
+            "legal_hold_released" => drop(brief.name.and_then(|name| self.holds.remove(&*name))),
             // What an operator gave up stays given up.
             "history_forgotten" => self.past.clear(),
             _ => {}

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use remit_gateway::{Gateway, Trust};
 use remit_journal::{Known, Reader};
 use remit_kernel::Fact;
+use remit_kernel::retention::Holds;
 use remit_kernel::trust::{EVERY, Standing, Tiers};
 use remit_model::{AgentId, Person, TrustRules};
 use serde_json::{Value, json};
@@ -79,6 +80,11 @@ impl Book {
     pub(crate) fn begin(&self, fold: Fold, kept: u64) {
         let mut state = self.write();
         (state.fold, state.kept) = (fold, kept);
+    }
+
+    /// The legal holds, as far as it has come: whoever places one waits until it has.
+    pub(crate) fn holds(&self) -> Holds {
+        self.read().fold.holds.clone()
     }
 
     /// Takes the entry with this index. Says whose standing it may have changed.
@@ -339,7 +345,7 @@ impl World {
     }
 
     /// Records something, and answers when it is in effect.
-    async fn recorded(&self, kind: &str, event: Value) -> Result<(), Refused> {
+    pub(crate) async fn recorded(&self, kind: &str, event: Value) -> Result<(), Refused> {
         let recorded = self.gateway.record(kind, event).await;
         self.reach(recorded.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?).await
     }

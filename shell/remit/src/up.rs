@@ -11,7 +11,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use notify::{EventKind, RecursiveMode, Watcher as _};
 use remit_authority::{
     Authenticator, Authority, Directory as _, JWKS_PATH, KeyPairs, SignIns, TOKEN_PATH, TokenService, UpstreamCredentials,
 };
@@ -29,8 +28,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
@@ -41,17 +39,15 @@ use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
+use crate::retention::Retention;
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
+use crate::upkeep::{Stops, keep, watch_config};
 use crate::{audit, channels, connect, console, now_secs};
 
-/// How long a burst of changes in the configuration directory may settle.
-const SETTLE: Duration = Duration::from_millis(200);
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
-/// How often what has been idle is ended, keys are looked at, and certificates.
-const TICK: Duration = Duration::from_secs(10);
 /// How long a form may take to come.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the pages of approvals are, at the operator's address.
@@ -67,7 +63,7 @@ pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) shared: Arc<Shared>,
-    credentials: Arc<UpstreamCredentials>,
+    pub(crate) credentials: Arc<UpstreamCredentials>,
     sign_ins: SignIns,
     pub(crate) journal: Journal,
     decisions: Decisions,
@@ -83,6 +79,7 @@ pub(crate) struct World {
     pub(crate) reloading: tokio::sync::Mutex<()>,
     /// One promotion at a time.
     pub(crate) signing: tokio::sync::Mutex<()>,
+    pub(crate) retention: Retention,
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
@@ -211,7 +208,7 @@ fn assemble(
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
-    let (journal, recovered) = audit::open(home, facts(options, home), &book)?;
+    let (journal, recovered) = audit::open(home, options.journal_segment_kib, facts(options, home), &book)?;
     if recovered.read > 100_000 {
         printer.say(&format!("journal: {} of {} entries read again and found whole", recovered.read, recovered.entries))?;
     }
@@ -278,6 +275,7 @@ fn assemble(
             last_reload: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             signing: tokio::sync::Mutex::default(),
+            retention: Retention::new(home),
             standing: Mutex::default(),
             links: Links::default(),
             control_address: control_url(options, control),
@@ -503,6 +501,15 @@ impl Plane for World {
         Box::pin(self.answer_trust(person, what, request))
     }
 
+    fn retention<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(self.answer_retention(person, what, request))
+    }
+
     fn decisions<'a>(
         &'a self,
         what: &'a str,
@@ -679,109 +686,6 @@ async fn serve_operator(listener: TcpListener, operator: Operator, stop: watch::
         async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
     serve(listener, None, handle, stop).await
-}
-
-/// Tells when the configuration directory changes. Reading it must not count as a change.
-fn watch_config(config: Option<&Path>) -> Result<mpsc::Receiver<()>, Failure> {
-    let (sender, changes) = mpsc::channel(1);
-    let Some(directory) = config else {
-        // Nothing to watch: the channel stays open and silent.
-        std::mem::forget(sender);
-        return Ok(changes);
-    };
-    let fault = |error: notify::Error| Failure::new(format!("`{}` can't be watched: {error}", directory.display()));
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))) {
-            let _ = sender.try_send(());
-        }
-    })
-    .map_err(fault)?;
-    watcher.watch(directory, RecursiveMode::Recursive).map_err(fault)?;
-    // The watcher lives as long as the process.
-    std::mem::forget(watcher);
-    Ok(changes)
-}
-
-/// What is looked after while the gateway serves.
-async fn keep(
-    world: Arc<World>,
-    certificate: Option<Arc<Certificate>>,
-    mut changes: mpsc::Receiver<()>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut tick = tokio::time::interval(TICK);
-    let mut hangup = signal(SignalKind::hangup()).ok();
-    let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
-    loop {
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => {
-                    hangup.recv().await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = asked_to_stop(&mut stop) => return,
-            Some(()) = changes.recv() => {
-                tokio::time::sleep(SETTLE).await;
-                let _ = changes.try_recv();
-                let _ = world.reload_now().await;
-            }
-            () = hung_up => {
-                let _ = world.reload_now().await;
-            }
-            _ = tick.tick() => {
-                world.gateway.sweep();
-                world.gateway.approvals_tick().await;
-                connect::record_ended(&world.credentials, &world.gateway).await;
-                if let Ok(true) = world.authority.rotate_if_due(now_secs()) {
-                    world.authenticator.invalidate();
-                }
-                if let Some(certificate) = &certificate {
-                    let now = certificate.written_at();
-                    if now.is_some() && now != written {
-                        match certificate.reload() {
-                            Ok(()) => written = now,
-                            Err(why) => warn(&format!("the certificate was not taken; the one in use stays: {why}")),
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Resolves when the gateway stops.
-async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// The signals by which somebody wants the gateway to stop: heard from when they are made.
-struct Stops([Option<Signal>; 2]);
-
-impl Stops {
-    fn hear() -> Self {
-        Self([SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok()))
-    }
-
-    /// Waits until somebody does.
-    async fn stopped(mut self) {
-        let [terminate, interrupt] = &mut self.0;
-        let heard = |signal| async {
-            let signal: &mut Option<Signal> = signal;
-            match signal {
-                Some(signal) => {
-                    signal.recv().await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = heard(terminate) => {}
-            () = heard(interrupt) => {}
-        }
-    }
 }
 
 fn document(value: &Value) -> Response<Body> {

@@ -44,6 +44,7 @@ mod policy_sets;
 mod provenance;
 mod real;
 mod replay;
+mod retention;
 mod smuggling;
 mod suspensions;
 mod trust;

@@ -1,0 +1,378 @@
+//! For how long records are kept: `remit retention`, and what it does in the gateway.
+//!
+//! What goes is recorded first (`entries_erased`, durable), then its segment is written anew, then what is kept beside it goes. Holds are what
+//! the journal says of them (`legal_hold`, `legal_hold_released`): a restart forgets none, and one that is answered keeps whatever isn't gone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use remit_journal::{EraseError, Eraser, FullSegment, Reader, erase_attachments};
+use remit_kernel::retention::{Hold, Sweep, Why};
+use remit_model::{Person, Proof, Retention as Rules, RetentionRule};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::cli::{self, RetentionOf};
+use crate::commands::operator;
+use crate::fields::{Refused, bad};
+use crate::home::Home;
+use crate::now_ms;
+use crate::output::{Failure, HELD, Printer, warn};
+use crate::up::World;
+
+/// The most holds at a time.
+const HOLDS_MAX: usize = 1_000;
+/// The longest text that is said, in bytes.
+const SAID_BYTES_MAX: usize = 1024;
+/// How many ranges one entry tells.
+const RANGES_MAX: usize = 1_500;
+
+/// Where records lie, and that one thing at a time becomes of them.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    journal: PathBuf,
+    facts: PathBuf,
+    /// Held while a segment is gone through, and while a hold comes or goes.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Retention {
+    pub(crate) fn new(home: &Home) -> Self {
+        Self { journal: home.journal(), facts: home.facts(), turn: tokio::sync::Mutex::default() }
+    }
+}
+
+/// What a sweep is for.
+#[derive(Debug, Clone)]
+enum Aim {
+    Retention(Rules),
+    User(String),
+}
+
+/// What it came to.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+struct Swept {
+    dry_run: bool,
+    erased: u64,
+    kept_by_holds: u64,
+    /// How many segments were written anew.
+    segments: u64,
+    bytes_freed: u64,
+    /// How many would go, but for the segment that they are in: it is being written.
+    not_yet: u64,
+}
+
+type Answer = Result<Value, Refused>;
+
+impl World {
+    /// Answers what a person asks about retention.
+    pub(crate) async fn answer_retention(self: &World, person: &Person, what: &str, request: Value) -> Answer {
+        let said = |key: &str| match request.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) if text.len() > SAID_BYTES_MAX => Err(bad(format!("`{key}` is longer than {SAID_BYTES_MAX} bytes"))),
+            text => Ok(text.map(str::to_owned)),
+        };
+        let need = |key: &str| said(key)?.ok_or_else(|| bad(format!("`{key}` is missing")));
+        let dry_run = request.get("dry_run").and_then(Value::as_bool) == Some(true);
+        match what {
+            "get" => Ok(self.retained()),
+            "sweep" => {
+                let aim = Aim::Retention(self.gateway.snapshot().organization.retention.clone());
+                self.sweep(&aim, person, &need("reason")?, dry_run).await.and_then(told)
+            }
+            "erase" => self.sweep(&Aim::User(need("user")?), person, &need("reason")?, dry_run).await.and_then(told),
+            "hold" => {
+                let (name, reason) = (need("name")?, need("reason")?);
+                let fields = ["agent", "user", "space", "tool", "since_secs", "until_secs"];
+                let named: serde_json::Map<String, Value> = fields
+                    .iter()
+                    .filter_map(|key| Some(((*key).to_owned(), request.get(*key).filter(|value| !value.is_null())?.clone())))
+                    .collect();
+                let hold: Hold =
+                    serde_json::from_value(named.into()).map_err(|error| bad(format!("this is no hold: {error}")))?;
+                let _turn = self.retention.turn.lock().await;
+                let holds = self.book.holds();
+                if holds.contains_key(&name) {
+                    return Err((
+                        StatusCode::CONFLICT,
+                        format!("there is a hold `{name}` already: release it first, or take another name"),
+                    ));
+                }
+                if holds.len() >= HOLDS_MAX {
+                    return Err((StatusCode::CONFLICT, format!("there are {HOLDS_MAX} holds already: release some")));
+                }
+                let event = json!({"name": name, "hold": hold, "reason": reason, "by": person.id, "proof": person.proof});
+                self.recorded("legal_hold", event).await?;
+                Ok(json!({"holds": self.book.holds()}))
+            }
+            "release" => {
+                let (name, reason) = (need("name")?, need("reason")?);
+                let _turn = self.retention.turn.lock().await;
+                if !self.book.holds().contains_key(&name) {
+                    return Err((StatusCode::NOT_FOUND, format!("there is no hold `{name}`: `remit retention` lists them")));
+                }
+                let event = json!({"name": name, "reason": reason, "by": person.id, "proof": person.proof});
+                self.recorded("legal_hold_released", event).await?;
+                Ok(json!({"holds": self.book.holds()}))
+            }
+            _ => Err((StatusCode::NOT_FOUND, "no such endpoint".to_owned())),
+        }
+    }
+
+    fn retained(&self) -> Value {
+        let snapshot = self.gateway.snapshot();
+        let rules = &snapshot.organization.retention;
+        let rule = |rule: &RetentionRule| json!({"spaces": rule.spaces, "classes": rule.classes, "days": rule.days});
+        json!({"days": rules.days, "rules": rules.rules.iter().map(rule).collect::<Vec<_>>(), "holds": self.book.holds()})
+    }
+
+    /// Erases what is over, if the configuration says that anything ever is.
+    pub(crate) async fn sweep_when_due(&self) {
+        let rules = self.gateway.snapshot().organization.retention.clone();
+        if rules.days.is_none() && rules.rules.is_empty() {
+            return;
+        }
+        let nobody = Person { id: "remit".to_owned(), proof: Proof::Token };
+        if let Err((_, why)) = self.sweep(&Aim::Retention(rules), &nobody, "their time is over", false).await {
+            warn(&format!("records whose time is over are still there: {why}"));
+        }
+    }
+
+    /// Goes through every segment that is full.
+    async fn sweep(&self, aim: &Aim, person: &Person, reason: &str, dry_run: bool) -> Result<Swept, Refused> {
+        let away = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        let journal = self.retention.journal.clone();
+        let eraser = Eraser::open(&journal).map_err(|error| match &error {
+            EraseError::Locked(_) => (StatusCode::CONFLICT, error.to_string()),
+            _ => away(&error),
+        })?;
+        let eraser = Arc::new(eraser);
+        let full = eraser.full_segments().map_err(|error| away(&error))?;
+        let mut swept = Swept { dry_run, ..Swept::default() };
+        let mut said = Said { aim: aim.clone(), reason: reason.to_owned(), person: person.clone(), dry_run };
+        // A call's decision may be in one segment and its outcome in the next: what was said of it goes along.
+        let mut open = std::collections::HashMap::new();
+        for segment in &full {
+            if let Aim::Retention(rules) = aim
+                && !is_due(&journal, *segment, rules)
+            {
+                continue;
+            }
+            let _turn = self.retention.turn.lock().await;
+            let holds = self.book.holds();
+            let (eraser, segment, gateway, facts) =
+                (Arc::clone(&eraser), *segment, self.gateway.clone(), self.retention.facts.clone());
+            let runtime = Handle::current();
+            let work = move || -> Result<_, String> {
+                let mut sweep = Sweep::new(said.why(), &holds, now_ms()).with_open(open);
+                let done = said.segment(&eraser, segment, &mut sweep, &gateway, &runtime, &facts)?;
+                let (kept, open) = sweep.end();
+                Ok((done, kept, open, said))
+            };
+            let done = tokio::task::spawn_blocking(work).await.map_err(|error| away(&error))?;
+            let (done, kept, left, again) = done.map_err(|why| away(&why))?;
+            (open, said) = (left, again);
+            swept.erased += done.0;
+            swept.bytes_freed += done.1;
+            swept.segments += u64::from(done.0 > 0);
+            swept.kept_by_holds += kept;
+        }
+        // What is in the segment that is being written.
+        let from = full.last().map_or(0, |last| last.end_index);
+        let holds = self.book.holds();
+        let rest = move || -> Result<u64, String> {
+            let mut sweep = Sweep::new(said.why(), &holds, now_ms()).with_open(open);
+            let mut reader = Reader::open(journal, from).map_err(|error| error.to_string())?.without_signatures();
+            let mut count = 0;
+            while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
+                count += u64::from(sweep.goes(&entry.bytes));
+            }
+            Ok(count)
+        };
+        let rest = tokio::task::spawn_blocking(rest).await.map_err(|error| away(&error))?;
+        swept.not_yet = rest.map_err(|why| away(&why))?;
+        Ok(swept)
+    }
+}
+
+/// Whether anything of a segment may be over: what it begins with is older than the shortest time.
+fn is_due(journal: &Path, segment: FullSegment, rules: &Rules) -> bool {
+    let Some(days) = rules.rules.iter().map(|rule| rule.days).chain(rules.days).min() else { return false };
+    let first = Reader::open(journal, segment.first_index).map(Reader::without_signatures).and_then(|mut reader| reader.next());
+    let Ok(Some(entry)) = first else { return true };
+    let value: Value = serde_json::from_slice(&entry.bytes).unwrap_or_default();
+    let at_ms = value.get("time").and_then(Value::as_str).and_then(remit_model::time_ms).unwrap_or_default();
+    entry.index >= segment.end_index || at_ms.saturating_add(u64::from(days) * 86_400_000) <= now_ms()
+}
+
+fn told(swept: Swept) -> Answer {
+    serde_json::to_value(swept).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// What is said of what goes.
+struct Said {
+    aim: Aim,
+    reason: String,
+    person: Person,
+    dry_run: bool,
+}
+
+/// Why nothing of a segment was erased.
+enum Stopped {
+    Erase(EraseError),
+    /// Nothing was to be.
+    Dry,
+    Unrecorded(String),
+}
+
+impl From<EraseError> for Stopped {
+    fn from(error: EraseError) -> Self {
+        Self::Erase(error)
+    }
+}
+
+impl Said {
+    fn why(&self) -> Why<'_> {
+        match &self.aim {
+            Aim::Retention(rules) => Why::Retention(rules),
+            Aim::User(user) => Why::User(user),
+        }
+    }
+
+    /// Goes through one segment: how many went, and how many bytes with them.
+    fn segment(
+        &self,
+        eraser: &Eraser,
+        segment: FullSegment,
+        sweep: &mut Sweep<'_>,
+        gateway: &remit_gateway::Gateway,
+        runtime: &Handle,
+        facts: &std::path::Path,
+    ) -> Result<(u64, u64), String> {
+        let mut gone = BTreeSet::new();
+        let before = |going: &[u64]| -> Result<(), Stopped> {
+            gone.extend(going);
+            if self.dry_run {
+                return Err(Stopped::Dry);
+            }
+            for ranges in ranges(going).chunks(RANGES_MAX) {
+                // Whom it was about is what must not be left behind.
+                let why = if matches!(self.aim, Aim::User(_)) { "erasure" } else { "retention" };
+                let count: u64 = ranges.iter().map(|[first, end]| end - first).sum();
+                let event = json!({
+                    "ranges": ranges, "count": count, "why": why, "reason": self.reason, "by": self.person.id, "proof": self.person.proof,
+                });
+                runtime.block_on(gateway.record("entries_erased", event)).map_err(Stopped::Unrecorded)?;
+            }
+            // What is kept beside an entry goes first: once the entry is gone nobody would look for it.
+            erase_attachments(facts, &gone).map(drop).map_err(|error| Stopped::Unrecorded(error.to_string()))
+        };
+        match eraser.erase(segment, |_, entry| sweep.goes(entry), before) {
+            Ok(done) => Ok((done.erased, done.bytes_before.saturating_sub(done.bytes_after))),
+            Err(Stopped::Dry) => Ok((gone.len() as u64, 0)),
+            Err(Stopped::Erase(error)) => Err(error.to_string()),
+            Err(Stopped::Unrecorded(why)) => Err(why),
+        }
+    }
+}
+
+/// Indexes in their order as ranges: the first of each, and the one after its last.
+fn ranges(indexes: &[u64]) -> Vec<[u64; 2]> {
+    let mut ranges: Vec<[u64; 2]> = Vec::new();
+    for index in indexes {
+        match ranges.last_mut() {
+            Some([_, end]) if end == index => *end += 1,
+            _ => ranges.push([*index, index + 1]),
+        }
+    }
+    ranges
+}
+
+/// `remit retention`.
+pub(crate) async fn run(options: &RetentionOf) -> Result<(), Failure> {
+    let (common, path, request) = match &options.command {
+        None => {
+            let told = operator(&Home::existing(&options.common.data)?, Method::GET, "/v1/retention", None).await?;
+            return standing(&told, Printer::new(options.common.json));
+        }
+        Some(cli::Retention::Sweep { dry_run, because }) => {
+            (&because.common, "/v1/retention/sweep", json!({"dry_run": dry_run, "by": because.by, "reason": because.reason}))
+        }
+        Some(cli::Retention::Erase { user, dry_run, because }) => {
+            let request = json!({"user": user, "dry_run": dry_run, "by": because.by, "reason": because.reason});
+            (&because.common, "/v1/retention/erase", request)
+        }
+        Some(cli::Retention::Hold { name, agent, user, space, tool, since, until, because }) => {
+            let mut request = json!({"name": name, "by": because.by, "reason": because.reason});
+            if let Some(request) = request.as_object_mut() {
+                for (key, value) in [("agent", agent), ("user", user), ("space", space), ("tool", tool)] {
+                    request.extend(value.as_ref().map(|value| (key.to_owned(), json!(value))));
+                }
+                for (key, time) in [("since_secs", since), ("until_secs", until)] {
+                    let Some(time) = time else { continue };
+                    let at_ms = remit_model::time_ms(&crate::replay::since(time)?).unwrap_or_default();
+                    request.insert(key.to_owned(), json!(at_ms / 1000));
+                }
+            }
+            (&because.common, "/v1/retention/holds", request)
+        }
+        Some(cli::Retention::Release { name, because }) => {
+            (&because.common, "/v1/retention/release", json!({"name": name, "by": because.by, "reason": because.reason}))
+        }
+    };
+    let told = operator(&Home::existing(&common.data)?, Method::POST, path, Some(&request)).await?;
+    let printer = Printer::new(common.json);
+    let number = |key: &str| told.get(key).and_then(Value::as_u64).unwrap_or_default();
+    if printer.json {
+        printer.line(&told.to_string())?;
+    } else if told.get("holds").is_some() {
+        holds(&told, printer)?;
+    } else {
+        let verb = if told.get("dry_run") == Some(&json!(true)) { "would be erased" } else { "erased" };
+        printer.line(&format!("{} entries {verb}, {} kept by holds", number("erased"), number("kept_by_holds")))?;
+        if number("bytes_freed") > 0 {
+            printer.line(&format!("{} segments written anew, {} KiB freed", number("segments"), number("bytes_freed") / 1024))?;
+        }
+        if number("not_yet") > 0 {
+            let rest = "are in the segment that is being written: ask again when it is full";
+            printer.line(&format!("{} more {rest}", number("not_yet")))?;
+        }
+    }
+    let waits = path == "/v1/retention/erase" && number("not_yet") > 0 && request.get("dry_run") != Some(&json!(true));
+    if waits { Err(Failure::said(HELD)) } else { Ok(()) }
+}
+
+fn standing(told: &Value, printer: Printer) -> Result<(), Failure> {
+    if printer.json {
+        return printer.line(&told.to_string());
+    }
+    let words = |value: &Value| {
+        let words: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if words.is_empty() { "all".to_owned() } else { words.join(", ") }
+    };
+    for rule in told.get("rules").and_then(Value::as_array).into_iter().flatten() {
+        let of = |key: &str| words(rule.get(key).unwrap_or(&Value::Null));
+        printer.line(&format!("{:>6} days  spaces {}, classes {}", rule["days"], of("spaces"), of("classes")))?;
+    }
+    match told.get("days").and_then(Value::as_u64) {
+        Some(days) => printer.line(&format!("{days:>6} days  whatever else is called"))?,
+        None => printer.line("  for ever  whatever else is called")?,
+    }
+    holds(told, printer)
+}
+
+fn holds(told: &Value, printer: Printer) -> Result<(), Failure> {
+    let holds = told.get("holds").and_then(Value::as_object);
+    for (name, hold) in holds.into_iter().flatten() {
+        let named: Vec<String> = hold
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
+        let what = if named.is_empty() { "everything".to_owned() } else { named.join(", ") };
+        printer.line(&format!("hold {name}: {what}"))?;
+    }
+    if holds.is_none_or(serde_json::Map::is_empty) { printer.line("no legal holds") } else { Ok(()) }
+}

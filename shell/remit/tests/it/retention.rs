@@ -1,0 +1,161 @@
+//! Records of calls go when their time is over, stay while a hold keeps them, and a person can be forgotten; the journal stays provable.
+
+use std::path::Path;
+
+use remit_journal::{EraseError, Eraser, Journal, Options, SigningKey};
+use serde_json::{Value, json};
+
+use crate::gateway::{Place, Remit, config};
+
+const SMALL: [&str; 2] = ["--journal-segment-kib", "32"];
+const BECAUSE: [&str; 4] = ["--reason", "as the policy says", "--by", "ana"];
+
+fn placed() -> Place {
+    let place = Place::new();
+    let mut config = config(&[json!({"name": "ledger", "command": ["remit", "sample-server", "ledger"]})]);
+    config["retention"] = json!({"framework": "HIPAA", "rules": [{"spaces": ["ledger"], "classes": ["READ_ONLY"], "days": 30}]});
+    place.write(&config);
+    place
+}
+
+/// Makes a journal of calls of a year ago: reads and writes, on behalf of ann and of ben in turn.
+fn past(place: &Place) {
+    // The key that such a gateway would have made.
+    std::fs::create_dir_all(place.data()).unwrap();
+    let key = place.data().join("journal.key");
+    std::fs::write(&key, "07".repeat(32)).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let options = Options { segment_bytes: 32 * 1024, ..Options::new(place.data().join("journal"), "remit/journal") };
+    let (journal, _) = Journal::open(options, SigningKey::from_seed(&[7; 32]), |_, _| {}).unwrap();
+    for number in 0..200 {
+        let (user, class) = (["ann@example.com", "ben@example.com"][number % 2], ["READ_ONLY", "MUTATIVE"][number / 2 % 2]);
+        let id = format!("{number:032x}");
+        let decision = json!({
+            "v": 1, "type": "decision", "time": "2025-11-01T10:00:00.000Z", "id": id, "trace_id": id, "agent": "agent-1", "user": user,
+            "space": "ledger", "tool": "ledger___x", "method": "tools/call", "risk": "low", "class": class, "verdict": "ALLOW",
+            "layers": [{"checkType": "IDENTITY", "effect": "ALLOW", "statement": "x".repeat(300)}],
+        });
+        let outcome = json!({
+            "v": 1, "type": "outcome", "time": "2025-11-01T10:00:01.000Z", "decision": id, "agent": "agent-1", "space": "ledger",
+            "tool": "ledger___x", "outcome": "ok",
+        });
+        for entry in [decision, outcome] {
+            journal.append(entry.to_string().into_bytes()).wait().unwrap();
+        }
+    }
+    journal.close();
+}
+
+fn retention(place: &Place, args: &[&str], code: i32) -> Value {
+    let said = place.cli(&[&["retention"], args, &BECAUSE, &["--json"]].concat());
+    assert_eq!(said.code, code, "{args:?}: {said:?}");
+    serde_json::from_str(&said.out).unwrap()
+}
+
+fn found(place: &Place, filters: &[&str]) -> usize {
+    let said = place.cli(&[&["log", "--json", "--limit", "500"], filters].concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    said.out.lines().count()
+}
+
+/// Whether the files below a directory hold a text.
+fn holds(dir: &Path, text: &str) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|file| {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            holds(&path, text)
+        } else {
+            std::fs::read(path).unwrap().windows(text.len()).any(|w| w == text.as_bytes())
+        }
+    })
+}
+
+#[test]
+fn what_is_over_goes_unless_it_is_held_and_every_proof_stays() {
+    let place = placed();
+    past(&place);
+    let remit = Remit::up_at(place, &SMALL);
+    remit.until_server("ledger", "ready");
+    // A call of now, so that the past isn't in the last segment alone.
+    let client = remit.client("agent-1", "ledger");
+    for _ in 0..30 {
+        client.call("ledger___get_account", r#"{"account_id":"ACC-1003"}"#);
+    }
+    let place = remit.place();
+    assert_eq!((found(place, &["--user", "ann@example.com"]), found(place, &["--user", "ben@example.com"])), (100, 100));
+    let checkpoint = place.data().join("saved.checkpoint");
+    let told: Value = remit.operator("GET /v1/journal", "").1;
+    std::fs::write(&checkpoint, told["checkpoint"].as_str().unwrap()).unwrap();
+    let kept = remit.operator("GET /v1/decisions?user=ben@example.com&limit=1", "").1["decisions"][0]["index"].as_u64().unwrap();
+    let proof = remit.operator(&format!("GET /v1/decisions/{kept}"), "").1;
+
+    retention(place, &["hold", "case-7", "--user", "ben@example.com"], 0);
+    let twice = place.cli(&[&["retention", "hold", "case-7"][..], &BECAUSE].concat());
+    assert!(twice.code != 0 && twice.err.contains("already"), "{twice:?}");
+    let dry = retention(place, &["sweep", "--dry-run"], 0);
+    // Half of them are reads, and half of those are ben's. A decision and its outcome each.
+    assert_eq!((&dry["erased"], &dry["kept_by_holds"], &dry["bytes_freed"]), (&json!(100), &json!(50), &json!(0)), "{dry}");
+    assert_eq!(found(place, &["--user", "ann@example.com"]), 100);
+    let swept = retention(place, &["sweep"], 0);
+    assert_eq!((&swept["erased"], &swept["kept_by_holds"]), (&json!(100), &json!(50)), "{swept}");
+    assert!(swept["bytes_freed"].as_u64().unwrap() > 30_000, "{swept}");
+    assert_eq!(retention(place, &["sweep"], 0)["erased"], 0, "nothing goes twice");
+    // The index has let go of them, and nothing else.
+    assert_eq!((found(place, &["--user", "ann@example.com"]), found(place, &["--user", "ben@example.com"])), (50, 100));
+    let erased = place.log_of("entries_erased");
+    assert_eq!(erased.iter().map(|entry| entry["count"].as_u64().unwrap()).sum::<u64>(), 100);
+    assert!(erased.iter().all(|entry| entry["why"] == "retention" && entry["by"] == "ana"), "{erased:?}");
+    let proved = place.verify();
+    assert_eq!((&proved["findings"], &proved["erased"]), (&json!([]), &json!(100)));
+    let said = place.cli(&["verify", "--checkpoint", checkpoint.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{said:?}");
+    // A proof from before is the one of now, under the checkpoint of then.
+    let leaf = |told: &Value| (told["entry"].clone(), told["proof"]["leaf"].clone());
+    assert_eq!(leaf(&remit.operator(&format!("GET /v1/decisions/{kept}"), "").1), leaf(&proof));
+
+    // A restart forgets no hold; without it the rest goes.
+    let remit = Remit::up_at(remit.stop(), &SMALL);
+    let place = remit.place();
+    assert_eq!(retention(place, &["sweep"], 0)["erased"], 0);
+    assert_eq!(remit.operator("GET /v1/retention", "").1["holds"]["case-7"]["user"], "ben@example.com");
+    retention(place, &["release", "case-7"], 0);
+    assert_eq!(retention(place, &["sweep"], 0)["erased"], 100);
+    assert_eq!(place.verify()["findings"], json!([]));
+    let place = remit.stop();
+    assert_eq!((found(&place, &["--user", "ann@example.com"]), found(&place, &["--user", "ben@example.com"])), (50, 50));
+}
+
+#[test]
+fn a_person_is_forgotten_and_what_nobody_told_is_found() {
+    let place = placed();
+    past(&place);
+    let remit = Remit::up_at(place, &SMALL);
+    remit.until_server("ledger", "ready");
+    let client = remit.client("agent-1", "ledger");
+    for _ in 0..30 {
+        client.call("ledger___get_account", r#"{"account_id":"ACC-1003"}"#);
+    }
+    let place = remit.place();
+    retention(place, &["hold", "all"], 0);
+    let held = retention(place, &["erase", "--user", "ann@example.com"], 0);
+    assert_eq!((&held["erased"], &held["kept_by_holds"]), (&json!(0), &json!(100)), "a hold stands above it");
+    retention(place, &["release", "all"], 0);
+    assert!(holds(&place.data().join("journal"), "ann@example.com") && holds(&place.data().join("index"), "ann@example.com"));
+    let erased = retention(place, &["erase", "--user", "ann@example.com"], 0);
+    assert_eq!((&erased["erased"], &erased["not_yet"]), (&json!(200), &json!(0)), "{erased}");
+    assert_eq!((found(place, &["--user", "ann@example.com"]), found(place, &["--user", "ben@example.com"])), (0, 100));
+    assert_eq!(place.verify()["findings"], json!([]));
+    let place = remit.stop();
+    for part in ["journal", "index"] {
+        assert!(!holds(&place.data().join(part), "ann@example.com"), "{part} still names her");
+        assert!(holds(&place.data().join(part), "ben@example.com"));
+    }
+    // Somebody erases what the journal doesn't say: the tree is what it was, and still it is found.
+    let eraser = Eraser::open(place.data().join("journal")).unwrap();
+    let segment = eraser.full_segments().unwrap()[0];
+    let ben = |entry: &[u8]| entry.windows(15).any(|window| window == b"ben@example.com");
+    let done = eraser.erase(segment, |_, entry| ben(entry), |_| Ok::<_, EraseError>(())).unwrap();
+    assert!(done.erased > 0);
+    let said = place.cli(&["verify", "--json"]);
+    assert!(said.code == 1 && said.out.contains("were erased, and the journal doesn't say so"), "{said:?}");
+}
