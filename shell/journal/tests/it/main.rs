@@ -6,6 +6,7 @@ mod attachments;
 mod audit;
 mod kill;
 mod lifecycle;
+mod outside;
 mod reading;
 
 use std::path::Path;
