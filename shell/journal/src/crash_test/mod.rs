@@ -1,5 +1,6 @@
 //! The journal on a disk that fails: nothing acknowledged is lost, nothing is repeated, and no crash looks like damage.
 
+mod power_test;
 mod sim;
 
 use std::io::ErrorKind;
@@ -24,6 +25,15 @@ fn options() -> Options {
     Options { segment_bytes: 6 * 1024, reserve_bytes: 1024, ..Options::new(DIR, "sim.example/log") }
 }
 
+/// What must not come of a crash.
+#[derive(Debug)]
+enum Broken {
+    /// The journal is refused.
+    TakenForDamage(String),
+    /// Of what was durable only this much is there, or what is there was never written.
+    Lost { durable: usize, kept: usize },
+}
+
 /// A disk with the history it must have.
 struct Case {
     sim: Sim,
@@ -43,6 +53,11 @@ impl Case {
 
     /// Opens the journal; `None` if the world ends meanwhile. Damage is a failure of the test.
     fn open(&mut self) -> Option<(Log, Recovery)> {
+        self.reopen().unwrap_or_else(|broken| panic!("{broken:?}"))
+    }
+
+    /// The same, for who counts what does not hold.
+    fn reopen(&mut self) -> Result<Option<(Log, Recovery)>, Broken> {
         let mut replayed = Vec::new();
         let key = SigningKey::from_seed(&[3; 32]);
         let mut sink = |index: u64, entry: &[u8]| {
@@ -52,14 +67,17 @@ impl Case {
         let opened = open_log(Arc::new(self.sim.clone()), &options(), &key, false, &mut sink);
         let (log, _, recovery) = match opened {
             Ok(opened) => opened,
-            Err(OpenError::Io { .. } | OpenError::Start(_)) => return None,
-            Err(error) => panic!("a crash was taken for damage: {error}"),
+            Err(OpenError::Io { .. } | OpenError::Start(_)) => return Ok(None),
+            Err(error) => return Err(Broken::TakenForDamage(error.to_string())),
         };
         let whole = [self.durable.as_slice(), &self.in_flight].concat();
-        assert!(replayed == self.durable || replayed == whole, "{} of {}", replayed.len(), self.durable.len());
+        if replayed != self.durable && replayed != whole {
+            let kept = self.durable.iter().zip(&replayed).take_while(|(durable, found)| durable == found).count();
+            return Err(Broken::Lost { durable: self.durable.len(), kept });
+        }
         self.durable = replayed;
         self.in_flight.clear();
-        Some((log, recovery))
+        Ok(Some((log, recovery)))
     }
 
     /// Commits a batch of random entries.
