@@ -1,7 +1,9 @@
 //! A small file system that fills up: appends are refused, nothing that was acknowledged is lost, and service resumes when there is room again.
 //!
 //! The file systems are mounted in a mount namespace of their own, so that nothing is left of them: `tmpfs` with a size, and ext4 on a loop
-//! device where that is permitted.
+//! device where that is permitted. With `--remit PATH` the gateway itself is filled too, call by call.
+
+mod gateway;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,23 +26,28 @@ const ENTRIES_AFTER: u64 = 40;
 
 /// Runs [`inside`] in a mount namespace.
 pub(crate) fn run(mode: Mode) -> Result<Tally, String> {
+    let remit = option("--remit");
+    if remit.is_none() {
+        say("without `--remit PATH` only the journal is tested, not the gateway over it");
+    }
     let exe = std::env::current_exe().map_err(cannot("find this program"))?;
     let mut tally = Tally::default();
     // Who isn't root is root in a namespace of users.
     for namespaces in [&["--mount"][..], &["--mount", "--user", "--map-root-user"]] {
-        let may = Command::new("unshare").args(namespaces).arg("true").stderr(Stdio::null()).status();
-        if !may.map_err(cannot("start `unshare`"))?.success() {
+        let permitted = Command::new("unshare").args(namespaces).arg("true").stderr(Stdio::null()).status();
+        if !permitted.map_err(cannot("start `unshare`"))?.success() {
             continue;
         }
         let mut command = Command::new("unshare");
         command.args(namespaces).arg(exe).arg("full-inside");
         command.args(mode.short.then_some("--short")).args(mode.faulty.then_some("--faulty"));
+        command.args(remit.iter().flat_map(|path| ["--remit", path]));
         let output = command.stderr(Stdio::inherit()).output().map_err(cannot("start `unshare`"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines: Vec<&str> = text.lines().collect();
-        let last = lines.pop().unwrap_or_default();
+        let told = lines.pop().unwrap_or_default();
         lines.iter().for_each(|line| say(line));
-        let mut figures = last.split(", ").filter_map(|part| part.rsplit_once(' ')?.1.parse().ok());
+        let mut figures = told.split(", ").filter_map(|part| part.rsplit_once(' ')?.1.parse().ok());
         let (Some(injected), Some(lost)) = (figures.next(), figures.next()) else {
             return Err(format!("nothing was told: {}", output.status));
         };
@@ -66,8 +73,8 @@ pub(crate) fn inside(mode: Mode) -> Result<Tally, String> {
     fill("tmpfs", &small, mode, &mut tally)?;
     unmount(&small)?;
     let disk = place.path().join("disk");
-    let made = fs::File::create(&disk).and_then(|file| file.set_len(SIZE_KIB * 1024));
-    made.map_err(cannot("make a disk"))?;
+    let sized = fs::File::create(&disk).and_then(|file| file.set_len(SIZE_KIB * 1024));
+    sized.map_err(cannot("make a disk"))?;
     let formatted = done(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&disk));
     if formatted && done(Command::new("mount").args(["-o", "loop"]).arg(&disk).arg(&small)) {
         fill("ext4 on a loop device", &small, mode, &mut tally)?;
@@ -75,7 +82,15 @@ pub(crate) fn inside(mode: Mode) -> Result<Tally, String> {
     } else {
         say("ext4 on a loop device: can't be mounted here, so only `tmpfs` was used");
     }
+    if let Some(remit) = option("--remit") {
+        gateway::fill(Path::new(&remit), &small, &mut tally)?;
+    }
     Ok(tally)
+}
+
+/// The value of an option of this program.
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
 fn done(command: &mut Command) -> bool {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_journal::{AttachmentOptions, Attachments, Journal, Options};
+use remit_journal::{AttachmentOptions, Attachments, Journal, Options, Reader, inclusion_proof};
+use remit_tlog::{Hash, leaf_hash, verify_inclusion};
 
 use super::checked;
 use crate::log;
@@ -23,6 +24,8 @@ struct Sound {
     files: Vec<(PathBuf, Vec<u8>)>,
     entries: Vec<Vec<u8>>,
     attachments: Vec<(PathBuf, Vec<u8>)>,
+    /// The root of all entries.
+    root: Hash,
 }
 
 fn attachment(number: u64) -> Vec<u8> {
@@ -53,8 +56,9 @@ fn write(dir: &Path) -> Result<Sound, String> {
         entries.push(entry.clone());
         journal.append_with(entry, attachment(number)).wait().map_err(cannot("append"))?;
     }
+    let root = journal.checkpoint().root;
     journal.close();
-    Ok(Sound { files: contents(&dir.join("journal"))?, entries, attachments: contents(&beside)? })
+    Ok(Sound { root, files: contents(&dir.join("journal"))?, entries, attachments: contents(&beside)? })
 }
 
 /// Changes `count` journals; how many could still be opened.
@@ -101,6 +105,8 @@ fn one(dir: &Path, sound: &Sound, random: &mut Random) -> Result<bool, String> {
     {
         return Err("a reader yields an entry that was never written".to_owned());
     }
+    let index = random.below(ENTRIES);
+    from(&journal, index, &changed, sound)?;
     let mut verified = Vec::new();
     let vkey = log::vkey()?;
     let report = remit_journal::verify(&journal, &vkey, |_, _| {}, |_, entry| verified.push(entry.to_vec()));
@@ -117,6 +123,26 @@ fn one(dir: &Path, sound: &Sound, random: &mut Random) -> Result<bool, String> {
         return Err(format!("an opening takes {} entries for all, though the mark says more", replayed.len()));
     }
     Ok(true)
+}
+
+/// Reads from the middle on, and proves an entry: what is yielded stands in its place, and what is proved is in the tree that was signed.
+fn from(journal: &Path, index: u64, changed: &Changed, sound: &Sound) -> Result<(), String> {
+    if let Ok(mut reader) = Reader::open(journal, index) {
+        while let Ok(Some(entry)) = reader.next() {
+            let there = usize::try_from(entry.index).ok().and_then(|index| sound.entries.get(index));
+            if entry.index < index || !changed.sealed && there != Some(&entry.bytes) {
+                return Err(format!("a reader from {index} on yields another entry as {}", entry.index));
+            }
+        }
+    }
+    let entry = usize::try_from(index).ok().and_then(|index| sound.entries.get(index)).ok_or("there is no such entry")?;
+    if let Ok(proof) = inclusion_proof(journal, index, ENTRIES)
+        && !changed.sealed
+    {
+        verify_inclusion(&leaf_hash(entry), index, ENTRIES, &proof, &sound.root)
+            .map_err(cannot("verify a proof that was given"))?;
+    }
+    Ok(())
 }
 
 /// Writes the journal's files with changes in some of them.
