@@ -1,4 +1,4 @@
-//! Changes to bytes, of the kinds that find faults in parsers.
+//! Changes to bytes: of the kinds that find faults in parsers, and of those that a forger makes.
 
 use crate::random::Random;
 
@@ -28,6 +28,9 @@ const TOKENS: [&[u8]; 22] = [
     b"\xff\xff\xff\xff",
 ];
 const CHANGES_MAX: u64 = 4;
+/// How a frame lies in a segment: a checksum of all that follows it, a word with the payload's length, and so on up to the payload.
+const FRAME_HEAD: usize = 24;
+const FRAME_ALIGN: usize = 8;
 
 /// Some changes to one of `all`; parts of the others may come into it.
 pub(crate) fn mutate(all: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
@@ -74,5 +77,21 @@ pub(crate) fn flip(bytes: &mut [u8], random: &mut Random) {
     let (place, bit) = (random.place(bytes.len()), random.below(8));
     if let Some(byte) = bytes.get_mut(place) {
         *byte ^= 1 << bit;
+    }
+}
+
+/// Makes the checksums of all frames of a segment agree, as a forger would.
+pub(crate) fn seal(bytes: &mut [u8]) {
+    let mut offset = 0;
+    while let Some(head) = bytes.get(offset..offset + FRAME_HEAD) {
+        let word = head.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word));
+        let length = usize::try_from(word & 0x00ff_ffff).unwrap_or(0);
+        let end = offset + (FRAME_HEAD + length).next_multiple_of(FRAME_ALIGN);
+        let Some((sum, covered)) = bytes.get_mut(offset..end).and_then(|frame| frame.split_at_mut_checked(4)) else { break };
+        if word == 0 {
+            break;
+        }
+        sum.copy_from_slice(&crc32c::crc32c(covered).to_le_bytes());
+        offset = end;
     }
 }

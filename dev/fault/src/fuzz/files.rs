@@ -8,7 +8,7 @@ use remit_tlog::{Hash, leaf_hash, verify_inclusion};
 
 use super::checked;
 use crate::log;
-use crate::mutate::{change, flip};
+use crate::mutate::{change, flip, seal};
 use crate::random::Random;
 use crate::report::{Tally, cannot, progress};
 
@@ -16,9 +16,6 @@ const SEGMENT_BYTES: u64 = 4 * 1024;
 const ENTRIES: u64 = 30;
 const CHANGES_MAX: u64 = 3;
 const MARK: &str = "durable";
-/// How a frame lies in a segment: a checksum of all that follows it, a word with the length, and then what is counted in the length.
-const FRAME_HEAD: usize = 24;
-const FRAME_ALIGN: usize = 8;
 
 struct Sound {
     files: Vec<(PathBuf, Vec<u8>)>,
@@ -197,22 +194,6 @@ fn segment_change(bytes: &mut Vec<u8>, all: &[Vec<u8>], random: &mut Random) {
             bytes.resize(length, 0);
         }
         _ => change(bytes, all, random),
-    }
-}
-
-/// Makes the checksums of all frames agree, as a forger would.
-fn seal(bytes: &mut [u8]) {
-    let mut offset = 0;
-    while let Some(head) = bytes.get(offset..offset + FRAME_HEAD) {
-        let word = head.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word));
-        let length = usize::try_from(word & 0x00ff_ffff).unwrap_or(0);
-        let end = offset + (FRAME_HEAD + length).next_multiple_of(FRAME_ALIGN);
-        let Some((sum, covered)) = bytes.get_mut(offset..end).and_then(|frame| frame.split_at_mut_checked(4)) else { break };
-        if word == 0 {
-            break;
-        }
-        sum.copy_from_slice(&crc32c::crc32c(covered).to_le_bytes());
-        offset = end;
     }
 }
 
