@@ -214,6 +214,24 @@ fn space_that_returns_in_time_is_used() {
 }
 
 #[test]
+fn a_full_disk_is_tried_less_and_less_often() {
+    let mut case = Case::new(1);
+    let (mut log, _) = case.open().unwrap();
+    case.sim.world().space = 0;
+    while log.segment.generation == 1 {
+        case.commit(&mut log).unwrap();
+    }
+    let before = case.sim.world().operations;
+    (0..400).for_each(|_| log.look().unwrap());
+    // A try creates a file and removes it.
+    let tries = (case.sim.world().operations - before) / 2;
+    assert!((5..=14).contains(&tries), "{tries}");
+    case.sim.world().space = u64::MAX;
+    (0..70).for_each(|_| log.look().unwrap());
+    assert!(case.sim.names().contains(&format!("{:020}.segment", 3)));
+}
+
+#[test]
 fn after_a_failed_flush_nothing_is_acknowledged_or_flushed_again() {
     let sim = Sim::new();
     let key = SigningKey::from_seed(&[3; 32]);
