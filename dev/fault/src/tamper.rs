@@ -178,8 +178,10 @@ fn flip_one(last: &Files, random: &mut Random) -> Result<String, String> {
         }
         // A checksum that was flipped agrees again.
         if changed != *bytes {
+            let differs = bytes.iter().zip(&changed).rposition(|(one, other)| one != other).unwrap_or(0);
             fs::write(path, changed).map_err(cannot("write a file"))?;
-            return Ok(format!("a bit of {} flipped{}", path.display(), if sealed { ", with checksums that agree" } else { "" }));
+            let how = if sealed { ", with checksums that agree" } else { "" };
+            return Ok(format!("a bit flipped in byte {differs} of {}{how}", path.display()));
         }
     }
 }

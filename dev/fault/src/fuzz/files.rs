@@ -12,8 +12,8 @@ use crate::mutate::{change, flip, seal};
 use crate::random::Random;
 use crate::report::{Tally, cannot, progress};
 
-const SEGMENT_BYTES: u64 = 4 * 1024;
-const ENTRIES: u64 = 30;
+const SEGMENT_BYTES: u64 = 8 * 1024;
+const ENTRIES: u64 = 50;
 const CHANGES_MAX: u64 = 3;
 const MARK: &str = "durable";
 
