@@ -13,7 +13,7 @@ use remit_journal::{Reader, inclusion_proof};
 use remit_tlog::{Frontier, Hash, Node, ProofError, consistency_proof, leaf_hash};
 use serde_json::{Value, json};
 
-use crate::{entry, open, vkey};
+use crate::{entry, open, spawn, vkey};
 
 const ENTRIES: u64 = 150;
 /// How many of the journal's checkpoints are compared with each other, from the last on.
@@ -101,7 +101,7 @@ fn forgeries(sound: &Value) -> Vec<Value> {
 }
 
 fn run(program: &mut Command, given: &Value) -> Output {
-    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = spawn(program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut input = child.stdin.take().unwrap();
     // A program that ends early says why.
     let _ = input.write_all(given.to_string().as_bytes());
@@ -138,7 +138,7 @@ fn place(name: &str) -> PathBuf {
 }
 
 fn ran(command: &mut Command) {
-    let output = command.output().unwrap();
+    let output = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).wait_with_output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
