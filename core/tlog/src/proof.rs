@@ -113,8 +113,13 @@ pub fn verify_consistency(
         return Err(ProofError::Range(older, newer));
     }
     if older == newer || older == 0 {
-        let expected = if older == 0 { empty_root() } else { *newer_root };
-        return if proof.is_empty() { equal(older_root, &expected) } else { Err(ProofError::Length) };
+        if !proof.is_empty() {
+            return Err(ProofError::Length);
+        }
+        if older == newer {
+            equal(older_root, newer_root)?;
+        }
+        return if older == 0 { equal(older_root, &empty_root()) } else { Ok(()) };
     }
     let mut walk = Walk { node: older - 1, last: newer - 1 };
     while walk.node & 1 == 1 {

@@ -5,6 +5,7 @@
 mod agentdojo;
 mod bench;
 mod conformance;
+mod fault;
 mod guard;
 mod iam_diff;
 mod test;
@@ -49,6 +50,12 @@ const COMMANDS: &[Command] = &[
         about: "measure: `gateway` compares a governed call with a direct one and a bare proxy",
         options: bench::OPTIONS,
         run: bench::run,
+    },
+    Command {
+        name: "fault",
+        about: "inject faults into the journal: failing system calls, kills, power cuts, full disks, changed files",
+        options: fault::OPTIONS,
+        run: fault::run,
     },
     Command {
         name: "conformance",

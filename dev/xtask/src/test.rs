@@ -1,6 +1,9 @@
 //! `cargo xtask test` and `cargo xtask ci`.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{Outcome, conformance, iam_diff, say, succeeds};
 
@@ -8,8 +11,17 @@ use crate::{Outcome, conformance, iam_diff, say, succeeds};
 pub(crate) const OPTIONS: &str = "[--no-conformance]";
 
 /// What the tests need of the system: a program and the Debian package that brings it.
-const NEEDED: [(&str, &str); 5] =
-    [("cc", "gcc"), ("node", "nodejs"), ("npm", "npm"), ("openssl", "openssl"), ("chromium", "chromium")];
+const NEEDED: [(&str, &str); 7] = [
+    ("cc", "gcc"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
+    ("chromium", "chromium"),
+    ("go", "golang-go"),
+    ("strace", "strace"),
+];
+/// Debian's package of Go's `sumdb` packages, which a test verifies a journal with, and where it puts them.
+const GO_MOD: (&str, &str) = ("golang-golang-x-mod-dev", "/usr/share/gocode/src/golang.org/x/mod/sumdb");
 
 /// What a build of everything and its tests leave on the disk, in MiB.
 const ROOM_MIB: u64 = 9 * 1024;
@@ -55,6 +67,9 @@ fn install() -> Result<(), Box<dyn std::error::Error>> {
     let mut packages = missing;
     if !venv.is_ok_and(|status| status.success()) {
         packages.extend(["python3", "python3-venv"]);
+    }
+    if !Path::new(GO_MOD.1).exists() {
+        packages.push(GO_MOD.0);
     }
     if packages.is_empty() {
         return Ok(());

@@ -8,6 +8,8 @@ use std::thread::{self, JoinHandle};
 use crate::files::{Files, Handle, is_full};
 use crate::segment::segment_path;
 
+/// How many looks are let pass between tries on a full disk, in the end: half a minute.
+const LOOKS_BETWEEN_MAX: u32 = 64;
 const CHUNK_BYTES: usize = 1024 * 1024;
 pub(crate) const PREPARING_SUFFIX: &str = ".preparing";
 
@@ -55,6 +57,9 @@ pub(crate) struct Preparer {
     /// A test prepares on the writer's thread, so that the order of file operations is always the same.
     background: bool,
     next: Next,
+    /// How many looks are let pass after the next failure on a full disk, and how many are left of those after the last.
+    looks_between: u32,
+    looks_left: u32,
 }
 
 enum Next {
@@ -65,7 +70,7 @@ enum Next {
 
 impl Preparer {
     pub(crate) fn new(files: Arc<dyn Files>, dir: &Path, segment_bytes: u64, background: bool) -> Self {
-        Self { files, dir: dir.to_owned(), segment_bytes, background, next: Next::Idle }
+        Self { files, dir: dir.to_owned(), segment_bytes, background, next: Next::Idle, looks_between: 0, looks_left: 0 }
     }
 
     /// Takes a segment that an earlier run has prepared and not used.
@@ -87,13 +92,21 @@ impl Preparer {
         };
     }
 
-    /// Tries again after a full disk, so that space freed in time is used before it is needed.
+    /// Tries again after a full disk, so that space freed in time is used before it is needed. Less and less often: each try takes what little
+    /// there is from everybody else who writes to that disk, for as long as it lasts. When the segment is needed it is tried at once.
     pub(crate) fn tick(&mut self, generation: u64) {
         if matches!(&self.next, Next::Running(handle) if handle.is_finished()) {
             self.next = Next::Ready(self.wait(generation));
         }
-        if matches!(&self.next, Next::Ready(Err(error)) if is_full(error)) {
-            self.start(generation);
+        match &self.next {
+            Next::Ready(Err(error)) if is_full(error) && self.looks_left > 0 => self.looks_left -= 1,
+            Next::Ready(Err(error)) if is_full(error) => {
+                self.looks_left = self.looks_between;
+                self.looks_between = LOOKS_BETWEEN_MAX.min(2 * self.looks_between + 1);
+                self.start(generation);
+            }
+            Next::Ready(Ok(_)) => (self.looks_between, self.looks_left) = (0, 0),
+            Next::Ready(Err(_)) | Next::Running(_) | Next::Idle => {}
         }
     }
 

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod formats;
+mod merkle;
 mod tree;
 mod vectors;

@@ -1,5 +1,6 @@
 //! The journal on a disk that fails: nothing acknowledged is lost, nothing is repeated, and no crash looks like damage.
 
+mod power_test;
 mod sim;
 
 use std::io::ErrorKind;
@@ -25,6 +26,15 @@ fn options() -> Options {
     Options { segment_bytes: 6 * 1024, reserve_bytes: 1024, ..Options::new(DIR, "sim.example/log") }
 }
 
+/// What must not come of a crash.
+#[derive(Debug)]
+enum Broken {
+    /// The journal is refused.
+    TakenForDamage(String),
+    /// Of what was durable only this much is there, or what is there was never written.
+    Lost { durable: usize, kept: usize },
+}
+
 /// A disk with the history it must have.
 struct Case {
     sim: Sim,
@@ -44,6 +54,11 @@ impl Case {
 
     /// Opens the journal; `None` if the world ends meanwhile. Damage is a failure of the test.
     fn open(&mut self) -> Option<(Log, Recovery)> {
+        self.reopen().unwrap_or_else(|broken| panic!("{broken:?}"))
+    }
+
+    /// The same, for who counts what does not hold.
+    fn reopen(&mut self) -> Result<Option<(Log, Recovery)>, Broken> {
         let mut replayed = Vec::new();
         let key = SigningKey::from_seed(&[3; 32]);
         let mut sink = |index: u64, entry: &[u8]| {
@@ -53,14 +68,17 @@ impl Case {
         let opened = open_log(Arc::new(self.sim.clone()), &options(), &key, false, None, &mut sink);
         let (log, _, recovery) = match opened {
             Ok(opened) => opened,
-            Err(OpenError::Io { .. } | OpenError::Start(_)) => return None,
-            Err(error) => panic!("a crash was taken for damage: {error}"),
+            Err(OpenError::Io { .. } | OpenError::Start(_)) => return Ok(None),
+            Err(error) => return Err(Broken::TakenForDamage(error.to_string())),
         };
         let whole = [self.durable.as_slice(), &self.in_flight].concat();
-        assert!(replayed == self.durable || replayed == whole, "{} of {}", replayed.len(), self.durable.len());
+        if replayed != self.durable && replayed != whole {
+            let kept = self.durable.iter().zip(&replayed).take_while(|(durable, found)| durable == found).count();
+            return Err(Broken::Lost { durable: self.durable.len(), kept });
+        }
         self.durable = replayed;
         self.in_flight.clear();
-        Some((log, recovery))
+        Ok(Some((log, recovery)))
     }
 
     /// Commits a batch of random entries.
@@ -194,6 +212,24 @@ fn space_that_returns_in_time_is_used() {
     log.look().unwrap();
     assert!(case.sim.names().contains(&format!("{:020}.segment", 3)));
     (0..20).for_each(|_| case.commit(&mut log).unwrap());
+}
+
+#[test]
+fn a_full_disk_is_tried_less_and_less_often() {
+    let mut case = Case::new(1);
+    let (mut log, _) = case.open().unwrap();
+    case.sim.world().space = 0;
+    while log.segment.generation == 1 {
+        case.commit(&mut log).unwrap();
+    }
+    let before = case.sim.world().operations;
+    (0..400).for_each(|_| log.look().unwrap());
+    // A try creates a file and removes it.
+    let tries = (case.sim.world().operations - before) / 2;
+    assert!((5..=14).contains(&tries), "{tries}");
+    case.sim.world().space = u64::MAX;
+    (0..70).for_each(|_| log.look().unwrap());
+    assert!(case.sim.names().contains(&format!("{:020}.segment", 3)));
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) fault: Option<(u64, Fault)>,
     /// How many more bytes files may grow by.
     pub(super) space: u64,
+    /// Whether a flush says that it is done, and does nothing.
+    pub(super) lying: bool,
     dead: bool,
 }
 
@@ -89,6 +91,7 @@ impl Sim {
             segment_syncs: 0,
             fault: None,
             space: u64::MAX,
+            lying: false,
             dead: false,
         })))
     }
@@ -97,8 +100,9 @@ impl Sim {
         self.0.lock().unwrap()
     }
 
-    /// The power comes back: each sector that was not flushed is there, gone, or torn.
-    pub(super) fn power_cycle(&self, random: &mut Random) {
+    /// The power comes back: each sector that was not flushed is there, gone, or torn. Where nothing had ever been flushed, a sector of a
+    /// segment may show what an older segment has in that place, as it does on a disk that gives used blocks out again.
+    pub(super) fn power_cycle(&self, random: &mut Random) -> Left {
         let mut world = self.world();
         let kept = usize::try_from(random.below(world.changes.len() as u64 + 1)).unwrap();
         if let Some(names) = kept.checked_sub(1).map(|last| world.changes[last].clone()) {
@@ -106,19 +110,29 @@ impl Sim {
         }
         world.changes.clear();
         world.names = world.durable_names.clone();
-        let odds = random.below(5);
-        for inode in &mut world.inodes {
-            for sector in std::mem::take(&mut inode.dirty) {
+        let (odds, stale) = (random.below(5), random.below(2) == 0);
+        let mut left = Left::default();
+        for place in 0..world.inodes.len() {
+            let older = if stale { world.older_segment(place) } else { None };
+            let mut gone = false;
+            for sector in std::mem::take(&mut world.inodes[place].dirty) {
                 let bytes = match random.below(4) {
                     luck if luck < odds => SECTOR,
                     0 => usize::try_from(random.below(SECTOR as u64)).unwrap(),
                     _ => 0,
                 };
-                inode.persist(sector, bytes);
+                left.torn += u64::from(bytes > 0 && bytes < SECTOR);
+                left.dropped += u64::from(bytes == 0);
+                left.reordered += u64::from(bytes == SECTOR && gone);
+                gone |= bytes == 0;
+                let shown = older.filter(|_| bytes == 0).is_some_and(|older| world.show_stale(place, older, sector));
+                left.stale += u64::from(shown);
+                world.inodes[place].persist(sector, bytes);
             }
-            inode.cached = inode.durable.clone();
+            world.inodes[place].cached = world.inodes[place].durable.clone();
         }
         world.revive();
+        left
     }
 
     /// Only the process is new; the page cache is as it was.
@@ -139,7 +153,36 @@ impl Sim {
     }
 }
 
+/// What a power cut left of the sectors that were not flushed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Left {
+    pub(super) torn: u64,
+    pub(super) dropped: u64,
+    /// There, though an earlier one of its file is not.
+    pub(super) reordered: u64,
+    /// Not there; what an older segment has in its place is.
+    pub(super) stale: u64,
+}
+
 impl World {
+    /// The segment before the one that is at `place`, if that is one.
+    fn older_segment(&self, place: usize) -> Option<usize> {
+        let (path, _) = self.names.iter().find(|(_, inode)| **inode == place)?;
+        let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "segment");
+        let before = self.names.range(..path.clone()).next_back().filter(|(before, _)| is_segment(before) && is_segment(path))?;
+        Some(*before.1)
+    }
+
+    /// Shows a sector of another file in the place of one that was never flushed.
+    fn show_stale(&mut self, place: usize, older: usize, sector: usize) -> bool {
+        let range = sector * SECTOR..(sector + 1) * SECTOR;
+        let Some(bytes) = self.inodes[older].durable.get(range.clone()).map(<[u8]>::to_vec) else { return false };
+        let unused = self.inodes[place].durable.get_mut(range).filter(|sector| sector.iter().all(|byte| *byte == 0));
+        let Some(sector) = unused.filter(|_| bytes.iter().any(|byte| *byte != 0)) else { return false };
+        sector.copy_from_slice(&bytes);
+        true
+    }
+
     fn revive(&mut self) {
         self.locked = false;
         self.dead = false;
@@ -296,9 +339,9 @@ impl Handle for SimFile {
         let mut world = self.sim.world();
         world.segment_syncs += u64::from(self.segment);
         let result = world.operation();
-        let dead = world.dead;
+        let (dead, lying) = (world.dead, world.lying);
         let inode = &mut world.inodes[self.inode];
-        if dead {
+        if dead || lying {
             return result;
         }
         // After an error the kernel takes the pages for clean: they are shown, and never written.

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{open, vkey};
+use crate::{open, spawn, vkey};
 
 /// Set for the child: the directory it writes to.
 const CHILD_DIR: &str = "REMIT_JOURNAL_TEST_CHILD_DIR";
@@ -36,12 +36,9 @@ fn a_killed_process_loses_and_repeats_nothing_it_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = BTreeMap::new();
     for kill in 1..=KILLS {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["kill::child", "--exact", "--nocapture", "--test-threads=1"])
-            .env(CHILD_DIR, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["kill::child", "--exact", "--nocapture", "--test-threads=1"]).env(CHILD_DIR, dir.path());
+        let mut child = spawn(command.stdout(Stdio::piped()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut left = 37 * kill;
         // The lines end when the child is gone: what it said before it died counts too.

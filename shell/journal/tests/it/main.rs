@@ -7,11 +7,28 @@ mod audit;
 mod erasing;
 mod kill;
 mod lifecycle;
+mod outside;
 mod reading;
 
 use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use remit_journal::{Journal, OpenError, Options, Recovery, SigningKey};
+
+/// Between its fork and its exec a child holds whatever locks this process holds: a journal that was closed meanwhile looks as if it were open.
+static CHILDREN: RwLock<()> = RwLock::new(());
+
+/// Starts a child while nobody opens or verifies a journal.
+fn spawn(command: &mut Command) -> Child {
+    let _alone = CHILDREN.write().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// No child is between its fork and its exec as long as this lives.
+fn no_child_starts() -> RwLockReadGuard<'static, ()> {
+    CHILDREN.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A key that is always the same.
 fn key() -> SigningKey {
@@ -29,6 +46,7 @@ fn options(dir: &Path) -> Options {
 
 /// Opens the journal and gives what was replayed.
 fn open(dir: &Path) -> Result<(Journal, Recovery, Vec<Vec<u8>>), OpenError> {
+    let _guard = no_child_starts();
     let mut replayed = Vec::new();
     let (journal, recovery) = Journal::open(options(dir), key(), |index, entry| {
         assert_eq!(index, replayed.len() as u64);
