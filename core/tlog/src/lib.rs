@@ -9,18 +9,25 @@
 //! | [`note`] | C2SP signed-note, Ed25519 only |
 //! | [`checkpoint`] | C2SP tlog-checkpoint |
 //! | [`tile`], [`bundle`] | C2SP tlog-tiles |
+//! | [`tlog_proof`] | C2SP tlog-proof |
+//! | [`cosignature`], [`witness`] | C2SP tlog-cosignature (Ed25519), tlog-witness |
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod frontier;
 pub mod hash;
 pub mod note;
 pub mod proof;
 pub mod tile;
+pub mod tlog_proof;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cosignature::{Cosigner, WitnessKey};
 pub use frontier::Frontier;
 pub use hash::{Hash, empty_root, leaf_hash, node_hash};
 pub use note::{Note, NoteError, Signer, Verifier};
 pub use proof::{Node, ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 pub use tile::{TileKind, TilePath, TilePathError};
+pub use tlog_proof::{TlogProof, TlogProofError};

@@ -196,15 +196,37 @@ impl Note {
     }
 }
 
+impl Note {
+    /// Adds signatures to it, verified or not; those that it has already once only.
+    pub fn add(&mut self, signatures: impl IntoIterator<Item = NoteSignature>) {
+        for signature in signatures {
+            if self.signatures.len() < SIGNATURES_MAX && !self.signatures.contains(&signature) {
+                self.signatures.push(signature);
+            }
+        }
+    }
+}
+
+impl NoteSignature {
+    /// Reads a signature line, without its newline.
+    pub fn parse(line: &str) -> Result<Self, NoteError> {
+        parse_signature(line)
+    }
+}
+
+impl fmt::Display for NoteSignature {
+    /// A signature line, without its newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = self.key_id.to_vec();
+        bytes.extend_from_slice(&self.bytes);
+        write!(f, "{SIGNATURE_PREFIX}{} {}", self.name, STANDARD.encode(bytes))
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for signature in &self.signatures {
-            let mut bytes = signature.key_id.to_vec();
-            bytes.extend_from_slice(&signature.bytes);
-            writeln!(f, "{SIGNATURE_PREFIX}{} {}", signature.name, STANDARD.encode(bytes))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|signature| writeln!(f, "{signature}"))
     }
 }
 

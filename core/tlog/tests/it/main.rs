@@ -6,3 +6,4 @@ mod formats;
 mod merkle;
 mod tree;
 mod vectors;
+mod witness;
