@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, retention, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, retention, review, server, trust, witness};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -38,6 +38,7 @@ const TOP: &[&str] = &[
     "invariants",
     "retention",
     "trust",
+    "witnessing",
 ];
 
 /// What was read, with the place of each part.
@@ -163,6 +164,7 @@ impl<'a> Draft<'a> {
         self.organization(roots, &policies);
         self.organization.change_review = review::change_review(roots);
         self.organization.trust = trust::trust(roots);
+        self.organization.witnessing = witness::witnessing(roots);
         for item in all("organizational_units", "organizational units") {
             let Some(unit) = iam::unit(&item, &policies) else { continue };
             let what = format!("there is already an organizational unit `{}`", unit.unit.id);

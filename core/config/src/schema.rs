@@ -6,6 +6,7 @@ mod iam;
 mod label;
 mod retention;
 mod trust;
+mod witness;
 
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub fn schema() -> Value {
             "change_review": change_review(),
             "retention": retention::retention(),
             "trust": trust::trust(),
+            "witnessing": witness::witnessing(),
             "console": console(),
             "organizational_units": list("The tree between the root and the accounts.", "unit"),
             "accounts": list("The accounts.", "account"),

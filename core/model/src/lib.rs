@@ -15,6 +15,7 @@ mod retention;
 mod server;
 mod time;
 mod trust;
+mod witness;
 
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
@@ -41,4 +42,5 @@ pub use server::{
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
+pub use witness::{Witness, Witnessing};
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
     OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User,
-    UserKey,
+    UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.
@@ -109,6 +109,8 @@ pub struct Organization {
     pub trust: Option<TrustRules>,
     /// How long records of calls are kept.
     pub retention: Retention,
+    /// Who cosigns the log's checkpoints.
+    pub witnessing: Option<Witnessing>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

@@ -261,6 +261,7 @@ impl Arrival {
             approved_by: None,
             provenance: Fact::Known(None),
             traced: None,
+            recorded_at: None,
             task_id: None,
         })
     }
@@ -635,7 +636,7 @@ impl Arrival {
     }
 
     /// Does what was decided, now that it is durable.
-    async fn enforced(&self, caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
+    async fn enforced(&self, mut caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
         let Recorded { decision_id, at_ms, index, trace, names, watched, place, again } = recorded;
         let Decision { verdict, tool, risk, layers, .. } = decision;
         match verdict {
@@ -655,6 +656,7 @@ impl Arrival {
                 hold(self, caller, message, held).await
             }
             Verdict::Allow(permit) => {
+                caller.recorded_at = Some(index);
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started).watched_by(watched);
                 enforce(caller, message, permit, pending, place).await
             }

@@ -30,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) provenance: Fact<Option<Arc<CallOrigin>>>,
     /// The call's place in what its session touches.
     pub(crate) traced: Option<Traced>,
+    /// Where the decision about the call stands in the journal, once it does.
+    pub(crate) recorded_at: Option<u64>,
     /// The task that a request is about.
     pub(crate) task_id: Option<String>,
 }

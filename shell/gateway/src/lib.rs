@@ -26,6 +26,7 @@ mod list;
 mod listen;
 mod observe;
 mod quota;
+mod receipt;
 mod record;
 mod registry;
 mod relay;

@@ -283,6 +283,11 @@ impl Recorder {
         self.journal.attachments_lost()
     }
 
+    /// A signed checkpoint that covers everything that was acknowledged, and the key that it is signed with.
+    pub(crate) fn proved(&self) -> (String, String) {
+        (self.journal.checkpoint().note, self.journal.verifier_key())
+    }
+
     pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
     }

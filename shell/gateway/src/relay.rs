@@ -23,6 +23,7 @@ use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
 use crate::guard;
 use crate::quota::Place;
+use crate::receipt::Receipt;
 use crate::record::Pending;
 use crate::reply::{answer_rpc, denial_error, events, json_status};
 use crate::seal::{Bound, STATE_TTL_SECS, State};
@@ -615,6 +616,7 @@ impl Relay {
         let kept = blocked
             .map(|(denial, line)| (denial, line.origin))
             .or_else(|| adapted.as_ref().ok().and_then(|(bytes, outcome)| self.withheld(bytes, outcome)));
+        let receipt = Receipt::wanted(&self.caller, &self.message, &self.pending.decision_id);
         match (adapted, kept) {
             (Ok((bytes, outcome)), Some((denial, origin))) => {
                 let layer = LayerLine {
@@ -630,7 +632,7 @@ impl Relay {
                 }
             }
             (Ok((bytes, outcome)), None) => match self.pending.finish(outcome, Some(&bytes)).await {
-                Ok(()) => bytes,
+                Ok(()) => Receipt::put(receipt, bytes),
                 Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
             },
             (Err(error), _) => {

@@ -275,12 +275,10 @@ pub(crate) fn verify(
     running: bool,
     progress: impl FnMut(u64, u64),
 ) -> Result<Proof, Failure> {
-    let vkey_path = home.journal_vkey();
-    let vkey = match key {
-        Some(key) => key,
-        None => std::fs::read_to_string(&vkey_path).map_err(|error| Failure::io(&vkey_path, &error))?,
-    };
-    let notes: Vec<String> = saved.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    let vkey = key.map_or_else(|| self::vkey(home), Ok)?;
+    let mut notes: Vec<String> = saved.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    // What witnesses cosigned is kept here, too: a log that was cut or written anew doesn't hold to it.
+    notes.extend(read(&home.cosigned()).ok());
     let mut open: HashSet<String> = HashSet::new();
     let (mut decisions, mut allowed, mut outcomes) = (0, 0, 0);
     let mut findings = Vec::new();
@@ -340,6 +338,12 @@ pub(crate) fn verify(
         root: remit_mcp::canonical::hex(report.root.as_bytes()),
         findings,
     })
+}
+
+/// The log's public key, as it lies beside the journal.
+pub(crate) fn vkey(home: &Home) -> Result<String, Failure> {
+    let path = home.journal_vkey();
+    std::fs::read_to_string(&path).map_err(|error| Failure::io(&path, &error))
 }
 
 /// What was erased and isn't told of.

@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Index(IndexOf),
     /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
     Verify(Verify),
+    /// Get the receipt of an entry: the entry with the proof that it is in the log, for `remit verify --receipt` anywhere.
+    Receipt(Receipt),
+    /// Be a witness of logs: cosign their checkpoints, each only if it extends all that was cosigned of its log before (C2SP tlog-witness).
+    Witness(Witness),
     /// Decide recorded calls again: one of them as it was, or those of a period under another configuration.
     ///
     /// With --against, every call of the period is decided under the configuration in DIR from the very facts that it was decided from then,
@@ -302,6 +306,50 @@ pub(crate) struct Verify {
     /// Checkpoints that you kept: the log must still hold to them.
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
+    /// Verify this receipt instead, with nothing but the file and the keys: no journal is needed.
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// The entry, for a receipt that doesn't hold it.
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub(crate) entry: Option<PathBuf>,
+    /// The public key of a witness whose cosignature is looked for, in the receipt or in every checkpoint that you kept. May be repeated.
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) witness: Vec<String>,
+    /// How many of the witnesses must have cosigned; without it all.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) witnesses_min: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receipt {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The entry's index, as `remit log` prints it.
+    pub(crate) index: u64,
+    /// Where to write it; else it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Witness {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The witness's name: a URL without its scheme, such as witness.example.com/w1.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The public key of a log that it knows: what stands in a gateway's `journal.vkey`. May be repeated.
+    #[arg(long, value_name = "VKEY", required = true)]
+    pub(crate) log: Vec<String>,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:7482", value_name = "ADDRESS")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A certificate chain, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema,
 use crate::home::{Home, Running};
 use crate::offline::Offline;
 use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
+use crate::receipt::Trusted;
 use crate::shared::RESERVED;
 use crate::{audit, now_secs};
 
@@ -215,6 +216,14 @@ pub(crate) async fn log(options: Log) -> Result<(), Failure> {
 /// `remit verify`.
 pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
     let printer = Printer::new(options.common.json);
+    if let Some(receipt) = &options.receipt {
+        let vkey = match options.key {
+            Some(key) => key,
+            None => audit::vkey(&Home::existing(&options.common.data)?)?,
+        };
+        let trusted = Trusted::new(&vkey, &options.witness, options.witnesses_min)?;
+        return trusted.receipt(receipt, options.entry.as_deref(), printer);
+    }
     let home = Home::existing(&options.common.data)?;
     let running = home.running().is_ok();
     let mut shown = 0;
@@ -225,7 +234,17 @@ pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
             warn(&format!("{hundredths} % of {} MiB", all / (1024 * 1024)));
         }
     };
-    let proof = audit::verify(&home, options.key, &options.checkpoint, running, progress)?;
+    let mut proof = audit::verify(&home, options.key.clone(), &options.checkpoint, running, progress)?;
+    if !options.witness.is_empty() || options.witnesses_min.is_some() {
+        let vkey = options.key.map_or_else(|| audit::vkey(&home), Ok)?;
+        let trusted = Trusted::new(&vkey, &options.witness, options.witnesses_min)?;
+        let cosigned = [home.cosigned()];
+        let kept = if options.checkpoint.is_empty() { &cosigned[..] } else { &options.checkpoint };
+        for path in kept {
+            let note = std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?;
+            proof.findings.extend(trusted.cosigned(&note).err().map(|why| format!("`{}`: {why}", path.display())));
+        }
+    }
     if printer.json {
         printer.line(&serde_json::to_string(&proof).map_err(|error| Failure::new(error.to_string()))?)?;
     } else {

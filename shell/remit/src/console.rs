@@ -75,6 +75,7 @@ pub(crate) async fn journal(
     journal: &Journal,
     directory: PathBuf,
     decisions: &Decisions,
+    cosigned: Option<SignedCheckpoint>,
     request: &Value,
 ) -> Result<Value, Fault> {
     let checkpoint = journal.checkpoint();
@@ -85,14 +86,14 @@ pub(crate) async fn journal(
     let told = |checkpoint: &SignedCheckpoint| {
         json!({
             "key": journal.verifier_key(), "size": checkpoint.size, "root": checkpoint.root.to_base64(), "checkpoint": checkpoint.note,
-            "health": health, "stopped": stopped,
+            "health": health, "stopped": stopped, "cosigned": cosigned.as_ref().map(|cosigned| &cosigned.note),
         })
     };
     let Some(index) = request.get("index") else { return Ok(told(&checkpoint)) };
     let index = index.as_u64().filter(|index| *index < checkpoint.size);
     let index = index.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
     // What the index doesn't have is read from the journal itself, which takes longer.
-    let (bytes, path, checkpoint) = if let Some(Receipt { bytes, proof }) = decisions.receipt(checkpoint.size, index).await {
+    let (bytes, path, checkpoint) = if let Some(Some(Receipt { bytes, proof })) = decisions.receipt(checkpoint.size, index, cosigned.clone()).await {
         (bytes, proof.path, proof.checkpoint)
     } else {
         let (bytes, path) = read(directory, index, checkpoint.size).await?;
@@ -111,7 +112,8 @@ async fn read(directory: PathBuf, index: u64, size: u64) -> Result<(Vec<u8>, Vec
     let read = tokio::task::spawn_blocking(move || {
         let mut reader = Reader::open(&directory, index).map_err(|error| failed(&error))?.without_signatures();
         let entry = reader.next().map_err(|error| failed(&error))?;
-        let entry = entry.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such entry".to_owned()))?;
+        let entry = entry.filter(|entry| entry.index == index);
+        let entry = entry.ok_or_else(|| (StatusCode::NOT_FOUND, "the entry was erased".to_owned()))?;
         let path = remit_journal::inclusion_proof(&directory, index, size).map_err(|error| failed(&error))?;
         Ok((entry.bytes, path))
     });

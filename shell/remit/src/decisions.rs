@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use remit_gateway::rfc3339;
 use remit_index::{Builder, By, Counts, Follower, Found, Index, IndexError, LIMIT_MAX, Question, Verdict};
-use remit_journal::Journal;
+use remit_journal::{Journal, SignedCheckpoint};
 use serde_json::{Map, Value, json};
 
 use crate::audit;
@@ -42,14 +42,35 @@ impl Decisions {
     }
 
     /// The receipt of an entry, as far as the index has it.
-    pub(crate) async fn receipt(&self, durable: u64, at: u64) -> Option<Receipt> {
+    ///
+    /// It leads to the checkpoint that witnesses cosigned, if that covers it. `None`: the index doesn't have it, or can't say; `Some(None)`: it
+    /// was erased.
+    pub(crate) async fn receipt(&self, durable: u64, at: u64, cosigned: Option<SignedCheckpoint>) -> Option<Option<Receipt>> {
         let (index, follower) = (Arc::clone(&self.index), self.follower.clone()?);
         let found = tokio::task::spawn_blocking(move || {
             follower.reach(durable, REACH_MAX);
-            let bytes = index.entry(at).ok().flatten()?.bytes;
-            Some(Receipt { bytes, proof: index.proof(at).ok().flatten()? })
+            let Some(entry) = index.entry(at).ok()? else { return Some(None) };
+            let cosigned = cosigned.filter(|checkpoint| at < checkpoint.size);
+            let cosigned = cosigned.and_then(|checkpoint| index.proof_to(at, checkpoint).ok().flatten());
+            let proof = match cosigned {
+                Some(proof) => proof,
+                None => index.proof(at).ok().flatten()?,
+            };
+            Some(Some(Receipt { bytes: entry.bytes, proof }))
         });
         found.await.ok().flatten()
+    }
+
+    /// The checkpoint that the index has come to.
+    pub(crate) async fn checkpoint(&self) -> Option<SignedCheckpoint> {
+        let index = Arc::clone(&self.index);
+        tokio::task::spawn_blocking(move || index.checkpoint().ok().flatten()).await.ok().flatten()
+    }
+
+    /// The proof that the tree of a checkpoint extends the one of `older` entries.
+    pub(crate) async fn consistency(&self, older: u64, checkpoint: &SignedCheckpoint) -> Option<Vec<remit_tlog::Hash>> {
+        let (index, checkpoint) = (Arc::clone(&self.index), checkpoint.clone());
+        tokio::task::spawn_blocking(move || index.consistency(older, &checkpoint).ok().flatten()).await.ok().flatten()
     }
 
     /// Answers `search`, `get`, `counts`, `standing` or `rebuild`, with what is durable by now.

@@ -99,6 +99,16 @@ impl Home {
         self.root.join("journal.recap")
     }
 
+    /// The largest checkpoint that enough witnesses cosigned.
+    pub(crate) fn cosigned(&self) -> PathBuf {
+        self.root.join("journal.cosigned")
+    }
+
+    /// The data directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn run_file(&self) -> PathBuf {
         self.root.join("run.json")
     }
@@ -199,7 +209,7 @@ impl Home {
 }
 
 /// Thirty-two random bytes that a file holds as hexadecimal; made on first use, for the owner alone.
-fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
+pub(crate) fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
     let mut key = Zeroizing::new([0; 32]);
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -256,7 +266,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let draft = path.with_extension("draft");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fault)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fault)?;
-    fs::rename(&draft, path).map_err(fault)
+    fs::rename(&draft, path).map_err(fault)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fault)
 }
 
 /// Pins in the store: one record a server, so that a server's pins change together.

@@ -24,6 +24,7 @@ mod output;
 mod pins;
 mod reach;
 mod recap;
+mod receipt;
 mod replay;
 mod requests;
 mod retention;
@@ -38,6 +39,7 @@ mod trial;
 mod trust;
 mod up;
 mod upkeep;
+mod witness;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -105,6 +107,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
         Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
+        Command::Receipt(options) => runtime()?.block_on(receipt::run(&options)),
+        Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),

@@ -207,6 +207,27 @@ proptest! {
             prop_assert_eq!(index.entry(place as u64).unwrap().unwrap().bytes, all[place].clone());
         }
         prop_assert!(index.proof(all.len() as u64).unwrap().is_none());
+        // The same under every earlier checkpoint, and each extends all before it.
+        let newest = index.checkpoint().unwrap().unwrap();
+        let mut tree = remit_tlog::Frontier::new();
+        let mut earlier = vec![(0, tree.root())];
+        for (at, entry) in all.iter().enumerate() {
+            tree.append(remit_tlog::leaf_hash(entry));
+            if (at + 1) % 97 == 0 || at + 1 == all.len() {
+                earlier.push((at as u64 + 1, tree.root()));
+            }
+        }
+        for (size, root) in earlier {
+            let proof = index.consistency(size, &newest).unwrap().unwrap();
+            prop_assert!(remit_tlog::verify_consistency((size, &root), (newest.size, &newest.root), &proof).is_ok());
+            let then = remit_journal::SignedCheckpoint { size, root, note: String::new() };
+            prop_assert_eq!(index.proof_to(size, then.clone()).unwrap(), None);
+            if let Some(last) = size.checked_sub(1) {
+                let proof = index.proof_to(last / 2, then).unwrap().unwrap();
+                prop_assert!(remit_tlog::verify_inclusion(&proof.leaf, last / 2, size, &proof.path, &root).is_ok());
+            }
+        }
+        prop_assert!(index.consistency(newest.size + 1, &newest).unwrap().is_none());
         prop_assert!(index.entry(all.len() as u64).unwrap().is_none());
     }
 }
