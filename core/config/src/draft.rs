@@ -9,7 +9,7 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, review, server, trust};
+use crate::{Fault, Loaded, SourceFile, approval, check, console, delivery, guardrail, invariant, path, review, server, trust};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -33,6 +33,7 @@ const TOP: &[&str] = &[
     "approval_rules",
     "approvers",
     "approval_channels",
+    "deliveries",
     "guardrails",
     "bedrock_policies",
     "invariants",
@@ -216,6 +217,8 @@ impl<'a> Draft<'a> {
         self.organization.approvals = found;
         let found = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.invariants = found;
+        let found = delivery::deliveries(&all("deliveries", "deliveries"), self);
+        self.organization.deliveries = found;
         let console = console::console(roots, self);
         self.organization.console = console;
     }

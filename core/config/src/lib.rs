@@ -18,6 +18,7 @@ mod access;
 mod approval;
 mod check;
 mod console;
+mod delivery;
 mod draft;
 mod fault;
 mod guardrail;

@@ -4,6 +4,7 @@
 mod access;
 mod approval;
 mod console;
+mod delivery;
 mod guardrail;
 mod iam;
 mod id;
@@ -21,6 +22,7 @@ pub use access::{
 };
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
+pub use delivery::{Delivery, DeliveryFormat, Destination};
 pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{

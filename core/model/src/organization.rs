@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Delivery, GuardrailTarget, Guardrails, Invariant, Issuer,
     OrganizationalUnit, OuId, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey,
 };
 
@@ -106,6 +106,8 @@ pub struct Organization {
     pub invariants: Vec<Invariant>,
     /// How agents earn autonomy; `None`: nobody has a tier.
     pub trust: Option<TrustRules>,
+    /// Where records of decisions are delivered.
+    pub deliveries: Vec<Delivery>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

@@ -80,6 +80,11 @@ impl Home {
         self.root.join("index")
     }
 
+    /// How far each delivery is.
+    pub(crate) fn deliveries(&self) -> PathBuf {
+        self.root.join("deliveries")
+    }
+
     /// The facts of decisions, each beside its entry.
     pub(crate) fn facts(&self) -> PathBuf {
         self.root.join("facts").join("calls")

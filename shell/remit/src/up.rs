@@ -44,7 +44,7 @@ use crate::output::{Failure, Printer, warn};
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
-use crate::{audit, channels, connect, console, now_secs};
+use crate::{audit, channels, connect, console, deliveries, now_secs};
 
 /// How long a burst of changes in the configuration directory may settle.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -88,9 +88,10 @@ pub(crate) struct World {
     pub(crate) standing: Mutex<Standing>,
     /// One-time links that decide approvals.
     pub(crate) links: Links,
+    pub(crate) delivered: deliveries::Told,
     /// The address of the operator's interface.
     pub(crate) control_address: String,
-    tls: Arc<ClientConfig>,
+    pub(crate) tls: Arc<ClientConfig>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -134,6 +135,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let console = operator.clone();
     let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
+    tokio::spawn(deliveries::keep(Arc::clone(&world), stopping.clone()));
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
     tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
     world.gateway.settled(SERVERS_MAX).await;
@@ -275,6 +277,7 @@ fn assemble(
             signing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             links: Links::default(),
+            delivered: deliveries::Told::default(),
             control_address: control_url(options, control),
             tls: upstream_tls,
             versions,
@@ -397,11 +400,11 @@ impl Plane for World {
     }
 
     fn metrics(&self) -> Result<String, String> {
-        let checkpoint = self.journal.checkpoint();
+        let size = self.journal.checkpoint().size;
         let healthy = u8::from(self.ready().is_ok());
+        let delivered = self.delivered.metrics(size);
         self.telemetry.prometheus(&format!(
-            "# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n",
-            checkpoint.size
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n"
         ))
     }
 
