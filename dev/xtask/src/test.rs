@@ -8,8 +8,14 @@ use crate::{Outcome, conformance, iam_diff, say, succeeds};
 pub(crate) const OPTIONS: &str = "[--no-conformance]";
 
 /// What the tests need of the system: a program and the Debian package that brings it.
-const NEEDED: [(&str, &str); 5] =
-    [("cc", "gcc"), ("node", "nodejs"), ("npm", "npm"), ("openssl", "openssl"), ("chromium", "chromium")];
+const NEEDED: [(&str, &str); 6] = [
+    ("rsyslogd", "rsyslog-openssl"),
+    ("cc", "gcc"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
+    ("chromium", "chromium"),
+];
 
 /// What a build of everything and its tests leave on the disk, in MiB.
 const ROOM_MIB: u64 = 9 * 1024;

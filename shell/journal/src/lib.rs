@@ -54,6 +54,7 @@ pub use append::{Append, AppendError, Appended};
 pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments};
 pub use journal::{Health, Journal, Options};
 pub use key::SigningKey;
+pub use mark::durable_entries;
 pub use proof::{ProofError, inclusion_proof};
 pub use reader::{Entry, ReadError, Reader};
 pub use recover::{OpenError, Recovery};

@@ -1,11 +1,9 @@
 //! The deliveries of a gateway that is up: those of the configuration in effect, for as long as it is.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use remit_delivery::{Deliveries, Kept, Secrets, Standing, Way};
-use remit_journal::Reader;
 use remit_model::{Delivery, Destination};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -95,7 +93,8 @@ fn hostname() -> String {
 pub(crate) fn status(command: &ExportCommand) -> Result<(), Failure> {
     let ExportCommand::Status(common) = command;
     let home = Home::existing(&common.data)?;
-    let durable = durable(&home.journal())?;
+    let durable = remit_journal::durable_entries(home.journal());
+    let durable = durable.map_err(|error| Failure::new(format!("the journal can't be read: {error}")))?;
     let configured = crate::export::in_effect(&home).map_err(Failure::new)?;
     let deliveries = configured.map(|organization| organization.deliveries).unwrap_or_default();
     let shown: Vec<Value> = deliveries.iter().map(|delivery| shown(&home, delivery, durable)).collect::<Result<_, _>>()?;
@@ -136,17 +135,4 @@ fn shown(home: &Home, delivery: &Delivery, durable: u64) -> Result<Value, Failur
         "behind": durable.saturating_sub(cursor.open.next), "records": cursor.records,
         "delivered_at_secs": (cursor.delivered_at_secs > 0).then_some(cursor.delivered_at_secs), "trouble": kept.trouble(),
     }))
-}
-
-/// How many entries the journal has that are durable.
-fn durable(journal: &Path) -> Result<u64, Failure> {
-    let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
-    // Only the last segment is read.
-    let mut reader = Reader::open(journal, u64::MAX).map_err(fault)?.without_signatures();
-    let mut size = 0;
-    while reader.next().map_err(fault)?.is_some() {}
-    if let Some(checkpoint) = reader.checkpoint() {
-        size = checkpoint.size;
-    }
-    Ok(size)
 }

@@ -17,6 +17,8 @@ mod aws_table;
 mod child;
 mod client;
 mod gateway;
+#[path = "../../../bucket/tests/it/seaweed.rs"]
+mod seaweed;
 mod upstream;
 
 mod api;
@@ -32,6 +34,7 @@ mod channels;
 mod connect;
 mod console;
 mod decisions;
+mod export;
 mod faults;
 mod guardrails;
 mod hostile;
