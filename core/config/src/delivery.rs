@@ -71,16 +71,13 @@ fn delivery(item: &Item<'_>, draft: &Draft<'_>) -> Option<Delivery> {
     let texts = |key: &str, of: &str| object.get(key).map(|list| list.texts(of)).unwrap_or_default();
     let tools = texts("tools", "tools").into_iter().filter(|(text, item)| tool_named(text, item, draft));
     let verdicts = texts("verdicts", "verdicts").into_iter().filter_map(|(_, item)| item.choice(&VERDICTS));
-    Some(Delivery {
-        name: name?,
-        to: to?,
-        format: format.unwrap_or_default(),
-        gather_secs: object.get("gather_secs").and_then(|item| item.count(GATHER_SECS_MAX)).unwrap_or(gather_default),
-        agents: agent_ids(texts("agents", "agents"), draft).into_iter().map(|id| id.to_string()).collect(),
-        spaces: spaces(texts("spaces", "spaces"), draft).into_iter().map(|id| id.to_string()).collect(),
-        tools: tools.map(|(text, _)| text.to_owned()).collect(),
-        verdicts: verdicts.map(str::to_owned).collect(),
-    })
+    let verdicts = verdicts.map(str::to_owned).collect();
+    let tools = tools.map(|(text, _)| text.to_owned()).collect();
+    let agents = agent_ids(texts("agents", "agents"), draft).into_iter().map(|id| id.to_string()).collect();
+    let spaces = spaces(texts("spaces", "spaces"), draft).into_iter().map(|id| id.to_string()).collect();
+    let gather_secs = object.get("gather_secs").and_then(|item| item.count(GATHER_SECS_MAX)).unwrap_or(gather_default);
+    let format = format.unwrap_or_default();
+    Some(Delivery { name: name?, to: to?, format, gather_secs, agents, spaces, tools, verdicts })
 }
 
 /// A name that can be a file's: how far a delivery is stands in one.

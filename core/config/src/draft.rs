@@ -213,14 +213,10 @@ impl<'a> Draft<'a> {
         let (rules, approvers, channels) =
             (all("approval_rules", "rules of approvals"), all("approvers", "approvers"), all("approval_channels", "channels"));
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };
-        let found = approval::approvals(&lists, self);
-        self.organization.approvals = found;
-        let found = invariant::invariants(&all("invariants", "invariants"), self);
-        self.organization.invariants = found;
-        let found = delivery::deliveries(&all("deliveries", "deliveries"), self);
-        self.organization.deliveries = found;
-        let console = console::console(roots, self);
-        self.organization.console = console;
+        self.organization.approvals = approval::approvals(&lists, self);
+        self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
+        self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);
+        self.organization.console = console::console(roots, self);
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

@@ -116,7 +116,7 @@ impl Record {
     }
 
     /// The tool's resource name, where its server is known: the one that policies name.
-    pub(crate) fn arn(&self) -> Option<String> {
+    pub fn arn(&self) -> Option<String> {
         let (account, server) = self.text("server")?.split_once('/')?;
         let tool = self.tool().split_once("___").map_or(self.tool(), |(_, tool)| tool);
         let partition = self.text("principal_arn").and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");

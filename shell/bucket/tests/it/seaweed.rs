@@ -86,6 +86,7 @@ impl Seaweed {
             "-filer",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
+            "-master.electionTimeout=1s",
             "-volume.max=20",
             "-master.volumeSizeLimitMB=64",
         ]);

@@ -62,7 +62,7 @@ fn calls(remit: &Remit) {
     let transfer = json!({"from": "ACC-1001", "to": "ACC-1003", "amount_cents": 100, "memo": CANARY});
     one.call("ledger___transfer", &transfer.to_string());
     let mut nobody = remit.client("agent-1", "ledger");
-    nobody.token = "no.such.token".to_owned();
+    "no.such.token".clone_into(&mut nobody.token);
     nobody.modern("tools/call", &json!({"name": "ledger___get_account", "arguments": {}}).to_string());
 }
 
