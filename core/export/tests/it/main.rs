@@ -17,7 +17,7 @@ fn decision(id: usize, verdict: &str) -> Value {
     })
 }
 
-fn outcome(id: usize, more: Value) -> Value {
+fn outcome(id: usize, more: &Value) -> Value {
     let mut entry = json!({
         "v": 1, "type": "outcome", "time": "2026-03-01T12:00:01.000Z", "decision": format!("{id:032x}"), "outcome": "ok",
         "history_output": "sealed-output", "latency_us": 2500,
@@ -40,7 +40,7 @@ fn logs() -> impl Strategy<Value = Vec<Vec<u8>>> {
             placed.push((id * 2, decision(id, verdict).to_string().into_bytes()));
             placed.push((id * 2, json!({"type": "configuration", "n": id}).to_string().into_bytes()));
             if verdict == "ALLOW" && ended {
-                placed.push((id * 2 + 1 + later, outcome(id, json!({})).to_string().into_bytes()));
+                placed.push((id * 2 + 1 + later, outcome(id, &json!({})).to_string().into_bytes()));
             }
         }
         placed.sort_by_key(|(at, _)| *at);
@@ -115,7 +115,8 @@ fn actions_and_dispositions_say_what_was_done() {
     let masked = json!({"guardrails": {"found": [{"policy": "SENSITIVE_INFORMATION", "action": "ANONYMIZED"}], "stages": []}});
     let withheld =
         json!({"outcome": "withheld", "withheld_by": {"checkType": "POLICY_SET", "effect": "EXPLICIT_DENY", "statement": "p"}});
-    let cases: [(&str, Option<Value>, (u64, u64, u64)); 8] = [
+    type Ids = (u64, u64, u64);
+    let cases: [(&str, Option<Value>, Ids); 8] = [
         ("ALLOW", Some(json!({})), (1, 1, 1)),
         ("ALLOW", Some(masked), (4, 11, 1)),
         ("ALLOW", Some(withheld), (4, 2, 2)),
@@ -126,7 +127,7 @@ fn actions_and_dispositions_say_what_was_done() {
         ("HOLD", None, (2, 14, 99)),
     ];
     for (verdict, more, expected) in cases {
-        let outcome = more.map(|more| outcome(1, more));
+        let outcome = more.map(|more| outcome(1, &more));
         let event = ocsf(&record(&decision(1, verdict), outcome.as_ref()));
         let number = |key: &str| event[key].as_u64().unwrap();
         assert_eq!((number("action_id"), number("disposition_id"), number("status_id")), expected, "{event}");
