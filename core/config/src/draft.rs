@@ -9,7 +9,10 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, retention, review, server, trust, witness};
+use crate::{
+    Fault, Loaded, SourceFile, approval, check, console, delivery, guardrail, invariant, path, retention, review, server, trust,
+    witness,
+};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -33,6 +36,7 @@ const TOP: &[&str] = &[
     "approval_rules",
     "approvers",
     "approval_channels",
+    "deliveries",
     "guardrails",
     "bedrock_policies",
     "invariants",
@@ -223,6 +227,7 @@ impl<'a> Draft<'a> {
         self.organization.console = console;
         let retention = retention::retention(roots, self);
         self.organization.retention = retention;
+        self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

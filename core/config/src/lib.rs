@@ -18,6 +18,7 @@ mod access;
 mod approval;
 mod check;
 mod console;
+mod delivery;
 mod draft;
 mod fault;
 mod guardrail;
@@ -38,8 +39,8 @@ mod server;
 mod suggest;
 mod tree;
 mod trust;
-mod witness;
 mod url;
+mod witness;
 pub mod yaml;
 
 pub use draft::read;

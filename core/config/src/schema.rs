@@ -1,6 +1,7 @@
 //! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
 
 mod approval;
+mod delivery;
 mod guardrail;
 mod iam;
 mod label;
@@ -40,6 +41,7 @@ pub fn schema() -> Value {
             "approval_rules": list("Which calls wait until people have agreed.", "approval_rule"),
             "approvers": list("The people who decide approvals.", "approver"),
             "approval_channels": list("Where those who must agree are told.", "approval_channel"),
+            "deliveries": list("Where records of decisions are delivered: a SIEM, a collector, a data lake.", "delivery"),
             "guardrails": list("What must not pass to tools or from them: versions of guardrails.", "guardrail"),
             "bedrock_policies": list("Where guardrails are attached, with the inheritance of AWS Organizations' Bedrock policies.", "bedrock_policy"),
             "invariants": list("What must never be possible, whatever else the configuration says; a change that makes it possible is refused.", "invariant"),
@@ -49,7 +51,7 @@ pub fn schema() -> Value {
             "document": iam::document(), "policy_names": iam::policy_names(), "tags": iam::tags(), "role_name": iam::role_name(),
             "server": server(), "space": space(), "space_server": space_server(), "agent": agent(),
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
-            "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(),
+            "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(), "delivery": delivery::delivery(),
             "guardrail": guardrail::version(), "bedrock_policy": guardrail::policy(),
             "results": label::results(), "argument_role": label::argument_role(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },

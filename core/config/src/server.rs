@@ -168,6 +168,17 @@ fn credential(item: &Item<'_>, network: Network) -> Option<Credential> {
 }
 
 fn api_key(item: &Item<'_>) -> Option<Credential> {
+    if item.as_text().is_some() {
+        item.error("a secret never stands in a configuration", "write `{ header: x-api-key, value: { secret: name } }`");
+        return None;
+    }
+    let object = item.object("an API key", &["header", "value"])?;
+    let value = object.need("value").and_then(|value| secret(&value));
+    Some(Credential::ApiKey { header: header_name(&object.need("header")?)?, value: value? })
+}
+
+/// The name of a header that may carry a key, in lower case.
+pub(crate) fn header_name(header: &Item<'_>) -> Option<String> {
     const RESERVED: &[&str] = &[
         "host",
         "content-length",
@@ -180,13 +191,6 @@ fn api_key(item: &Item<'_>) -> Option<Credential> {
         "upgrade",
         "cookie",
     ];
-    if item.as_text().is_some() {
-        item.error("a secret never stands in a configuration", "write `{ header: x-api-key, value: { secret: name } }`");
-        return None;
-    }
-    let object = item.object("an API key", &["header", "value"])?;
-    let value = object.need("value").and_then(|value| secret(&value));
-    let header = object.need("header")?;
     let name = header.text()?;
     let token = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let lower = name.to_ascii_lowercase();
@@ -194,7 +198,7 @@ fn api_key(item: &Item<'_>) -> Option<Credential> {
         header.error(format!("{} is no header that may carry a key", shown(name)), "write its name, such as `x-api-key`");
         return None;
     }
-    Some(Credential::ApiKey { header: lower, value: value? })
+    Some(lower)
 }
 
 /// The words for a grant: whether a person consents.

@@ -26,7 +26,7 @@ pub(crate) fn url(item: &Item<'_>, rules: Rules) -> Option<String> {
     }
 }
 
-fn checked(text: &str, rules: Rules) -> Result<(), (String, String)> {
+pub(crate) fn checked(text: &str, rules: Rules) -> Result<(), (String, String)> {
     let fault = |what: &str, mend: &str| Err((what.to_owned(), mend.to_owned()));
     let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") else {
         return Err((format!("{} is no http or https address", shown(text)), "write `https://host/path`".to_owned()));

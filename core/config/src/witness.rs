@@ -52,7 +52,10 @@ fn witness(item: &Item<'_>) -> Option<Witness> {
     let key = object.need("key")?;
     let text = key.text()?;
     if let Err(error) = WitnessKey::parse(text) {
-        key.error(format!("it is no key of a witness: {error}"), "write the key that `remit witness` prints: `<name>+<id>+<base64>`");
+        key.error(
+            format!("it is no key of a witness: {error}"),
+            "write the key that `remit witness` prints: `<name>+<id>+<base64>`",
+        );
         return None;
     }
     Some(Witness { url: address, network, key: text.to_owned() })

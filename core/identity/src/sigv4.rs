@@ -2,7 +2,7 @@
 //!
 //! [`Claim::read`] takes apart what a request says of its signature, [`Claim::verify`] checks it against the secret. Rules and codes are
 //! those of "AWS Signature Version 4 for API requests" (IAM User Guide) for every service but S3: the path is normalized and encoded
-//! once more, the payload is always signed. Stricter than AWS where AWS is silent: every `x-amz-*` header must be signed, a parameter or
+//! once more, the payload is always signed. [`sign`] knows S3's rule too. Stricter than AWS where AWS is silent: every `x-amz-*` header must be signed, a parameter or
 //! a header of the signature may stand once only, and a signature is written in lower case.
 
 use aws_lc_rs::{constant_time, digest, hmac};
@@ -204,7 +204,7 @@ impl Claim {
         self.timely(now_secs)?;
         let payload = payload_hash(request)?;
         self.covers(request)?;
-        let canonical = canonical_request(request, &self.signed_headers, &payload)?;
+        let canonical = canonical_request(request, &canonical_path(request.path), &self.signed_headers, &payload)?;
         let text = self.string_to_sign(&canonical);
         let key = signing_key(secret, self.day(), &self.region, &self.service);
         let expected = hmac::sign(&key, text.as_bytes());
@@ -298,6 +298,9 @@ impl Parts {
 
 /// The `Authorization` header of a request signed with `access_key_id` and `secret`, over all of its headers: `host` and `x-amz-date` (as
 /// [`timestamp`] writes it) must be among them, and `x-amz-security-token` where the key is temporary.
+///
+/// For the service `s3` the path is signed as it stands, once encoded and never normalized, because an object's key may hold anything
+/// ("Signature Calculations for the Authorization Header", Amazon S3 API Reference); S3 wants `x-amz-content-sha256` besides.
 pub fn sign(
     request: &Request<'_>,
     (access_key_id, secret): (&str, &str),
@@ -319,7 +322,8 @@ pub fn sign(
         expires_secs: None,
     };
     let (credential, claim) = (parts.credential.clone(), parts.claim()?);
-    let canonical = canonical_request(request, &claim.signed_headers, &sha256_hex(request.body))?;
+    let path = if service == "s3" { request.path.to_owned() } else { canonical_path(request.path) };
+    let canonical = canonical_request(request, &path, &claim.signed_headers, &sha256_hex(request.body))?;
     let key = signing_key(secret, day, region, service);
     let signature = hex(hmac::sign(&key, claim.string_to_sign(&canonical).as_bytes()).as_ref());
     Ok(format!("{ALGORITHM} Credential={credential}, SignedHeaders={}, Signature={signature}", names.join(";")))
@@ -360,7 +364,7 @@ fn payload_hash(request: &Request<'_>) -> Result<String, SigError> {
 }
 
 /// The canonical request: method, path, query, headers, their names, payload.
-fn canonical_request(request: &Request<'_>, signed: &[String], payload: &str) -> Result<String, SigError> {
+fn canonical_request(request: &Request<'_>, path: &str, signed: &[String], payload: &str) -> Result<String, SigError> {
     let mut query: Vec<(String, String)> = pairs(request.query)?
         .into_iter()
         .filter(|(key, _)| key != "X-Amz-Signature")
@@ -377,7 +381,7 @@ fn canonical_request(request: &Request<'_>, signed: &[String], payload: &str) ->
         }
         headers.push_str(&format!("{name}:{}\n", values.join(",")));
     }
-    let (method, path) = (request.method, canonical_path(request.path));
+    let method = request.method;
     Ok(format!("{method}\n{path}\n{}\n{headers}\n{}\n{payload}", query.join("&"), signed.join(";")))
 }
 
@@ -432,7 +436,8 @@ fn signing_key(secret: &str, day: &str, region: &str, service: &str) -> hmac::Ke
     key
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+/// The lower-case hexadecimal SHA-256, as `x-amz-content-sha256` writes it.
+pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod approval;
 mod console;
+mod delivery;
 mod guardrail;
 mod iam;
 mod id;
@@ -23,6 +24,7 @@ pub use access::{
 };
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
+pub use delivery::{Delivery, DeliveryFormat, Destination};
 pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
 pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
@@ -42,5 +44,5 @@ pub use server::{
     ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
-pub use witness::{Witness, Witnessing};
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};
+pub use witness::{Witness, Witnessing};

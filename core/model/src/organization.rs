@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
+    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Delivery, GuardrailTarget, Guardrails, Invariant, Issuer,
     OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User,
     UserKey, Witnessing,
 };
@@ -111,6 +111,8 @@ pub struct Organization {
     pub retention: Retention,
     /// Who cosigns the log's checkpoints.
     pub witnessing: Option<Witnessing>,
+    /// Where records of decisions are delivered.
+    pub deliveries: Vec<Delivery>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

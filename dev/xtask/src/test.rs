@@ -11,7 +11,8 @@ use crate::{Outcome, conformance, iam_diff, say, succeeds};
 pub(crate) const OPTIONS: &str = "[--no-conformance]";
 
 /// What the tests need of the system: a program and the Debian package that brings it.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 8] = [
+    ("rsyslogd", "rsyslog-openssl"),
     ("cc", "gcc"),
     ("node", "nodejs"),
     ("npm", "npm"),

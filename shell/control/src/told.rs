@@ -58,9 +58,14 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         ],
         "/v1/retention/holds" | "/v1/retention/release" => &[("holds!", "object")],
         "/v1/incidents" => &[("agent!", "string"), ("agents!", "array")],
-        "/v1/journal" => {
-            &[("key!", "string"), ("size!", "integer"), ("root!", "string"), ("checkpoint!", "string"), ("health!", "string"), ("cosigned!", "string|null")]
-        }
+        "/v1/journal" => &[
+            ("key!", "string"),
+            ("size!", "integer"),
+            ("root!", "string"),
+            ("checkpoint!", "string"),
+            ("health!", "string"),
+            ("cosigned!", "string|null"),
+        ],
         "/v1/journal/{index}" => &[
             ("key!", "string"),
             ("size!", "integer"),

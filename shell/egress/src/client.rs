@@ -1,6 +1,5 @@
 //! A client of one origin with its own connections.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,10 +12,9 @@ use hyper_util::rt::TokioIo;
 use remit_model::Network;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::address::permits;
+use crate::stream::permitted;
 
 /// The most idle connections that are kept.
 const IDLE_MAX: usize = 512;
@@ -216,21 +214,7 @@ impl Client {
     async fn connect_now(&self) -> Result<Sender, EgressError> {
         let inner = &*self.inner;
         let broke = |source| EgressError::Connect { host: inner.host.clone(), source };
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((inner.host.as_str(), inner.port)).await.map_err(broke)?.collect();
-        let permitted: Vec<SocketAddr> =
-            addresses.iter().copied().filter(|address| permits(inner.network, address.ip())).collect();
-        if permitted.is_empty() {
-            let network = match inner.network {
-                Network::Public => "public",
-                Network::Private => "private",
-                Network::Loopback => "loopback",
-            };
-            let address = addresses.first().map_or_else(|| "nothing".to_owned(), |address| address.ip().to_string());
-            return Err(EgressError::Refused { host: inner.host.clone(), address, network });
-        }
-        let stream = TcpStream::connect(permitted.as_slice()).await.map_err(broke)?;
-        stream.set_nodelay(true).map_err(broke)?;
+        let stream = permitted(&inner.host, inner.port, inner.network).await?;
         match &inner.tls {
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await.map_err(broke)?;

@@ -57,6 +57,7 @@ pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments, erase
 pub use erase::{EraseError, Erased, Eraser, FullSegment};
 pub use journal::{Health, Journal, Known, Options};
 pub use key::SigningKey;
+pub use mark::durable_entries;
 pub use proof::{ProofError, inclusion_proof};
 pub use reader::{Entry, ReadError, Reader, TreeLeaf};
 pub use recover::{OpenError, Recovery};

@@ -54,6 +54,14 @@ pub(crate) fn mark_read(files: &dyn Files, dir: &Path) -> io::Result<Option<u64>
     Ok(if count == MARK_BYTES { mark_parse(&bytes) } else { None })
 }
 
+/// How many entries of the journal in `dir` are known to be on disk; 0 where there is no journal yet. After a power cut it may be fewer than
+/// there are, until the next append.
+pub fn durable_entries(dir: impl AsRef<Path>) -> Result<u64, crate::ReadError> {
+    let dir = dir.as_ref();
+    let mark = mark_read(&crate::files::OsFiles, dir);
+    Ok(mark.map_err(|source| crate::ReadError::Io { dir: dir.to_owned(), source })?.unwrap_or(0))
+}
+
 fn mark_parse(bytes: &[u8; MARK_BYTES]) -> Option<u64> {
     let (covered, crc) = bytes.split_at_checked(12)?;
     let (size, magic) = covered.split_first_chunk::<8>()?;

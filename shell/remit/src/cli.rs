@@ -2,6 +2,7 @@
 
 mod approval;
 mod change;
+mod export;
 mod iam;
 mod record;
 mod retention;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
+pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use retention::{Retention, RetentionOf};
@@ -81,6 +83,10 @@ pub(crate) enum Command {
     /// Look at the index of the journal's decisions, or make it anew. It is derived: nothing is lost with it.
     #[command(subcommand)]
     Index(IndexOf),
+    /// Write recorded decisions, each with how it ended, in the words of others: OCSF, CloudTrail or Parquet.
+    ///
+    /// Every record names the log's origin, the entry's index and its leaf hash, so that it can be traced back to a proof.
+    Export(ExportOf),
     /// Prove the journal: every entry, every checkpoint, every decision with its outcome.
     Verify(Verify),
     /// Get the receipt of an entry: the entry with the proof that it is in the log, for `remit verify --receipt` anywhere.

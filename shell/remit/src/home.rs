@@ -80,6 +80,11 @@ impl Home {
         self.root.join("index")
     }
 
+    /// How far each delivery is.
+    pub(crate) fn deliveries(&self) -> PathBuf {
+        self.root.join("deliveries")
+    }
+
     /// The facts of decisions, each beside its entry.
     pub(crate) fn facts(&self) -> PathBuf {
         self.root.join("facts").join("calls")
@@ -102,11 +107,6 @@ impl Home {
     /// The largest checkpoint that enough witnesses cosigned.
     pub(crate) fn cosigned(&self) -> PathBuf {
         self.root.join("journal.cosigned")
-    }
-
-    /// The data directory itself.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     fn run_file(&self) -> PathBuf {

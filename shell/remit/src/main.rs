@@ -11,6 +11,8 @@ mod commands;
 mod connect;
 mod console;
 mod decisions;
+mod deliveries;
+mod export;
 mod fields;
 mod files;
 mod greet;
@@ -92,6 +94,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(options) => runtime()?.block_on(commands::explain(&options)),
         Command::Log(options) => runtime()?.block_on(commands::log(options)),
         Command::Index(command) => runtime()?.block_on(decisions::index(&command)),
+        Command::Export(options) => export::run(&options),
         Command::Replay(options) => replay::replay(&options),
         Command::Verify(options) => commands::verify(options),
         Command::Token(options) => runtime()?.block_on(commands::token(&options)),

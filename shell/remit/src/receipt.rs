@@ -36,7 +36,9 @@ impl World {
         let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let principal = match self.authenticator.authenticate(authorization, now_secs()).await {
             Fact::Known(Identity::Authenticated(principal)) => principal,
-            Fact::Known(Identity::Rejected(_)) => return problem(StatusCode::UNAUTHORIZED, "show the token that the call was made with"),
+            Fact::Known(Identity::Rejected(_)) => {
+                return problem(StatusCode::UNAUTHORIZED, "show the token that the call was made with");
+            }
             Fact::Unknown(_) => return problem(StatusCode::SERVICE_UNAVAILABLE, "who you are can't be found out now"),
         };
         let none = || problem(StatusCode::NOT_FOUND, "there is no such entry, or it isn't yours");
@@ -73,7 +75,8 @@ fn proof(index: u64, receipt: Receipt) -> TlogProof {
 
 /// `remit receipt`: the receipt of an entry, from the running gateway.
 pub(crate) async fn run(options: &cli::Receipt) -> Result<(), Failure> {
-    let told = operator(&Home::existing(&options.common.data)?, Method::GET, &format!("/v1/journal/{}", options.index), None).await?;
+    let told =
+        operator(&Home::existing(&options.common.data)?, Method::GET, &format!("/v1/journal/{}", options.index), None).await?;
     let text = |key: &str| told.get(key).and_then(Value::as_str).unwrap_or_default();
     let unreadable = || Failure::new("the gateway's answer is no entry with its proof");
     let entry = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text("entry")).map_err(|_| unreadable())?;
@@ -104,7 +107,9 @@ impl Trusted {
         let log = Verifier::parse(vkey.trim()).map_err(|error| Failure::invalid(format!("`{}`: {error}", vkey.trim())))?;
         let witnesses: Vec<WitnessKey> = witnesses
             .iter()
-            .map(|key| WitnessKey::parse(key).map_err(|error| Failure::invalid(format!("`{key}` is no key of a witness: {error}"))))
+            .map(|key| {
+                WitnessKey::parse(key).map_err(|error| Failure::invalid(format!("`{key}` is no key of a witness: {error}")))
+            })
             .collect::<Result<_, _>>()?;
         let witnesses_min = witnesses_min.unwrap_or(witnesses.len());
         if witnesses_min > witnesses.len() {
@@ -125,7 +130,12 @@ impl Trusted {
             cosigned.extend(at_secs.map(|at_secs| (key.name().to_owned(), at_secs)));
         }
         if cosigned.len() < self.witnesses_min {
-            return Err(format!("{} of the {} witnesses cosigned its checkpoint, and {} are demanded", cosigned.len(), self.witnesses.len(), self.witnesses_min));
+            return Err(format!(
+                "{} of the {} witnesses cosigned its checkpoint, and {} are demanded",
+                cosigned.len(),
+                self.witnesses.len(),
+                self.witnesses_min
+            ));
         }
         Ok(cosigned)
     }
@@ -178,7 +188,9 @@ impl Trusted {
             let at = remit_gateway::rfc3339(at_secs.saturating_mul(1000));
             printer.line(&format!("  {name} cosigned at {at} that this tree extends all that it had seen of the log."))?;
         }
-        printer.line("Not proved: that the entry is true (the gateway wrote it), or how the call ended (its outcome is another entry).")?;
+        printer.line(
+            "Not proved: that the entry is true (the gateway wrote it), or how the call ended (its outcome is another entry).",
+        )?;
         if cosigned.is_empty() {
             printer.line("Not proved: that others were shown the same log. A witness's cosignature would (--witness), or a checkpoint that you kept.")?;
         }

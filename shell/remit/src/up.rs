@@ -39,12 +39,13 @@ use crate::decisions::Decisions;
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
+use crate::receipt::RECEIPTS_PATH;
 use crate::retention::Retention;
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, channels, connect, console, now_secs};
+use crate::{audit, channels, connect, console, deliveries, now_secs, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ pub(crate) struct World {
     pub(crate) credentials: Arc<UpstreamCredentials>,
     sign_ins: SignIns,
     pub(crate) journal: Journal,
-    decisions: Decisions,
+    pub(crate) decisions: Decisions,
     pub(crate) book: Arc<Book>,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
@@ -80,14 +81,16 @@ pub(crate) struct World {
     /// One promotion at a time.
     pub(crate) signing: tokio::sync::Mutex<()>,
     pub(crate) retention: Retention,
+    pub(crate) witnessed: witness::Standing,
     pub(crate) versions: Versions,
     /// The version in effect.
     pub(crate) standing: Mutex<Standing>,
     /// One-time links that decide approvals.
     pub(crate) links: Links,
+    pub(crate) delivered: deliveries::Told,
     /// The address of the operator's interface.
     pub(crate) control_address: String,
-    tls: Arc<ClientConfig>,
+    pub(crate) tls: Arc<ClientConfig>,
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
@@ -131,7 +134,10 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let console = operator.clone();
     let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
+    tokio::spawn(deliveries::keep(Arc::clone(&world), stopping.clone()));
+    let stopping_too = stopping.clone();
     tokio::spawn(keep(Arc::clone(&world), certificate, changes, stopping));
+    tokio::spawn(Arc::clone(&world).keep_witnessed(stopping_too));
     tokio::spawn(channels::tell(Arc::clone(&world), Arc::clone(&world.tls)));
     world.gateway.settled(SERVERS_MAX).await;
     world
@@ -276,8 +282,10 @@ fn assemble(
             reloading: tokio::sync::Mutex::default(),
             signing: tokio::sync::Mutex::default(),
             retention: Retention::new(home),
+            witnessed: witness::Standing::new(home),
             standing: Mutex::default(),
             links: Links::default(),
+            delivered: deliveries::Told::default(),
             control_address: control_url(options, control),
             tls: upstream_tls,
             versions,
@@ -373,6 +381,9 @@ impl World {
                 document(&self.authority.metadata())
             }
             JWKS_PATH => document(&self.authority.jwks()),
+            _ if path.starts_with(RECEIPTS_PATH) => {
+                self.receipt(path.get(RECEIPTS_PATH.len()..).unwrap_or_default(), request.headers()).await
+            }
             "/healthz" => text("ok\n"),
             "/readyz" => match self.ready() {
                 Ok(()) => text("ready\n"),
@@ -400,11 +411,11 @@ impl Plane for World {
     }
 
     fn metrics(&self) -> Result<String, String> {
-        let checkpoint = self.journal.checkpoint();
+        let size = self.journal.checkpoint().size;
         let healthy = u8::from(self.ready().is_ok());
+        let delivered = self.delivered.metrics(size);
         self.telemetry.prometheus(&format!(
-            "# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n",
-            checkpoint.size
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n"
         ))
     }
 
@@ -539,7 +550,7 @@ impl Plane for World {
     }
 
     fn journal<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(console::journal(&self.journal, self.home.journal(), &self.decisions, request))
+        Box::pin(console::journal(&self.journal, self.home.journal(), &self.decisions, self.cosigned(), request))
     }
 
     fn record<'a>(&'a self, kind: &'a str, event: Value) -> remit_control::operator::Boxed<'a, Result<(), String>> {

@@ -161,14 +161,17 @@ pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
     let seed = random_file(&dir.join("witness.key"))?;
     let cosigner = Cosigner::from_seed(&options.name, &seed).map_err(|error| Failure::invalid(error.to_string()))?;
     let logs = options.log.iter().map(|key| {
-        Verifier::parse(key).map_err(|error| Failure::invalid(format!("`{key}` is no key of a log: {error}; it stands in a log's `journal.vkey`")))
+        Verifier::parse(key).map_err(|error| {
+            Failure::invalid(format!("`{key}` is no key of a log: {error}; it stands in a log's `journal.vkey`"))
+        })
     });
     let logs: Vec<Verifier> = logs.collect::<Result<_, _>>()?;
     let certificate = match (&options.tls_cert, &options.tls_key) {
         (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(Failure::invalid)?),
         _ => None,
     };
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| Failure::new(format!("{}: {error}", options.listen)))?;
+    let listener =
+        TcpListener::bind(options.listen).await.map_err(|error| Failure::new(format!("{}: {error}", options.listen)))?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let key = cosigner.key().to_string();
@@ -264,7 +267,12 @@ impl World {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(format!("{count} of {} cosigned ({} demanded): {}", witnessing.witnesses.len(), witnessing.quorum, missing.join("; ")))
+        Err(format!(
+            "{count} of {} cosigned ({} demanded): {}",
+            witnessing.witnesses.len(),
+            witnessing.quorum,
+            missing.join("; ")
+        ))
     }
 
     /// One witness's cosignature. It says itself which size it knows, if it isn't the one that was thought.
@@ -278,7 +286,8 @@ impl World {
             let body = AddCheckpoint { old_size, proof, note: checkpoint.note.clone() }.to_string();
             let request = Request::post("/").body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
             let url = format!("{}/add-checkpoint", witness.url.trim_end_matches('/'));
-            let answer = fetch(&url, witness.network, &self.tls, ANSWER_TIMEOUT, request).await.map_err(|error| error.to_string())?;
+            let answer =
+                fetch(&url, witness.network, &self.tls, ANSWER_TIMEOUT, request).await.map_err(|error| error.to_string())?;
             let (status, body) = (answer.status(), answer.into_body());
             let text = std::str::from_utf8(body.get(..BODY_BYTES_MAX.min(body.len())).unwrap_or_default()).unwrap_or_default();
             match status {
@@ -302,7 +311,9 @@ impl World {
                 StatusCode::UNPROCESSABLE_ENTITY => {
                     return Err("it says that the log doesn't extend what it cosigned: one of the two was rewritten".to_owned());
                 }
-                StatusCode::NOT_FOUND => return Err("it doesn't know this log: start it with --log and the key in `journal.vkey`".to_owned()),
+                StatusCode::NOT_FOUND => {
+                    return Err("it doesn't know this log: start it with --log and the key in `journal.vkey`".to_owned());
+                }
                 status => return Err(format!("it answered {status}: {}", text.lines().next().unwrap_or_default())),
             }
         }

@@ -17,6 +17,8 @@ mod aws_table;
 mod child;
 mod client;
 mod gateway;
+#[path = "../../../bucket/tests/it/seaweed.rs"]
+mod seaweed;
 mod upstream;
 
 mod api;
@@ -32,6 +34,7 @@ mod channels;
 mod connect;
 mod console;
 mod decisions;
+mod export;
 mod faults;
 mod guardrails;
 mod hostile;
@@ -43,6 +46,7 @@ mod policy_guide;
 mod policy_sets;
 mod provenance;
 mod real;
+mod receipts;
 mod replay;
 mod retention;
 mod smuggling;

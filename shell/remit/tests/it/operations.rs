@@ -226,7 +226,7 @@ fn a_stop_lets_calls_finish() {
 }
 
 /// A certificate authority and certificates for this machine, made by `openssl`.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let run = |args: &[&str]| {
         let done = Command::new("openssl").args(args).current_dir(folder).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
