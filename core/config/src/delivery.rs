@@ -126,7 +126,7 @@ fn https(item: &Item<'_>) -> Option<Destination> {
     Some(Destination::Https { url: address?, network, header: bearer.or(header), array: body.unwrap_or_default() })
 }
 
-fn s3(item: &Item<'_>) -> Option<Destination> {
+pub(crate) fn s3(item: &Item<'_>) -> Option<Destination> {
     let object = item.object("a bucket", &["bucket", "region", "prefix", "endpoint", "credentials", "network"])?;
     let network = network(&object);
     let endpoint = object.get("endpoint").map(|item| url(&item, Rules { network, query: false }));

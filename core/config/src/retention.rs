@@ -1,7 +1,8 @@
 //! `retention`: how long records of calls are kept.
 
-use remit_model::{Framework, Retention, RetentionRule};
+use remit_model::{Archive, Framework, Retention, RetentionRule};
 
+use crate::delivery;
 use crate::draft::Draft;
 use crate::invariant;
 use crate::item::{Item, Object};
@@ -21,7 +22,7 @@ pub(crate) fn retention(roots: &[Object<'_>], draft: &Draft<'_>) -> Retention {
     for more in found.iter().skip(1) {
         more.error("retention is described twice", "keep one `retention`");
     }
-    let Some(object) = found.first().and_then(|item| item.object("retention", &["days", "framework", "rules"])) else {
+    let Some(object) = found.first().and_then(|item| item.object("retention", &["days", "framework", "rules", "archive"])) else {
         return Retention::default();
     };
     let rules: Vec<RetentionRule> = object
@@ -36,7 +37,16 @@ pub(crate) fn retention(roots: &[Object<'_>], draft: &Draft<'_>) -> Retention {
     {
         item.error(format!("there are more than {RULES_MAX} rules"), "join some");
     }
-    Retention { rules, days: days(&object) }
+    let archive = object.get("archive").and_then(|item| {
+        let object = item.object("an archive", &["s3", "days", "framework"])?;
+        let to = object.need("s3").and_then(|item| delivery::s3(&item));
+        let Some(days) = days(&object) else {
+            item.error("it doesn't say how long it keeps what it gets", "add `days` or `framework`");
+            return None;
+        };
+        Some(Archive { to: to?, days })
+    });
+    Retention { rules, days: days(&object), archive }
 }
 
 fn rule(item: &Item<'_>, draft: &Draft<'_>) -> Option<RetentionRule> {

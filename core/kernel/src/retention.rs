@@ -186,7 +186,7 @@ mod tests {
     fn a_call_goes_whole_when_its_time_is_over() {
         assert_eq!(time_ms("2026-01-20T00:00:00.000Z"), Some(JAN_20));
         let rule = RetentionRule { spaces: Vec::new(), classes: vec![ToolClass::ReadOnly], days: 10 };
-        let rules = Retention { rules: vec![rule], days: Some(15) };
+        let rules = Retention { rules: vec![rule], days: Some(15), archive: None };
         let holds = Holds::new();
         let mut sweep = Sweep::new(Why::Retention(&rules), &holds, JAN_20);
         // Ten days for one, fifteen for the other; a day that ends now is over.
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_hold_keeps_what_it_names() {
-        let rules = Retention { rules: Vec::new(), days: Some(1) };
+        let rules = Retention { rules: Vec::new(), days: Some(1), archive: None };
         let hold = |set: fn(&mut Hold)| {
             let mut hold = Hold::default();
             set(&mut hold);

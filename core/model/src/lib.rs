@@ -38,7 +38,7 @@ pub use label::{
 };
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};
-pub use retention::{Framework, Retention, RetentionRule};
+pub use retention::{Archive, Framework, Retention, RetentionRule};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,

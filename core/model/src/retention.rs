@@ -1,6 +1,6 @@
 //! How long records of calls are kept.
 
-use crate::{SpaceId, ToolClass};
+use crate::{Destination, SpaceId, ToolClass};
 
 /// A framework that says how long records are to be kept, or in which a usual time has come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,15 @@ impl Framework {
     }
 }
 
+/// An archive of the journal's segments, which nobody can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The bucket: [`Destination::S3`].
+    pub to: Destination,
+    /// For how many days Object Lock keeps what is put there, in mode `COMPLIANCE`.
+    pub days: u32,
+}
+
 /// For how long records of some calls are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionRule {
@@ -41,6 +50,8 @@ pub struct Retention {
     pub rules: Vec<RetentionRule>,
     /// Where none fits; `None`: for ever.
     pub days: Option<u32>,
+    /// Where full segments of the journal go before anything of them is erased.
+    pub archive: Option<Archive>,
 }
 
 impl Retention {
@@ -80,13 +91,13 @@ mod tests {
             days,
         };
         let rules = vec![rule(&["pay"], &[], 366), rule(&[], &[ToolClass::ReadOnly], 30), rule(&["lab"], &[], 7)];
-        let all = Retention { rules: rules.clone(), days: Some(2_192) };
+        let all = Retention { rules: rules.clone(), days: Some(2_192), archive: None };
         assert_eq!(all.days("pay", Some(ToolClass::ReadOnly)), Some(366));
         assert_eq!(all.days("x", Some(ToolClass::ReadOnly)), Some(30));
         assert_eq!(all.days("x", Some(ToolClass::Mutative)), Some(2_192));
         assert_eq!((all.days("lab", Some(ToolClass::Mutative)), all.days("lab", None)), (Some(7), Some(30)));
         assert_eq!((all.days("x", None), all.days("pay", None)), (Some(2_192), Some(366)));
-        let open = Retention { rules, days: None };
+        let open = Retention { rules, days: None, archive: None };
         assert_eq!((open.days("x", Some(ToolClass::Mutative)), open.days("x", None)), (None, None));
         assert_eq!(Retention::default().days("x", None), None);
     }

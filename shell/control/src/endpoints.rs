@@ -87,7 +87,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 45] = [
+pub static ENDPOINTS: [Endpoint; 47] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -152,6 +152,13 @@ pub static ENDPOINTS: [Endpoint; 45] = [
     change("/v1/retention/holds", "remit:PlaceHold", Runs::Retention("hold"), "Keep records whatever their age: a legal hold"),
     change("/v1/retention/release", "remit:ReleaseHold", Runs::Retention("release"), "Let go of a legal hold"),
     change("/v1/retention/erase", "remit:EraseUser", Runs::Retention("erase"), "Erase the records of calls on a person's behalf"),
+    get("/v1/archive", "remit:GetRetention", Runs::Retention("archive"), "How far the journal is archived"),
+    change(
+        "/v1/archive/restore",
+        "remit:RestoreArchive",
+        Runs::Retention("restore"),
+        "Put what was erased of a segment back from the archive",
+    ),
     change("/v1/console/link", "remit:IssueConsoleLink", Runs::Link, "A link that opens the console once"),
 ];
 

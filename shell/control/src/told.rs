@@ -56,6 +56,8 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
             ("bytes_freed!", "integer"),
             ("not_yet!", "integer"),
         ],
+        "/v1/archive" => &[("archived!", "integer"), ("segments!", "array"), ("failed!", "string|null")],
+        "/v1/archive/restore" => &[("segment!", "integer"), ("restored!", "integer")],
         "/v1/retention/holds" | "/v1/retention/release" => &[("holds!", "object")],
         "/v1/incidents" => &[("agent!", "string"), ("agents!", "array")],
         "/v1/journal" => &[

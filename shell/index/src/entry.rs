@@ -20,6 +20,8 @@ pub(crate) enum Entry<'a> {
         decision: Text<'a>,
         outcome: Text<'a>,
     },
+    /// Erased entries of this range are back.
+    Restored(u64, u64),
     /// Entries that are erased: the first of each range, and the one after its last.
     Erased(Vec<[u64; 2]>),
     Other,
@@ -173,6 +175,11 @@ impl<'a> Entry<'a> {
             kind: Text<'a>,
         }
         #[derive(Deserialize)]
+        struct Span {
+            first_index: u64,
+            end_index: u64,
+        }
+        #[derive(Deserialize)]
         struct Ranges {
             ranges: Vec<[u64; 2]>,
         }
@@ -181,6 +188,10 @@ impl<'a> Entry<'a> {
         if !known.iter().any(|known| bytes.starts_with(known)) {
             match serde_json::from_slice::<Typed<'_>>(bytes) {
                 Ok(typed) if matches!(&*typed.kind, "decision" | "outcome") => {}
+                Ok(typed) if &*typed.kind == "segment_restored" => {
+                    return serde_json::from_slice(bytes)
+                        .map_or(Self::Other, |Span { first_index, end_index }| Self::Restored(first_index, end_index));
+                }
                 Ok(typed) if &*typed.kind == "entries_erased" => {
                     return serde_json::from_slice(bytes).map_or(Self::Other, |Ranges { ranges }| Self::Erased(ranges));
                 }

@@ -26,6 +26,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Makes the index of a journal, batch by batch. Only one at a time can be open on a directory.
 pub struct Builder {
     dir: PathBuf,
+    journal: PathBuf,
     connection: Connection,
     memory: Memory,
     reader: Reader,
@@ -90,6 +91,7 @@ impl Builder {
         match begin() {
             Ok((connection, reader, entries, tiles, leaves)) => Ok(Self {
                 dir: dir.to_owned(),
+                journal: journal.to_owned(),
                 connection,
                 memory: Memory::default(),
                 reader,
@@ -142,7 +144,13 @@ impl Builder {
                 return Err(IndexError::Damaged("an entry is missing"));
             }
             if let Some(bytes) = &entry.bytes {
-                writing.take(entry.index, bytes)?;
+                if let Some((first, end)) = writing.take(entry.index, bytes)? {
+                    writing.flush(self.entries)?;
+                    let mut again = Reader::open(&self.journal, first)?.without_signatures();
+                    while let Some(back) = again.next()?.filter(|back| back.index < end.min(entry.index)) {
+                        writing.retake(back.index, &back.bytes)?;
+                    }
+                }
             }
             self.leaves.append(entry.hash);
             self.entries += 1;

@@ -85,16 +85,38 @@ impl<'a> Writing<'a> {
     }
 
     /// Takes an entry.
-    pub(crate) fn take(&mut self, index: u64, bytes: &[u8]) -> rusqlite::Result<()> {
+    ///
+    /// Answers the range of entries that were erased and are back, if it says that there is one: they are to be [taken again](Self::retake).
+    pub(crate) fn take(&mut self, index: u64, bytes: &[u8]) -> rusqlite::Result<Option<(u64, u64)>> {
         match Entry::read(bytes) {
-            Entry::Decision(decision) => self.decision(signed(index), &decision),
-            Entry::Outcome { decision, outcome } => self.outcome(signed(index), &Id::of(&decision), &outcome),
-            Entry::Erased(ranges) => {
-                self.gathered.erased.extend(ranges);
-                Ok(())
-            }
-            Entry::Other => Ok(()),
+            Entry::Decision(decision) => self.decision(signed(index), &decision, true)?,
+            Entry::Outcome { decision, outcome } => self.outcome(signed(index), &Id::of(&decision), &outcome)?,
+            Entry::Restored(first, end) => return Ok(Some((first, end))),
+            Entry::Erased(ranges) => self.gathered.erased.extend(ranges),
+            Entry::Other => {}
         }
+        Ok(None)
+    }
+
+    /// Takes an entry that was taken before and was erased meanwhile: it was counted then, and isn't again.
+    pub(crate) fn retake(&mut self, index: u64, bytes: &[u8]) -> rusqlite::Result<()> {
+        match Entry::read(bytes) {
+            Entry::Decision(decision) => self.decision(signed(index), &decision, false),
+            Entry::Outcome { decision, outcome } => self.outcome(signed(index), &Id::of(&decision), &outcome),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what was gathered so far, without ending the batch.
+    pub(crate) fn flush(&mut self, entries: u64) -> rusqlite::Result<()> {
+        self.write(entries)?;
+        self.erase()?;
+        if !self.gathered.erased.is_empty() {
+            // Words may be gone with them.
+            *self.memory = Memory::default();
+        }
+        self.gathered = Gathered::default();
+        Ok(())
     }
 
     /// Takes the root of 256 entries.
@@ -102,7 +124,7 @@ impl<'a> Writing<'a> {
         self.gathered.tiles.push((signed(number), root));
     }
 
-    fn decision(&mut self, at: i64, decision: &Decision<'_>) -> rusqlite::Result<()> {
+    fn decision(&mut self, at: i64, decision: &Decision<'_>, counts: bool) -> rusqlite::Result<()> {
         let kind = Kind {
             agent: self.word(&decision.agent)?,
             space: self.word(&decision.space)?,
@@ -123,7 +145,7 @@ impl<'a> Writing<'a> {
         gathered.lasts.insert(number, at);
         let block = gathered.blocks.entry(at / BLOCK).or_insert((time_ms, time_ms));
         *block = (block.0.min(time_ms), block.1.max(time_ms));
-        for step in STEPS_SECS {
+        for step in STEPS_SECS.into_iter().filter(|_| counts) {
             let from = (time_ms / 1000).div_euclid(step) * step;
             for (by, key) in [(0, 0), (1, kind.space), (2, kind.agent), (3, kind.tool)] {
                 let counts = gathered.tallies.entry((step, by, from, key)).or_default();
@@ -230,13 +252,8 @@ impl<'a> Writing<'a> {
     }
 
     /// Writes what was gathered. `entries` is how many the index holds with this batch.
-    pub(crate) fn commit(self, entries: u64) -> rusqlite::Result<()> {
-        self.write(entries)?;
-        self.erase()?;
-        if !self.gathered.erased.is_empty() {
-            // Words may be gone with them.
-            *self.memory = Memory::default();
-        }
+    pub(crate) fn commit(mut self, entries: u64) -> rusqlite::Result<()> {
+        self.flush(entries)?;
         self.transaction.commit()
     }
 
@@ -272,12 +289,13 @@ impl<'a> Writing<'a> {
     fn write(&self, entries: u64) -> rusqlite::Result<()> {
         let gathered = &self.gathered;
         let mut insert = self.prepared(
-            "INSERT INTO decision (at, kind, time_ms, id, trace, approval, user, outcome, outcome_at)
+            "INSERT OR IGNORE INTO decision (at, kind, time_ms, id, trace, approval, user, outcome, outcome_at)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
+        let mut written = 0;
         for row in &gathered.rows {
             let (outcome, outcome_at) = row.outcome.unzip();
-            insert.execute(params![
+            written += insert.execute(params![
                 row.at,
                 row.kind,
                 row.time_ms,
@@ -289,7 +307,7 @@ impl<'a> Writing<'a> {
                 outcome_at
             ])?;
         }
-        let mut last = self.prepared("UPDATE kind SET last = ?2 WHERE id = ?1")?;
+        let mut last = self.prepared("UPDATE kind SET last = max(last, ?2) WHERE id = ?1")?;
         for (kind, at) in &gathered.lasts {
             last.execute([kind, at])?;
         }
@@ -314,7 +332,7 @@ impl<'a> Writing<'a> {
         for (id, root) in &gathered.tiles {
             tile.execute(params![id, root.as_bytes().as_slice()])?;
         }
-        let decisions = signed(u64::try_from(gathered.rows.len()).unwrap_or(u64::MAX));
+        let decisions = signed(u64::try_from(written).unwrap_or(u64::MAX));
         let mut progress = self.prepared("UPDATE progress SET entries = ?1, decisions = decisions + ?2")?;
         progress.execute([signed(entries), decisions]).map(drop)
     }

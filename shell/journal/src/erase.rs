@@ -6,15 +6,17 @@
 //! erased, and why, before it is.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use remit_tlog::{Hash, Verifier};
+use remit_tlog::{Hash, Verifier, leaf_hash};
 use thiserror::Error;
 
 use crate::ENTRY_BYTES_MAX;
-use crate::files::{Files, OsFiles};
+use crate::files::{Files, Handle, Identity, OsFiles};
 use crate::frame::{Kind, frame_encode};
 use crate::segment::{Batch, Found, Header, Leaf, SegmentReader, segment_path, segments_list};
 
@@ -117,12 +119,13 @@ impl Eraser {
             return Err(EraseError::NotFull(segment.generation).into());
         }
         let mut going = Vec::new();
-        let (bytes, kept) = rewrite(&OsFiles, &self.dir, segment.generation, &mut |index, entry| {
-            let goes = erase(index, entry);
-            if goes {
+        let (bytes, kept) = rewrite(&OsFiles, &self.dir, segment.generation, &mut |index, leaf| match leaf {
+            Leaf::Entry(entry) if erase(index, entry) => {
                 going.push(index);
+                None
             }
-            goes
+            Leaf::Entry(entry) => Some(Cow::Borrowed(entry)),
+            Leaf::Erased(_) => None,
         })?;
         let mut done = Erased { erased: 0, kept, bytes_before: segment.bytes, bytes_after: segment.bytes };
         if going.is_empty() {
@@ -133,6 +136,106 @@ impl Eraser {
         done.erased = going.len() as u64;
         done.bytes_after = bytes.len() as u64;
         Ok(done)
+    }
+}
+
+impl Eraser {
+    /// Puts entries back that were erased, from the bytes of the same segment as [`read_full_segment`] gave them before; how many. What the bytes
+    /// hold and the log doesn't is refused, and what the log holds stays.
+    pub fn restore(&self, segment: FullSegment, archived: &[u8]) -> Result<u64, EraseError> {
+        if !self.full_segments()?.contains(&segment) {
+            return Err(EraseError::NotFull(segment.generation));
+        }
+        let damaged = |what: &'static str| EraseError::Damaged { generation: segment.generation, offset: 0, what };
+        let io = |source| EraseError::Io { dir: self.dir.clone(), source };
+        let mut reader = SegmentReader::new(Box::new(Archived(archived.to_vec())), segment.generation);
+        let Found::Some(header) = reader.header().map_err(io)? else {
+            return Err(damaged("what was archived is no segment of this number"));
+        };
+        if header.first_index != segment.first_index {
+            return Err(damaged("what was archived begins elsewhere"));
+        }
+        let mut entries: HashMap<u64, Vec<u8>> = HashMap::new();
+        let (mut batch, mut next) = (Batch::default(), header.first_index);
+        while let Found::Some(()) = reader.batch(next, &mut batch).map_err(io)? {
+            for (index, leaf) in batch.leaves() {
+                if let Leaf::Entry(entry) = leaf {
+                    entries.insert(index, entry.to_vec());
+                }
+            }
+            next += batch.len() as u64;
+        }
+        let (mut restored, mut foreign) = (0, false);
+        let (bytes, _) = rewrite(&OsFiles, &self.dir, segment.generation, &mut |index, leaf| match leaf {
+            Leaf::Entry(entry) => Some(Cow::Borrowed(entry)),
+            Leaf::Erased(hash) => {
+                let entry = entries.remove(&index)?;
+                foreign |= leaf_hash(&entry) != hash;
+                restored += 1;
+                Some(Cow::Owned(entry))
+            }
+        })?;
+        if foreign {
+            return Err(damaged("what was archived is not what was erased: another hash stands in the tree"));
+        }
+        if restored > 0 {
+            replace(&OsFiles, &self.dir, segment.generation, &bytes).map_err(io)?;
+        }
+        Ok(restored)
+    }
+}
+
+/// The segments of the journal in `dir` that are full.
+pub fn list_full_segments(dir: impl AsRef<Path>) -> Result<Vec<FullSegment>, EraseError> {
+    let dir = dir.as_ref();
+    full_segments(&OsFiles, dir).map_err(|source| EraseError::Io { dir: dir.to_owned(), source })
+}
+
+/// The bytes of a full segment, as far as it is used; it is held to its own checkpoints. For archives: nobody else is kept from anything.
+pub fn read_full_segment(dir: impl AsRef<Path>, segment: FullSegment) -> Result<Vec<u8>, EraseError> {
+    let dir = dir.as_ref();
+    if !list_full_segments(dir)?.contains(&segment) {
+        return Err(EraseError::NotFull(segment.generation));
+    }
+    Ok(rewrite(&OsFiles, dir, segment.generation, &mut |_, leaf| kept(leaf))?.0)
+}
+
+/// A leaf as it is.
+fn kept(leaf: Leaf<'_>) -> Option<Cow<'_, [u8]>> {
+    match leaf {
+        Leaf::Entry(entry) => Some(Cow::Borrowed(entry)),
+        Leaf::Erased(_) => None,
+    }
+}
+
+/// A segment that was read from an archive.
+struct Archived(Vec<u8>);
+
+impl Handle for Archived {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        let rest = self.0.get(from..).unwrap_or_default();
+        let count = rest.len().min(bytes.len());
+        if let (Some(to), Some(from)) = (bytes.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -158,12 +261,15 @@ pub(crate) fn full_segments(files: &dyn Files, dir: &Path) -> io::Result<Vec<Ful
     Ok(full)
 }
 
-/// The bytes of a segment without some of its entries, and how many are left.
+/// Says what is to stand in a leaf's place: an entry's bytes, or its hash alone.
+type Choose<'a> = dyn for<'l> FnMut(u64, Leaf<'l>) -> Option<Cow<'l, [u8]>> + 'a;
+
+/// The bytes of a segment with other choices of which entries are there, and how many are.
 pub(crate) fn rewrite(
     files: &dyn Files,
     dir: &Path,
     generation: u64,
-    erase: &mut dyn FnMut(u64, &[u8]) -> bool,
+    choose: &mut Choose<'_>,
 ) -> Result<(Vec<u8>, u64), EraseError> {
     let io = |source| EraseError::Io { dir: dir.to_owned(), source };
     let mut reader = SegmentReader::open(files, dir, generation).map_err(io)?;
@@ -199,12 +305,12 @@ pub(crate) fn rewrite(
         }
         last = (offset, Some(checkpoint.clone()));
         for (index, leaf) in batch.leaves() {
-            match leaf {
-                Leaf::Entry(entry) if !erase(index, entry) => {
-                    writing.entry(index, entry);
+            match choose(index, leaf) {
+                Some(entry) => {
+                    writing.entry(index, &entry);
                     kept += 1;
                 }
-                leaf => writing.erased(index, leaf.hash()),
+                None => writing.erased(index, leaf.hash()),
             }
         }
         next = checkpoint.size;

@@ -54,7 +54,7 @@ mod crash_test;
 
 pub use append::{Append, AppendError, Appended};
 pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments, erase_attachments};
-pub use erase::{EraseError, Erased, Eraser, FullSegment};
+pub use erase::{EraseError, Erased, Eraser, FullSegment, list_full_segments, read_full_segment};
 pub use journal::{Health, Journal, Known, Options};
 pub use key::SigningKey;
 pub use mark::durable_entries;

@@ -17,7 +17,7 @@ pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Ro
 pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
-pub(crate) use retention::{Retention, RetentionOf};
+pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -140,6 +140,8 @@ pub(crate) enum Command {
     /// Erased entries leave their hashes: the tree, every checkpoint and every proof of another entry stay what they were, and the journal
     /// says what was erased, when, why and by whom. The running gateway looks for what is over every six hours.
     Retention(RetentionOf),
+    /// See how far the journal is archived, and put back what was erased.
+    Archive(ArchiveOf),
     /// Ask and examine IAM policies.
     #[command(subcommand)]
     Iam(Iam),

@@ -2,6 +2,7 @@
 
 mod amend;
 mod approvals;
+mod archive;
 mod audit;
 mod aws;
 mod change;
@@ -112,6 +113,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
         Command::Receipt(options) => runtime()?.block_on(receipt::run(&options)),
         Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
+        Command::Archive(options) => runtime()?.block_on(archive::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),

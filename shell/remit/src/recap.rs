@@ -39,6 +39,8 @@ pub(crate) struct Fold {
     pub(crate) open: BTreeMap<String, Left>,
     /// Legal holds.
     pub(crate) holds: Holds,
+    /// The last segment that is archived, with all before it; 0 if none is.
+    pub(crate) archived: u64,
     /// Of the last days the first entry that temporal conditions may look back on, by day.
     past: BTreeMap<String, u64>,
 }
@@ -74,6 +76,8 @@ struct Brief<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     hold: Option<&'a RawValue>,
+    #[serde(default)]
+    segment: u64,
     #[serde(borrow, default)]
     history: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -104,6 +108,7 @@ impl Fold {
                 self.holds.extend(brief.name.map(|name| (name.into_owned(), hold)));
             }
             "legal_hold_released" => drop(brief.name.and_then(|name| self.holds.remove(&*name))),
+            "segment_archived" => self.archived = self.archived.max(brief.segment),
             // What an operator gave up stays given up.
             "history_forgotten" => self.past.clear(),
             _ => {}

@@ -32,15 +32,22 @@ const RANGES_MAX: usize = 1_500;
 /// Where records lie, and that one thing at a time becomes of them.
 #[derive(Debug)]
 pub(crate) struct Retention {
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
     facts: PathBuf,
     /// Held while a segment is gone through, and while a hold comes or goes.
-    turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Why nothing is archived now.
+    pub(crate) unarchived: std::sync::Mutex<Option<String>>,
 }
 
 impl Retention {
     pub(crate) fn new(home: &Home) -> Self {
-        Self { journal: home.journal(), facts: home.facts(), turn: tokio::sync::Mutex::default() }
+        Self {
+            journal: home.journal(),
+            facts: home.facts(),
+            turn: tokio::sync::Mutex::default(),
+            unarchived: std::sync::Mutex::default(),
+        }
     }
 }
 
@@ -77,6 +84,11 @@ impl World {
         let dry_run = request.get("dry_run").and_then(Value::as_bool) == Some(true);
         match what {
             "get" => Ok(self.retained()),
+            "archive" => self.archive_standing().await,
+            "restore" => {
+                let segment = request.get("segment").and_then(Value::as_u64).ok_or_else(|| bad("`segment` is missing"))?;
+                self.restore(segment, person, &need("reason")?).await
+            }
             "sweep" => {
                 let aim = Aim::Retention(self.gateway.snapshot().organization.retention.clone());
                 self.sweep(&aim, person, &need("reason")?, dry_run).await.and_then(told)
@@ -155,7 +167,7 @@ impl World {
         let mut open = std::collections::HashMap::new();
         for segment in &full {
             if let Aim::Retention(rules) = aim
-                && !is_due(&journal, *segment, rules)
+                && (!is_due(&journal, *segment, rules) || rules.archive.is_some() && segment.generation > self.book.archived())
             {
                 continue;
             }

@@ -82,6 +82,11 @@ impl Book {
         (state.fold, state.kept) = (fold, kept);
     }
 
+    /// The last segment of the journal that is archived.
+    pub(crate) fn archived(&self) -> u64 {
+        self.read().fold.archived
+    }
+
     /// The legal holds, as far as it has come: whoever places one waits until it has.
     pub(crate) fn holds(&self) -> Holds {
         self.read().fold.holds.clone()

@@ -17,6 +17,8 @@ use crate::{connect, now_secs};
 const SETTLE: Duration = Duration::from_millis(200);
 /// How often what has been idle is ended, keys are looked at, and certificates.
 const TICK: Duration = Duration::from_secs(10);
+/// How often it is looked for segments that are full and not archived.
+const ARCHIVE: Duration = Duration::from_secs(2);
 /// How often records whose time is over are looked for.
 const SWEEP: Duration = Duration::from_secs(6 * 3600);
 
@@ -50,6 +52,9 @@ pub(crate) async fn keep(
 ) {
     let mut tick = tokio::time::interval(TICK);
     let mut sweep = tokio::time::interval_at(tokio::time::Instant::now() + SWEEP / 72, SWEEP);
+    let mut archive = tokio::time::interval(ARCHIVE);
+    archive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let archiving = Arc::new(tokio::sync::Mutex::new(()));
     let mut hangup = signal(SignalKind::hangup()).ok();
     let mut written = certificate.as_ref().and_then(|certificate| certificate.written_at());
     loop {
@@ -70,6 +75,16 @@ pub(crate) async fn keep(
             }
             () = hung_up => {
                 let _ = world.reload_now().await;
+            }
+            _ = archive.tick() => {
+                // One at a time: the next looks again.
+                if let Ok(busy) = Arc::clone(&archiving).try_lock_owned() {
+                    let world = Arc::clone(&world);
+                    tokio::spawn(async move {
+                        world.archive_when_due().await;
+                        drop(busy);
+                    });
+                }
             }
             _ = sweep.tick() => {
                 let world = Arc::clone(&world);

@@ -25,7 +25,21 @@ pub(super) fn delivery() -> Value {
             "body": { "enum": ["lines", "array"], "default": "lines", "description": "JSON Lines, or one JSON array." },
         }),
     );
-    let s3 = object(
+    let verdicts = json!({ "type": "array", "uniqueItems": true, "items": { "enum": ["ALLOW", "DENY", "HOLD"] }, "description": "Only these verdicts." });
+    let properties = json!({
+        "name": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "description": "Its name; how far it is stays with it." },
+        "syslog": syslog, "https": https, "s3": s3(),
+        "format": { "enum": ["ocsf", "cloudtrail", "parquet"], "default": "ocsf", "description": "In whose words; parquet is for s3." },
+        "gather_secs": count("How long records may gather before they go; 1 where nothing is said, 300 for s3.", GATHER_SECS_MAX),
+        "agents": texts("Only decisions of these agents."), "spaces": texts("Only decisions in these spaces."),
+        "tools": texts("Only decisions about these tools, server___tool."), "verdicts": verdicts,
+    });
+    one_of(object("Where records of decisions go.", &["name"], &properties), &["syslog", "https", "s3"])
+}
+
+/// A bucket.
+pub(super) fn s3() -> Value {
+    object(
         "A bucket of S3, or of what speaks its API.",
         &["bucket", "region", "credentials"],
         &json!({
@@ -34,15 +48,5 @@ pub(super) fn delivery() -> Value {
             "endpoint": text("Another endpoint than AWS's own of the region: a scheme, a host and a port."),
             "credentials": refer("secret"), "network": refer("network"),
         }),
-    );
-    let verdicts = json!({ "type": "array", "uniqueItems": true, "items": { "enum": ["ALLOW", "DENY", "HOLD"] }, "description": "Only these verdicts." });
-    let properties = json!({
-        "name": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "description": "Its name; how far it is stays with it." },
-        "syslog": syslog, "https": https, "s3": s3,
-        "format": { "enum": ["ocsf", "cloudtrail", "parquet"], "default": "ocsf", "description": "In whose words; parquet is for s3." },
-        "gather_secs": count("How long records may gather before they go; 1 where nothing is said, 300 for s3.", GATHER_SECS_MAX),
-        "agents": texts("Only decisions of these agents."), "spaces": texts("Only decisions in these spaces."),
-        "tools": texts("Only decisions about these tools, server___tool."), "verdicts": verdicts,
-    });
-    one_of(object("Where records of decisions go.", &["name"], &properties), &["syslog", "https", "s3"])
+    )
 }

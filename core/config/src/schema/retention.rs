@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::delivery::s3;
 use super::{object, texts};
 
 /// How long records of calls are kept.
@@ -27,6 +28,15 @@ pub(super) fn retention() -> Value {
         &json!({
             "days": days("Where no rule fits: for how many days. Without it, and without a framework, for ever."),
             "framework": framework,
+            "archive": object(
+                "An archive: every full segment of the journal goes there, under Object Lock in mode COMPLIANCE, before anything of it is erased for its age.",
+                &["s3"],
+                &json!({
+                    "s3": s3(),
+                    "days": days("For how many days nobody can delete what is put there."),
+                    "framework": framework,
+                }),
+            ),
             "rules": { "type": "array", "maxItems": 256, "items": rule, "description": "The first that fits a call counts." },
         }),
     )

@@ -17,7 +17,7 @@ use crate::journal::{Health, Journal, Options, open_log};
 use crate::key::SigningKey;
 use crate::reader::Reader;
 use crate::recover::{OpenError, Recovery};
-use crate::segment::segment_path;
+use crate::segment::{Leaf, segment_path};
 use crate::writer::Log;
 
 const DIR: &str = "/journal";
@@ -291,7 +291,11 @@ fn a_power_cut_while_entries_are_erased_leaves_the_segment_as_it_was_or_as_it_wi
             let full = full_segments(&case.sim, Path::new(DIR)).unwrap();
             let segment = full[0];
             let odd = |index: u64| index % 2 == 1;
-            let (bytes, _) = rewrite(&case.sim, Path::new(DIR), 1, &mut |index, _| odd(index)).unwrap();
+            let (bytes, _) = rewrite(&case.sim, Path::new(DIR), 1, &mut |index, leaf| match leaf {
+                Leaf::Entry(entry) if !odd(index) => Some(entry.into()),
+                _ => None,
+            })
+            .unwrap();
             let operations = case.sim.world().operations;
             case.sim.world().fault = Some((operations + at, Fault::PowerCut));
             let done = replace(&case.sim, Path::new(DIR), 1, &bytes).is_ok();

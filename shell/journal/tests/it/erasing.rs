@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use remit_journal::{EraseError, Eraser, Journal, Known, OpenError, Reader, inclusion_proof, verify, verify_against};
+use remit_journal::{
+    EraseError, Eraser, Journal, Known, OpenError, Reader, inclusion_proof, read_full_segment, verify, verify_against,
+};
 use remit_tlog::{Frontier, leaf_hash, verify_inclusion};
 
 use crate::{change, entry, find, key, open, options, segments, vkey, write};
@@ -98,6 +100,49 @@ fn what_isn_t_recorded_isn_t_erased_and_damage_is_kept_as_evidence() {
     change(&segments(dir.path())[1], |bytes| bytes[5000] ^= 1);
     let told = eraser.erase(full[1], |_, _| true, |_| Ok::<_, EraseError>(())).unwrap_err();
     assert!(matches!(told, EraseError::Damaged { generation: 2, .. }), "{told}");
+}
+
+#[test]
+fn what_was_archived_is_put_back_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path()).unwrap();
+    write(&journal, 0..200);
+    journal.close();
+    let full = Eraser::open(dir.path()).unwrap().full_segments().unwrap();
+    let archived = read_full_segment(dir.path(), full[1]).unwrap();
+    let of_second = |index: u64| (full[1].first_index..full[1].end_index).contains(&index);
+    assert_eq!(erase(dir.path(), |index| index % 2 == 0), (0..full.last().unwrap().end_index).step_by(2).count() as u64);
+    let eraser = Eraser::open(dir.path()).unwrap();
+    let now = eraser.full_segments().unwrap();
+    let half = read_full_segment(dir.path(), now[1]).unwrap();
+    // Another segment's, or another log's, isn't taken.
+    assert!(eraser.restore(now[0], &archived).is_err() && eraser.restore(now[2], &archived).is_err());
+    let other = tempfile::tempdir().unwrap();
+    let (stranger, ..) = open(other.path()).unwrap();
+    for number in 0..200 {
+        stranger.append(entry(number + 1)).wait().unwrap();
+    }
+    stranger.close();
+    let theirs = Eraser::open(other.path()).unwrap();
+    for segment in theirs.full_segments().unwrap().into_iter().filter(|segment| segment.generation == 2) {
+        let foreign = read_full_segment(other.path(), segment).unwrap();
+        assert!(eraser.restore(now[1], &foreign).is_err(), "its entries are others");
+    }
+    for bad in [&[][..], &archived[..100], b"nonsense"] {
+        assert!(eraser.restore(now[1], bad).is_err() || eraser.restore(now[1], bad).unwrap() == 0);
+    }
+    assert_eq!(eraser.restore(now[1], &half).unwrap(), 0, "it has no more than what is there");
+    let restored = eraser.restore(now[1], &archived).unwrap();
+    assert_eq!(restored, (0..200).filter(|index| of_second(*index) && index % 2 == 0).count() as u64);
+    let mut seen = Vec::new();
+    let report = verify(dir.path(), &vkey(), |_, _| {}, |index, bytes| seen.push((index, bytes.to_vec()))).unwrap();
+    assert_eq!(report.findings, vec![]);
+    let end = full.last().unwrap().end_index;
+    let left: Vec<_> = (0..200)
+        .filter(|index| of_second(*index) || *index >= end || index % 2 == 1)
+        .map(|index| (index, entry(index)))
+        .collect();
+    assert_eq!(seen, left);
 }
 
 #[derive(Debug)]

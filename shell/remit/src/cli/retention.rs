@@ -68,3 +68,22 @@ pub(crate) enum Retention {
         because: Because,
     },
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct ArchiveOf {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Archive>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Archive {
+    /// Put what was erased of a segment back from the archive. Place a hold first, or the next sweep erases it again.
+    Restore {
+        /// The segment's number.
+        segment: u64,
+        #[command(flatten)]
+        because: Because,
+    },
+}

@@ -5,7 +5,8 @@ use std::path::Path;
 use remit_journal::{EraseError, Eraser, Journal, Options, SigningKey};
 use serde_json::{Value, json};
 
-use crate::gateway::{Place, Remit, config};
+use crate::gateway::{Place, Remit, config, until};
+use crate::seaweed::{CREDENTIALS, Seaweed};
 
 const SMALL: [&str; 2] = ["--journal-segment-kib", "32"];
 const BECAUSE: [&str; 4] = ["--reason", "as the policy says", "--by", "ana"];
@@ -123,6 +124,95 @@ fn what_is_over_goes_unless_it_is_held_and_every_proof_stays() {
     assert_eq!(place.verify()["findings"], json!([]));
     let place = remit.stop();
     assert_eq!((found(&place, &["--user", "ann@example.com"]), found(&place, &["--user", "ben@example.com"])), (50, 50));
+}
+
+/// Everything in the bucket.
+fn objects(server: &Seaweed) -> Vec<(String, remit_bucket::Head)> {
+    let options = remit_bucket::Options {
+        bucket: "archive".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(server.endpoint()),
+        network: remit_model::Network::Loopback,
+        credentials: CREDENTIALS.to_owned().into(),
+        timeout: std::time::Duration::from_secs(20),
+    };
+    let bucket = remit_bucket::Bucket::new(&options, &remit_egress::tls_config()).unwrap();
+    let now_secs = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let listed = bucket.list("journals/", None, now_secs).await.unwrap().objects;
+        let mut all = Vec::new();
+        for object in listed {
+            let head = bucket.head(&object.key, None, now_secs).await.unwrap().unwrap();
+            let version = head.version.clone().unwrap();
+            // Nobody deletes it, with whatever key.
+            assert!(bucket.delete(&object.key, Some(&version), now_secs).await.is_err(), "{} was deleted", object.key);
+            all.push((object.key, head));
+        }
+        all
+    })
+}
+
+#[test]
+fn nothing_is_erased_before_it_is_archived_and_what_was_comes_back_whole() {
+    let mut server = Seaweed::start();
+    server.make("archive", true);
+    let place = placed();
+    past(&place);
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(place.config().join("it.json")).unwrap()).unwrap();
+    let s3 = json!({"bucket": "archive", "region": "us-east-1", "prefix": "journals/", "endpoint": server.endpoint(), "network": "loopback", "credentials": {"secret": "archive"}});
+    config["retention"]["archive"] = json!({"s3": s3, "framework": "HIPAA"});
+    place.write(&config);
+    assert_eq!(place.cli_with(&["secret", "set", "archive"], Some(CREDENTIALS)).code, 0);
+    // It is away: calls go on, and what isn't there isn't erased here.
+    server.stop();
+    let remit = Remit::up_at(place, &SMALL);
+    remit.until_server("ledger", "ready");
+    let client = remit.client("agent-1", "ledger");
+    for _ in 0..30 {
+        assert_eq!(client.call("ledger___get_account", r#"{"account_id":"ACC-1003"}"#).get("error"), None);
+    }
+    let place = remit.place();
+    let standing = || -> Value {
+        let said = place.cli(&["archive", "--json"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        serde_json::from_str(&said.out).unwrap()
+    };
+    until("it is missed", || standing()["failed"].is_string());
+    assert_eq!(retention(place, &["sweep"], 0)["erased"], 0);
+    server.start_again();
+    until("every full segment is archived", || {
+        let told = standing();
+        told["failed"].is_null() && told["segments"].as_array().unwrap().iter().all(|segment| segment["archived"] == true)
+    });
+    let archived = place.log_of("segment_archived");
+    let kept = objects(&server);
+    assert_eq!(kept.len(), archived.len());
+    assert!(kept.len() > 3 && kept.iter().all(|(_, head)| head.retain_until.is_some()), "{kept:?}");
+    let swept = retention(place, &["sweep"], 0);
+    assert_eq!(swept["erased"], 200, "{swept}");
+    assert_eq!(found(place, &["--user", "ann@example.com"]), 50);
+
+    // An auditor asks: a hold, what is needed comes back, and is found and proved again.
+    retention(place, &["hold", "audit"], 0);
+    let restored: u64 = archived
+        .iter()
+        .map(|entry| {
+            let number = entry["segment"].as_u64().unwrap().to_string();
+            let said = place.cli(&[&["archive", "restore", &number, "--json"][..], &BECAUSE].concat());
+            assert_eq!(said.code, 0, "{said:?}");
+            serde_json::from_str::<Value>(&said.out).unwrap()["restored"].as_u64().unwrap()
+        })
+        .sum();
+    assert_eq!(restored, 200);
+    let proved = place.verify();
+    assert_eq!((&proved["findings"], &proved["erased"]), (&json!([]), &json!(0)));
+    assert_eq!(found(place, &["--user", "ann@example.com"]), 100);
+    assert_eq!(place.cli(&["index", "rebuild"]).code, 0);
+    until("they are found again", || found(place, &["--user", "ann@example.com"]) == 100);
+    assert_eq!(retention(place, &["sweep"], 0)["erased"], 0, "the hold keeps them");
+    let missing = place.cli(&[&["archive", "restore", "4000"][..], &BECAUSE].concat());
+    assert!(missing.code == 3 && missing.err.contains("isn't archived"), "{missing:?}");
+    remit.stop();
 }
 
 #[test]
