@@ -50,6 +50,13 @@ POST /v1/trust/promote                 - - - a -  remit:PromoteAgent
 POST /v1/incidents                     - - - a -  remit:RecordIncident
 GET  /v1/journal                       a a a a -  remit:GetJournal
 GET  /v1/journal/{index}               a a a a -  remit:GetJournal
+GET  /v1/retention                     a a a a -  remit:GetRetention
+POST /v1/retention/sweep               - - - a -  remit:SweepJournal
+POST /v1/retention/holds               - - - a -  remit:PlaceHold
+POST /v1/retention/release             - - - a -  remit:ReleaseHold
+POST /v1/retention/erase               - - - a -  remit:EraseUser
+GET  /v1/archive                       a a a a -  remit:GetRetention
+POST /v1/archive/restore               - - - a -  remit:RestoreArchive
 POST /v1/console/link                  - - - a -  remit:IssueConsoleLink
 ";
 

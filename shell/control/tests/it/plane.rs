@@ -202,6 +202,13 @@ impl Plane for FakePlane {
         })
     }
 
+    fn retention<'a>(&'a self, _: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async move {
+            self.did(what, &request);
+            Ok(json!({"agents": []}))
+        })
+    }
+
     fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async move {
             self.did(what, &request);
