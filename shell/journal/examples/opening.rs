@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     journal.close();
-    let bytes: u64 = std::fs::read_dir(&dir)?.map(|file| file.and_then(|file| file.metadata()).map_or(0, |meta| meta.len())).sum();
+    let bytes: u64 =
+        std::fs::read_dir(&dir)?.map(|file| file.and_then(|file| file.metadata()).map_or(0, |meta| meta.len())).sum();
     writeln!(out, "{entries} entries, {} MiB, written in {:.1} s", bytes >> 20, started.elapsed().as_secs_f64())?;
     let known = known.ok_or("the known place was not passed")?;
 

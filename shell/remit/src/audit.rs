@@ -7,28 +7,46 @@ use std::path::{Path, PathBuf};
 use remit_journal::{AttachmentOptions, Journal, OpenError, Options, Reader, SigningKey};
 use serde_json::Value;
 
+use crate::cli::Up;
 use crate::home::Home;
 use crate::output::{Failure, Printer};
 use crate::recap::{Fold, Recap};
 use crate::trust::Book;
 
-/// The name that the log's checkpoints carry.
+/// The name that a log's checkpoints carry unless it was given another one when it began.
 pub(crate) const ORIGIN: &str = "remit/journal";
+
+/// The name of this home's log: it stands in the log's public key, once there is one.
+pub(crate) fn origin(home: &Home) -> Option<String> {
+    let vkey = std::fs::read_to_string(home.journal_vkey()).ok()?;
+    Some(vkey.split_once('+')?.0.to_owned())
+}
 
 /// Opens the journal for writing. A decision that allowed and has no outcome is what a crash left: it gets one that says so.
 ///
 /// `book` gets what all entries come to.
 pub(crate) fn open(
     home: &Home,
-    segment_kib: u32,
+    options: &Up,
     facts: Option<AttachmentOptions>,
     book: &Book,
 ) -> Result<(Journal, Recovered), Failure> {
     let directory = home.journal();
+    let known = origin(home);
+    if let (Some(known), Some(asked)) = (&known, options.log_origin.as_ref())
+        && known != asked
+    {
+        return Err(Failure::invalid(format!(
+            "the log of `{}` is named `{known}` in every checkpoint, and keeps that name: leave --log-origin away",
+            directory.display()
+        )));
+    }
+    let origin = known.or_else(|| options.log_origin.clone()).unwrap_or_else(|| ORIGIN.to_owned());
+    let segment_kib = options.journal_segment_kib;
     let options = || Options {
         attachments: facts.clone(),
         segment_bytes: u64::from(segment_kib) * 1024,
-        ..Options::new(&directory, ORIGIN)
+        ..Options::new(&directory, &*origin)
     };
     let fault = |error: &dyn std::fmt::Display| {
         Failure::new(format!("the journal in `{}` can't be opened: {error}", directory.display()))

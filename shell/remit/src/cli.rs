@@ -212,6 +212,10 @@ pub(crate) struct Up {
     /// The size of the journal's files, in KiB: one that is full is never written to again, but for what is erased.
     #[arg(long, default_value_t = 65_536, value_name = "KIB")]
     pub(crate) journal_segment_kib: u32,
+    /// The name of a new log, such as a URL without its scheme: it stands in every checkpoint, and logs of one witness have different names.
+    /// remit/journal if nothing is said.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) log_origin: Option<String>,
     /// Begin without what temporal conditions look back on: for when the journal's history can't be opened any more.
     #[arg(long)]
     pub(crate) forget_history: bool,

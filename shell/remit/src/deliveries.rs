@@ -56,7 +56,8 @@ pub(crate) async fn keep(world: Arc<World>, mut stop: watch::Receiver<bool>) {
     let secrets: Secrets = Arc::new(move |reference| secret.secret(reference));
     let way = Way { tls: Arc::clone(&world.tls), secrets, hostname: hostname() };
     let home = world.home.clone();
-    let mut deliveries = Deliveries::new(&home.journal(), &home.deliveries(), audit::ORIGIN, way);
+    let origin = audit::origin(&home).unwrap_or_else(|| audit::ORIGIN.to_owned());
+    let mut deliveries = Deliveries::new(&home.journal(), &home.deliveries(), &origin, way);
     let mut current = None;
     loop {
         let organization = Arc::clone(&world.gateway.snapshot().organization);

@@ -31,7 +31,8 @@ pub(crate) fn run(options: &ExportOf) -> Result<(), Failure> {
     let mut output = Output::open(options)?;
     let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
     let mut reader = Reader::open(home.journal(), 0).map_err(fault)?;
-    let mut pairing = Pairing::new(audit::ORIGIN, filter, places(&home, &options.region), Open::default());
+    let origin = audit::origin(&home).unwrap_or_else(|| audit::ORIGIN.to_owned());
+    let mut pairing = Pairing::new(&origin, filter, places(&home, &options.region), Open::default());
     while let Some(entry) = reader.next().map_err(fault)? {
         if let Some(record) = pairing.take(entry.index, &entry.bytes) {
             output.write(&record)?;

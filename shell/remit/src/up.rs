@@ -214,7 +214,7 @@ fn assemble(
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
-    let (journal, recovered) = audit::open(home, options.journal_segment_kib, facts(options, home), &book)?;
+    let (journal, recovered) = audit::open(home, options, facts(options, home), &book)?;
     if recovered.read > 100_000 {
         printer.say(&format!("journal: {} of {} entries read again and found whole", recovered.read, recovered.entries))?;
     }

@@ -166,6 +166,14 @@ pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
         })
     });
     let logs: Vec<Verifier> = logs.collect::<Result<_, _>>()?;
+    if let Some(twice) =
+        logs.iter().enumerate().find(|(place, log)| logs.iter().take(*place).any(|known| known.name() == log.name()))
+    {
+        return Err(Failure::invalid(format!(
+            "two logs are named `{}`, and a witness tells logs by their names: start one of the gateways with --log-origin",
+            twice.1.name()
+        )));
+    }
     let certificate = match (&options.tls_cert, &options.tls_key) {
         (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(Failure::invalid)?),
         _ => None,

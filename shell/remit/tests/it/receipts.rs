@@ -143,12 +143,16 @@ fn copy(from: &Path, to: &Path) {
 fn witnesses_cosign_what_extends_and_find_out_a_log_that_was_rewritten() {
     let place = Place::new();
     place.write(&settings());
-    let place = Remit::up_at(place, &[]).stop();
+    let place = Remit::up_at(place, &["--log-origin", "acme.example/log"]).stop();
     let key = vkey(&place);
+    assert!(key.starts_with("acme.example/log+"), "{key}");
     // What an attacker has put aside: the journal as it was now.
     let (journal, saved) = (place.data().join("journal"), place.root().join("saved"));
     copy(&journal, &saved);
     let dir = place.root().to_owned();
+    let twice =
+        remit(&["witness", "--data", dir.join("no").to_str().unwrap(), "--name", "w", "--log", &key, "--log", &key], None);
+    assert!(twice.code == 3 && twice.err.contains("--log-origin"), "{twice:?}");
     let one = Witness::up(&dir, "one.example", "127.0.0.1:0", &key);
     let two = Witness::up(&dir, "two.example", "127.0.0.1:0", &key);
     let mut watched = settings();
