@@ -314,7 +314,9 @@ impl<'a> Recorded<'a> {
 
     /// Reads what was kept.
     pub fn read(text: &'a [u8]) -> Result<Self, Unusable> {
-        let read: Self = serde_json::from_slice(text)?;
+        // Looked at once, and not string by string.
+        let text = std::str::from_utf8(text).map_err(|_| Unusable("what was kept is no text".to_owned()))?;
+        let read: Self = serde_json::from_str(text)?;
         if read.v != FORM {
             return Err(Unusable(format!("what was kept has form {}, and this program knows {FORM}", read.v)));
         }

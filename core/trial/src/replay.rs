@@ -122,10 +122,14 @@ impl<'a> Line<'a> {
         } else {
             serde_json::from_slice::<Typed<'_>>(entry).map(|typed| typed.kind)
         };
+        let text = || std::str::from_utf8(entry).ok();
         match kind.as_deref() {
             Ok("outcome") if !ends => Self::Other,
-            Ok("decision") => serde_json::from_slice(entry).map_or(Self::Other, |past| Self::Decision(Box::new(past))),
-            Ok("outcome") => serde_json::from_slice(entry).map_or(Self::Other, Self::Ended),
+            // Looked at once, and not string by string.
+            Ok("decision") => {
+                text().and_then(|text| serde_json::from_str(text).ok()).map_or(Self::Other, |past| Self::Decision(Box::new(past)))
+            }
+            Ok("outcome") => text().and_then(|text| serde_json::from_str(text).ok()).map_or(Self::Other, Self::Ended),
             _ => Self::Other,
         }
     }

@@ -228,6 +228,7 @@ async fn did(view: &View<'_>, path: &str) -> Response<Reply> {
             approvals::decide(view, id, verb).await
         }
         ["console", "agents", id, verb @ ("promote" | "incident")] => agent::act(view, id, verb).await,
+        ["console", "journal", verb @ ("hold" | "release")] => journal::act(view, verb).await,
         ["console", "suspend"] => agents::suspend(view).await,
         ["console", "accept"] => servers::accept(view).await,
         ["console", "policies", "plans", digest, verb @ ("apply" | "withdraw")] => policies::act(view, digest, verb).await,

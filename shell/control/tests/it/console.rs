@@ -102,6 +102,31 @@ async fn a_form_of_another_page_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_legal_hold_is_placed_and_released_on_the_journals_page() {
+    let desk = Desk::new();
+    let (session, csrf) = administrator(&desk).await;
+    let cookie = ("cookie", session.as_str());
+    let headers = [cookie, ("origin", "http://127.0.0.1:7481"), ("content-type", "application/x-www-form-urlencoded")];
+    let page = desk.ask("GET /console/journal", &[cookie], "").await;
+    assert!(page.status == 200 && page.body.contains("Legal holds") && page.body.contains("for ever"), "{}", page.body);
+    let fields = format!("name=case%207&user=ann&agent=&space=&tool=&reason=her%20lawyer&csrf={csrf}");
+    let done = desk.ask("POST /console/journal/hold", &headers, &fields).await;
+    assert_eq!((done.status, done.header("location")), (303, "/console/journal?done=hold"), "{done:?}");
+    let (what, request) = desk.plane.last();
+    assert_eq!((what.as_str(), &request["name"], &request["user"]), ("hold", &json!("case 7"), &json!("ann")));
+    assert_eq!((&request["agent"], &request["by"]), (&json!(null), &json!("ana")));
+    let done = desk.ask("POST /console/journal/release", &headers, &format!("name=case%207&reason=over&csrf={csrf}")).await;
+    assert_eq!((done.status, desk.plane.last().0.as_str()), (303, "release"), "{done:?}");
+    // Whoever may only look sees no form, and a form of theirs does nothing.
+    let (session, csrf) = desk.signed_in("viewer").await;
+    let page = desk.ask("GET /console/journal", &[("cookie", &session)], "").await;
+    assert!(page.status == 200 && !page.body.contains("/console/journal/hold"), "{}", page.body);
+    let headers = [("cookie", session.as_str()), headers[1], headers[2]];
+    let refused = desk.ask("POST /console/journal/hold", &headers, &format!("name=x&reason=y&csrf={csrf}")).await;
+    assert!(refused.status == 403 && desk.plane.last().0 != "hold", "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_name_that_was_rebound_reaches_nothing() {
     let desk = Desk::new();
     let token = format!("Bearer {TOKEN}");
