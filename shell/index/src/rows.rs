@@ -229,15 +229,17 @@ impl<'a> Writing<'a> {
         Ok(id)
     }
 
-    /// Writes what was gathered. `entries` is how many the index holds with this batch.
-    pub(crate) fn commit(self, entries: u64) -> rusqlite::Result<()> {
+    /// Writes what was gathered. `entries` is how many the index holds with this batch. Says whether rows were erased.
+    pub(crate) fn commit(self, entries: u64) -> rusqlite::Result<bool> {
         self.write(entries)?;
         self.erase()?;
-        if !self.gathered.erased.is_empty() {
+        let erased = !self.gathered.erased.is_empty();
+        if erased {
             // Words may be gone with them.
             *self.memory = Memory::default();
         }
-        self.transaction.commit()
+        self.transaction.commit()?;
+        Ok(erased)
     }
 
     /// Removes the rows of entries that are erased, and the names of people that nothing speaks of any more. Counts stay: they name nobody.
