@@ -307,7 +307,8 @@ mod tests {
     #[test]
     fn a_hold_that_comes_between_two_segments_keeps_what_is_not_gone() {
         let rules = Retention { rules: Vec::new(), days: Some(1) };
-        let (none, other) = (Holds::new(), Holds::from([("b".to_owned(), Hold { agent: Some("b".to_owned()), ..Hold::default() })]));
+        let (none, other) =
+            (Holds::new(), Holds::from([("b".to_owned(), Hold { agent: Some("b".to_owned()), ..Hold::default() })]));
         let all = Holds::from([("case".to_owned(), Hold { agent: Some("a".to_owned()), ..Hold::default() })]);
         for (holds, goes) in [(&none, true), (&other, true), (&all, false)] {
             let mut first = Sweep::new(Why::Retention(&rules), &none, JAN_20);
@@ -322,7 +323,9 @@ mod tests {
     fn a_decision_waits_for_an_outcome_that_can_not_go() {
         let (holds, waits) = (Holds::new(), HashSet::from(["1".to_owned()]));
         let mut sweep = Sweep::new(Why::User("ann"), &holds, JAN_20).waiting_for(&waits);
-        assert!(!sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && !sweep.goes(&decision("1", 19, "MUTATIVE", Some("ben"))));
+        assert!(
+            !sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && !sweep.goes(&decision("1", 19, "MUTATIVE", Some("ben")))
+        );
         assert_eq!(sweep.waiting(), 1);
         assert!(sweep.goes(&decision("2", 19, "MUTATIVE", Some("ann"))) && sweep.goes(&outcome("2", 19)));
         let mut sweep = Sweep::new(Why::User("ann"), &holds, JAN_20);
