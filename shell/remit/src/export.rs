@@ -32,8 +32,12 @@ pub(crate) fn run(options: &ExportOf) -> Result<(), Failure> {
     let fault = |error: remit_journal::ReadError| Failure::new(format!("the journal can't be read: {error}"));
     let mut reader = Reader::open(home.journal(), 0).map_err(fault)?;
     let mut pairing = Pairing::new(audit::ORIGIN, filter, places(&home, &options.region), Open::default());
-    while let Some(entry) = reader.next().map_err(fault)? {
-        if let Some(record) = pairing.take(entry.index, &entry.bytes) {
+    while let Some(entry) = reader.next_leaf().map_err(fault)? {
+        let Some(bytes) = &entry.bytes else {
+            pairing.pass(entry.index, entry.hash);
+            continue;
+        };
+        if let Some(record) = pairing.take(entry.index, bytes) {
             output.write(&record)?;
         }
     }
