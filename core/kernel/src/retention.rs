@@ -107,6 +107,8 @@ pub enum Why<'a> {
     Retention(&'a Retention),
     /// They are of calls on behalf of this person.
     User(&'a str),
+    /// It is recorded already that they went.
+    Told,
 }
 
 /// Goes through the journal's entries in their order and says which may go.
@@ -185,7 +187,7 @@ impl<'a> Sweep<'a> {
                         self.waiting += u64::from(said == Said::Waits);
                         said == Said::Goes
                     }
-                    None => matches!(self.why, Why::Retention(_)) && self.judge(&record, at_ms),
+                    None => !matches!(self.why, Why::User(_)) && self.judge(&record, at_ms),
                 }
             }
             _ => false,
@@ -212,6 +214,7 @@ impl<'a> Sweep<'a> {
                 .map(|days| if record.history.is_some() { days.max(HISTORY_DAYS) } else { days })
                 .is_some_and(|days| at_ms.saturating_add(u64::from(days) * DAY_MS) <= self.now_ms),
             Why::User(user) => record.user.as_deref() == Some(user),
+            Why::Told => true,
         };
         if over && self.holds.values().any(|hold| hold.keeps(record, at_ms)) {
             self.kept_by_holds += 1;

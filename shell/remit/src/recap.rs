@@ -39,6 +39,9 @@ pub(crate) struct Fold {
     pub(crate) open: BTreeMap<String, Left>,
     /// Legal holds.
     pub(crate) holds: Holds,
+    /// Whether any entries were erased.
+    #[serde(default)]
+    pub(crate) erased: bool,
     /// Of the last days the first entry that temporal conditions may look back on, by day.
     past: BTreeMap<String, u64>,
 }
@@ -104,6 +107,7 @@ impl Fold {
                 self.holds.extend(brief.name.map(|name| (name.into_owned(), hold)));
             }
             "legal_hold_released" => drop(brief.name.and_then(|name| self.holds.remove(&*name))),
+            "entries_erased" => self.erased = true,
             // What an operator gave up stays given up.
             "history_forgotten" => self.past.clear(),
             _ => {}

@@ -130,7 +130,7 @@ impl World {
     /// Erases what is over, if the configuration says that anything ever is.
     pub(crate) async fn sweep_when_due(&self) {
         let rules = self.gateway.snapshot().organization.retention.clone();
-        if rules.days.is_none() && rules.rules.is_empty() {
+        if rules.days.is_none() && rules.rules.is_empty() && !self.book.tells_of_erased() {
             return;
         }
         let nobody = Person { id: "remit".to_owned(), proof: Proof::Token };
@@ -148,6 +148,9 @@ impl World {
             _ => away(&error),
         })?;
         let eraser = Arc::new(eraser);
+        if !dry_run {
+            self.finish(&eraser).await?;
+        }
         let full = eraser.full_segments().map_err(|error| away(&error))?;
         let mut swept = Swept { dry_run, ..Swept::default() };
         let waits = Arc::new(self.waits(full.last().map_or(0, |last| last.end_index)).await?);
@@ -198,6 +201,43 @@ impl World {
         Ok(swept)
     }
 
+    /// Erases what the journal says is erased and isn't, unless a hold keeps it by now: a crash or a full disk came between the one and the other.
+    async fn finish(&self, eraser: &Arc<Eraser>) -> Result<(), Refused> {
+        let away = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error);
+        let _turn = self.retention.turn.lock().await;
+        let holds = self.holds().await?;
+        if !self.book.tells_of_erased() {
+            return Ok(());
+        }
+        let (eraser, journal, facts) = (Arc::clone(eraser), self.retention.journal.clone(), self.retention.facts.clone());
+        let work = move || -> Result<(), String> {
+            let told = told_of(&journal)?;
+            let is_told = |index: u64| {
+                let before = told.partition_point(|[first, _]| *first <= index);
+                before.checked_sub(1).and_then(|place| told.get(place)).is_some_and(|[_, end]| index < *end)
+            };
+            let mut open = None;
+            for segment in eraser.full_segments().map_err(|error| error.to_string())? {
+                if !told.iter().any(|[first, end]| *first < segment.end_index && *end > segment.first_index) {
+                    continue;
+                }
+                let mut sweep = Sweep::new(Why::Told, &holds, now_ms()).with_open(open);
+                let before = |going: &[u64]| -> Result<(), Stopped> {
+                    let gone = going.iter().copied().collect();
+                    erase_attachments(&facts, &gone).map(drop).map_err(|error| Stopped::Unrecorded(error.to_string()))
+                };
+                match eraser.erase(segment, |index, entry| sweep.goes(entry) && is_told(index), before) {
+                    Ok(_) | Err(Stopped::Dry) => {}
+                    Err(Stopped::Erase(error)) => return Err(error.to_string()),
+                    Err(Stopped::Unrecorded(why)) => return Err(why),
+                }
+                open = Some(sweep.end().1);
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| away(error.to_string()))?.map_err(away)
+    }
+
     /// The legal holds of everything that is durable. While that isn't known nothing is erased: a hold may have been recorded that isn't in
     /// effect yet.
     async fn holds(&self) -> Result<Holds, Refused> {
@@ -230,6 +270,37 @@ impl World {
         };
         tokio::task::spawn_blocking(read).await.map_err(|error| away(error.to_string()))?.map_err(away)
     }
+}
+
+/// What the journal says is erased: ranges in their order, none of which touches another.
+fn told_of(journal: &Path) -> Result<Vec<[u64; 2]>, String> {
+    #[derive(serde::Deserialize)]
+    struct Erased {
+        #[serde(rename = "type")]
+        kind: String,
+        ranges: Vec<[u64; 2]>,
+    }
+    const KIND: &str = "entries_erased";
+    let mut all: Vec<[u64; 2]> = Vec::new();
+    let mut reader = Reader::open(journal, 0).map_err(|error| error.to_string())?.without_signatures();
+    while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
+        // Most entries are told apart without reading them.
+        if entry.bytes.windows(KIND.len()).any(|window| window == KIND.as_bytes())
+            && let Ok(erased) = serde_json::from_slice::<Erased>(&entry.bytes)
+            && erased.kind == KIND
+        {
+            all.extend(erased.ranges);
+        }
+    }
+    all.sort_unstable();
+    let mut told: Vec<[u64; 2]> = Vec::new();
+    for [first, end] in all {
+        match told.last_mut() {
+            Some([_, last]) if first <= *last => *last = end.max(*last),
+            _ => told.push([first, end]),
+        }
+    }
+    Ok(told)
 }
 
 /// Whether anything of a segment may be over: what it begins with is older than the shortest time.

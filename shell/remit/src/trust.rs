@@ -87,6 +87,11 @@ impl Book {
         self.read().fold.holds.clone()
     }
 
+    /// Whether the journal says of any entries that they were erased, as far as it has come.
+    pub(crate) fn tells_of_erased(&self) -> bool {
+        self.read().fold.erased
+    }
+
     /// Calls that were allowed and have not ended, as far as it has come.
     pub(crate) fn open_calls(&self) -> HashSet<String> {
         self.read().fold.open.keys().cloned().collect()

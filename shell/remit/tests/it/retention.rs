@@ -188,3 +188,27 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     let said = place.cli(&["verify", "--json"]);
     assert!(said.code == 1 && said.out.contains("were erased, and the journal doesn't say so"), "{said:?}");
 }
+
+#[test]
+fn what_a_crash_left_of_an_erasure_is_erased_afterwards() {
+    let place = placed();
+    past(&place);
+    // A gateway recorded that these went, and then its power was cut: ann's first call.
+    let options = Options { segment_bytes: 32 * 1024, ..Options::new(place.data().join("journal"), "remit/journal") };
+    let (journal, _) = Journal::open(options, SigningKey::from_seed(&[7; 32]), |_, _| {}).unwrap();
+    let told = json!({"v": 1, "type": "entries_erased", "time": "2025-11-02T10:00:00.000Z", "ranges": [[0, 2]], "count": 2, "why": "erasure"});
+    journal.append(told.to_string().into_bytes()).wait().unwrap();
+    journal.close();
+    let remit = Remit::up_at(place, &SMALL);
+    let place = remit.place();
+    let first = || Reader::open(place.data().join("journal"), 0).unwrap().next().unwrap().unwrap().index;
+    retention(place, &["hold", "case", "--user", "ann@example.com"], 0);
+    let dave = ["erase", "--user", "dave@example.com"];
+    assert_eq!(retention(place, &dave, 0)["erased"], 0);
+    assert_eq!(first(), 0, "a hold keeps what isn't gone");
+    retention(place, &["release", "case"], 0);
+    assert_eq!(retention(place, &dave, 0)["erased"], 0);
+    assert_eq!(first(), 2, "and nothing else goes");
+    assert_eq!((&place.verify()["findings"], &place.verify()["erased"]), (&json!([]), &json!(2)));
+    remit.stop();
+}
