@@ -113,6 +113,12 @@ impl Pairing {
         }
     }
 
+    /// Takes the next entry where it was erased: its hash is all that is left, and the entry after it names that.
+    pub fn pass(&mut self, index: u64, hash: Hash) {
+        self.previous = Some(hash);
+        self.next = index + 1;
+    }
+
     /// The decisions that are still open, without outcomes, in the order of the log: for who reads the log once.
     pub fn rest(&mut self) -> Vec<Record> {
         std::iter::from_fn(|| self.oldest()).collect()

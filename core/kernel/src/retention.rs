@@ -4,12 +4,15 @@
 //! was erased.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use remit_model::{Retention, ToolClass, time_ms};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 const DAY_MS: u64 = 86_400_000;
+/// For so long temporal conditions look back on calls: a start reads those from the journal.
+const HISTORY_DAYS: u32 = 31;
 
 /// Records that nobody may erase, whatever their age: a legal hold. What isn't named fits anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,6 +64,8 @@ struct Record<'a> {
     tool: Option<Cow<'a, str>>,
     #[serde(default)]
     class: Option<ToolClass>,
+    #[serde(default)]
+    history: Option<IgnoredAny>,
 }
 
 impl Hold {
@@ -79,8 +84,21 @@ impl Hold {
     }
 }
 
-/// Calls whose outcome has not come, and whether their decision goes.
-pub type Open = HashMap<String, bool>;
+/// What is said of a call's decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Goes,
+    Stays,
+    /// It would go, but for its outcome, which can't go yet.
+    Waits,
+}
+
+/// What one sweep leaves to the next: calls whose outcome has not come, with what was said of their decision, and the holds that there were.
+#[derive(Debug, Clone, Default)]
+pub struct Open {
+    calls: HashMap<String, Said>,
+    holds: Holds,
+}
 
 /// Why records go.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +107,8 @@ pub enum Why<'a> {
     Retention(&'a Retention),
     /// They are of calls on behalf of this person.
     User(&'a str),
+    /// It is recorded already that they went.
+    Told,
 }
 
 /// Goes through the journal's entries in their order and says which may go.
@@ -97,28 +117,49 @@ pub struct Sweep<'a> {
     why: Why<'a>,
     holds: &'a Holds,
     now_ms: u64,
-    /// Allowed calls whose outcome has not come yet, and whether their decision goes.
-    calls: Open,
+    /// Decisions whose outcome is where nothing can be erased, or has not come.
+    waits: Option<&'a HashSet<String>>,
+    /// Allowed calls whose outcome has not come yet.
+    calls: HashMap<String, Said>,
+    /// The same of an earlier sweep, and the holds that it knew.
+    earlier: Option<Open>,
     kept_by_holds: u64,
+    waiting: u64,
 }
 
 impl<'a> Sweep<'a> {
     /// A sweep at this time, in milliseconds since the epoch.
     pub fn new(why: Why<'a>, holds: &'a Holds, now_ms: u64) -> Self {
-        Self { why, holds, now_ms, calls: Open::new(), kept_by_holds: 0 }
+        Self { why, holds, now_ms, waits: None, calls: HashMap::new(), earlier: None, kept_by_holds: 0, waiting: 0 }
     }
 
-    /// The same with what an earlier one left open.
+    /// The same with what an earlier one left open; `None` if there was none.
     #[must_use]
-    pub fn with_open(mut self, open: Open) -> Self {
-        self.calls = open;
+    pub fn with_open(mut self, open: Option<Open>) -> Self {
+        self.earlier = open;
+        self
+    }
+
+    /// The same, but decisions of these ids stay: their outcomes can't go yet, and one would be left alone.
+    #[must_use]
+    pub fn waiting_for(mut self, outcomes: &'a HashSet<String>) -> Self {
+        self.waits = Some(outcomes);
         self
     }
 
     /// How many records would have gone, but for a hold; and what was said of calls whose outcome has not come, for the next sweep of the same
     /// kind to go on with.
     pub fn end(self) -> (u64, Open) {
-        (self.kept_by_holds, self.calls)
+        let Open { mut calls, holds } = self.earlier.unwrap_or_else(|| Open { calls: HashMap::new(), holds: self.holds.clone() });
+        calls.extend(self.calls);
+        // What all of those calls were held to.
+        let holds = holds.into_iter().filter(|(name, hold)| self.holds.get(name) == Some(hold)).collect();
+        (self.kept_by_holds, Open { calls, holds })
+    }
+
+    /// How many records would have gone, but for outcomes that can't go yet.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
     }
 
     /// Whether an entry may go. What isn't understood stays.
@@ -127,27 +168,53 @@ impl<'a> Sweep<'a> {
         let Some(at_ms) = time_ms(&record.time) else { return false };
         match &*record.kind {
             "decision" => {
-                let goes = self.judge(&record, at_ms);
+                let said = match self.judge(&record, at_ms) {
+                    false => Said::Stays,
+                    true if self.waits.is_some_and(|waits| waits.contains(&*record.id)) => Said::Waits,
+                    true => Said::Goes,
+                };
+                self.waiting += u64::from(said == Said::Waits);
                 if record.verdict == "ALLOW" {
-                    self.calls.insert(record.id.into_owned(), goes);
+                    self.calls.insert(record.id.into_owned(), said);
                 }
-                goes
+                said == Said::Goes
             }
             // With its decision; alone only where that is gone already, and then as late as any class could ask for.
-            "outcome" => match self.calls.remove(&*record.decision) {
-                Some(goes) => goes,
-                None => matches!(self.why, Why::Retention(_)) && self.judge(&record, at_ms),
-            },
+            "outcome" => {
+                let said = self.calls.remove(&*record.decision);
+                match said.or_else(|| self.said_earlier(&record, at_ms)) {
+                    Some(said) => {
+                        self.waiting += u64::from(said == Said::Waits);
+                        said == Said::Goes
+                    }
+                    None => !matches!(self.why, Why::User(_)) && self.judge(&record, at_ms),
+                }
+            }
             _ => false,
         }
+    }
+
+    /// What an earlier sweep said of an outcome's decision. A hold that came since keeps what isn't gone.
+    fn said_earlier(&mut self, outcome: &Record<'_>, at_ms: u64) -> Option<Said> {
+        let earlier = self.earlier.as_mut()?;
+        let said = earlier.calls.remove(&*outcome.decision)?;
+        let newer = self.holds.iter().filter(|(name, hold)| earlier.holds.get(*name) != Some(hold));
+        if said == Said::Goes && newer.map(|(_, hold)| hold).any(|hold| hold.keeps(outcome, at_ms)) {
+            self.kept_by_holds += 1;
+            return Some(Said::Stays);
+        }
+        Some(said)
     }
 
     fn judge(&mut self, record: &Record<'_>, at_ms: u64) -> bool {
         let over = match self.why {
             Why::Retention(rules) => rules
                 .days(record.space.as_deref().unwrap_or_default(), record.class)
+                // Else a restart would forget what conditions over time must know.
+                .map(|days| if record.history.is_some() { days.max(HISTORY_DAYS) } else { days })
                 .is_some_and(|days| at_ms.saturating_add(u64::from(days) * DAY_MS) <= self.now_ms),
             Why::User(user) => record.user.as_deref() == Some(user),
+            Why::Told => true,
         };
         if over && self.holds.values().any(|hold| hold.keeps(record, at_ms)) {
             self.kept_by_holds += 1;
@@ -238,5 +305,45 @@ mod tests {
         assert!(sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && sweep.goes(&outcome("1", 19)));
         assert!(!sweep.goes(&decision("2", 1, "MUTATIVE", Some("ben"))) && !sweep.goes(&outcome("2", 1)));
         assert!(!sweep.goes(&decision("3", 1, "MUTATIVE", None)) && !sweep.goes(&outcome("9", 1)));
+    }
+
+    #[test]
+    fn a_hold_that_comes_between_two_segments_keeps_what_is_not_gone() {
+        let rules = Retention { rules: Vec::new(), days: Some(1) };
+        let (none, other) =
+            (Holds::new(), Holds::from([("b".to_owned(), Hold { agent: Some("b".to_owned()), ..Hold::default() })]));
+        let all = Holds::from([("case".to_owned(), Hold { agent: Some("a".to_owned()), ..Hold::default() })]);
+        for (holds, goes) in [(&none, true), (&other, true), (&all, false)] {
+            let mut first = Sweep::new(Why::Retention(&rules), &none, JAN_20);
+            assert!(first.goes(&decision("1", 5, "MUTATIVE", None)));
+            let between = Sweep::new(Why::Retention(&rules), holds, JAN_20).with_open(Some(first.end().1));
+            let mut last = Sweep::new(Why::Retention(&rules), holds, JAN_20).with_open(Some(between.end().1));
+            assert_eq!(last.goes(&outcome("1", 5)), goes, "{holds:?}");
+        }
+    }
+
+    #[test]
+    fn a_decision_waits_for_an_outcome_that_can_not_go() {
+        let (holds, waits) = (Holds::new(), HashSet::from(["1".to_owned()]));
+        let mut sweep = Sweep::new(Why::User("ann"), &holds, JAN_20).waiting_for(&waits);
+        assert!(
+            !sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && !sweep.goes(&decision("1", 19, "MUTATIVE", Some("ben")))
+        );
+        assert_eq!(sweep.waiting(), 1);
+        assert!(sweep.goes(&decision("2", 19, "MUTATIVE", Some("ann"))) && sweep.goes(&outcome("2", 19)));
+        let mut sweep = Sweep::new(Why::User("ann"), &holds, JAN_20);
+        assert!(sweep.goes(&decision("1", 19, "MUTATIVE", Some("ann"))) && sweep.goes(&outcome("1", 19)));
+    }
+
+    #[test]
+    fn what_conditions_over_time_look_back_on_stays_so_long() {
+        let (rules, holds) = (Retention { rules: Vec::new(), days: Some(1) }, Holds::new());
+        let mut entry: serde_json::Value = serde_json::from_slice(&decision("1", 5, "MUTATIVE", None)).unwrap();
+        entry["history"] = json!("sealed");
+        for (days, goes) in [(15, false), (31, true)] {
+            let now_ms = JAN_20 + (days - 15) * DAY_MS;
+            let mut sweep = Sweep::new(Why::Retention(&rules), &holds, now_ms);
+            assert_eq!((sweep.goes(entry.to_string().as_bytes()), sweep.goes(&outcome("1", 5))), (goes, goes), "{days}");
+        }
     }
 }

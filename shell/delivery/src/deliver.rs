@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use remit_export::{Filter, Pairing, Places, Record};
-use remit_journal::Reader;
+use remit_journal::{Reader, TreeLeaf};
 use remit_model::Delivery;
-use remit_tlog::{Hash, leaf_hash};
+use remit_tlog::Hash;
 use tokio::sync::watch;
 
 use crate::cursor::{Cursor, Kept, Trouble};
@@ -269,10 +269,11 @@ impl Worker {
         let mut reader = Reader::open(&self.journal, cursor.open.from())?;
         let mut leaf = None;
         while cursor.open.next > 0 && leaf.is_none() {
-            let Some(entry) = reader.next()? else { return Err(DeliveryError::Foreign { next: cursor.open.next }) };
+            let Some(entry) = reader.next_leaf()? else { return Err(DeliveryError::Foreign { next: cursor.open.next }) };
             // Of what was told before, only open decisions count: nothing can come of it yet.
-            let _ = pairing.take(entry.index, &entry.bytes);
-            leaf = (entry.index + 1 == cursor.open.next).then(|| leaf_hash(&entry.bytes));
+            let _ = paired(&mut pairing, &entry);
+            // It is there even if the entry was erased.
+            leaf = (entry.index + 1 == cursor.open.next).then_some(entry.hash);
         }
         if let (Some(wanted), Some(found)) = (&cursor.leaf, &leaf)
             && *wanted != found.to_string()
@@ -288,15 +289,26 @@ impl Reading {
     /// Reads on to the end of what is durable, or until the batch is whole; says whether it is.
     fn read(&mut self, records_max: usize) -> Result<bool, DeliveryError> {
         while self.batch.len() < records_max && self.bytes < BYTES_MAX {
-            let Some(entry) = self.reader.next()? else { return Ok(false) };
-            self.leaf = Some(leaf_hash(&entry.bytes));
-            if let Some(record) = self.pairing.take(entry.index, &entry.bytes) {
-                self.bytes += entry.bytes.len();
+            let Some(entry) = self.reader.next_leaf()? else { return Ok(false) };
+            self.leaf = Some(entry.hash);
+            if let Some(record) = paired(&mut self.pairing, &entry) {
+                self.bytes += entry.bytes.as_ref().map_or(0, Vec::len);
                 self.batch.push(record);
                 self.since.get_or_insert_with(Instant::now);
             }
         }
         Ok(true)
+    }
+}
+
+/// The record that a leaf of the journal completes, if it does.
+fn paired(pairing: &mut Pairing, leaf: &TreeLeaf) -> Option<Record> {
+    match &leaf.bytes {
+        Some(bytes) => pairing.take(leaf.index, bytes),
+        None => {
+            pairing.pass(leaf.index, leaf.hash);
+            None
+        }
     }
 }
 

@@ -169,15 +169,23 @@ impl Builder {
                 ends = true;
             }
             if ends && taken >= BATCH {
-                writing.commit(self.entries)?;
+                let erased = writing.commit(self.entries)?;
+                self.let_go(erased)?;
                 return Ok(true);
             }
             let Some(next) = self.reader.next_leaf()? else {
-                writing.commit(self.entries)?;
+                let erased = writing.commit(self.entries)?;
+                self.let_go(erased)?;
                 return Ok(false);
             };
             entry = next;
         }
+    }
+
+    /// Once rows were erased, what was written of them goes from the write-ahead log, too: pages of it stay until others take their place,
+    /// which may be never. Where somebody reads meanwhile it is done with the next ones, or when the index is closed.
+    fn let_go(&self, erased: bool) -> rusqlite::Result<()> {
+        if erased { self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) } else { Ok(()) }
     }
 }
 

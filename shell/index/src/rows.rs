@@ -71,6 +71,8 @@ pub(crate) struct Writing<'a> {
     transaction: Transaction<'a>,
     memory: &'a mut Memory,
     gathered: Gathered,
+    /// Whether rows were erased before the last of what is gathered.
+    erased: bool,
 }
 
 fn signed(number: u64) -> i64 {
@@ -81,7 +83,7 @@ impl<'a> Writing<'a> {
     pub(crate) fn begin(connection: &'a mut Connection, memory: &'a mut Memory) -> rusqlite::Result<Self> {
         memory.trim();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        Ok(Self { transaction, memory, gathered: Gathered::default() })
+        Ok(Self { transaction, memory, gathered: Gathered::default(), erased: false })
     }
 
     /// Takes an entry.
@@ -108,15 +110,17 @@ impl<'a> Writing<'a> {
     }
 
     /// Writes what was gathered so far, without ending the batch.
-    pub(crate) fn flush(&mut self, entries: u64) -> rusqlite::Result<()> {
+    pub(crate) fn flush(&mut self, entries: u64) -> rusqlite::Result<bool> {
         self.write(entries)?;
         self.erase()?;
-        if !self.gathered.erased.is_empty() {
+        let erased = !self.gathered.erased.is_empty();
+        if erased {
             // Words may be gone with them.
             *self.memory = Memory::default();
         }
+        self.erased |= erased;
         self.gathered = Gathered::default();
-        Ok(())
+        Ok(erased)
     }
 
     /// Takes the root of 256 entries.
@@ -251,10 +255,11 @@ impl<'a> Writing<'a> {
         Ok(id)
     }
 
-    /// Writes what was gathered. `entries` is how many the index holds with this batch.
-    pub(crate) fn commit(mut self, entries: u64) -> rusqlite::Result<()> {
-        self.flush(entries)?;
-        self.transaction.commit()
+    /// Writes what was gathered. `entries` is how many the index holds with this batch. Says whether rows were erased.
+    pub(crate) fn commit(mut self, entries: u64) -> rusqlite::Result<bool> {
+        let erased = self.flush(entries)?;
+        self.transaction.commit()?;
+        Ok(erased || self.erased)
     }
 
     /// Removes the rows of entries that are erased, and the names of people that nothing speaks of any more. Counts stay: they name nobody.

@@ -189,7 +189,9 @@ impl Recoverer<'_> {
         Ok(Recovered { frontier, checkpoint, active, spare, read, torn_bytes })
     }
 
-    /// The place among the segments of the last one that begins at or before the known place, with the tree as it was then.
+    /// The place among the segments of the last one that begins before the known place, with the tree as it was then.
+    ///
+    /// One that begins at it may hold nothing but what a crash tore: the log would seem to have no segment to go on in.
     fn enter(&self, known: Known, generations: &[u64], replay: &mut Replay) -> Result<usize, OpenError> {
         let unknown = || OpenError::Unknown { size: known.size };
         let header = |generation: u64| -> Result<Option<Header>, OpenError> {
@@ -205,7 +207,7 @@ impl Recoverer<'_> {
         while low < high {
             let middle = low + (high - low) / 2;
             let generation = generations.get(middle).copied().unwrap_or_default();
-            let begins = header(generation)?.is_some_and(|header| header.first_index <= known.size);
+            let begins = header(generation)?.is_some_and(|header| header.first_index < known.size);
             if begins { low = middle + 1 } else { high = middle }
         }
         let place = low.checked_sub(1).ok_or_else(unknown)?;

@@ -333,9 +333,9 @@ pub(crate) fn verify(
     findings.extend(report.findings.iter().map(|finding| format!("{}: {}", finding.where_, finding.what)));
     let erased: u64 = report.erased.iter().map(|range| range.end - range.start).sum();
     // An outcome stays alone where its decision was erased before it; else there is none without.
-    if erased == 0 {
-        findings.extend(alone.iter().map(|index| format!("entry {index} is the outcome of no open decision")));
-    }
+    let first = report.erased.first().map_or(u64::MAX, |range| range.start);
+    let alone = alone.iter().filter(|index| **index < first);
+    findings.extend(alone.map(|index| format!("entry {index} is the outcome of no open decision")));
     findings.extend(
         untold(&report.erased, told)
             .into_iter()

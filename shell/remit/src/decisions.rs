@@ -8,6 +8,7 @@ use remit_gateway::rfc3339;
 use remit_index::{Builder, By, Counts, Follower, Found, Index, IndexError, LIMIT_MAX, Question, Verdict};
 use remit_journal::{Journal, SignedCheckpoint};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::audit;
 use crate::cli::{IndexOf, Log};
@@ -18,6 +19,8 @@ use crate::output::{Failure, Printer, warn};
 
 /// How long an answer waits until the index has what was recorded when it was asked for.
 const REACH_MAX: Duration = Duration::from_secs(3);
+/// How many receipts are made at a time: the others wait.
+const RECEIPTS_MAX: usize = 4;
 /// The most decisions that a command prints.
 const PRINTED_MAX: usize = 100_000;
 
@@ -29,6 +32,8 @@ type Answer = Result<Value, Refused>;
 pub(crate) struct Decisions {
     index: Arc<Index>,
     follower: Option<Arc<Follower>>,
+    /// Receipts that are made at a time.
+    receipts: Arc<Semaphore>,
 }
 
 impl Decisions {
@@ -38,18 +43,29 @@ impl Decisions {
         if let Err(error) = &follower {
             warn(&format!("the index of decisions is not kept: {error}"));
         }
-        Self { index: Arc::new(Index::new(home.index(), home.journal())), follower: follower.ok().map(Arc::new) }
+        let index = Arc::new(Index::new(home.index(), home.journal()));
+        Self { index, follower: follower.ok().map(Arc::new), receipts: Arc::new(Semaphore::new(RECEIPTS_MAX)) }
     }
 
     /// The receipt of an entry, as far as the index has it.
     ///
     /// It leads to the checkpoint that witnesses cosigned, if that covers it. `None`: the index doesn't have it, or can't say; `Some(None)`: it
-    /// was erased.
-    pub(crate) async fn receipt(&self, durable: u64, at: u64, cosigned: Option<SignedCheckpoint>) -> Option<Option<Receipt>> {
+    /// was erased, or isn't to be shown.
+    pub(crate) async fn receipt(
+        &self,
+        durable: u64,
+        at: u64,
+        cosigned: Option<SignedCheckpoint>,
+        is_shown: impl FnOnce(&[u8]) -> bool + Send + 'static,
+    ) -> Option<Option<Receipt>> {
         let (index, follower) = (Arc::clone(&self.index), self.follower.clone()?);
+        // Threads that many of them take are missing elsewhere.
+        let turn = Arc::clone(&self.receipts).acquire_owned().await.ok()?;
         let found = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // Whose it is is asked first: a proof for a stranger would cost most.
+            let Some(entry) = index.entry(at).ok()?.filter(|entry| is_shown(&entry.bytes)) else { return Some(None) };
             follower.reach(durable, REACH_MAX);
-            let Some(entry) = index.entry(at).ok()? else { return Some(None) };
             let cosigned = cosigned.filter(|checkpoint| at < checkpoint.size);
             let cosigned = cosigned.and_then(|checkpoint| index.proof_to(at, checkpoint).ok().flatten());
             let proof = match cosigned {

@@ -33,8 +33,12 @@ pub(crate) fn run(options: &ExportOf) -> Result<(), Failure> {
     let mut reader = Reader::open(home.journal(), 0).map_err(fault)?;
     let origin = audit::origin(&home).unwrap_or_else(|| audit::ORIGIN.to_owned());
     let mut pairing = Pairing::new(&origin, filter, places(&home, &options.region), Open::default());
-    while let Some(entry) = reader.next().map_err(fault)? {
-        if let Some(record) = pairing.take(entry.index, &entry.bytes) {
+    while let Some(entry) = reader.next_leaf().map_err(fault)? {
+        let Some(bytes) = &entry.bytes else {
+            pairing.pass(entry.index, entry.hash);
+            continue;
+        };
+        if let Some(record) = pairing.take(entry.index, bytes) {
             output.write(&record)?;
         }
     }

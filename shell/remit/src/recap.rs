@@ -41,6 +41,9 @@ pub(crate) struct Fold {
     pub(crate) holds: Holds,
     /// The last segment that is archived, with all before it; 0 if none is.
     pub(crate) archived: u64,
+    /// Whether any entries were erased.
+    #[serde(default)]
+    pub(crate) erased: bool,
     /// Of the last days the first entry that temporal conditions may look back on, by day.
     past: BTreeMap<String, u64>,
 }
@@ -109,6 +112,7 @@ impl Fold {
             }
             "legal_hold_released" => drop(brief.name.and_then(|name| self.holds.remove(&*name))),
             "segment_archived" => self.archived = self.archived.max(brief.segment),
+            "entries_erased" => self.erased = true,
             // What an operator gave up stays given up.
             "history_forgotten" => self.past.clear(),
             _ => {}

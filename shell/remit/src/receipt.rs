@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use remit_gateway::Body;
+use remit_gateway::{Body, Gateway};
 use remit_kernel::{Fact, Identity, Principal};
 use remit_tlog::{Hash, Note, TlogProof, Verifier, WitnessKey};
 use serde_json::{Value, json};
@@ -47,25 +47,27 @@ impl World {
         if index >= durable {
             return none();
         }
-        let Some(receipt) = self.decisions.receipt(durable, index, self.cosigned()).await else {
+        let gateway = self.gateway.clone();
+        let own = move |entry: &[u8]| is_own(&gateway, &principal, entry);
+        let Some(receipt) = self.decisions.receipt(durable, index, self.cosigned(), own).await else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "the index of the journal isn't there yet: ask again");
         };
-        let Some(receipt) = receipt.filter(|receipt| self.is_own(&principal, &receipt.bytes)) else { return none() };
+        let Some(receipt) = receipt else { return none() };
         let mut response = Response::new(Body::Full(Bytes::from(proof(index, receipt).to_string())));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     }
+}
 
-    /// Whether an entry is a decision about a call of this agent, for this user, in a space that its token is for.
-    fn is_own(&self, principal: &Principal, entry: &[u8]) -> bool {
-        let entry: Value = serde_json::from_slice(entry).unwrap_or_default();
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let space = text("space").map(|space| self.gateway.space_address(space));
-        text("type") == Some("decision")
-            && text("agent") == Some(principal.agent.as_str())
-            && text("user") == principal.user.as_deref()
-            && space.is_some_and(|space| principal.audiences.contains(&space))
-    }
+/// Whether an entry is a decision about a call of this agent, for this user, in a space that its token is for.
+fn is_own(gateway: &Gateway, principal: &Principal, entry: &[u8]) -> bool {
+    let entry: Value = serde_json::from_slice(entry).unwrap_or_default();
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
+    let space = text("space").map(|space| gateway.space_address(space));
+    text("type") == Some("decision")
+        && text("agent") == Some(principal.agent.as_str())
+        && text("user") == principal.user.as_deref()
+        && space.is_some_and(|space| principal.audiences.contains(&space))
 }
 
 /// As a file.

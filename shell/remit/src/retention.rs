@@ -3,13 +3,13 @@
 //! What goes is recorded first (`entries_erased`, durable), then its segment is written anew, then what is kept beside it goes. Holds are what
 //! the journal says of them (`legal_hold`, `legal_hold_released`): a restart forgets none, and one that is answered keeps whatever isn't gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use remit_journal::{EraseError, Eraser, FullSegment, Reader, erase_attachments};
-use remit_kernel::retention::{Hold, Sweep, Why};
+use remit_kernel::retention::{Hold, Holds, Sweep, Why};
 use remit_model::{Person, Proof, Retention as Rules, RetentionRule};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -104,7 +104,7 @@ impl World {
                 let hold: Hold =
                     serde_json::from_value(named.into()).map_err(|error| bad(format!("this is no hold: {error}")))?;
                 let _turn = self.retention.turn.lock().await;
-                let holds = self.book.holds();
+                let holds = self.holds().await?;
                 if holds.contains_key(&name) {
                     return Err((
                         StatusCode::CONFLICT,
@@ -121,7 +121,7 @@ impl World {
             "release" => {
                 let (name, reason) = (need("name")?, need("reason")?);
                 let _turn = self.retention.turn.lock().await;
-                if !self.book.holds().contains_key(&name) {
+                if !self.holds().await?.contains_key(&name) {
                     return Err((StatusCode::NOT_FOUND, format!("there is no hold `{name}`: `remit retention` lists them")));
                 }
                 let event = json!({"name": name, "reason": reason, "by": person.id, "proof": person.proof});
@@ -142,7 +142,7 @@ impl World {
     /// Erases what is over, if the configuration says that anything ever is.
     pub(crate) async fn sweep_when_due(&self) {
         let rules = self.gateway.snapshot().organization.retention.clone();
-        if rules.days.is_none() && rules.rules.is_empty() {
+        if rules.days.is_none() && rules.rules.is_empty() && !self.book.tells_of_erased() {
             return;
         }
         let nobody = Person { id: "remit".to_owned(), proof: Proof::Token };
@@ -160,11 +160,15 @@ impl World {
             _ => away(&error),
         })?;
         let eraser = Arc::new(eraser);
+        if !dry_run {
+            self.finish(&eraser).await?;
+        }
         let full = eraser.full_segments().map_err(|error| away(&error))?;
         let mut swept = Swept { dry_run, ..Swept::default() };
+        let waits = Arc::new(self.waits(full.last().map_or(0, |last| last.end_index)).await?);
         let mut said = Said { aim: aim.clone(), reason: reason.to_owned(), person: person.clone(), dry_run };
         // A call's decision may be in one segment and its outcome in the next: what was said of it goes along.
-        let mut open = std::collections::HashMap::new();
+        let mut open = None;
         for segment in &full {
             if let Aim::Retention(rules) = aim
                 && (!is_due(&journal, *segment, rules) || rules.archive.is_some() && segment.generation > self.book.archived())
@@ -172,19 +176,21 @@ impl World {
                 continue;
             }
             let _turn = self.retention.turn.lock().await;
-            let holds = self.book.holds();
-            let (eraser, segment, gateway, facts) =
-                (Arc::clone(&eraser), *segment, self.gateway.clone(), self.retention.facts.clone());
+            let holds = self.holds().await?;
+            let (eraser, waits, segment) = (Arc::clone(&eraser), Arc::clone(&waits), *segment);
+            let (gateway, facts) = (self.gateway.clone(), self.retention.facts.clone());
             let runtime = Handle::current();
             let work = move || -> Result<_, String> {
-                let mut sweep = Sweep::new(said.why(), &holds, now_ms()).with_open(open);
+                let mut sweep = Sweep::new(said.why(), &holds, now_ms()).with_open(open).waiting_for(&waits);
                 let done = said.segment(&eraser, segment, &mut sweep, &gateway, &runtime, &facts)?;
+                let waiting = sweep.waiting();
                 let (kept, open) = sweep.end();
-                Ok((done, kept, open, said))
+                Ok((done, kept, waiting, open, said))
             };
             let done = tokio::task::spawn_blocking(work).await.map_err(|error| away(&error))?;
-            let (done, kept, left, again) = done.map_err(|why| away(&why))?;
-            (open, said) = (left, again);
+            let (done, kept, waiting, left, again) = done.map_err(|why| away(&why))?;
+            (open, said) = (Some(left), again);
+            swept.not_yet += waiting;
             swept.erased += done.0;
             swept.bytes_freed += done.1;
             swept.segments += u64::from(done.0 > 0);
@@ -192,7 +198,7 @@ impl World {
         }
         // What is in the segment that is being written.
         let from = full.last().map_or(0, |last| last.end_index);
-        let holds = self.book.holds();
+        let holds = self.holds().await?;
         let rest = move || -> Result<u64, String> {
             let mut sweep = Sweep::new(said.why(), &holds, now_ms()).with_open(open);
             let mut reader = Reader::open(journal, from).map_err(|error| error.to_string())?.without_signatures();
@@ -200,12 +206,113 @@ impl World {
             while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
                 count += u64::from(sweep.goes(&entry.bytes));
             }
-            Ok(count)
+            Ok(count + sweep.waiting())
         };
         let rest = tokio::task::spawn_blocking(rest).await.map_err(|error| away(&error))?;
-        swept.not_yet = rest.map_err(|why| away(&why))?;
+        swept.not_yet += rest.map_err(|why| away(&why))?;
         Ok(swept)
     }
+
+    /// Erases what the journal says is erased and isn't, unless a hold keeps it by now: a crash or a full disk came between the one and the other.
+    async fn finish(&self, eraser: &Arc<Eraser>) -> Result<(), Refused> {
+        let away = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error);
+        let _turn = self.retention.turn.lock().await;
+        let holds = self.holds().await?;
+        if !self.book.tells_of_erased() {
+            return Ok(());
+        }
+        let (eraser, journal, facts) = (Arc::clone(eraser), self.retention.journal.clone(), self.retention.facts.clone());
+        let work = move || -> Result<(), String> {
+            let told = told_of(&journal)?;
+            let is_told = |index: u64| {
+                let before = told.partition_point(|[first, _]| *first <= index);
+                before.checked_sub(1).and_then(|place| told.get(place)).is_some_and(|[_, end]| index < *end)
+            };
+            let mut open = None;
+            for segment in eraser.full_segments().map_err(|error| error.to_string())? {
+                if !told.iter().any(|[first, end]| *first < segment.end_index && *end > segment.first_index) {
+                    continue;
+                }
+                let mut sweep = Sweep::new(Why::Told, &holds, now_ms()).with_open(open);
+                let before = |going: &[u64]| -> Result<(), Stopped> {
+                    let gone = going.iter().copied().collect();
+                    erase_attachments(&facts, &gone).map(drop).map_err(|error| Stopped::Unrecorded(error.to_string()))
+                };
+                match eraser.erase(segment, |index, entry| sweep.goes(entry) && is_told(index), before) {
+                    Ok(_) | Err(Stopped::Dry) => {}
+                    Err(Stopped::Erase(error)) => return Err(error.to_string()),
+                    Err(Stopped::Unrecorded(why)) => return Err(why),
+                }
+                open = Some(sweep.end().1);
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| away(error.to_string()))?.map_err(away)
+    }
+
+    /// The legal holds of everything that is durable. While that isn't known nothing is erased: a hold may have been recorded that isn't in
+    /// effect yet.
+    async fn holds(&self) -> Result<Holds, Refused> {
+        self.reach(self.journal.checkpoint().size.saturating_sub(1)).await?;
+        Ok(self.book.holds())
+    }
+
+    /// Decisions that have no outcome before the entry `from`: it comes later, or is in the segment that is being written. To erase such a
+    /// decision would leave its outcome alone, and nothing could tell any more whose it is.
+    async fn waits(&self, from: u64) -> Result<HashSet<String>, Refused> {
+        let away = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error);
+        // First those that have none, then what came: one that comes meanwhile is in the one or the other.
+        self.reach(self.journal.checkpoint().size.saturating_sub(1)).await?;
+        let mut waits = self.book.open_calls();
+        let journal = self.retention.journal.clone();
+        let read = move || -> Result<HashSet<String>, String> {
+            #[derive(serde::Deserialize)]
+            struct Outcome {
+                #[serde(rename = "type")]
+                kind: String,
+                #[serde(default)]
+                decision: String,
+            }
+            let mut reader = Reader::open(journal, from).map_err(|error| error.to_string())?.without_signatures();
+            while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
+                let outcome = serde_json::from_slice::<Outcome>(&entry.bytes).ok().filter(|entry| entry.kind == "outcome");
+                waits.extend(outcome.map(|outcome| outcome.decision));
+            }
+            Ok(waits)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| away(error.to_string()))?.map_err(away)
+    }
+}
+
+/// What the journal says is erased: ranges in their order, none of which touches another.
+fn told_of(journal: &Path) -> Result<Vec<[u64; 2]>, String> {
+    #[derive(serde::Deserialize)]
+    struct Erased {
+        #[serde(rename = "type")]
+        kind: String,
+        ranges: Vec<[u64; 2]>,
+    }
+    const KIND: &str = "entries_erased";
+    let mut all: Vec<[u64; 2]> = Vec::new();
+    let mut reader = Reader::open(journal, 0).map_err(|error| error.to_string())?.without_signatures();
+    while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
+        // Most entries are told apart without reading them.
+        if entry.bytes.windows(KIND.len()).any(|window| window == KIND.as_bytes())
+            && let Ok(erased) = serde_json::from_slice::<Erased>(&entry.bytes)
+            && erased.kind == KIND
+        {
+            all.extend(erased.ranges);
+        }
+    }
+    all.sort_unstable();
+    let mut told: Vec<[u64; 2]> = Vec::new();
+    for [first, end] in all {
+        match told.last_mut() {
+            Some([_, last]) if first <= *last => *last = end.max(*last),
+            _ => told.push([first, end]),
+        }
+    }
+    Ok(told)
 }
 
 /// Whether anything of a segment may be over: what it begins with is older than the shortest time.

@@ -1,6 +1,6 @@
 //! How far agents are trusted: the book of their records, kept in step with the journal; and the commands about it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -90,6 +90,16 @@ impl Book {
     /// The legal holds, as far as it has come: whoever places one waits until it has.
     pub(crate) fn holds(&self) -> Holds {
         self.read().fold.holds.clone()
+    }
+
+    /// Whether the journal says of any entries that they were erased, as far as it has come.
+    pub(crate) fn tells_of_erased(&self) -> bool {
+        self.read().fold.erased
+    }
+
+    /// Calls that were allowed and have not ended, as far as it has come.
+    pub(crate) fn open_calls(&self) -> HashSet<String> {
+        self.read().fold.open.keys().cloned().collect()
     }
 
     /// Takes the entry with this index. Says whose standing it may have changed.
@@ -355,7 +365,8 @@ impl World {
         self.reach(recorded.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?).await
     }
 
-    async fn reach(&self, index: u64) -> Result<(), Refused> {
+    /// Waits until the book has the entry with this index.
+    pub(crate) async fn reach(&self, index: u64) -> Result<(), Refused> {
         let book = Arc::clone(&self.book);
         match tokio::task::spawn_blocking(move || book.reach(index)).await {
             Ok(true) => Ok(()),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a witness may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of what a witness says is recorded.
+const SAID_CHARS_MAX: usize = 200;
 /// How long the gateway looks whether there is something new to be witnessed, at most.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,8 @@ struct Witness {
     dir: PathBuf,
     /// One at a time: what is compared and what is kept must be the same.
     latest: Mutex<HashMap<String, Latest>>,
+    /// The directory is this witness's alone: what two remember is not the same.
+    _lock: std::fs::File,
 }
 
 impl Witness {
@@ -71,6 +75,11 @@ impl Witness {
         Ok(latest)
     }
 
+    fn is_of_log(&self, text: &str, one: &NoteSignature) -> bool {
+        let is_key = |log: &&Verifier| log.name() == one.name && log.key_id() == one.key_id;
+        self.logs.iter().filter(is_key).any(|log| log.verifies(text, &one.bytes))
+    }
+
     fn file(&self, origin: &str) -> PathBuf {
         self.dir.join(format!("{}.checkpoint", leaf_hash(origin.as_bytes())))
     }
@@ -86,8 +95,10 @@ impl Witness {
         let latest = self.latest(&mut known, &origin).map_err(Unwitnessed::Away)?;
         let (text, checkpoint) = asked.judge(&self.logs, latest)?;
         let signature = self.cosigner.cosign(&text, now_secs());
-        let mut note = Note::parse(&asked.note).map_err(|_| Refusal::Malformed)?;
-        note.add([signature.clone()]);
+        // What others wrote below the checkpoint isn't kept: it could make the note one that can't be read again, or leave no room.
+        let mut note = Note::parse(&format!("{text}\n{signature}\n")).map_err(|_| Refusal::Malformed)?;
+        let signed = Note::parse(&asked.note).map_err(|_| Refusal::Malformed)?;
+        note.add(signed.signatures().iter().filter(|one| self.is_of_log(&text, one)).cloned());
         write_private(&self.file(&origin), note.to_string().as_bytes()).map_err(|failure| Unwitnessed::Away(failure.message))?;
         known.insert(origin, Latest { size: checkpoint.size, root: checkpoint.root });
         Ok(format!("{signature}\n"))
@@ -153,11 +164,27 @@ impl From<Refusal> for Unwitnessed {
     }
 }
 
+/// Makes a witness the only one in its directory. Two would cosign two trees, each by its own memory.
+fn lock(dir: &Path) -> Result<std::fs::File, Failure> {
+    let path = dir.join("lock");
+    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = opened.map_err(|error| Failure::io(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(format!(
+            "another witness runs in `{}`: stop it, or name another directory with --data",
+            dir.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(Failure::io(&path, &error)),
+    }
+}
+
 /// `remit witness`.
 pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
     let home = Home::create(&options.common.data)?;
     let dir = home.root().join("witness");
     std::fs::create_dir_all(&dir).map_err(|error| Failure::io(&dir, &error))?;
+    let lock = lock(&dir)?;
     let seed = random_file(&dir.join("witness.key"))?;
     let cosigner = Cosigner::from_seed(&options.name, &seed).map_err(|error| Failure::invalid(error.to_string()))?;
     let logs = options.log.iter().map(|key| {
@@ -183,7 +210,7 @@ pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let key = cosigner.key().to_string();
-    let witness = Arc::new(Witness { cosigner, logs, dir, latest: Mutex::default() });
+    let witness = Arc::new(Witness { cosigner, logs, dir, latest: Mutex::default(), _lock: lock });
     let stops = Stops::hear();
     let printer = Printer::new(options.common.json);
     if printer.json {
@@ -233,12 +260,17 @@ impl World {
             let witnessing = self.gateway.snapshot().organization.witnessing.clone();
             let pause = witnessing.as_ref().map_or(LOOK, |witnessing| Duration::from_secs(witnessing.interval_secs));
             if let Some(witnessing) = witnessing {
-                let said = self.bring(&witnessing).await.err();
-                if let (Some(why), true) = (&said, said != told) {
-                    warn(&format!("the log isn't witnessed as it should be: {why}"));
-                    let _ = self.gateway.record("unwitnessed", json!({"why": why})).await;
+                match self.bring(&witnessing).await {
+                    // Nothing was asked, so nothing is better: else what is told would be told again with every entry that it makes itself.
+                    Ok(false) => {}
+                    Ok(true) => told = None,
+                    Err(why) if told.as_ref() == Some(&why) => {}
+                    Err(why) => {
+                        warn(&format!("the log isn't witnessed as it should be: {why}"));
+                        let _ = self.gateway.record("unwitnessed", json!({"why": why})).await;
+                        told = Some(why);
+                    }
                 }
-                told = said;
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -247,12 +279,16 @@ impl World {
         }
     }
 
-    /// Brings the newest checkpoint to all witnesses. What enough of them cosigned is kept.
-    async fn bring(&self, witnessing: &Witnessing) -> Result<(), String> {
-        let Some(checkpoint) = self.decisions.checkpoint().await else { return Ok(()) };
+    /// Brings the newest checkpoint to all witnesses. What enough of them cosigned is kept. Says whether there was anything new.
+    async fn bring(&self, witnessing: &Witnessing) -> Result<bool, String> {
         let last = self.cosigned().map_or(0, |cosigned| cosigned.size);
+        // The index may be behind; the log itself never is.
+        if self.journal.checkpoint().size < last {
+            return Err("the log has fewer entries than witnesses have cosigned: it was cut or rewritten".to_owned());
+        }
+        let Some(checkpoint) = self.decisions.checkpoint().await else { return Ok(false) };
         if checkpoint.size <= last {
-            return Ok(());
+            return Ok(false);
         }
         let mut note = Note::parse(&checkpoint.note).map_err(|error| error.to_string())?;
         let mut count = 0;
@@ -273,7 +309,7 @@ impl World {
             *self.witnessed.cosigned.lock().unwrap_or_else(PoisonError::into_inner) = Some(cosigned);
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         Err(format!(
             "{count} of {} cosigned ({} demanded): {}",
@@ -290,7 +326,15 @@ impl World {
         let mut old_size = sizes().get(&witness.key).copied().unwrap_or_default();
         for _ in 0..2 {
             let proof = self.decisions.consistency(old_size, checkpoint).await;
-            let proof = proof.ok_or_else(|| format!("it knows {old_size} entries, and the log has {}", checkpoint.size))?;
+            // No numbers that grow with the log: what is told is recorded, and would be news each time.
+            let proof = proof.ok_or_else(|| {
+                let why = if old_size > checkpoint.size {
+                    "it knows more entries than the log has"
+                } else {
+                    "the index is not there yet"
+                };
+                why.to_owned()
+            })?;
             let body = AddCheckpoint { old_size, proof, note: checkpoint.note.clone() }.to_string();
             let request = Request::post("/").body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
             let url = format!("{}/add-checkpoint", witness.url.trim_end_matches('/'));
@@ -322,7 +366,10 @@ impl World {
                 StatusCode::NOT_FOUND => {
                     return Err("it doesn't know this log: start it with --log and the key in `journal.vkey`".to_owned());
                 }
-                status => return Err(format!("it answered {status}: {}", text.lines().next().unwrap_or_default())),
+                status => {
+                    let said: String = text.lines().next().unwrap_or_default().chars().take(SAID_CHARS_MAX).collect();
+                    return Err(format!("it answered {status}: {said}"));
+                }
             }
         }
         Err("it says each time that it knows another size".to_owned())

@@ -221,6 +221,32 @@ fn what_is_known_is_not_read_again() {
     assert!(open(dir.path()).is_ok());
 }
 
+#[test]
+fn what_is_known_up_to_a_batch_that_a_crash_tore_is_gone_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path()).unwrap();
+    write(&journal, 0..120);
+    journal.close();
+    // The last segment in use has its header and no whole batch yet: what a power cut leaves of the first write to it.
+    let last = Eraser::open(dir.path()).unwrap().full_segments().unwrap().len();
+    let files = segments(dir.path());
+    let size = Eraser::open(dir.path()).unwrap().full_segments().unwrap().last().unwrap().end_index;
+    change(&files[last], |bytes| {
+        let length = usize::from(bytes[4]) | usize::from(bytes[5]) << 8;
+        let end = (24 + length).next_multiple_of(8);
+        bytes[end + 40..].fill(0);
+    });
+    std::fs::remove_file(dir.path().join("durable")).unwrap();
+    let (journal, recovery) = Journal::open_after(options(dir.path()), key(), known(size), |_, _| {}).unwrap();
+    assert_eq!((recovery.entries, journal.checkpoint().root), (size, known(size).root));
+    write(&journal, size..size + 3);
+    journal.close();
+    let report = verify(dir.path(), &vkey(), |_, _| {}, |_, _| {}).unwrap();
+    assert_eq!((report.entries, report.findings), (size + 3, vec![]));
+    let (_, _, all) = open(dir.path()).unwrap();
+    assert_eq!(all, (0..size + 3).map(entry).collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

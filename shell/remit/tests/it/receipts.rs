@@ -1,6 +1,6 @@
 //! Receipts that agents take away and anybody verifies, and witnesses that find out what the log's own key can't.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -127,6 +127,55 @@ impl Drop for Witness {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Asks a witness to cosign a note, as whoever has one can.
+fn add_checkpoint(witness: &Witness, old_size: u64, note: &str) -> String {
+    let body = format!("old {old_size}\n\n{note}");
+    let host = witness.url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let head =
+        format!("POST /add-checkpoint HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_witness_is_alone_and_keeps_its_memory_whatever_a_note_carries() {
+    let dir = tempfile::tempdir().unwrap();
+    let signer = remit_tlog::Signer::from_seed("log.example", &[3; 32]).unwrap();
+    let text = format!("log.example\n1\n{}\n", remit_tlog::leaf_hash(b"x").to_base64());
+    let note = signer.sign(&text).unwrap().to_string();
+    let key = signer.verifier().to_string();
+    let witness = Witness::up(dir.path(), "one.example", "127.0.0.1:0", &key);
+    // Another in its directory would have a memory of its own.
+    let data = dir.path().join("one.example");
+    let second = ["witness", "--name", "one.example", "--listen", "127.0.0.1:0", "--log", &key, "--data", data.to_str().unwrap()];
+    let second = remit(&second, None);
+    assert!(second.code != 0 && second.err.contains("another witness"), "{second:?}");
+    // Signatures under its name that aren't its own, and so many of strangers that its own has no room.
+    let id: u32 = u32::from_str_radix(witness.key.split('+').nth(1).unwrap(), 16).unwrap();
+    let line = |name: &str, id: u32| {
+        remit_tlog::note::NoteSignature { name: name.to_owned(), key_id: id.to_be_bytes(), bytes: vec![7; 72] }.to_string()
+    };
+    let mut spoilt = format!("{note}{}\n", line("one.example", id));
+    for stranger in 0..62 {
+        spoilt.push_str(&format!("{}\n", line("stranger.example", stranger)));
+    }
+    let answer = add_checkpoint(&witness, 0, &spoilt);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(witness);
+    let witness = Witness::up(dir.path(), "one.example", "127.0.0.1:0", &key);
+    let answer = add_checkpoint(&witness, 1, &note);
+    assert!(answer.starts_with("HTTP/1.1 200"), "it remembers: {answer}");
+    let other =
+        signer.sign(&text.replace(&remit_tlog::leaf_hash(b"x").to_base64(), &remit_tlog::leaf_hash(b"y").to_base64())).unwrap();
+    for old_size in [0, 1] {
+        let answer = add_checkpoint(&witness, old_size, &other.to_string());
+        assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
     }
 }
 

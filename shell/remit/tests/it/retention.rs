@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use remit_journal::{EraseError, Eraser, Journal, Options, SigningKey};
+use remit_journal::{EraseError, Eraser, Journal, Options, Reader, SigningKey};
 use serde_json::{Value, json};
 
 use crate::gateway::{Place, Remit, config, until};
@@ -11,11 +11,15 @@ use crate::seaweed::{CREDENTIALS, Seaweed};
 const SMALL: [&str; 2] = ["--journal-segment-kib", "32"];
 const BECAUSE: [&str; 4] = ["--reason", "as the policy says", "--by", "ana"];
 
-fn placed() -> Place {
-    let place = Place::new();
+fn settings() -> Value {
     let mut config = config(&[json!({"name": "ledger", "command": ["remit", "sample-server", "ledger"]})]);
     config["retention"] = json!({"framework": "HIPAA", "rules": [{"spaces": ["ledger"], "classes": ["READ_ONLY"], "days": 30}]});
-    place.write(&config);
+    config
+}
+
+fn placed() -> Place {
+    let place = Place::new();
+    place.write(&settings());
     place
 }
 
@@ -235,11 +239,36 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     assert_eq!((&erased["erased"], &erased["not_yet"]), (&json!(200), &json!(0)), "{erased}");
     assert_eq!((found(place, &["--user", "ann@example.com"]), found(place, &["--user", "ben@example.com"])), (0, 100));
     assert_eq!(place.verify()["findings"], json!([]));
+    // Not in what the index writes ahead, either.
+    assert!(!holds(&place.data().join("index"), "ann@example.com"), "while the gateway is up");
     let place = remit.stop();
     for part in ["journal", "index"] {
         assert!(!holds(&place.data().join(part), "ann@example.com"), "{part} still names her");
         assert!(holds(&place.data().join(part), "ben@example.com"));
     }
+    // What follows an erased entry still names it, and a delivery that was there goes on.
+    let mut leaves = Reader::open(place.data().join("journal"), 0).unwrap();
+    let gone: Vec<_> = (0..2).map(|_| leaves.next_leaf().unwrap().unwrap()).collect();
+    assert!(gone.iter().all(|leaf| leaf.bytes.is_none()));
+    let said = place.cli(&["export", "--format", "ocsf", "--output", "-"]);
+    let first: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["unmapped"]["log"]["index"], 2, "{first}");
+    assert!(first.to_string().contains(&format!("\"prev_event\":\"{}\"", gone[1].hash)), "{first}");
+    let cursor = json!({"next": 2, "open": [], "leaf": gone[1].hash.to_string(), "records": 1, "delivered_at_secs": 0});
+    std::fs::create_dir_all(place.data().join("deliveries")).unwrap();
+    std::fs::write(place.data().join("deliveries/soc.cursor.json"), cursor.to_string()).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut delivering: Value = settings();
+    delivering["deliveries"] = json!([{"name": "soc", "syslog": {"address": closed.to_string(), "network": "loopback"}}]);
+    place.write(&delivering);
+    let remit = Remit::up_at(place, &SMALL);
+    let trouble = || -> Value {
+        let said = remit.place().cli(&["export", "status", "--json"]);
+        serde_json::from_str::<Value>(&said.out).unwrap()["deliveries"][0]["trouble"].clone()
+    };
+    until("it tries to send", || !trouble().is_null());
+    assert!(!trouble().to_string().contains("or another one, before"), "{}", trouble());
+    let place = remit.stop();
     // Somebody erases what the journal doesn't say: the tree is what it was, and still it is found.
     let eraser = Eraser::open(place.data().join("journal")).unwrap();
     let segment = eraser.full_segments().unwrap()[0];
@@ -248,4 +277,28 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     assert!(done.erased > 0);
     let said = place.cli(&["verify", "--json"]);
     assert!(said.code == 1 && said.out.contains("were erased, and the journal doesn't say so"), "{said:?}");
+}
+
+#[test]
+fn what_a_crash_left_of_an_erasure_is_erased_afterwards() {
+    let place = placed();
+    past(&place);
+    // A gateway recorded that these went, and then its power was cut: ann's first call.
+    let options = Options { segment_bytes: 32 * 1024, ..Options::new(place.data().join("journal"), "remit/journal") };
+    let (journal, _) = Journal::open(options, SigningKey::from_seed(&[7; 32]), |_, _| {}).unwrap();
+    let told = json!({"v": 1, "type": "entries_erased", "time": "2025-11-02T10:00:00.000Z", "ranges": [[0, 2]], "count": 2, "why": "erasure"});
+    journal.append(told.to_string().into_bytes()).wait().unwrap();
+    journal.close();
+    let remit = Remit::up_at(place, &SMALL);
+    let place = remit.place();
+    let first = || Reader::open(place.data().join("journal"), 0).unwrap().next().unwrap().unwrap().index;
+    retention(place, &["hold", "case", "--user", "ann@example.com"], 0);
+    let dave = ["erase", "--user", "dave@example.com"];
+    assert_eq!(retention(place, &dave, 0)["erased"], 0);
+    assert_eq!(first(), 0, "a hold keeps what isn't gone");
+    retention(place, &["release", "case"], 0);
+    assert_eq!(retention(place, &dave, 0)["erased"], 0);
+    assert_eq!(first(), 2, "and nothing else goes");
+    assert_eq!((&place.verify()["findings"], &place.verify()["erased"]), (&json!([]), &json!(2)));
+    remit.stop();
 }
