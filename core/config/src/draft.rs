@@ -9,7 +9,9 @@ use crate::iam::{self, RoleDraft, Shelf, UnitDraft, UserDraft};
 use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
-use crate::{Fault, Loaded, SourceFile, approval, check, console, guardrail, invariant, path, retention, review, server, trust};
+use crate::{
+    Fault, Loaded, SourceFile, alarm, approval, check, console, guardrail, invariant, path, retention, review, server, trust,
+};
 
 /// The most bytes of all files together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -36,6 +38,7 @@ const TOP: &[&str] = &[
     "guardrails",
     "bedrock_policies",
     "invariants",
+    "alarms",
     "retention",
     "trust",
 ];
@@ -217,6 +220,8 @@ impl<'a> Draft<'a> {
         self.organization.approvals = found;
         let found = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.invariants = found;
+        let found = alarm::alarms(&all("alarms", "alarms"), self);
+        self.organization.alarms = found;
         let console = console::console(roots, self);
         self.organization.console = console;
         let retention = retention::retention(roots, self);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Console, Controls, GuardrailTarget, Guardrails, Invariant, Issuer,
     OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User,
     UserKey,
 };
@@ -109,6 +109,8 @@ pub struct Organization {
     pub trust: Option<TrustRules>,
     /// How long records of calls are kept.
     pub retention: Retention,
+    /// What is watched in the decisions, and what is done when it is too much.
+    pub alarms: Vec<Alarm>,
     /// How people come to the console.
     pub console: Option<Console>,
 }
