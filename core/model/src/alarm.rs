@@ -37,6 +37,18 @@ impl AlarmMetric {
         }
     }
 
+    /// Its name in CloudWatch, in the namespace `AgentGovernance`.
+    pub fn cloudwatch_name(self) -> &'static str {
+        match self {
+            Self::Decisions => "PolicyDecisions",
+            Self::Denials => "PolicyDenied",
+            Self::Holds => "PolicyHeld",
+            Self::RiskyAttempts => "RiskyAttempts",
+            Self::Errors => "CallErrors",
+            Self::LatencyMs => "CallLatency",
+        }
+    }
+
     /// Whether it is about how calls end, and not about how they are decided.
     pub fn is_of_outcomes(self) -> bool {
         matches!(self, Self::Errors | Self::LatencyMs)

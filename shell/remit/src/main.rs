@@ -1,5 +1,7 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
+mod alarm_actions;
+mod alarms;
 mod amend;
 mod approvals;
 mod audit;
@@ -13,10 +15,12 @@ mod console;
 mod decisions;
 mod fields;
 mod files;
+mod follow;
 mod greet;
 mod home;
 mod iam;
 mod launch;
+mod lines;
 mod lint;
 mod new_access;
 mod offline;
@@ -105,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
         Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
+        Command::Alarms(options) => runtime()?.block_on(alarms::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use remit_gateway::{Gateway, Trust};
 use remit_journal::{Known, Reader};
 use remit_kernel::Fact;
+use remit_kernel::alarm::States;
 use remit_kernel::retention::Holds;
 use remit_kernel::trust::{EVERY, Standing, Tiers};
 use remit_model::{AgentId, Person, TrustRules};
@@ -85,6 +86,11 @@ impl Book {
     /// The legal holds, as far as it has come: whoever places one waits until it has.
     pub(crate) fn holds(&self) -> Holds {
         self.read().fold.holds.clone()
+    }
+
+    /// The states of alarms, as far as it has come.
+    pub(crate) fn alarms(&self) -> States {
+        self.read().fold.alarms.clone()
     }
 
     /// Takes the entry with this index. Says whose standing it may have changed.

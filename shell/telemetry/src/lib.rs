@@ -1,8 +1,11 @@
-//! What operations sees of the data plane: metrics in Prometheus' text format, and a span a call over OTLP.
+//! What operations sees of the data plane: metrics in Prometheus' text format, and a span a call over OTLP; and of the journal: metrics for
+//! CloudWatch ([`emf`]), and decisions as a log ([`decision_log`]).
 //!
 //! Nothing here can fail a call or make one wait: spans go into a bounded queue of the SDK's and are dropped, and counted by it, when
 //! nobody takes them.
 
+pub mod decision_log;
+pub mod emf;
 mod metrics;
 mod spans;
 
