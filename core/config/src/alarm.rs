@@ -1,7 +1,7 @@
 //! `alarms`: what is watched in the decisions, and what is done when it is too much.
 
 use remit_model::{
-    Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, Network, PagerSeverity, Statistic, Threshold,
+    Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, Network, PagerSeverity, REASONS, Statistic, Threshold,
 };
 
 use crate::draft::Draft;
@@ -9,6 +9,7 @@ use crate::invariant::{agent_ids, spaces};
 use crate::item::{Item, Object, shown};
 use crate::secret::secret;
 use crate::server::{NETWORKS, RISKS};
+use crate::suggest::did_you_mean;
 use crate::url::{Rules, url};
 
 /// The most alarms.
@@ -191,11 +192,16 @@ fn calls(item: &Item<'_>, metric: Option<AlarmMetric>, draft: &Draft<'_>) -> Cal
     }
     // Denials are of tools that nobody lists, too: any name will do.
     let tools = texts("tools", "tools");
+    let reasons = texts("reasons", "reasons");
+    for (text, item) in reasons.iter().filter(|(text, _)| !REASONS.contains(text)) {
+        let what = format!("nothing is denied for {}{}", shown(text), did_you_mean(text, REASONS.iter().copied()));
+        item.error(what, format!("write one of {}", REASONS.join(", ")));
+    }
     CallsCounted {
         agents: agent_ids(texts("agents", "agents"), draft),
         spaces: spaces(texts("spaces", "spaces"), draft),
         tools: tools.into_iter().map(|(text, _)| text.to_owned()).collect(),
-        reasons: texts("reasons", "reasons").into_iter().map(|(text, _)| text.to_owned()).collect(),
+        reasons: reasons.into_iter().map(|(text, _)| text.to_owned()).collect(),
     }
 }
 

@@ -6,6 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, Network, Risk, SecretRef, SpaceId};
 
+/// Every reason of a denial or a hold, as decisions say it (`kernel::verdict::Reason`; a test there holds them together).
+pub const REASONS: [&str; 27] = [
+    "unauthenticated",
+    "audience",
+    "unknown_agent",
+    "agent_suspended",
+    "insufficient_scope",
+    "not_in_space",
+    "tool_not_listed",
+    "tool_quarantined",
+    "class_exceeds_mandate",
+    "quota_exceeded",
+    "revoked",
+    "suspended",
+    "service_control_policy",
+    "resource_control_policy",
+    "role_trust",
+    "resource_policy",
+    "role_policy",
+    "permissions_boundary",
+    "session_policy",
+    "tool_not_permitted",
+    "risk_exceeds_policy",
+    "trust_tier",
+    "arguments_invalid",
+    "policy_set",
+    "guardrail",
+    "approval_required",
+    "could_not_decide",
+];
+
 /// What an alarm counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

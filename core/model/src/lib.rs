@@ -21,7 +21,9 @@ pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
 };
-pub use alarm::{Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, PagerSeverity, Statistic, Threshold};
+pub use alarm::{
+    Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, PagerSeverity, REASONS, Statistic, Threshold,
+};
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};

@@ -58,6 +58,17 @@ impl Board {
         json!({"alarms": rows, "more": meant.next().is_some()})
     }
 
+    /// How many groups are in each state, in Prometheus' text format.
+    pub(crate) fn prometheus(&self) -> String {
+        let standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::from("# HELP remit_alarms Groups of alarms over decisions, by state\n# TYPE remit_alarms gauge\n");
+        for state in [State::Ok, State::Alarm, State::InsufficientData] {
+            let count = standings.iter().filter(|standing| standing.state == state).count();
+            text.push_str(&format!("remit_alarms{{state=\"{}\"}} {count}\n", state.as_str()));
+        }
+        text
+    }
+
     /// Whether a group is in this state.
     pub(crate) fn is(&self, alarm: &str, group: &str, state: State) -> bool {
         let standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);

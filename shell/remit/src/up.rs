@@ -410,8 +410,9 @@ impl Plane for World {
         let checkpoint = self.journal.checkpoint();
         let healthy = u8::from(self.ready().is_ok());
         self.telemetry.prometheus(&format!(
-            "# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n",
-            checkpoint.size
+            "# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}",
+            checkpoint.size,
+            self.alarms.prometheus()
         ))
     }
 

@@ -1,5 +1,6 @@
 //! The shape of `alarms`.
 
+use remit_model::REASONS;
 use serde_json::{Value, json};
 
 use super::{count, object, one_of, refer, text, texts};
@@ -13,7 +14,7 @@ pub(super) fn alarm() -> Value {
             "agents": texts("By these agents."),
             "spaces": texts("In these spaces."),
             "tools": texts("Of these tools by name, server___tool, or by the beginning of one with * for the rest."),
-            "reasons": texts("Denied for one of these reasons, such as guardrail."),
+            "reasons": { "type": "array", "uniqueItems": true, "items": { "enum": REASONS }, "description": "Denied or held for one of these reasons." },
         }),
     );
     let ratio = object(

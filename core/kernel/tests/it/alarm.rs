@@ -1,8 +1,9 @@
 //! Alarms: the seed's own numbers, every kind of threshold, what is missing, groups, and laws that hold for any history.
 
 use proptest::prelude::*;
+use remit_kernel::Reason;
 use remit_kernel::alarm::{Alarms, Change, Event, GROUPS_MAX, OTHER, State, States};
-use remit_model::{AgentId, Alarm, AlarmMetric, CallsCounted, GroupBy, MissingData, Statistic, Threshold, time_ms};
+use remit_model::{AgentId, Alarm, AlarmMetric, CallsCounted, GroupBy, MissingData, REASONS, Statistic, Threshold, time_ms};
 use serde_json::{Value, json};
 
 /// 2026-03-01T00:00:00Z, a whole number of every period that is used here.
@@ -72,10 +73,11 @@ fn the_seeds_alarm_goes_off_with_the_twentieth_denial_in_300_seconds_and_not_wit
     let mut alarms = watching(&seed());
     let mut changes = observe(&mut alarms, &decision(BEGIN, "ALLOW", &json!({})));
     for number in 1..20 {
-        changes.extend(observe(&mut alarms, &decision(BEGIN + number * 15_000, "DENY", &json!({"reason": "tool_not_allowed"}))));
+        changes
+            .extend(observe(&mut alarms, &decision(BEGIN + number * 15_000, "DENY", &json!({"reason": "tool_not_permitted"}))));
     }
     assert_eq!(told(&changes), [("", Unknown, Fine)]);
-    let twentieth = observe(&mut alarms, &decision(BEGIN + 299_999, "DENY", &json!({"reason": "tool_not_allowed"})));
+    let twentieth = observe(&mut alarms, &decision(BEGIN + 299_999, "DENY", &json!({"reason": "tool_not_permitted"})));
     assert_eq!(told(&twentieth), [("", Fine, Off)]);
     assert_eq!(twentieth[0].datapoints, [Some(20.0)]);
     assert!(twentieth[0].reason.contains("denials at least 20"), "{}", twentieth[0].reason);
@@ -93,6 +95,12 @@ fn the_seeds_alarm_goes_off_with_the_twentieth_denial_in_300_seconds_and_not_wit
 }
 
 #[test]
+fn the_reasons_that_a_configuration_may_name_are_those_of_decisions() {
+    let all: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(all, REASONS);
+}
+
+#[test]
 fn only_what_is_meant_counts() {
     let mut alarm = Alarm { threshold: Threshold::AtLeast(1), ..seed() };
     alarm.calls.agents = vec![AgentId::new("agent-1").unwrap()];
@@ -104,7 +112,7 @@ fn only_what_is_meant_counts() {
         other["reason"] = json!("guardrail");
         assert!(observe(&mut alarms, &decision(BEGIN, "DENY", &other)).is_empty(), "{other}: nothing that it is about");
     }
-    for other in [("DENY", json!({"reason": "risk"})), ("HOLD", json!({"reason": "guardrail"}))] {
+    for other in [("DENY", json!({"reason": "risk_exceeds_policy"})), ("HOLD", json!({"reason": "guardrail"}))] {
         let changes = observe(&mut alarms, &decision(BEGIN, other.0, &other.1));
         assert!(told(&changes).iter().all(|(_, _, to)| *to == Fine), "{other:?}");
     }

@@ -48,8 +48,14 @@ GET  /v1/trust                         a a a a -  remit:ListTrust
 GET  /v1/trust/explain                 a a a a -  remit:ListTrust
 POST /v1/trust/promote                 - - - a -  remit:PromoteAgent
 POST /v1/incidents                     - - - a -  remit:RecordIncident
+GET  /v1/alarms                        a a a a -  remit:ListAlarms
 GET  /v1/journal                       a a a a -  remit:GetJournal
 GET  /v1/journal/{index}               a a a a -  remit:GetJournal
+GET  /v1/retention                     a a a a -  remit:GetRetention
+POST /v1/retention/sweep               - - - a -  remit:SweepJournal
+POST /v1/retention/holds               - - - a -  remit:PlaceHold
+POST /v1/retention/release             - - - a -  remit:ReleaseHold
+POST /v1/retention/erase               - - - a -  remit:EraseUser
 POST /v1/console/link                  - - - a -  remit:IssueConsoleLink
 ";
 

@@ -19,6 +19,7 @@ mod client;
 mod gateway;
 mod upstream;
 
+mod alarms;
 mod api;
 mod approvals;
 mod aws_boto;
@@ -41,6 +42,7 @@ mod operations;
 mod organization;
 mod policy_guide;
 mod policy_sets;
+mod prometheus;
 mod provenance;
 mod real;
 mod replay;
