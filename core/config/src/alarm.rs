@@ -131,7 +131,7 @@ fn name(item: &Item<'_>) -> Option<String> {
 /// A period as CloudWatch has them.
 fn period(item: &Item<'_>) -> Option<u64> {
     let secs = item.count(WINDOW_SECS_MAX)?;
-    if !matches!(secs, 10 | 20 | 30) && secs % 60 != 0 {
+    if !matches!(secs, 10 | 20 | 30) && !secs.is_multiple_of(60) {
         item.error(format!("{secs} seconds are no period"), "write 10, 20, 30 or a multiple of 60");
         return None;
     }
@@ -263,7 +263,7 @@ fn sns(item: &Item<'_>) -> Option<AlarmAction> {
         topic.error(format!("{} is no ARN of a topic", shown(arn)), "write `arn:aws:sns:<region>:<account>:<name>`");
         return None;
     }
-    if arn.ends_with(".fifo") {
+    if arn.strip_suffix(".fifo").is_some() {
         topic.error("a FIFO topic takes messages in groups, which an alarm has none of", "name a standard topic");
         return None;
     }

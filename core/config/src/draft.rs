@@ -218,14 +218,10 @@ impl<'a> Draft<'a> {
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };
         let found = approval::approvals(&lists, self);
         self.organization.approvals = found;
-        let found = invariant::invariants(&all("invariants", "invariants"), self);
-        self.organization.invariants = found;
-        let found = alarm::alarms(&all("alarms", "alarms"), self);
-        self.organization.alarms = found;
-        let console = console::console(roots, self);
-        self.organization.console = console;
-        let retention = retention::retention(roots, self);
-        self.organization.retention = retention;
+        self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
+        self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
+        self.organization.console = console::console(roots, self);
+        self.organization.retention = retention::retention(roots, self);
     }
 
     fn organization(&mut self, roots: &[Object<'a>], policies: &Shelf<'_>) {

@@ -11,7 +11,7 @@ mod event;
 mod states;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remit_model::{Alarm, GroupBy, MissingData, Threshold};
@@ -23,6 +23,8 @@ use window::Window;
 
 /// The most groups of an alarm.
 pub const GROUPS_MAX: usize = 1_000;
+/// The most groups of all alarms together.
+pub const GROUPS_ALL_MAX: usize = 10_000;
 /// The group of what has none of its own: tools that nobody lists, and what came when there were too many groups.
 pub const OTHER: &str = "other";
 
@@ -165,20 +167,35 @@ impl Alarms {
         gone.collect()
     }
 
-    /// Goes on with the states that were recorded.
-    pub fn restore(&mut self, states: &States) {
+    /// Goes on with the states that were recorded. Answers the last change of each group, with the numbers of the actions that were done about
+    /// it: what else there is to be done may have been under way.
+    pub fn restore(&mut self, states: &States) -> Vec<(Change, BTreeSet<u64>)> {
+        let mut last = Vec::new();
+        let mut all = 0;
         for watched in self.watched.values_mut() {
             let alarm = Arc::clone(&watched.alarm);
-            for (group, kept) in states.of(&alarm.name) {
-                if alarm.group_by.is_some() == group.is_empty() {
+            for (name, kept) in states.of(&alarm.name) {
+                if alarm.group_by.is_some() == name.is_empty() {
                     continue;
                 }
-                if let Some(group) = watched.group(group) {
+                all += 1;
+                if let Some(group) = watched.group(name, all) {
                     (group.state, group.since_ms) = (kept.state, kept.since_ms);
-                    group.reason = "as it was recorded".to_owned();
+                    group.reason.clone_from(&kept.reason);
                 }
+                let change = Change {
+                    alarm: Arc::clone(&alarm),
+                    group: name.to_owned(),
+                    from: kept.from,
+                    to: kept.state,
+                    at_ms: kept.since_ms,
+                    reason: kept.reason.clone(),
+                    datapoints: Vec::new(),
+                };
+                last.push((change, kept.done.clone()));
             }
         }
+        last
     }
 
     /// How long the longest window looks back, in seconds.
@@ -189,13 +206,15 @@ impl Alarms {
 
     /// Takes what has happened.
     pub fn observe(&mut self, event: &Event<'_>) {
+        let mut all: usize = self.watched.values().map(|watched| watched.groups.len()).sum();
         for watched in self.watched.values_mut() {
             let Some((counts, value)) = event.counted(&watched.alarm) else { continue };
             let name = event.group(watched.alarm.group_by);
-            let alarm = Arc::clone(&watched.alarm);
-            let Some(group) = watched.group(name) else { continue };
+            let (alarm, before) = (Arc::clone(&watched.alarm), watched.groups.len());
+            let Some(group) = watched.group(name, all) else { continue };
             group.window.add(&alarm, event.at_ms, counts, value);
             group.evaluated = None;
+            all += watched.groups.len() - before;
         }
     }
 
@@ -263,8 +282,8 @@ impl Watched {
     }
 
     /// The group of this name; where there are too many, that of all others.
-    fn group(&mut self, name: &str) -> Option<&mut Group> {
-        let full = self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(name);
+    fn group(&mut self, name: &str, all: usize) -> Option<&mut Group> {
+        let full = (self.groups.len() >= GROUPS_MAX || all >= GROUPS_ALL_MAX) && !self.groups.contains_key(name);
         let name = if full { OTHER } else { name };
         if !self.groups.contains_key(name) {
             self.groups.insert(name.to_owned(), Group::default());

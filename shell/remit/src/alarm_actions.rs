@@ -1,5 +1,6 @@
 //! What is done when an alarm goes off, and when it is over: off the call path, tried a few times, recorded either way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,15 +44,19 @@ impl Actions {
         Self { world, tls, at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)), under_way: Arc::default() }
     }
 
-    /// Begins what a change asks for: everything where it goes off; where it is over, those who were told are told.
-    pub(crate) fn begin(&self, runtime: &Handle, change: Change) {
+    /// Begins what a change asks for and isn't done: everything where it goes off; where it is over, those who were told are told.
+    pub(crate) fn begin(&self, runtime: &Handle, change: Change, done: &BTreeSet<u64>) {
         let (off, over) = (change.to == State::Alarm, change.from == State::Alarm);
         let change = Arc::new(change);
-        for action in change.alarm.actions.iter().filter(|action| off || (over && action.tells())) {
+        for (number, action) in (0..).zip(&change.alarm.actions) {
+            if !(off || over && action.tells()) || done.contains(&number) {
+                continue;
+            }
             let one = One {
                 world: Arc::clone(&self.world),
                 tls: Arc::clone(&self.tls),
                 change: Arc::clone(&change),
+                number,
                 action: action.clone(),
             };
             let (at_once, under_way) = (Arc::clone(&self.at_once), Arc::clone(&self.under_way));
@@ -77,6 +82,8 @@ struct One {
     world: Arc<World>,
     tls: Arc<ClientConfig>,
     change: Arc<Change>,
+    /// Its place among the alarm's.
+    number: u64,
     action: AlarmAction,
 }
 
@@ -211,7 +218,7 @@ impl One {
 
     async fn record(&self, done: Done) {
         let change = &self.change;
-        let mut event = json!({"alarm": change.alarm.name, "group": change.group, "to": change.to, "action": self.action.kind()});
+        let mut event = json!({"alarm": change.alarm.name, "group": change.group, "to": change.to, "number": self.number, "action": self.action.kind()});
         let (kind, key, value) = match done {
             Ok(None) => return,
             Ok(Some(tries)) => ("alarm_action", "tries", json!(tries)),

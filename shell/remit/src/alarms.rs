@@ -2,6 +2,7 @@
 //!
 //! What an alarm is and how it stands is `kernel::alarm`; what is done then is `alarm_actions`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
@@ -91,12 +92,16 @@ pub(crate) fn keep(world: &Arc<World>, tls: Arc<ClientConfig>) -> Result<Followi
     let snapshot = world.gateway.snapshot();
     let mut alarms = Alarms::default();
     drop(alarms.configure(&snapshot.organization.alarms, now_ms()));
-    alarms.restore(&world.book.alarms());
+    let last = alarms.restore(&world.book.alarms());
     let size = world.journal.checkpoint().size;
     let from = if alarms.window_secs() > 0 { size.saturating_sub(RECALLED_MAX) } else { size };
     let actions = Actions::new(Arc::clone(world), tls);
     let keeper = Keeper { world: Arc::clone(world), actions, runtime: Handle::current(), alarms, snapshot: snapshot.version };
     keeper.show();
+    // What was to be done when the gateway ended, and wasn't.
+    for (change, done) in last {
+        keeper.actions.begin(&keeper.runtime, change, &done);
+    }
     Following::start("alarms", &world.home.journal(), from, keeper)
 }
 
@@ -121,7 +126,7 @@ impl Follow for Keeper {
         }
         for change in changes {
             self.record(&change);
-            self.actions.begin(&self.runtime, change);
+            self.actions.begin(&self.runtime, change, &BTreeSet::new());
         }
     }
 }
@@ -136,7 +141,7 @@ impl Keeper {
         let alarm = &change.alarm;
         let mut event = json!({
             "alarm": alarm.name, "metric": alarm.metric, "from": change.from, "to": change.to, "reason": change.reason,
-            "datapoints": change.datapoints,
+            "datapoints": change.datapoints, "at_ms": change.at_ms,
         });
         if let (Some(by), Some(event)) = (alarm.group_by, event.as_object_mut()) {
             event.insert("group_by".to_owned(), json!(by));

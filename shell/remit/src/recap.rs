@@ -102,7 +102,7 @@ impl Fold {
                 self.open.extend(brief.id.map(|id| (id.into_owned(), left)));
             }
             "outcome" => drop(brief.decision.and_then(|decision| self.open.remove(&*decision))),
-            "alarm" => self.alarms.take(entry),
+            "alarm" | "alarm_action" | "alarm_action_failed" => self.alarms.take(entry),
             // One that can't be read keeps everything.
             "legal_hold" => {
                 let hold = brief.hold.and_then(|hold| serde_json::from_str::<Hold>(hold.get()).ok()).unwrap_or_default();

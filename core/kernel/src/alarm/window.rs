@@ -9,7 +9,7 @@ const PARTS: u64 = 20;
 
 /// How long a part of the alarm's window is, in milliseconds. It divides the period.
 fn part_ms(alarm: &Alarm) -> u64 {
-    let secs = if alarm.period_secs % PARTS == 0 { alarm.period_secs / PARTS } else { 1 };
+    let secs = if alarm.period_secs.is_multiple_of(PARTS) { alarm.period_secs / PARTS } else { 1 };
     secs.max(1).saturating_mul(1000)
 }
 

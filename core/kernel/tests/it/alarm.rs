@@ -244,7 +244,14 @@ fn a_restart_goes_on_with_what_was_recorded_and_an_alarm_that_goes_is_over() {
     let kept: States = serde_json::from_str(&serde_json::to_string(&states).unwrap()).unwrap();
     assert_eq!(kept, states);
     let mut alarms = watching(&seed());
-    alarms.restore(&kept);
+    let last = alarms.restore(&kept);
+    assert_eq!(last.len(), 1);
+    assert!(last[0].0.to == Off && last[0].1.is_empty(), "nothing was done about it yet");
+    let done = json!({"type": "alarm_action", "alarm": seed().name, "group": "", "to": "ALARM", "number": 1}).to_string();
+    let stale = json!({"type": "alarm_action", "alarm": seed().name, "group": "", "to": "OK", "number": 0}).to_string();
+    states.take(done.as_bytes());
+    states.take(stale.as_bytes());
+    assert_eq!(states.of(&seed().name).next().unwrap().1.done.iter().copied().collect::<Vec<_>>(), [1]);
     let standing = alarms.standings().next().unwrap();
     assert_eq!((standing.state, standing.since_ms), (Off, BEGIN));
     // The denials of before are read again.

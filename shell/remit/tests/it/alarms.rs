@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::channels::{States, receiver, value};
+use crate::channels::{States, receive, receiver, value};
 use crate::gateway::{Place, Remit, config, until};
 
 const UNKNOWN: &str = "helpdesk___drop_everything";
@@ -258,4 +258,33 @@ fn the_runbook_of_a_denial_spike_finds_it_stops_it_and_sees_its_end() {
     });
     assert_eq!(place.cli(&[&["resume", "agent", "agent-1"][..], &because].concat()).code, 0);
     remit.stop();
+}
+
+#[test]
+fn whoever_was_not_told_when_the_gateway_ended_is_told_when_it_begins_again() {
+    // It takes connections, and nobody answers yet.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let place = Place::new();
+    let mut config = helpdesk();
+    let mut alarm = seed();
+    alarm["threshold"] = json!(1);
+    alarm["actions"] = json!([{"webhook": {"url": url, "network": "loopback", "secret": {"secret": "hook-key"}}}]);
+    config["alarms"] = json!([alarm]);
+    place.write(&config);
+    assert_eq!(place.cli_with(&["secret", "set", "hook-key"], Some("a shared secret of some length")).code, 0);
+    let remit = Remit::up_at(place, &[]);
+    remit.until_server("helpdesk", "ready");
+    denied(&remit, "agent-1", 1);
+    until("it goes off", || standing(&remit, "") == "ALARM");
+    let remit = Remit::up_at(remit.kill(), &[]);
+    let received = receive(listener);
+    let (first, second) = (received.recv().unwrap(), received.recv().unwrap());
+    assert_eq!(value(&first.0, "webhook-id"), value(&second.0, "webhook-id"), "the same message");
+    until("it is done", || !remit.place().log_of("alarm_action").is_empty());
+    // Once it is done it is done.
+    let remit = Remit::up_at(remit.stop(), &[]);
+    assert_eq!(standing(&remit, ""), "ALARM");
+    let place = remit.stop();
+    assert_eq!((place.log_of("alarm").len(), place.log_of("alarm_action").len()), (1, 1));
 }

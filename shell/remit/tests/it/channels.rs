@@ -183,6 +183,11 @@ pub(crate) type Received = (Vec<String>, Vec<u8>);
 pub(crate) fn receiver() -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    (url, receive(listener))
+}
+
+/// The same on a socket that is there already.
+pub(crate) fn receive(listener: TcpListener) -> Receiver<Received> {
     let (told, received) = channel();
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
@@ -201,13 +206,14 @@ pub(crate) fn receiver() -> (String, Receiver<Received>) {
             stream.read_exact(&mut body).unwrap();
             // The first try fails: it is tried again.
             let status = if number == 0 { "503 Service Unavailable" } else { "204 No Content" };
-            write!(stream.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            // Whoever asked may have ended meanwhile.
+            let _ = write!(stream.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             if told.send((head, body)).is_err() {
                 return;
             }
         }
     });
-    (url, received)
+    received
 }
 
 pub(crate) fn value<'a>(head: &'a [String], name: &str) -> &'a str {
