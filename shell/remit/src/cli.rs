@@ -192,7 +192,7 @@ pub(crate) struct Up {
     /// Further certificate authorities to trust towards servers, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The OTLP/HTTP collector for spans, such as http://127.0.0.1:4318.
+    /// The OTLP/HTTP collector for spans, metrics and logs, such as http://127.0.0.1:4318.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp: Option<String>,
     /// Write metrics of decisions for CloudWatch to this file, in its embedded metric format, every ten seconds; - is standard output.

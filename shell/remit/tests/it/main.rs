@@ -40,6 +40,7 @@ mod invariants;
 mod offline;
 mod operations;
 mod organization;
+mod otlp;
 mod policy_guide;
 mod policy_sets;
 mod prometheus;
