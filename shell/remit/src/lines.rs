@@ -3,7 +3,7 @@
 //! A file is opened for each batch, so that it can be moved away at any time.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,14 +52,10 @@ impl Lines {
     fn write(&mut self) -> std::io::Result<()> {
         if self.path.as_os_str() == "-" {
             let mut out = std::io::stdout().lock();
-            out.write_all(&self.kept)?;
-            out.flush()?;
-        } else {
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-            file.write_all(&self.kept)?;
+            return drain(&mut self.kept, &mut out).and_then(|()| out.flush());
         }
-        self.kept.clear();
-        Ok(())
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        drain(&mut self.kept, &mut file)
     }
 
     /// Writes what there is, and says once that it can't, and once that it can again.
@@ -81,6 +77,21 @@ impl Lines {
             }
         }
     }
+}
+
+/// Writes as much as goes, and keeps the rest: what is written later goes on in the middle of its line.
+fn drain(kept: &mut Vec<u8>, out: &mut impl Write) -> std::io::Result<()> {
+    let mut written = 0;
+    let done = loop {
+        match kept.get(written..).map(|rest| out.write(rest)) {
+            None | Some(Ok(0)) => break Ok(()),
+            Some(Ok(count)) => written += count,
+            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+            Some(Err(error)) => break Err(error),
+        }
+    };
+    kept.drain(..written.min(kept.len()));
+    done
 }
 
 struct Metrics {
@@ -133,4 +144,65 @@ pub(crate) fn write(options: &Up, home: &Home, from: u64) -> Result<Vec<Followin
         all.push(Following::start("decision log", &home.journal(), from, Log(Lines::to(path.clone())?))?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at a time, and then fails as a full disk does.
+    struct Full(Vec<u8>, usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let count = bytes.len().min(self.1).min(3);
+            if count == 0 && !bytes.is_empty() {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            self.1 -= count;
+            self.0.extend(bytes.iter().take(count));
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_cut_off_goes_on_where_it_was() {
+        let mut kept = b"one\ntwo\nthree\n".to_vec();
+        let mut full = Full(Vec::new(), 7);
+        assert_eq!(drain(&mut kept, &mut full).unwrap_err().kind(), ErrorKind::StorageFull);
+        full.1 = 100;
+        drain(&mut kept, &mut full).unwrap();
+        assert_eq!((full.0.as_slice(), kept.len()), (&b"one\ntwo\nthree\n"[..], 0));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_begun_anew_and_one_that_cannot_be_written_loses_the_least() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("log");
+        let mut lines = Lines::to(path.clone()).unwrap();
+        lines.add("one");
+        lines.flush();
+        std::fs::rename(&path, dir.path().join("log.1")).unwrap();
+        lines.add("two");
+        lines.flush();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        lines.add("three");
+        lines.flush();
+        assert!(lines.failed);
+        for _ in 0..=KEPT_BYTES_MAX / 1024 {
+            lines.add(&"x".repeat(1024));
+        }
+        assert!(lines.lost > 0 && lines.kept.len() <= KEPT_BYTES_MAX);
+        std::fs::remove_dir(&path).unwrap();
+        lines.flush();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("three\nxxx") && !lines.failed && lines.lost == 0);
+        assert!(Lines::to(dir.path().join("nowhere/log")).is_err());
+    }
 }

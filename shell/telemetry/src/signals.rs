@@ -67,7 +67,7 @@ impl Signals {
         let decisions = meter.u64_counter("remit.decisions").with_unit("{decision}").with_description("Calls by their verdict");
         let decisions = decisions.build();
         let logger = loggers.logger_with_scope(scope);
-        Ok(Self { logger, meters, loggers, server, client, decisions })
+        Ok(Self { meters, loggers, logger, server, client, decisions })
     }
 
     pub(crate) fn observed(&self, call: &Observed<'_>) {

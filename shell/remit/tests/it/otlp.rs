@@ -33,7 +33,7 @@ fn collector() -> (String, Sent) {
                 let (mut path, mut length, mut line) = (String::new(), 0, String::new());
                 while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
                     if path.is_empty() {
-                        path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                        line.split(' ').nth(1).unwrap_or_default().clone_into(&mut path);
                     }
                     if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                         length = value.trim().parse().unwrap();
@@ -104,7 +104,7 @@ fn a_collector_gets_spans_metrics_and_logs_of_the_same_calls() {
 
     // Cumulative: the last that was sent has everything.
     let metrics: Vec<_> = of("/v1/metrics")
-        .last()
+        .next_back()
         .map(|body| ExportMetricsServiceRequest::decode(body).unwrap().resource_metrics)
         .unwrap()
         .into_iter()
