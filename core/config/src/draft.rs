@@ -10,7 +10,7 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, approval, check, console, delivery, guardrail, invariant, path, retention, review, server, trust,
+    Fault, Loaded, SourceFile, alarm, approval, check, console, delivery, guardrail, invariant, path, retention, review, server, trust,
     witness,
 };
 
@@ -40,6 +40,7 @@ const TOP: &[&str] = &[
     "guardrails",
     "bedrock_policies",
     "invariants",
+    "alarms",
     "retention",
     "trust",
     "witnessing",
@@ -221,12 +222,10 @@ impl<'a> Draft<'a> {
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };
         let found = approval::approvals(&lists, self);
         self.organization.approvals = found;
-        let found = invariant::invariants(&all("invariants", "invariants"), self);
-        self.organization.invariants = found;
-        let console = console::console(roots, self);
-        self.organization.console = console;
-        let retention = retention::retention(roots, self);
-        self.organization.retention = retention;
+        self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
+        self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
+        self.organization.console = console::console(roots, self);
+        self.organization.retention = retention::retention(roots, self);
         self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);
     }
 

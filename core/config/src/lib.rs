@@ -15,6 +15,7 @@
 #![recursion_limit = "256"]
 
 mod access;
+mod alarm;
 mod approval;
 mod check;
 mod console;

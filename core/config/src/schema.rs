@@ -1,5 +1,6 @@
 //! The shape of a configuration file as JSON Schema, for editors. [`crate::read`] checks more than a schema can say.
 
+mod alarm;
 mod approval;
 mod delivery;
 mod guardrail;
@@ -45,6 +46,7 @@ pub fn schema() -> Value {
             "guardrails": list("What must not pass to tools or from them: versions of guardrails.", "guardrail"),
             "bedrock_policies": list("Where guardrails are attached, with the inheritance of AWS Organizations' Bedrock policies.", "bedrock_policy"),
             "invariants": list("What must never be possible, whatever else the configuration says; a change that makes it possible is refused.", "invariant"),
+            "alarms": list("What is watched in the decisions, and what is done when it is too much.", "alarm"),
         },
         "$defs": {
             "account": account(), "unit": iam::unit(), "policy": iam::policy(), "role": iam::role(), "user": iam::user(),
@@ -53,6 +55,7 @@ pub fn schema() -> Value {
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
             "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(), "delivery": delivery::delivery(),
             "guardrail": guardrail::version(), "bedrock_policy": guardrail::policy(),
+            "alarm": alarm::alarm(), "alarm_action": alarm::action(),
             "results": label::results(), "argument_role": label::argument_role(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },

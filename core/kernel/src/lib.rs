@@ -9,10 +9,12 @@
 //! - [`operate`]: what the people who operate Remit may do;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
+//! - [`alarm`]: what is too much, or too little, in what was decided;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
 
+pub mod alarm;
 pub mod approval;
 pub mod assume;
 pub mod catalogue;

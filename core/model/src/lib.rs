@@ -2,6 +2,7 @@
 //! records of an organization. Nothing here decides anything.
 
 mod access;
+mod alarm;
 mod approval;
 mod console;
 mod delivery;
@@ -21,6 +22,9 @@ mod witness;
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
     ToolPolicy,
+};
+pub use alarm::{
+    Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, PagerSeverity, REASONS, Statistic, Threshold,
 };
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};

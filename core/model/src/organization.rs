@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Approvals, Attached, Console, Controls, Delivery, GuardrailTarget, Guardrails, Invariant, Issuer,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Console, Controls, Delivery, GuardrailTarget, Guardrails, Invariant, Issuer,
     OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User,
     UserKey, Witnessing,
 };
@@ -113,6 +113,8 @@ pub struct Organization {
     pub witnessing: Option<Witnessing>,
     /// Where records of decisions are delivered.
     pub deliveries: Vec<Delivery>,
+    /// What is watched in the decisions, and what is done when it is too much.
+    pub alarms: Vec<Alarm>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

@@ -1,4 +1,4 @@
-"""What stands around a state machine: `aws.py ENDPOINT set-up FILE`, `receive QUEUE`, `answer TOKEN JSON`, `status ARN NAME`. Prints JSON."""
+"""What stands around a state machine: `aws.py ENDPOINT set-up FILE`, `topic` (one with a queue), `receive QUEUE`, `answer TOKEN JSON`, `status ARN NAME`. Prints JSON."""
 
 import json
 import sys
@@ -30,6 +30,15 @@ def set_up(endpoint, definition, ask_seconds, escalate_seconds):
     return {"machine": machine["stateMachineArn"], "queue": first, "escalation": second}
 
 
+def topic(endpoint):
+    sqs, sns = client("sqs", endpoint), client("sns", endpoint)
+    queue = sqs.create_queue(QueueName="alerts")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = sns.create_topic(Name="agent-governance-alerts")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return {"topic": topic, "queue": queue}
+
+
 def receive(endpoint, queue):
     sqs = client("sqs", endpoint)
     for _ in range(30):
@@ -45,6 +54,8 @@ def main():
     states = client("stepfunctions", endpoint)
     if what == "set-up":
         told = set_up(endpoint, *rest)
+    elif what == "topic":
+        told = topic(endpoint)
     elif what == "receive":
         told = receive(endpoint, *rest)
     elif what == "answer":

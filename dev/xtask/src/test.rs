@@ -11,7 +11,7 @@ use crate::{Outcome, conformance, iam_diff, say, succeeds};
 pub(crate) const OPTIONS: &str = "[--no-conformance]";
 
 /// What the tests need of the system: a program and the Debian package that brings it.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 10] = [
     ("rsyslogd", "rsyslog-openssl"),
     ("cc", "gcc"),
     ("node", "nodejs"),
@@ -20,6 +20,8 @@ const NEEDED: [(&str, &str); 8] = [
     ("chromium", "chromium"),
     ("go", "golang-go"),
     ("strace", "strace"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 /// Debian's package of Go's `sumdb` packages, which a test verifies a journal with, and where it puts them.
 const GO_MOD: (&str, &str) = ("golang-golang-x-mod-dev", "/usr/share/gocode/src/golang.org/x/mod/sumdb");
@@ -66,6 +68,7 @@ fn install() -> Result<(), Box<dyn std::error::Error>> {
     let venv =
         Command::new("python3").args(["-c", "import venv, ensurepip"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let mut packages = missing;
+    packages.dedup();
     if !venv.is_ok_and(|status| status.success()) {
         packages.extend(["python3", "python3-venv"]);
     }

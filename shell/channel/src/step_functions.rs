@@ -5,15 +5,12 @@
 
 use std::sync::Arc;
 
-use http::Request;
-use http_body_util::Full;
-use remit_egress::fetch;
-use remit_identity::sigv4;
 use remit_model::Network;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 
-use crate::{ChannelError, TIMEOUT, beginning};
+use crate::aws::{self, Endpoint};
+use crate::{ChannelError, beginning};
 
 /// The largest result that is read, in bytes: as much as Step Functions passes on.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
@@ -63,11 +60,11 @@ pub struct Decided {
 
 impl Machine<'_> {
     fn region(&self) -> &str {
-        self.arn.split(':').nth(3).unwrap_or_default()
+        aws::region(self.arn)
     }
 
     fn url(&self) -> String {
-        let suffix = if self.arn.starts_with("arn:aws-cn:") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let suffix = aws::suffix(self.arn);
         self.endpoint.map_or_else(|| format!("https://states.{}.{suffix}/", self.region()), str::to_owned)
     }
 
@@ -112,33 +109,11 @@ impl Machine<'_> {
 
     async fn call(&self, tls: &Arc<ClientConfig>, operation: &str, body: &Value, now_secs: u64) -> Result<Value, ChannelError> {
         let url = self.url();
-        let (_, rest) = url.split_once("://").ok_or_else(|| ChannelError::Invalid("the endpoint is no address".to_owned()))?;
-        let host = rest.split('/').next().unwrap_or_default();
-        let path = rest.strip_prefix(host).filter(|path| !path.is_empty()).unwrap_or("/");
-        let mut parts = self.credentials.trim().splitn(3, ':');
-        let (Some(id), Some(secret)) = (parts.next(), parts.next()) else {
-            return Err(ChannelError::Invalid("the secret is not `ACCESS_KEY_ID:SECRET_ACCESS_KEY`".to_owned()));
-        };
-        let (date, target, body) = (sigv4::timestamp(now_secs), format!("AWSStepFunctions.{operation}"), body.to_string());
-        let mut headers = vec![
-            ("host", host),
-            ("content-type", "application/x-amz-json-1.0"),
-            ("x-amz-date", &date),
-            ("x-amz-target", &target),
-        ];
-        headers.extend(parts.next().map(|token| ("x-amz-security-token", token)));
-        let signed = sigv4::Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
-        let authorization = sigv4::sign(&signed, (id, secret), (self.region(), "states"));
-        let authorization = authorization.map_err(|error| ChannelError::Invalid(error.to_string()))?;
-        let mut request = Request::post("/").header("authorization", authorization);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(Full::new(body.into())).map_err(|error| ChannelError::Invalid(error.to_string()))?;
-        let answer = fetch(&url, self.network, tls, TIMEOUT, request).await?;
-        if !answer.status().is_success() {
-            return Err(ChannelError::Refused { status: answer.status().as_u16(), said: beginning(answer.body()) });
-        }
+        let target = format!("AWSStepFunctions.{operation}");
+        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
+        let (network, credentials, region) = (self.network, self.credentials, self.region());
+        let to = Endpoint { url: &url, network, credentials, region, service: "states" };
+        let answer = aws::post(tls, to, &headers, body.to_string(), now_secs).await?;
         serde_json::from_slice(answer.body()).map_err(|error| ChannelError::Invalid(format!("its answer is no JSON: {error}")))
     }
 }

@@ -129,6 +129,7 @@ fn of_records(path: &str) -> &'static [Field] {
             ("step_secs!", Kind::Steps(300, 253_402_300_500)),
             ("by", Kind::Word(&["space", "agent", "tool", "verdict"])),
         ],
+        "/v1/alarms" => &[("state", Kind::Word(&["OK", "ALARM", "INSUFFICIENT_DATA"]))],
         "/v1/trust/explain" => &[("agent!", TEXT), ("category", TEXT)],
         "/v1/trust/promote" => &[("agent!", TEXT), ("category!", TEXT), ("reason!", TEXT)],
         "/v1/retention/sweep" => &[("dry_run", Kind::Truth), ("reason!", TEXT)],

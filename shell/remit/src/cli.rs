@@ -1,5 +1,6 @@
 //! The command line.
 
+mod alarms;
 mod approval;
 mod change;
 mod export;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use alarms::AlarmsOf;
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
 pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
@@ -135,6 +137,8 @@ pub(crate) enum Command {
     Trust(TrustOf),
     /// Record that an agent did harm. Where the configuration says so, it falls to a lower tier at once.
     Incident(Incident),
+    /// Show how alarms over decisions stand: OK, ALARM or INSUFFICIENT_DATA, each group by itself.
+    Alarms(AlarmsOf),
     /// See for how long records of calls are kept, erase those whose time is over, keep some for ever, or forget a person.
     ///
     /// Erased entries leave their hashes: the tree, every checkpoint and every proof of another entry stay what they were, and the journal
@@ -200,9 +204,15 @@ pub(crate) struct Up {
     /// Further certificate authorities to trust towards servers, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The OTLP/HTTP collector for spans, such as http://127.0.0.1:4318.
+    /// The OTLP/HTTP collector for spans, metrics and logs, such as http://127.0.0.1:4318.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp: Option<String>,
+    /// Write metrics of decisions for CloudWatch to this file, in its embedded metric format, every ten seconds; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) emf: Option<PathBuf>,
+    /// Write a line of JSON for every decision to this file; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) decision_log: Option<PathBuf>,
     /// How many days the facts of decisions are kept, sealed, for `remit replay`: arguments and what tokens claimed. 0 keeps none.
     #[arg(long, default_value_t = 90, value_name = "DAYS")]
     pub(crate) facts_days: u64,

@@ -1,5 +1,7 @@
 //! `remit`: the binary. It alone picks backends, reads the environment and puts the planes together.
 
+mod alarm_actions;
+mod alarms;
 mod amend;
 mod approvals;
 mod archive;
@@ -16,10 +18,12 @@ mod deliveries;
 mod export;
 mod fields;
 mod files;
+mod follow;
 mod greet;
 mod home;
 mod iam;
 mod launch;
+mod lines;
 mod lint;
 mod new_access;
 mod offline;
@@ -114,6 +118,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Receipt(options) => runtime()?.block_on(receipt::run(&options)),
         Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
         Command::Archive(options) => runtime()?.block_on(archive::run(&options)),
+        Command::Alarms(options) => runtime()?.block_on(alarms::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use remit_gateway::Touched;
 use remit_journal::{Known, SigningKey};
+use remit_kernel::alarm::States;
 use remit_kernel::retention::{Hold, Holds};
 use remit_kernel::trust::{Event, Ledger};
 use remit_tlog::{Hash, Note, Signer, leaf_hash};
@@ -44,6 +45,9 @@ pub(crate) struct Fold {
     /// Whether any entries were erased.
     #[serde(default)]
     pub(crate) erased: bool,
+    /// The states of alarms.
+    #[serde(default)]
+    pub(crate) alarms: States,
     /// Of the last days the first entry that temporal conditions may look back on, by day.
     past: BTreeMap<String, u64>,
 }
@@ -105,6 +109,7 @@ impl Fold {
                 self.open.extend(brief.id.map(|id| (id.into_owned(), left)));
             }
             "outcome" => drop(brief.decision.and_then(|decision| self.open.remove(&*decision))),
+            "alarm" | "alarm_action" | "alarm_action_failed" => self.alarms.take(entry),
             // One that can't be read keeps everything.
             "legal_hold" => {
                 let hold = brief.hold.and_then(|hold| serde_json::from_str::<Hold>(hold.get()).ok()).unwrap_or_default();

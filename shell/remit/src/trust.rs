@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use remit_gateway::{Gateway, Trust};
 use remit_journal::{Known, Reader};
 use remit_kernel::Fact;
+use remit_kernel::alarm::States;
 use remit_kernel::retention::Holds;
 use remit_kernel::trust::{EVERY, Standing, Tiers};
 use remit_model::{AgentId, Person, TrustRules};
@@ -100,6 +101,11 @@ impl Book {
     /// Calls that were allowed and have not ended, as far as it has come.
     pub(crate) fn open_calls(&self) -> HashSet<String> {
         self.read().fold.open.keys().cloned().collect()
+    }
+
+    /// The states of alarms, as far as it has come.
+    pub(crate) fn alarms(&self) -> States {
+        self.read().fold.alarms.clone()
     }
 
     /// Takes the entry with this index. Says whose standing it may have changed.

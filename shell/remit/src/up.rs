@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::alarms::{self, Board};
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
 use crate::change::{Beginning, Standing};
@@ -45,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, channels, connect, console, deliveries, now_secs, witness};
+use crate::{audit, channels, connect, console, deliveries, lines, now_secs, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -69,6 +70,8 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) decisions: Decisions,
     pub(crate) book: Arc<Book>,
+    /// How alarms stand.
+    pub(crate) alarms: Board,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -118,6 +121,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
     world.gateway.recall_touched(std::mem::take(&mut recovered.touched));
     let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
+    let alarms = alarms::keep(&world, Arc::clone(&world.tls))?;
+    let lines = lines::write(&options, &home, world.journal.checkpoint().size)?;
 
     let (stop, stopping) = watch::channel(false);
     let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
@@ -159,6 +164,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.gateway.stop();
     let _ = operated.await;
     connect::record_ended(&world.credentials, &world.gateway).await;
+    drop((alarms, lines));
     world.record("stopped", json!({})).await?;
     drop(keeping);
     world.telemetry.flush();
@@ -273,6 +279,7 @@ fn assemble(
             journal,
             decisions: Decisions::follow(home),
             book,
+            alarms: Board::default(),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -415,7 +422,8 @@ impl Plane for World {
         let healthy = u8::from(self.ready().is_ok());
         let delivered = self.delivered.metrics(size);
         self.telemetry.prometheus(&format!(
-            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n"
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}",
+            self.alarms.prometheus()
         ))
     }
 
@@ -519,6 +527,10 @@ impl Plane for World {
         request: Value,
     ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(self.answer_retention(person, what, request))
+    }
+
+    fn alarms(&self, request: &Value) -> Value {
+        self.alarms.told(request)
     }
 
     fn decisions<'a>(

@@ -1,9 +1,13 @@
-//! What operations sees of the data plane: metrics in Prometheus' text format, and a span a call over OTLP.
+//! What operations sees of the data plane: metrics in Prometheus' text format, and spans, metrics and logs over OTLP; and of the journal: metrics for
+//! CloudWatch ([`emf`]), and decisions as a log ([`decision_log`]).
 //!
 //! Nothing here can fail a call or make one wait: spans go into a bounded queue of the SDK's and are dropped, and counted by it, when
 //! nobody takes them.
 
+pub mod decision_log;
+pub mod emf;
 mod metrics;
+mod signals;
 mod spans;
 
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use remit_gateway::{Gauge, Observed, Observer, PolicyFlip};
 
 pub use spans::{SpanError, Spans};
 
-/// Metrics, and traces if a collector is named.
+/// Metrics; and spans, metrics and logs for a collector if one is named.
 pub struct Telemetry {
     metrics: metrics::Metrics,
     spans: Option<Spans>,

@@ -16,27 +16,42 @@ use remit_gateway::Observed;
 use remit_model::Network;
 use rustls::ClientConfig;
 
+use crate::signals::Signals;
+
 /// How long one export may take.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why no spans can be exported.
+/// Why nothing can be exported.
 #[derive(Debug, thiserror::Error)]
-#[error("the span exporter could not be made: {0}")]
-pub struct SpanError(String);
+#[error("the exporter to the collector could not be made: {0}")]
+pub struct SpanError(pub(crate) String);
 
-/// Exports spans.
+/// Exports spans, and metrics and logs with them.
 #[derive(Debug)]
 pub struct Spans {
     processor: BatchSpanProcessor,
+    signals: Signals,
     scope: InstrumentationScope,
 }
 
 /// Sends over Remit's own way out, on the runtime: the SDK's thread has none.
 #[derive(Debug)]
-struct Out {
+pub(crate) struct Out {
     runtime: tokio::runtime::Handle,
     network: Network,
     tls: Arc<ClientConfig>,
+}
+
+impl Out {
+    pub(crate) fn new(network: Network, tls: &Arc<ClientConfig>) -> Self {
+        Self { runtime: tokio::runtime::Handle::current(), network, tls: Arc::clone(tls) }
+    }
+}
+
+/// Who exports.
+pub(crate) fn resource() -> Resource {
+    let attributes = [KeyValue::new("service.name", "remit"), KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
+    Resource::builder_empty().with_attributes(attributes).build()
 }
 
 #[async_trait::async_trait]
@@ -53,22 +68,26 @@ impl Spans {
     /// Exports to a collector's base address, such as `http://127.0.0.1:4318`. Must be called on the runtime.
     pub fn new(endpoint: &str, network: Network, tls: &Arc<ClientConfig>) -> Result<Self, SpanError> {
         let fault = |error: &dyn std::fmt::Display| SpanError(error.to_string());
-        let out = Out { runtime: tokio::runtime::Handle::current(), network, tls: Arc::clone(tls) };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(out)
+            .with_http_client(Out::new(network, tls))
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|error| fault(&error))?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
-        let attributes = [KeyValue::new("service.name", "remit"), KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
-        processor.set_resource(&Resource::builder_empty().with_attributes(attributes).build());
-        Ok(Self { processor, scope: InstrumentationScope::builder("remit").with_version(env!("CARGO_PKG_VERSION")).build() })
+        processor.set_resource(&resource());
+        let signals = Signals::new(endpoint, network, tls)?;
+        Ok(Self {
+            processor,
+            signals,
+            scope: InstrumentationScope::builder("remit").with_version(env!("CARGO_PKG_VERSION")).build(),
+        })
     }
 
     pub(crate) fn observed(&self, call: &Observed<'_>) {
+        self.signals.observed(call);
         let (trace_id, span_id, parent_id, sampled) = call.trace();
         let (Ok(trace_id), Ok(span_id)) = (TraceId::from_hex(trace_id), SpanId::from_hex(span_id)) else { return };
         if !sampled {
@@ -96,6 +115,7 @@ impl Spans {
 
     pub(crate) fn flush(&self) {
         let _ = self.processor.force_flush();
+        self.signals.flush();
     }
 }
 
@@ -105,6 +125,11 @@ fn status(call: &Observed<'_>) -> Status {
         (None, "ok" | "input_required" | "task" | "answered" | "cancelled") => Status::Unset,
         (None, outcome) => Status::error(outcome.to_owned()),
     }
+}
+
+/// Why it was denied or held, or how it ended if not well.
+pub(crate) fn error_type<'a>(call: &Observed<'a>) -> Option<&'a str> {
+    call.reason.or(Some(call.outcome).filter(|_| !matches!(status(call), Status::Unset)))
 }
 
 fn attributes(call: &Observed<'_>) -> Vec<KeyValue> {
@@ -128,7 +153,7 @@ fn attributes(call: &Observed<'_>) -> Vec<KeyValue> {
     if let Some(session) = call.session() {
         all.push(KeyValue::new("mcp.session.id", session.to_owned()));
     }
-    if let Some(error) = call.reason.or(Some(call.outcome).filter(|_| !matches!(status(call), Status::Unset))) {
+    if let Some(error) = error_type(call) {
         all.push(KeyValue::new("error.type", error.to_owned()));
     }
     all

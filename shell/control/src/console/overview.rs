@@ -73,12 +73,27 @@ async fn waits(view: &View<'_>, status: &Value) -> Markup {
         }
     }
     let suspended = super::agents::suspended(status);
+    let alarms = view.ask("/v1/alarms", json!({"state": "ALARM"})).await.ok();
+    let alarms = alarms.as_ref().map(|found| list(found, "alarms")).unwrap_or_default();
     let findings = list(status, "findings").len() + list(status, "policy_findings").len();
     let reload = status.pointer("/last_reload/error").and_then(Value::as_str);
-    let quiet = pending.is_empty() && plans.is_empty() && tools.is_empty() && suspended.is_empty() && reload.is_none();
+    let quiet = pending.is_empty()
+        && plans.is_empty()
+        && tools.is_empty()
+        && suspended.is_empty()
+        && alarms.is_empty()
+        && reload.is_none();
     html! {
         @if quiet && findings == 0 { (nothing("Nothing waits.", "Approvals, plans to review and tools that changed would stand here.")) }
         ul.waits {
+            @for alarm in alarms.iter().take(ROWS) {
+                li {
+                    (page::badge("ALARM")) " " (shown(text(alarm, "alarm")))
+                    @let group = text(alarm, "group");
+                    @if !group.is_empty() { " of " (text(alarm, "group_by")) " " (shown(group)) }
+                    ", since " (shown(text(alarm, "since"))) ": " (shown(text(alarm, "reason")))
+                }
+            }
             @for approval in pending {
                 li {
                     (page::badge("PENDING")) " "

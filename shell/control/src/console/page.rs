@@ -200,7 +200,7 @@ pub(super) fn badge(word: &str) -> Markup {
         "ALLOW" | "APPROVED" | "REDEEMED" | "intact" | "ready" | "APPROVE" | "approved" | "ok" | "request" | "trusted"
         | "declared" => "good",
         "DENY" | "EXPLICIT_DENY" | "IMPLICIT_DENY" | "REJECTED" | "REVOKED" | "REJECT" | "drifted" | "gone" | "suspended"
-        | "critical" | "failed" | "break-glass" | "untrusted" | "BLOCKED" => "bad",
+        | "critical" | "failed" | "ALARM" | "break-glass" | "untrusted" | "BLOCKED" => "bad",
         "HOLD" | "PENDING" | "new" | "high" | "waiting" | "starting" | "nowhere" | "secret" | "ANONYMIZED" => "hold",
         _ => "plain",
     };

@@ -190,6 +190,7 @@ async fn a_person_takes_the_roles_that_trust_them_and_no_other() {
     let (viewer, csrf) = desk.signed_in("viewer").await;
     let page = desk.ask("GET /console", &[("cookie", &viewer)], "").await.body;
     assert!(page.contains("viewer@acme.example") && !page.contains("Stop it now"), "{page}");
+    assert!(page.contains("denials of agent agent-1") && page.contains("20 of &lt;b&gt;20"), "an alarm that is off: {page}");
     let got = desk.post("/console/roles", &viewer, &format!("csrf={csrf}&role={}", role("administrator"))).await;
     assert_eq!(got.status, 403, "a role that doesn't trust them");
     // One who can take two chooses, and can do nothing before.

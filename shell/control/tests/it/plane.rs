@@ -203,10 +203,12 @@ impl Plane for FakePlane {
     }
 
     fn retention<'a>(&'a self, _: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
-        Box::pin(async move {
-            self.did(what, &request);
-            Ok(json!({"agents": []}))
-        })
+        Box::pin(async move { Ok(self.did(what, &request)) })
+    }
+
+    fn alarms(&self, question: &Value) -> Value {
+        self.did("alarms", question);
+        json!({"alarms": [{"alarm": "denials", "group_by": "agent", "group": "agent-1", "state": "ALARM", "since": "2026-01-01T00:00:00Z", "reason": "20 of <b>20</b>"}], "more": false})
     }
 
     fn decisions<'a>(&'a self, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {

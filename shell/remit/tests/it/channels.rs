@@ -20,10 +20,10 @@ fn ticket(number: u32) -> String {
 }
 
 /// moto, with a state machine of `deploy/` in it.
-struct States {
+pub(crate) struct States {
     child: Child,
     root: PathBuf,
-    endpoint: String,
+    pub(crate) endpoint: String,
     told: Value,
 }
 
@@ -35,7 +35,7 @@ impl Drop for States {
 }
 
 impl States {
-    fn start(ask_secs: u32, escalate_secs: u32) -> Self {
+    pub(crate) fn start(ask_secs: u32, escalate_secs: u32) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/peers/step_functions");
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers-step-functions");
         std::fs::create_dir_all(&root).unwrap();
@@ -62,7 +62,7 @@ impl States {
         states
     }
 
-    fn aws(&self, args: &[&str]) -> Value {
+    pub(crate) fn aws(&self, args: &[&str]) -> Value {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/peers/step_functions/aws.py");
         let done = Command::new(self.root.join("venv/bin/python"))
             .arg(script)
@@ -177,12 +177,17 @@ fn when_nobody_answers_the_state_machine_asks_others_and_then_leaves_it_to_remit
 }
 
 /// A request as it came: its head's lines and its body.
-type Received = (Vec<String>, Vec<u8>);
+pub(crate) type Received = (Vec<String>, Vec<u8>);
 
 /// What receives webhooks: the heads and bodies.
-fn receiver() -> (String, Receiver<Received>) {
+pub(crate) fn receiver() -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    (url, receive(listener))
+}
+
+/// The same on a socket that is there already.
+pub(crate) fn receive(listener: TcpListener) -> Receiver<Received> {
     let (told, received) = channel();
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
@@ -201,16 +206,17 @@ fn receiver() -> (String, Receiver<Received>) {
             stream.read_exact(&mut body).unwrap();
             // The first try fails: it is tried again.
             let status = if number == 0 { "503 Service Unavailable" } else { "204 No Content" };
-            write!(stream.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            // Whoever asked may have ended meanwhile.
+            let _ = write!(stream.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             if told.send((head, body)).is_err() {
                 return;
             }
         }
     });
-    (url, received)
+    received
 }
 
-fn value<'a>(head: &'a [String], name: &str) -> &'a str {
+pub(crate) fn value<'a>(head: &'a [String], name: &str) -> &'a str {
     head.iter().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap()
 }
 

@@ -21,6 +21,7 @@ mod gateway;
 mod seaweed;
 mod upstream;
 
+mod alarms;
 mod api;
 mod approvals;
 mod aws_boto;
@@ -42,8 +43,10 @@ mod invariants;
 mod offline;
 mod operations;
 mod organization;
+mod otlp;
 mod policy_guide;
 mod policy_sets;
+mod prometheus;
 mod provenance;
 mod real;
 mod receipts;
