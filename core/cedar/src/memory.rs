@@ -4,6 +4,7 @@
 //! changes nothing. Questions that read the time, the history or a result are never remembered.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::answer::{Answer, Ask, ContextFacts, PrincipalKind};
@@ -14,10 +15,12 @@ use crate::set::{PolicySet, Slice};
 const ANSWERS_MAX: usize = 100_000;
 /// The longest question that is remembered, in bytes.
 const QUESTION_BYTES_MAX: usize = 8 * 1024;
+/// The most bytes of all questions that are remembered: long ones would take hundreds of megabytes a set.
+const QUESTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Answers by question.
+/// Answers by question, and how many bytes the questions take.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<HashMap<Box<[u8]>, Answer>>);
+pub(crate) struct Memory(Mutex<HashMap<Box<[u8]>, Answer>>, AtomicUsize);
 
 impl Memory {
     /// The answer to a question, from memory or by `answer`.
@@ -28,9 +31,13 @@ impl Memory {
         }
         let told = answer();
         let mut answers = answers();
-        if answers.len() >= ANSWERS_MAX {
+        // Only changed under the lock.
+        let mut bytes = self.1.load(Ordering::Relaxed) + question.len();
+        if answers.len() >= ANSWERS_MAX || bytes > QUESTIONS_BYTES_MAX {
             answers.clear();
+            bytes = question.len();
         }
+        self.1.store(bytes, Ordering::Relaxed);
         answers.insert(question.into_boxed_slice(), told.clone());
         told
     }

@@ -168,10 +168,13 @@ impl<'a> Sweep<'a> {
         let Some(at_ms) = time_ms(&record.time) else { return false };
         match &*record.kind {
             "decision" => {
-                let said = match self.judge(&record, at_ms) {
-                    false => Said::Stays,
-                    true if self.waits.is_some_and(|waits| waits.contains(&*record.id)) => Said::Waits,
-                    true => Said::Goes,
+                let waits = self.waits.is_some_and(|waits| waits.contains(&*record.id));
+                let said = if !self.judge(&record, at_ms) {
+                    Said::Stays
+                } else if waits {
+                    Said::Waits
+                } else {
+                    Said::Goes
                 };
                 self.waiting += u64::from(said == Said::Waits);
                 if record.verdict == "ALLOW" {

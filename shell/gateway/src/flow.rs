@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use remit_kernel::{Fact, Principal, ToolView};
+use remit_mcp::canonical::{hex, sha256};
 use remit_mcp::{ErrorCode, Message, RpcError};
 use remit_model::{CallOrigin, Labels, Organization, ResultLabels, ServerKey, ToolClass};
 use remit_provenance::{Flow, Reading};
@@ -57,13 +58,19 @@ struct Key {
 struct Owner {
     space: String,
     agent: String,
+    /// A digest: what is kept of sessions beside the journal outlives the entries of a person who is forgotten, and names nobody.
     user: String,
 }
 
 impl Owner {
+    fn new(space: &str, agent: &str, user: Option<&str>) -> Self {
+        let parts = user.map(|user| format!("remit session owner v1\n{space}\n{agent}\n{user}"));
+        let user = parts.map(|parts| hex(&sha256(parts.as_bytes()))).unwrap_or_default();
+        Self { space: space.to_owned(), agent: agent.to_owned(), user }
+    }
+
     fn of(space: &str, principal: &Principal) -> Self {
-        let user = principal.user.clone().unwrap_or_default();
-        Self { space: space.to_owned(), agent: principal.agent.as_str().to_owned(), user }
+        Self::new(space, principal.agent.as_str(), principal.user.as_deref())
     }
 }
 
@@ -364,7 +371,7 @@ impl Touched {
         }
         let Ok(past) = serde_json::from_slice::<Past>(entry) else { return };
         let (Some(agent), Some(session), "decision") = (past.agent, past.policy_session, past.kind.as_str()) else { return };
-        let key = Key { owner: Owner { space: past.space, agent, user: past.user.unwrap_or_default() }, session };
+        let key = Key { owner: Owner::new(&past.space, &agent, past.user.as_deref()), session };
         if self.sessions.len() >= SESSIONS_MAX && !self.sessions.contains_key(&key) {
             self.crowded = true;
             return;

@@ -287,7 +287,11 @@ pub fn erase_attachments(dir: impl AsRef<Path>, indexes: &BTreeSet<u64>) -> io::
         if indexes.range(named.first_index..).next().is_none_or(|first| until.is_some_and(|until| *first >= until)) {
             continue;
         }
-        let file = OsFiles.open(&named.path(dir), true)?;
+        let file = match OsFiles.open(&named.path(dir), true) {
+            // Its time was over meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
         let ahead = Vec::new();
         let offset = MAGIC.len() as u64;
         let mut open =

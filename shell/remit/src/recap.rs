@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 /// The name of the key when it signs a recap: no checkpoint has it.
 const NAME: &str = "remit/recap";
 /// The first line of what is signed.
-const MAGIC: &str = "remit-recap/1";
+const MAGIC: &str = "remit-recap/2";
 /// The largest recap that is read.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// How many days a temporal condition can look back.

@@ -251,6 +251,16 @@ fn witnesses_cosign_what_extends_and_find_out_a_log_that_was_rewritten() {
     until("it cosigns again from where it was", || size(&running) > stuck);
     let place = running.stop();
 
+    // The journal of before is put back, and what was cosigned is still there: the gateway says itself that the log was cut.
+    copy(&journal, &dir.join("whole"));
+    copy(&saved, &journal);
+    let running = Remit::up_at(place, &[]);
+    until("it says so", || !running.place().log_of("unwitnessed").is_empty());
+    let why = running.place().log_of("unwitnessed")[0]["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("fewer entries than witnesses have cosigned"), "{why}");
+    let place = running.kill();
+    copy(&dir.join("whole"), &journal);
+
     // The journal of before is put back, with all that is beside it: the log's own key signs what comes now.
     copy(&saved, &journal);
     for beside in ["journal.recap", "journal.cosigned"] {

@@ -38,6 +38,7 @@ fn past(place: &Place) {
         let decision = json!({
             "v": 1, "type": "decision", "time": "2025-11-01T10:00:00.000Z", "id": id, "trace_id": id, "agent": "agent-1", "user": user,
             "space": "ledger", "tool": "ledger___x", "method": "tools/call", "risk": "low", "class": class, "verdict": "ALLOW",
+            "policy_session": "policy-session", "labels": {"integrity": "untrusted", "confidentiality": "public"},
             "layers": [{"checkType": "IDENTITY", "effect": "ALLOW", "statement": "x".repeat(300)}],
         });
         let outcome = json!({
@@ -242,6 +243,8 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     // Not in what the index writes ahead, either.
     assert!(!holds(&place.data().join("index"), "ann@example.com"), "while the gateway is up");
     let place = remit.stop();
+    let recap = std::fs::read_to_string(place.data().join("journal.recap")).unwrap();
+    assert!(recap.contains("\"policy-session\"") && !recap.contains("@example.com"), "{recap}");
     for part in ["journal", "index"] {
         assert!(!holds(&place.data().join(part), "ann@example.com"), "{part} still names her");
         assert!(holds(&place.data().join(part), "ben@example.com"));
