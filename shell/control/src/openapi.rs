@@ -95,7 +95,8 @@ fn refused_with(endpoint: &Endpoint) -> Vec<&'static str> {
         // A key that was used for something else, or is in use.
         statuses.extend(["409", "413", "415", "422", "429"]);
     }
-    if path.contains('{') || path.starts_with("/v1/trust") || path == "/v1/incidents" || path.starts_with("/v1/configuration") {
+    let of_one = ["/v1/incidents", "/v1/retention/release"].contains(&path);
+    if of_one || path.contains('{') || path.starts_with("/v1/trust") || path.starts_with("/v1/configuration") {
         statuses.push("404");
     }
     if path.starts_with("/v1/trust") {

@@ -94,7 +94,7 @@ fn an_agent_that_is_denied_too_often_is_stopped_and_falls_and_pagerduty_hears_of
     let mut config = helpdesk();
     config["trust"] = json!({"initial": "trusted", "demotions": {"incident": "probation"}});
     config["alarms"] = json!([{
-        "name": "denied too often", "metric": "denials", "threshold": 3, "period_secs": 10, "group_by": "agent",
+        "name": "denied too often", "metric": "denials", "threshold": 3, "period_secs": 20, "group_by": "agent",
         "treat_missing_data": "not_breaching",
         "actions": [
             {"pagerduty": {"routing_key": {"secret": "pager-key"}, "severity": "critical", "endpoint": url, "network": "loopback"}},
@@ -231,7 +231,7 @@ fn every_command_of_the_runbooks_is_one() {
 fn the_runbook_of_a_denial_spike_finds_it_stops_it_and_sees_its_end() {
     let place = Place::new();
     let mut config = helpdesk();
-    config["alarms"] = json!([{"name": "denials", "metric": "denials", "threshold": 20, "period_secs": 10, "group_by": "agent"}]);
+    config["alarms"] = json!([{"name": "denials", "metric": "denials", "threshold": 20, "period_secs": 20, "group_by": "agent"}]);
     place.write(&config);
     let remit = Remit::up_at(place, &[]);
     remit.until_server("helpdesk", "ready");
