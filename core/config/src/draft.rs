@@ -153,12 +153,14 @@ pub(crate) fn named_files(file: &str, document: &Node, files: &mut BTreeSet<Stri
     }
 }
 
+/// The items of a list, of all files.
+fn lists<'a>(roots: &[Object<'a>], key: &'static str, of: &'static str) -> Vec<Item<'a>> {
+    roots.iter().filter_map(|root| root.get(key)).flat_map(|list| list.list(of)).collect()
+}
+
 impl<'a> Draft<'a> {
     fn fill(&mut self, roots: &[Object<'a>], texts: &BTreeMap<&str, &str>) {
-        let all = |key: &'static str, of: &'static str| {
-            let lists = roots.iter().filter_map(move |root| root.get(key));
-            lists.flat_map(move |list| list.list(of)).collect::<Vec<_>>()
-        };
+        let all = |key: &'static str, of: &'static str| lists(roots, key, of);
         self.organization.partition = partition(roots);
         let mut policies = Shelf::new(texts, &self.organization.partition, self.complete);
         for item in all("policies", "policies") {
@@ -217,6 +219,12 @@ impl<'a> Draft<'a> {
         self.organization.accounts = accounts.clone();
         let found = guardrail::guardrails((&versions, &attached), account, &policies, self);
         self.organization.guardrails = found;
+        self.beside(roots);
+    }
+
+    /// What is said about the nouns: they are known by then.
+    fn beside(&mut self, roots: &[Object<'a>]) {
+        let all = |key: &'static str, of: &'static str| lists(roots, key, of);
         let (rules, approvers, channels) =
             (all("approval_rules", "rules of approvals"), all("approvers", "approvers"), all("approval_channels", "channels"));
         let lists = approval::Lists { rules: &rules, approvers: &approvers, channels: &channels };

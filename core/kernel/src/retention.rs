@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_hold_that_comes_between_two_segments_keeps_what_is_not_gone() {
-        let rules = Retention { rules: Vec::new(), days: Some(1) };
+        let rules = Retention { rules: Vec::new(), days: Some(1), archive: None };
         let (none, other) =
             (Holds::new(), Holds::from([("b".to_owned(), Hold { agent: Some("b".to_owned()), ..Hold::default() })]));
         let all = Holds::from([("case".to_owned(), Hold { agent: Some("a".to_owned()), ..Hold::default() })]);
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_conditions_over_time_look_back_on_stays_so_long() {
-        let (rules, holds) = (Retention { rules: Vec::new(), days: Some(1) }, Holds::new());
+        let (rules, holds) = (Retention { rules: Vec::new(), days: Some(1), archive: None }, Holds::new());
         let mut entry: serde_json::Value = serde_json::from_slice(&decision("1", 5, "MUTATIVE", None)).unwrap();
         entry["history"] = json!("sealed");
         for (days, goes) in [(15, false), (31, true)] {

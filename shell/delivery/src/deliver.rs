@@ -303,13 +303,11 @@ impl Reading {
 
 /// The record that a leaf of the journal completes, if it does.
 fn paired(pairing: &mut Pairing, leaf: &TreeLeaf) -> Option<Record> {
-    match &leaf.bytes {
-        Some(bytes) => pairing.take(leaf.index, bytes),
-        None => {
-            pairing.pass(leaf.index, leaf.hash);
-            None
-        }
+    if let Some(bytes) = &leaf.bytes {
+        return pairing.take(leaf.index, bytes);
     }
+    pairing.pass(leaf.index, leaf.hash);
+    None
 }
 
 /// Between half of a pause and all of it: many that wait for the same destination don't come back at once.

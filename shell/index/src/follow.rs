@@ -143,13 +143,13 @@ impl Builder {
             if entry.index != self.entries {
                 return Err(IndexError::Damaged("an entry is missing"));
             }
-            if let Some(bytes) = &entry.bytes {
-                if let Some((first, end)) = writing.take(entry.index, bytes)? {
-                    writing.flush(self.entries)?;
-                    let mut again = Reader::open(&self.journal, first)?.without_signatures();
-                    while let Some(back) = again.next()?.filter(|back| back.index < end.min(entry.index)) {
-                        writing.retake(back.index, &back.bytes)?;
-                    }
+            if let Some(bytes) = &entry.bytes
+                && let Some((first, end)) = writing.take(entry.index, bytes)?
+            {
+                writing.flush(self.entries)?;
+                let mut again = Reader::open(&self.journal, first)?.without_signatures();
+                while let Some(back) = again.next()?.filter(|back| back.index < end.min(entry.index)) {
+                    writing.retake(back.index, &back.bytes)?;
                 }
             }
             self.leaves.append(entry.hash);

@@ -249,13 +249,11 @@ impl SegmentReader {
             Found::Nothing => return Ok(Found::Nothing),
             Found::Damage(what) => return Ok(Found::Damage(what)),
         };
-        match Header::parse(self.payload(), head.index).filter(|_| head.kind == Kind::Header) {
-            Some(header) => Ok(Found::Some(header)),
-            None => {
-                self.rewind(0);
-                Ok(Found::Damage("the segment does not begin with a header"))
-            }
+        if let Some(header) = Header::parse(self.payload(), head.index).filter(|_| head.kind == Kind::Header) {
+            return Ok(Found::Some(header));
         }
+        self.rewind(0);
+        Ok(Found::Damage("the segment does not begin with a header"))
     }
 
     /// The bytes of the first frame, as they lie there; the place isn't changed.

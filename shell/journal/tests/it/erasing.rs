@@ -13,15 +13,15 @@ use crate::{change, entry, find, key, open, options, segments, vkey, write};
 /// Erases of all full segments what `goes` says; how many went.
 fn erase(dir: &Path, goes: impl Fn(u64) -> bool) -> u64 {
     let eraser = Eraser::open(dir).unwrap();
-    let mut erased = 0;
+    let mut gone = 0;
     for segment in eraser.full_segments().unwrap() {
         let told = |going: &[u64]| -> Result<(), EraseError> {
             assert!(going.iter().all(|index| (segment.first_index..segment.end_index).contains(index)));
             Ok(())
         };
-        erased += eraser.erase(segment, |index, _| goes(index), told).unwrap().erased;
+        gone += eraser.erase(segment, |index, _| goes(index), told).unwrap().erased;
     }
-    erased
+    gone
 }
 
 fn known(size: u64) -> Known {
@@ -43,7 +43,7 @@ fn the_tree_and_every_proof_outlive_what_is_erased() {
     let end = full.last().unwrap().end_index;
     assert!(full.len() > 3 && end > 120, "{full:?}");
     // All but one of the first hundred, and every third after.
-    let goes = |index: u64| (index < 100 && index != 40) || (index > 110 && index % 3 == 0);
+    let goes = |index: u64| (index < 100 && index != 40) || (index > 110 && index.is_multiple_of(3));
     let erased = erase(dir.path(), goes);
     assert_eq!(erased, (0..end).filter(|index| goes(*index)).count() as u64);
     assert_eq!(erase(dir.path(), goes), 0, "nothing is erased twice");
@@ -149,8 +149,8 @@ fn what_was_archived_is_put_back_and_nothing_else_is() {
 struct Refused(usize);
 
 impl From<EraseError> for Refused {
-    fn from(error: EraseError) -> Self {
-        panic!("{error}")
+    fn from(_: EraseError) -> Self {
+        Self(usize::MAX)
     }
 }
 
