@@ -25,7 +25,7 @@ use crate::output::{Failure, Printer, warn};
 use crate::up::World;
 
 /// How long a segment may take on its way.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// The largest segment that is read back, in bytes.
 const SEGMENT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 const DAY_SECS: u64 = 86_400;

@@ -28,7 +28,7 @@ pub(crate) fn origin(home: &Home) -> Option<String> {
 pub(crate) fn open(
     home: &Home,
     options: &Up,
-    facts: Option<AttachmentOptions>,
+    facts: Option<&AttachmentOptions>,
     book: &Book,
 ) -> Result<(Journal, Recovered), Failure> {
     let directory = home.journal();
@@ -44,7 +44,7 @@ pub(crate) fn open(
     let origin = known.or_else(|| options.log_origin.clone()).unwrap_or_else(|| ORIGIN.to_owned());
     let segment_kib = options.journal_segment_kib;
     let options = || Options {
-        attachments: facts.clone(),
+        attachments: facts.cloned(),
         segment_bytes: u64::from(segment_kib) * 1024,
         ..Options::new(&directory, &*origin)
     };

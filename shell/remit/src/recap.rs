@@ -166,8 +166,8 @@ impl Recap {
         let (body, note) = text.split_once('\n')?;
         let signer = Signer::from_seed(NAME, self.key.seed()).ok()?;
         let note = Note::parse(note).ok()?;
-        let signed = note.verify(signer.verifier()).ok()?;
-        let mut lines = signed.lines();
+        let text = note.verify(signer.verifier()).ok()?;
+        let mut lines = text.lines();
         let (magic, root, size) = (lines.next()?, lines.next()?, lines.next()?.parse::<u64>().ok()?);
         if magic != MAGIC || lines.next()? != leaf_hash(body.as_bytes()).to_string() {
             return None;

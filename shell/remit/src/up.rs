@@ -97,6 +97,7 @@ pub(crate) struct World {
 }
 
 /// Starts, serves until it is told to stop, and lets calls finish.
+#[allow(clippy::too_many_lines, reason = "everything is started here, in the order that it needs")]
 pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let printer = Printer::new(options.common.json);
     if options.anonymous_agent.is_some() && !options.host.is_loopback() {
@@ -220,7 +221,7 @@ fn assemble(
     };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
-    let (journal, recovered) = audit::open(home, options, facts(options, home), &book)?;
+    let (journal, recovered) = audit::open(home, options, facts(options, home).as_ref(), &book)?;
     if recovered.read > 100_000 {
         printer.say(&format!("journal: {} of {} entries read again and found whole", recovered.read, recovered.entries))?;
     }

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(10);
 /// How often it is looked for segments that are full and not archived.
 const ARCHIVE: Duration = Duration::from_secs(2);
 /// How often records whose time is over are looked for.
-const SWEEP: Duration = Duration::from_secs(6 * 3600);
+const SWEEP: Duration = Duration::from_hours(6);
 
 /// Tells when the configuration directory changes. Reading it must not count as a change.
 pub(crate) fn watch_config(config: Option<&Path>) -> Result<mpsc::Receiver<()>, Failure> {

@@ -18,7 +18,7 @@ fn settings() -> Value {
 
 fn asking(remit: &Remit, agent: &str) -> Client {
     let mut client = remit.client(agent, "ledger");
-    client.meta = r#","remit/receipt":true"#.to_owned();
+    r#","remit/receipt":true"#.clone_into(&mut client.meta);
     client
 }
 
@@ -214,7 +214,7 @@ fn witnesses_cosign_what_extends_and_find_out_a_log_that_was_rewritten() {
     client.call("ledger___get_account", CALL);
     let size = |running: &Remit| -> u64 {
         let told = running.operator("GET /v1/journal", "").1;
-        let note = told["cosigned"].as_str().and_then(|note| remit_journal::SignedCheckpoint::parse(note));
+        let note = told["cosigned"].as_str().and_then(remit_journal::SignedCheckpoint::parse);
         note.map_or(0, |note| note.size)
     };
     until("a checkpoint is cosigned", || size(&running) > 0);

@@ -273,10 +273,10 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     assert!(!trouble().to_string().contains("or another one, before"), "{}", trouble());
     let place = remit.stop();
     // Somebody erases what the journal doesn't say: the tree is what it was, and still it is found.
-    let eraser = Eraser::open(place.data().join("journal")).unwrap();
-    let segment = eraser.full_segments().unwrap()[0];
+    let intruder = Eraser::open(place.data().join("journal")).unwrap();
+    let segment = intruder.full_segments().unwrap()[0];
     let ben = |entry: &[u8]| entry.windows(15).any(|window| window == b"ben@example.com");
-    let done = eraser.erase(segment, |_, entry| ben(entry), |_| Ok::<_, EraseError>(())).unwrap();
+    let done = intruder.erase(segment, |_, entry| ben(entry), |_| Ok::<_, EraseError>(())).unwrap();
     assert!(done.erased > 0);
     let said = place.cli(&["verify", "--json"]);
     assert!(said.code == 1 && said.out.contains("were erased, and the journal doesn't say so"), "{said:?}");
