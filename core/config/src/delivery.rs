@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use remit_model::{Delivery, DeliveryFormat, Destination, Network};
+use remit_model::{Delivery, DeliveryFormat, Destination, Network, S3Bucket};
 
 use crate::draft::Draft;
 use crate::invariant::{agent_ids, spaces, tool_named};
@@ -58,7 +58,7 @@ fn delivery(item: &Item<'_>, draft: &Draft<'_>) -> Option<Delivery> {
     let to = match *kind {
         "syslog" => syslog(&inner),
         "https" => https(&inner),
-        _ => s3(&inner),
+        _ => s3(&inner).map(Destination::S3),
     };
     let format = object.get("format").and_then(|format| {
         let choice = format.choice(&FORMATS)?;
@@ -126,7 +126,7 @@ fn https(item: &Item<'_>) -> Option<Destination> {
     Some(Destination::Https { url: address?, network, header: bearer.or(header), array: body.unwrap_or_default() })
 }
 
-pub(crate) fn s3(item: &Item<'_>) -> Option<Destination> {
+pub(crate) fn s3(item: &Item<'_>) -> Option<S3Bucket> {
     let object = item.object("a bucket", &["bucket", "region", "prefix", "endpoint", "credentials", "network"])?;
     let network = network(&object);
     let endpoint = object.get("endpoint").map(|item| url(&item, Rules { network, query: false }));
@@ -146,7 +146,7 @@ pub(crate) fn s3(item: &Item<'_>) -> Option<Destination> {
         Some(None) => return None,
         given => given.flatten(),
     };
-    Some(Destination::S3 { bucket: bucket?, region: region?.to_string(), prefix, endpoint, credentials: credentials?, network })
+    Some(S3Bucket { bucket: bucket?, region: region?.to_string(), prefix, endpoint, credentials: credentials?, network })
 }
 
 /// What stands before keys: it ends with `/`.

@@ -56,19 +56,23 @@ pub enum Destination {
         /// Whether a batch is one JSON array; else JSON Lines.
         array: bool,
     },
-    /// A bucket of S3, or of what speaks its API.
-    S3 {
-        /// The bucket's name.
-        bucket: String,
-        /// Its region.
-        region: String,
-        /// What stands before every key; empty or ending with `/`.
-        prefix: String,
-        /// The endpoint; `None` is AWS's own for the region.
-        endpoint: Option<String>,
-        /// The secret that holds the access key: `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, with `:SESSION_TOKEN` if there is one.
-        credentials: SecretRef,
-        /// Which addresses the endpoint may resolve to.
-        network: Network,
-    },
+    /// A bucket.
+    S3(S3Bucket),
+}
+
+/// A bucket of S3, or of what speaks its API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Bucket {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// What stands before every key; empty or ending with `/`.
+    pub prefix: String,
+    /// The endpoint; `None` is AWS's own for the region.
+    pub endpoint: Option<String>,
+    /// The secret that holds the access key: `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, with `:SESSION_TOKEN` if there is one.
+    pub credentials: SecretRef,
+    /// Which addresses the endpoint may resolve to.
+    pub network: Network,
 }

@@ -1,6 +1,6 @@
 //! How long records of calls are kept.
 
-use crate::{Destination, SpaceId, ToolClass};
+use crate::{S3Bucket, SpaceId, ToolClass};
 
 /// A framework that says how long records are to be kept, or in which a usual time has come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,8 @@ impl Framework {
 /// An archive of the journal's segments, which nobody can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// The bucket: [`Destination::S3`].
-    pub to: Destination,
+    /// The bucket.
+    pub to: S3Bucket,
     /// For how many days Object Lock keeps what is put there, in mode `COMPLIANCE`.
     pub days: u32,
 }

@@ -2,12 +2,8 @@
 
 use std::fmt;
 
+use crate::note::{Note, NoteError, NoteSignature, is_name, key_id, vkey_format, vkey_parse};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::hash::short_hash;
-use crate::note::{Note, NoteError, NoteSignature, is_name};
 
 /// The signature type identifier of an Ed25519 cosignature in a key.
 const COSIGNATURE_TYPE: u8 = 0x04;
@@ -30,19 +26,13 @@ impl WitnessKey {
         if !is_name(name) {
             return Err(NoteError::Name(name.to_owned()));
         }
-        let key_id = short_hash(&[name.as_bytes(), b"\n", &[COSIGNATURE_TYPE], &key]);
-        Ok(Self { name: name.to_owned(), key_id, key })
+        Ok(Self { name: name.to_owned(), key_id: key_id(name, COSIGNATURE_TYPE, &key), key })
     }
 
     /// Reads a vkey: `<name>+<key ID in hexadecimal>+<base64 of the type byte and the key>`.
     pub fn parse(vkey: &str) -> Result<Self, NoteError> {
-        let (name, rest) = vkey.split_once('+').ok_or(NoteError::VerifierKey)?;
-        let (_, encoded) = rest.split_once('+').ok_or(NoteError::VerifierKey)?;
-        let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::VerifierKey)?;
-        let Some((&COSIGNATURE_TYPE, key)) = bytes.split_first() else {
-            return Err(NoteError::VerifierKey);
-        };
-        let parsed = Self::new(name, key.try_into().map_err(|_| NoteError::VerifierKey)?)?;
+        let (name, key) = vkey_parse(vkey, COSIGNATURE_TYPE)?;
+        let parsed = Self::new(name, key)?;
         // One spelling only: this also checks the key ID.
         if parsed.to_string() == vkey { Ok(parsed) } else { Err(NoteError::VerifierKey) }
     }
@@ -74,8 +64,7 @@ impl WitnessKey {
 
 impl fmt::Display for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed: Vec<u8> = std::iter::once(COSIGNATURE_TYPE).chain(self.key).collect();
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.key_id), STANDARD.encode(typed))
+        f.write_str(&vkey_format(&self.name, self.key_id, COSIGNATURE_TYPE, self.key))
     }
 }
 

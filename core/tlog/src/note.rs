@@ -93,19 +93,13 @@ impl Verifier {
         if !is_name(name) {
             return Err(NoteError::Name(name.to_owned()));
         }
-        let key_id = short_hash(&[name.as_bytes(), b"\n", &[ED25519_TYPE], &key]);
-        Ok(Self { name: name.to_owned(), key_id, key })
+        Ok(Self { name: name.to_owned(), key_id: key_id(name, ED25519_TYPE, &key), key })
     }
 
     /// Reads a vkey: `<name>+<key ID in hexadecimal>+<base64 of the type byte and the key>`.
     pub fn parse(vkey: &str) -> Result<Self, NoteError> {
-        let (name, rest) = vkey.split_once('+').ok_or(NoteError::VerifierKey)?;
-        let (_, encoded) = rest.split_once('+').ok_or(NoteError::VerifierKey)?;
-        let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::VerifierKey)?;
-        let Some((&ED25519_TYPE, key)) = bytes.split_first() else {
-            return Err(NoteError::VerifierKey);
-        };
-        let verifier = Self::new(name, key.try_into().map_err(|_| NoteError::VerifierKey)?)?;
+        let (name, key) = vkey_parse(vkey, ED25519_TYPE)?;
+        let verifier = Self::new(name, key)?;
         // One spelling only: this also checks the key ID.
         if verifier.to_string() == vkey { Ok(verifier) } else { Err(NoteError::VerifierKey) }
     }
@@ -133,9 +127,30 @@ impl Verifier {
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed: Vec<u8> = std::iter::once(ED25519_TYPE).chain(self.key).collect();
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.key_id), STANDARD.encode(typed))
+        f.write_str(&vkey_format(&self.name, self.key_id, ED25519_TYPE, self.key))
     }
+}
+
+/// The short identifier of an Ed25519 key of this signature type.
+pub(crate) fn key_id(name: &str, kind: u8, key: &[u8; 32]) -> [u8; 4] {
+    short_hash(&[name.as_bytes(), b"\n", &[kind], key])
+}
+
+/// The name and the Ed25519 key of a vkey of this signature type; whether its key ID is right shows when it is written again.
+pub(crate) fn vkey_parse(vkey: &str, kind: u8) -> Result<(&str, [u8; 32]), NoteError> {
+    let (name, rest) = vkey.split_once('+').ok_or(NoteError::VerifierKey)?;
+    let (_, encoded) = rest.split_once('+').ok_or(NoteError::VerifierKey)?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::VerifierKey)?;
+    match bytes.split_first() {
+        Some((found, key)) if *found == kind => Ok((name, key.try_into().map_err(|_| NoteError::VerifierKey)?)),
+        _ => Err(NoteError::VerifierKey),
+    }
+}
+
+/// A vkey: `<name>+<key ID in hexadecimal>+<base64 of the type byte and the key>`.
+pub(crate) fn vkey_format(name: &str, key_id: [u8; 4], kind: u8, key: [u8; 32]) -> String {
+    let typed: Vec<u8> = std::iter::once(kind).chain(key).collect();
+    format!("{name}+{:08x}+{}", u32::from_be_bytes(key_id), STANDARD.encode(typed))
 }
 
 /// One signature of a note.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remit_egress::{Client, EgressError};
-use remit_model::Network;
+use remit_model::{Network, S3Bucket};
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
@@ -96,6 +96,20 @@ pub struct Options {
     pub credentials: Zeroizing<String>,
     /// How long one request may take, whatever it moves.
     pub timeout: Duration,
+}
+
+impl Options {
+    /// A bucket of the configuration. `credentials` is what its secret holds.
+    pub fn of(bucket: &S3Bucket, credentials: Zeroizing<String>, timeout: Duration) -> Self {
+        Self {
+            bucket: bucket.bucket.clone(),
+            region: bucket.region.clone(),
+            endpoint: bucket.endpoint.clone(),
+            network: bucket.network,
+            credentials,
+            timeout,
+        }
+    }
 }
 
 impl std::fmt::Debug for Options {

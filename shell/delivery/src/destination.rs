@@ -98,18 +98,10 @@ impl Way {
                     }
                 }
             }
-            Destination::S3 { bucket, region, prefix, endpoint, credentials, network } => {
-                let options = Options {
-                    bucket: bucket.clone(),
-                    region: region.clone(),
-                    endpoint: endpoint.clone(),
-                    network: *network,
-                    credentials: self.secret(credentials)?,
-                    timeout: OBJECT_TIMEOUT,
-                };
-                let bucket = Bucket::new(&options, &self.tls)?;
+            Destination::S3(to) => {
+                let bucket = Bucket::new(&Options::of(to, self.secret(&to.credentials)?, OBJECT_TIMEOUT), &self.tls)?;
                 for (path, body, put) in objects(delivery.format, from, records)? {
-                    bucket.put(&format!("{prefix}{path}"), body, &put, now_secs).await?;
+                    bucket.put(&format!("{}{path}", to.prefix), body, &put, now_secs).await?;
                 }
                 Ok(())
             }

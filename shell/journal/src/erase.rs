@@ -101,7 +101,7 @@ impl Eraser {
 
     /// The segments that are full: all that have another one in use behind them.
     pub fn full_segments(&self) -> Result<Vec<FullSegment>, EraseError> {
-        full_segments(&OsFiles, &self.dir).map_err(|source| EraseError::Io { dir: self.dir.clone(), source })
+        list_full_segments(&self.dir)
     }
 
     /// Writes a full segment anew without the entries for which `erase` says so. `before` gets the indexes of those once they are known, and

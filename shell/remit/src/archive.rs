@@ -12,13 +12,13 @@ use remit_bucket::{Bucket, BucketError, Condition, Options, Put};
 use remit_gateway::rfc3339;
 use remit_journal::{Eraser, FullSegment, list_full_segments, read_full_segment};
 use remit_mcp::canonical::{hex, sha256};
-use remit_model::{Archive, Destination, Person};
+use remit_model::{Archive, Person};
 use remit_tlog::leaf_hash;
 use serde_json::{Value, json};
 
 use crate::cli::{self, ArchiveOf};
 use crate::commands::operator;
-use crate::fields::Refused;
+use crate::fields::{Refused, away};
 use crate::home::Home;
 use crate::now_secs;
 use crate::output::{Failure, Printer, warn};
@@ -93,7 +93,7 @@ impl World {
     pub(crate) async fn archive_standing(&self) -> Result<Value, Refused> {
         let journal = self.retention.journal.clone();
         let full = tokio::task::spawn_blocking(move || list_full_segments(journal));
-        let full = full.await.map_err(|error| away(&error))?.map_err(|error| away(&error))?;
+        let full = full.await.map_err(away)?.map_err(away)?;
         let archived = self.book.archived();
         let one = |segment: &FullSegment| {
             json!({
@@ -110,9 +110,9 @@ impl World {
         let archive = self.gateway.snapshot().organization.retention.archive.clone();
         let archive =
             archive.ok_or_else(|| (StatusCode::CONFLICT, "the configuration has no `archive` in `retention`".to_owned()))?;
-        let bucket = self.bucket(&archive).map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?;
+        let bucket = self.bucket(&archive).map_err(away)?;
         let key = self.key(&archive, number);
-        let bytes = bucket.get(&key, None, SEGMENT_BYTES_MAX, now_secs()).await.map_err(|error| away(&error))?;
+        let bytes = bucket.get(&key, None, SEGMENT_BYTES_MAX, now_secs()).await.map_err(away)?;
         let bytes = bytes.ok_or_else(|| {
             (StatusCode::NOT_FOUND, format!("segment {number} isn't archived: `remit archive` lists those that are"))
         })?;
@@ -123,7 +123,7 @@ impl World {
             let segment = eraser.full_segments()?.into_iter().find(|segment| segment.generation == number);
             segment.map(|segment| Ok((segment, eraser.restore(segment, &bytes)?))).transpose()
         };
-        let restored = tokio::task::spawn_blocking(restore).await.map_err(|error| away(&error))?;
+        let restored = tokio::task::spawn_blocking(restore).await.map_err(away)?;
         let restored = restored.map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
         let restored = restored.ok_or_else(|| (StatusCode::NOT_FOUND, format!("the journal has no full segment {number}")))?;
         let (FullSegment { first_index: first, end_index: end, .. }, restored) = restored;
@@ -136,30 +136,15 @@ impl World {
     }
 
     fn bucket(&self, archive: &Archive) -> Result<Bucket, String> {
-        let Destination::S3 { bucket, region, endpoint, credentials, network, .. } = &archive.to else {
-            return Err("an archive is a bucket".to_owned());
-        };
-        let options = Options {
-            bucket: bucket.clone(),
-            region: region.clone(),
-            endpoint: endpoint.clone(),
-            network: *network,
-            credentials: self.secret(credentials)?,
-            timeout: TIMEOUT,
-        };
+        let options = Options::of(&archive.to, self.secret(&archive.to.credentials)?, TIMEOUT);
         Bucket::new(&options, &self.tls).map_err(|error| error.to_string())
     }
 
     /// A segment's key: by the log, whose own key names it, so that two logs never meet.
     fn key(&self, archive: &Archive, number: u64) -> String {
-        let prefix = if let Destination::S3 { prefix, .. } = &archive.to { prefix.as_str() } else { "" };
         let log: String = leaf_hash(self.journal.verifier_key().as_bytes()).to_string().chars().take(16).collect();
-        format!("{prefix}{log}/{number:020}.segment")
+        format!("{}{log}/{number:020}.segment", archive.to.prefix)
     }
-}
-
-fn away(error: &dyn std::fmt::Display) -> Refused {
-    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 /// `remit archive`.

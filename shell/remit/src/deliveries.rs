@@ -129,7 +129,7 @@ fn shown(home: &Home, delivery: &Delivery, durable: u64) -> Result<Value, Failur
     let (kind, to) = match &delivery.to {
         Destination::Syslog { address, .. } => ("syslog", address.clone()),
         Destination::Https { url, .. } => ("https", url.split(['?', '#']).next().unwrap_or_default().to_owned()),
-        Destination::S3 { bucket, prefix, .. } => ("s3", format!("s3://{bucket}/{prefix}")),
+        Destination::S3(to) => ("s3", format!("s3://{}/{}", to.bucket, to.prefix)),
     };
     Ok(json!({
         "name": delivery.name, "kind": kind, "to": to, "next": cursor.open.next, "open": cursor.open.open.len(),

@@ -12,9 +12,8 @@ pub(crate) struct Fault(pub(crate) Refused);
 
 impl Fault {
     /// Nothing of the question's: the store or the journal failed.
-    #[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
     pub(crate) fn away(why: impl ToString) -> Self {
-        Self((StatusCode::SERVICE_UNAVAILABLE, why.to_string()))
+        Self(away(why))
     }
 }
 
@@ -27,6 +26,12 @@ impl<T: Into<String>> From<T> for Fault {
 /// The question is not one that can be answered.
 pub(crate) fn bad(what: impl Into<String>) -> Refused {
     (StatusCode::BAD_REQUEST, what.into())
+}
+
+/// What is needed is away: nothing of the question's.
+#[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
+pub(crate) fn away(why: impl ToString) -> Refused {
+    (StatusCode::SERVICE_UNAVAILABLE, why.to_string())
 }
 
 /// A text; an empty one is none.

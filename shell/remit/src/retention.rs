@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::cli::{self, RetentionOf};
 use crate::commands::operator;
-use crate::fields::{Refused, bad};
+use crate::fields::{Refused, away, bad};
 use crate::home::Home;
 use crate::now_ms;
 use crate::output::{Failure, HELD, Printer, warn};
@@ -153,17 +153,16 @@ impl World {
 
     /// Goes through every segment that is full.
     async fn sweep(&self, aim: &Aim, person: &Person, reason: &str, dry_run: bool) -> Result<Swept, Refused> {
-        let away = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
         let journal = self.retention.journal.clone();
         let eraser = Eraser::open(&journal).map_err(|error| match &error {
             EraseError::Locked(_) => (StatusCode::CONFLICT, error.to_string()),
-            _ => away(&error),
+            _ => away(error),
         })?;
         let eraser = Arc::new(eraser);
         if !dry_run {
             self.finish(&eraser).await?;
         }
-        let full = eraser.full_segments().map_err(|error| away(&error))?;
+        let full = eraser.full_segments().map_err(away)?;
         let mut swept = Swept { dry_run, ..Swept::default() };
         let waits = Arc::new(self.waits(full.last().map_or(0, |last| last.end_index)).await?);
         let mut said = Said { aim: aim.clone(), reason: reason.to_owned(), person: person.clone(), dry_run };
@@ -187,8 +186,8 @@ impl World {
                 let (kept, open) = sweep.end();
                 Ok((done, kept, waiting, open, said))
             };
-            let done = tokio::task::spawn_blocking(work).await.map_err(|error| away(&error))?;
-            let (done, kept, waiting, left, again) = done.map_err(|why| away(&why))?;
+            let done = tokio::task::spawn_blocking(work).await.map_err(away)?;
+            let (done, kept, waiting, left, again) = done.map_err(away)?;
             (open, said) = (Some(left), again);
             swept.not_yet += waiting;
             swept.erased += done.0;
@@ -208,14 +207,13 @@ impl World {
             }
             Ok(count + sweep.waiting())
         };
-        let rest = tokio::task::spawn_blocking(rest).await.map_err(|error| away(&error))?;
-        swept.not_yet += rest.map_err(|why| away(&why))?;
+        let rest = tokio::task::spawn_blocking(rest).await.map_err(away)?;
+        swept.not_yet += rest.map_err(away)?;
         Ok(swept)
     }
 
     /// Erases what the journal says is erased and isn't, unless a hold keeps it by now: a crash or a full disk came between the one and the other.
     async fn finish(&self, eraser: &Arc<Eraser>) -> Result<(), Refused> {
-        let away = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error);
         let _turn = self.retention.turn.lock().await;
         let holds = self.holds().await?;
         if !self.book.tells_of_erased() {
@@ -247,7 +245,7 @@ impl World {
             }
             Ok(())
         };
-        tokio::task::spawn_blocking(work).await.map_err(|error| away(error.to_string()))?.map_err(away)
+        tokio::task::spawn_blocking(work).await.map_err(away)?.map_err(away)
     }
 
     /// The legal holds of everything that is durable. While that isn't known nothing is erased: a hold may have been recorded that isn't in
@@ -260,7 +258,6 @@ impl World {
     /// Decisions that have no outcome before the entry `from`: it comes later, or is in the segment that is being written. To erase such a
     /// decision would leave its outcome alone, and nothing could tell any more whose it is.
     async fn waits(&self, from: u64) -> Result<HashSet<String>, Refused> {
-        let away = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error);
         // First those that have none, then what came: one that comes meanwhile is in the one or the other.
         self.reach(self.journal.checkpoint().size.saturating_sub(1)).await?;
         let mut waits = self.book.open_calls();
@@ -280,7 +277,7 @@ impl World {
             }
             Ok(waits)
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| away(error.to_string()))?.map_err(away)
+        tokio::task::spawn_blocking(read).await.map_err(away)?.map_err(away)
     }
 }
 

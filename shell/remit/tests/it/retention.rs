@@ -76,17 +76,22 @@ fn holds(dir: &Path, text: &str) -> bool {
     })
 }
 
-#[test]
-fn what_is_over_goes_unless_it_is_held_and_every_proof_stays() {
+/// A gateway over such a journal, with calls of now, so that the past isn't in the last segment alone.
+fn lived_in() -> Remit {
     let place = placed();
     past(&place);
     let remit = Remit::up_at(place, &SMALL);
     remit.until_server("ledger", "ready");
-    // A call of now, so that the past isn't in the last segment alone.
     let client = remit.client("agent-1", "ledger");
     for _ in 0..30 {
         client.call("ledger___get_account", r#"{"account_id":"ACC-1003"}"#);
     }
+    remit
+}
+
+#[test]
+fn what_is_over_goes_unless_it_is_held_and_every_proof_stays() {
+    let remit = lived_in();
     let place = remit.place();
     assert_eq!((found(place, &["--user", "ann@example.com"]), found(place, &["--user", "ben@example.com"])), (100, 100));
     let checkpoint = place.data().join("saved.checkpoint");
@@ -222,14 +227,7 @@ fn nothing_is_erased_before_it_is_archived_and_what_was_comes_back_whole() {
 
 #[test]
 fn a_person_is_forgotten_and_what_nobody_told_is_found() {
-    let place = placed();
-    past(&place);
-    let remit = Remit::up_at(place, &SMALL);
-    remit.until_server("ledger", "ready");
-    let client = remit.client("agent-1", "ledger");
-    for _ in 0..30 {
-        client.call("ledger___get_account", r#"{"account_id":"ACC-1003"}"#);
-    }
+    let remit = lived_in();
     let place = remit.place();
     retention(place, &["hold", "all"], 0);
     let held = retention(place, &["erase", "--user", "ann@example.com"], 0);
