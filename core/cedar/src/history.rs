@@ -236,6 +236,10 @@ impl Conditions {
         wanted.iter().filter_map(|leaf| self.group_of.get(*leaf).copied()).collect()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     pub(crate) fn watches(&self, action: &str) -> bool {
         self.groups.iter().any(|group| group.watched.has(action))
     }
@@ -452,6 +456,16 @@ impl History {
                 // There is no room to remember whose it is: it is everybody's.
                 Err(_) => self.doubt = Some((what.to_owned(), until_ms)),
             }
+        }
+    }
+
+    /// Nobody knows what has happened until now: no condition is decided until its window doesn't reach back so far.
+    pub fn doubt_all(&mut self, what: &str, now_ms: u64) {
+        let window_secs = self.set.conditions.groups.iter().map(|group| group.window_secs).max().unwrap_or(0);
+        let until_ms = now_ms.saturating_add(window_secs.saturating_mul(1_000));
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.doubt.as_ref().is_none_or(|(_, until)| *until < until_ms) {
+            self.doubt = Some((what.to_owned(), until_ms));
         }
     }
 

@@ -32,7 +32,11 @@ pub struct PolicySet {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) gateway: String,
     /// Slices by action, such as `AgentCore::Action::"server___tool"`.
-    pub(crate) slices: HashMap<EntityUid, Slice>,
+    pub(crate) slices: HashMap<EntityUid, Arc<Slice>>,
+    /// The same by the tool's name: to make an action of it takes longer than to look it up.
+    by_tool: HashMap<String, Arc<Slice>>,
+    /// Whether any of them reads what sessions have touched.
+    reads_origin: bool,
     pub(crate) rule_of: HashMap<PolicyId, usize>,
     pub(crate) lowered: LoweredPolicySet,
     pub(crate) conditions: Conditions,
@@ -150,6 +154,8 @@ impl PolicySet {
             vocabulary,
             gateway: gateway.to_owned(),
             slices: HashMap::new(),
+            by_tool: HashMap::new(),
+            reads_origin: false,
             rule_of,
             lowered,
             conditions,
@@ -157,6 +163,9 @@ impl PolicySet {
             findings,
         };
         set.slices = set.slice(&subjects, &broken);
+        set.reads_origin = set.slices.values().any(|slice| slice.readers.facts.origin());
+        let of_tool = |tool: &String| Some((tool.clone(), Arc::clone(set.slices.get(&action_uid(tool)?)?)));
+        set.by_tool = set.vocabulary.actions.keys().filter_map(of_tool).collect();
         set
     }
 
@@ -197,7 +206,7 @@ impl PolicySet {
 
     /// Whether what is done with this tool matters to a temporal condition.
     pub fn watches(&self, tool: &str) -> bool {
-        self.conditions.watches(&action(tool))
+        !self.conditions.is_empty() && self.conditions.watches(&action(tool))
     }
 
     /// Whether a temporal condition reads the tool's results.
@@ -217,7 +226,7 @@ impl PolicySet {
 
     /// Whether a rule reads what sessions have touched, or what stands behind arguments.
     pub fn reads_origin(&self) -> bool {
-        self.slices.values().any(|slice| slice.readers.facts.origin())
+        self.reads_origin
     }
 
     /// How many rules could speak of a tool.
@@ -231,10 +240,10 @@ impl PolicySet {
     }
 
     pub(crate) fn slice_of(&self, tool: &str) -> Option<&Slice> {
-        self.slices.get(&action_uid(tool)?)
+        self.by_tool.get(tool).map(Arc::as_ref)
     }
 
-    fn slice(&self, subjects: &[Subject], broken: &BTreeSet<usize>) -> HashMap<EntityUid, Slice> {
+    fn slice(&self, subjects: &[Subject], broken: &BTreeSet<usize>) -> HashMap<EntityUid, Arc<Slice>> {
         let schema = self.lowered.cedar_schema();
         let Ok(entities) = schema.action_entities() else { return HashMap::new() };
         let mut anywhere = Vec::new();
@@ -291,7 +300,7 @@ impl PolicySet {
                 broken: forbids.iter().filter(|(_, scope)| scope.has(action, &ancestors)).map(|(rule, _)| *rule).collect(),
                 readers,
             };
-            slices.insert(action.clone(), slice);
+            slices.insert(action.clone(), Arc::new(slice));
         }
         slices
     }

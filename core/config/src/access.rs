@@ -64,7 +64,7 @@ pub(crate) fn space<'a>(
     account: impl Fn(&Object<'_>) -> Option<AccountId>,
     files: &BTreeMap<&str, &str>,
 ) -> Option<SpaceDraft<'a>> {
-    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role", "policy_set"];
+    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role", "policy_set", "keep_results"];
     let object = item.object("a space", keys)?;
     let id = object.need("id").and_then(|id| id.id(SpaceId::new));
     let account = account(&object);
@@ -97,6 +97,7 @@ pub(crate) fn space<'a>(
     let policy_set = object.get("policy_set").map(|set| policy_set(&set, files));
     // A set that can't be read refuses the configuration; it is never left out.
     let policy_set = policy_set.map(Option::unwrap_or_default);
+    let keep_results = object.get("keep_results").and_then(|keep| keep.flag()).unwrap_or(false);
     let space = Space {
         id: id?,
         account: account?,
@@ -108,6 +109,7 @@ pub(crate) fn space<'a>(
         role,
         operator_role,
         policy_set,
+        keep_results,
     };
     let (role, operator_role) = named;
     Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries, role, operator_role })

@@ -313,6 +313,7 @@ fn space() -> Value {
             "servers": { "type": ["array", "null"], "items": refer("space_server"), "description": "The servers that meet here, in order." },
             "role": refer("role_name"), "operator_role": refer("role_name"),
             "policy_set": policy_set(),
+            "keep_results": { "type": "boolean", "default": false, "description": "Keep what tools answer, sealed, beside the journal, as arguments are." },
             "quotas": object("Limits for each agent; none where one is left out.", &[], &json!({
                 "calls_concurrent_max": count("Calls under way at once, per agent and tool.", 1_000_000),
                 "calls_per_minute_max": count("Calls started in a minute, per agent and tool.", 1_000_000),

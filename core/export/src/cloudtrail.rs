@@ -122,7 +122,7 @@ fn parameters(record: &Record) -> Value {
         ("server", "server"),
         ("tool", "tool"),
         ("method", "method"),
-        ("argumentsDigest", "arguments_digest"),
+        ("argumentsCommitment", "arguments_commitment"),
         ("toolDigest", "tool_digest"),
         ("protocolVersion", "protocol"),
     ] {
@@ -136,7 +136,7 @@ fn parameters(record: &Record) -> Value {
 fn response(record: &Record) -> Value {
     let Some(outcome) = &record.outcome else { return Value::Null };
     json!({
-        "outcome": outcome.text("outcome"), "resultDigest": outcome.text("result_digest"), "resultBytes": outcome.number("result_bytes"),
+        "outcome": outcome.text("outcome"), "resultCommitment": outcome.text("result_commitment"), "resultBytes": outcome.number("result_bytes"),
         "latencyMicros": outcome.number("latency_us"),
     })
 }

@@ -251,7 +251,7 @@ fn unmapped(record: &Record) -> Value {
         ("reason", record.text("reason")),
         ("risk", record.text("risk")),
         ("class", record.text("class")),
-        ("arguments_digest", record.text("arguments_digest")),
+        ("arguments_commitment", record.text("arguments_digest")),
         ("policy_flip", record.text("policy_flip")),
         ("source_identity", record.text("source_identity")),
         ("integrity", record.decision.entry.pointer("/labels/integrity").and_then(Value::as_str)),
@@ -259,7 +259,7 @@ fn unmapped(record: &Record) -> Value {
     ]);
     told = with(told, "configuration", record.decision.number("snapshot").map(Value::from));
     if let Some(outcome) = &record.outcome {
-        told = with(told, "result_digest", outcome.text("result_digest").map(Value::from));
+        told = with(told, "result_commitment", outcome.text("result_commitment").map(Value::from));
         told = with(told, "result_bytes", outcome.number("result_bytes").map(Value::from));
         told = with(told, "upstream_us", outcome.number("upstream_us").map(Value::from));
     }

@@ -38,6 +38,13 @@ pub struct Hold {
     pub until_secs: Option<u64>,
 }
 
+impl Hold {
+    /// Whether it may keep records of this space.
+    pub fn may_be_in(&self, space: &str) -> bool {
+        self.space.as_deref().is_none_or(|held| held == space)
+    }
+}
+
 /// Legal holds by name.
 pub type Holds = BTreeMap<String, Hold>;
 

@@ -26,6 +26,8 @@ pub struct Space {
     pub operator_role: Option<RoleKey>,
     /// Its policy set, in Cedar and Dogwood. Without one, none judges its calls; one without policies permits nothing.
     pub policy_set: Option<PolicyTexts>,
+    /// Whether what tools answered is kept, sealed, beside the journal, as arguments are.
+    pub keep_results: bool,
 }
 
 /// The texts of a policy set.

@@ -16,9 +16,9 @@ use remit_kernel::{
     decide,
 };
 use remit_model::time_ms;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// The most identities that are remembered.
 const IDENTITIES_MAX: usize = 10_000;
@@ -60,11 +60,99 @@ pub struct Past<'a> {
     /// Why it was denied.
     #[serde(borrow, default)]
     pub reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    layers: &'a RawValue,
     /// The digest of its facts, if any were kept.
     #[serde(borrow, default)]
     pub facts_digest: Option<Cow<'a, str>>,
+    /// The whole entry: its layers are read when somebody asks for them.
+    #[serde(skip)]
+    entry: &'a str,
+}
+
+/// What stands after all that a replay reads of most decisions, as Remit writes them. Within a text its quotation marks would be escaped.
+const REST: &[u8] = b",\"layers\":[";
+
+/// The beginning of a decision's entry, taken as far as it goes.
+#[derive(Default)]
+struct Head<'a> {
+    id: Option<Cow<'a, str>>,
+    time: Option<Cow<'a, str>>,
+    agent: Option<Cow<'a, str>>,
+    space: Option<Cow<'a, str>>,
+    tool: Option<Cow<'a, str>>,
+    method: Option<Cow<'a, str>>,
+    session: Option<Cow<'a, str>>,
+    verdict: Option<Cow<'a, str>>,
+    reason: Option<Cow<'a, str>>,
+    facts_digest: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for &mut Head<'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a decision's entry")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(key)) = map.next_key()? {
+            let field = match &*key {
+                "id" => &mut self.id,
+                "time" => &mut self.time,
+                "agent" => &mut self.agent,
+                "space" => &mut self.space,
+                "tool" => &mut self.tool,
+                "method" => &mut self.method,
+                "session" => &mut self.session,
+                "verdict" => &mut self.verdict,
+                "reason" => &mut self.reason,
+                "facts_digest" => &mut self.facts_digest,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = map.next_value::<Option<Text<'de>>>()?.map(|text| text.0);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Past<'a> {
+    /// Reads a decision's entry; `None` if it is none.
+    pub fn read(entry: &'a str) -> Option<Self> {
+        let head = memchr::memmem::find(entry.as_bytes(), REST).and_then(|end| Self::head(entry, end));
+        head.or_else(|| serde_json::from_str(entry).ok().map(|past| Self { entry, ..past }))
+    }
+
+    /// The same from what stands before the layers: half of the entry is never looked at.
+    fn head(entry: &'a str, end: usize) -> Option<Self> {
+        let (text, rest) = entry.split_at_checked(end)?;
+        let mut head = Head::default();
+        // It ends where the object goes on: that is no fault of it.
+        match serde_json::Deserializer::from_str(text).deserialize_map(&mut head) {
+            Err(error) if error.is_eof() => {}
+            _ => return None,
+        }
+        let found = Self {
+            id: head.id?,
+            time: head.time?,
+            agent: head.agent,
+            space: head.space?,
+            tool: head.tool,
+            method: head.method?,
+            session: head.session,
+            verdict: head.verdict?,
+            reason: head.reason,
+            facts_digest: head.facts_digest,
+            entry,
+        };
+        // Entries of before have it at their end.
+        let is_whole = found.facts_digest.is_some() || memchr::memmem::find(rest.as_bytes(), b"\"facts_digest\":").is_none();
+        is_whole.then_some(found)
+    }
 }
 
 /// An entry, as far as a replay reads it.
@@ -127,7 +215,7 @@ impl<'a> Line<'a> {
             Ok("outcome") if !ends => Self::Other,
             // Looked at once, and not string by string.
             Ok("decision") => {
-                text().and_then(|text| serde_json::from_str(text).ok()).map_or(Self::Other, |past| Self::Decision(Box::new(past)))
+                text().and_then(Past::read).map_or(Self::Other, |past| Self::Decision(Box::new(past)))
             }
             Ok("outcome") => text().and_then(|text| serde_json::from_str(text).ok()).map_or(Self::Other, Self::Ended),
             _ => Self::Other,
@@ -169,7 +257,11 @@ impl Past<'_> {
 
     /// What each layer said.
     pub fn layers(&self) -> Vec<Said> {
-        serde_json::from_str(self.layers.get()).unwrap_or_default()
+        #[derive(Deserialize)]
+        struct Layers {
+            layers: Vec<Said>,
+        }
+        serde_json::from_str(self.entry).map(|entry: Layers| entry.layers).unwrap_or_default()
     }
 
     /// The layer that denied.
@@ -638,4 +730,55 @@ fn end(history: &mut History, call: &UnderWay, kind: EventKind, output: Option<&
         history.doubt(&call.tool, &event.scopes, &format!("a result of `{}` could not be seen", call.tool), at_ms);
     }
     let _ = history.outcome(&event);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A decision's entry as it might be written; `early`: its digest of facts stands before the layers.
+    fn entry(texts: &[String; 4], has: [bool; 4], early: bool, pretty: bool) -> String {
+        let mut head = json!({"v": 1, "type": "decision", "time": "2026-01-01T00:00:00.000Z", "id": texts[0], "space": texts[1], "method": "m", "verdict": "DENY"});
+        let object = head.as_object_mut().unwrap();
+        for (at, key) in ["agent", "tool", "reason"].into_iter().enumerate().filter(|(at, _)| has[*at]) {
+            object.insert(key.to_owned(), json!(texts[at]));
+        }
+        let layers = json!([{"checkType": "SPACE", "effect": "IMPLICIT_DENY", "statement": texts[2], "origin": texts[3]}]);
+        let digest = has[3].then(|| format!(",\"facts_digest\":{}", json!(texts[3]))).unwrap_or_default();
+        let head = head.to_string();
+        let head = head.strip_suffix('}').unwrap();
+        let (before, after) = if early { (digest.as_str(), "") } else { ("", digest.as_str()) };
+        let space = if pretty { " " } else { "" };
+        format!("{head}{before},\"layers\":{space}{layers}{after},\"snapshot\":1}}")
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_says_the_same_however_it_is_read(
+            texts in proptest::array::uniform4(prop_oneof![".{0,12}", Just(",\"layers\":[".to_owned()), Just("\"facts_digest\":".to_owned())]),
+            has in any::<[bool; 4]>(),
+            early in any::<bool>(),
+            pretty in any::<bool>(),
+        ) {
+            let entry = entry(&texts, has, early, pretty);
+            let (quick, whole) = (Past::read(&entry).unwrap(), serde_json::from_str::<Past<'_>>(&entry).unwrap());
+            let told = |past: &Past<'_>| {
+                let texts = [&past.agent, &past.tool, &past.session, &past.reason, &past.facts_digest].map(|text| text.as_deref().map(str::to_owned));
+                (past.id.to_string(), past.time.to_string(), past.space.to_string(), past.method.to_string(), past.allowed(), texts)
+            };
+            prop_assert_eq!(told(&quick), told(&whole));
+            prop_assert_eq!(quick.layers().len(), 1);
+            prop_assert_eq!(&quick.layers()[0].statement, &texts[2]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_decision_s_entry_is_none() {
+        for text in ["", "{", "[]", "{\"id\":1,\"layers\":[]}", "{\"id\":\"a\",\"layers\":[", "x,\"layers\":["] {
+            assert!(Past::read(text).is_none(), "{text}");
+        }
+    }
 }

@@ -145,6 +145,8 @@ fn of_records(path: &str) -> &'static [Field] {
         ],
         "/v1/archive/restore" => &[("segment!", Kind::Number(1, 9_007_199_254_740_991)), ("reason!", TEXT)],
         "/v1/retention/release" => &[("name!", TEXT), ("reason!", TEXT)],
+        "/v1/reveal" => &[("entry!", TEXT), ("reason!", TEXT)],
+        "/v1/space-keys/destroy" => &[("space!", TEXT), ("reason!", TEXT)],
         "/v1/retention/erase" => &[("user!", TEXT), ("dry_run", Kind::Truth), ("reason!", TEXT)],
         "/v1/incidents" => &[("agent!", TEXT), ("category", TEXT), ("severity!", RISKS), ("reason!", TEXT)],
         _ => &[],

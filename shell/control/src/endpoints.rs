@@ -88,7 +88,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 48] = [
+pub static ENDPOINTS: [Endpoint; 50] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -154,6 +154,13 @@ pub static ENDPOINTS: [Endpoint; 48] = [
     change("/v1/retention/holds", "remit:PlaceHold", Runs::Retention("hold"), "Keep records whatever their age: a legal hold"),
     change("/v1/retention/release", "remit:ReleaseHold", Runs::Retention("release"), "Let go of a legal hold"),
     change("/v1/retention/erase", "remit:EraseUser", Runs::Retention("erase"), "Erase the records of calls on a person's behalf"),
+    change("/v1/reveal", "remit:RevealCall", Runs::Retention("reveal"), "What is kept of a call: its arguments and its result"),
+    change(
+        "/v1/space-keys/destroy",
+        "remit:DestroySpaceKey",
+        Runs::Retention("destroy"),
+        "Destroy the key of a space, and with it what is kept of its calls",
+    ),
     get("/v1/archive", "remit:GetRetention", Runs::Retention("archive"), "How far the journal is archived"),
     change(
         "/v1/archive/restore",

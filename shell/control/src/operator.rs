@@ -115,7 +115,8 @@ pub trait Plane: Send + Sync {
     /// and `incident` of `{agent, category?, severity, reason, by}`.
     fn trust<'a>(&'a self, person: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// How long records are kept: `get`, and in a person's name `sweep` of `{reason, dry_run?}`, `hold` of `{name, reason}` and what it names,
-    /// `release` of `{name, reason}`, `erase` of `{user, reason, dry_run?}`, `archive`, and `restore` of `{segment, reason}`.
+    /// `release` of `{name, reason}`, `erase` of `{user, reason, dry_run?}`, `reveal` of `{entry, reason}`,
+    /// `destroy` of `{space, reason}`, `archive`, and `restore` of `{segment, reason}`.
     fn retention<'a>(
         &'a self,
         person: &'a Person,

@@ -19,11 +19,11 @@ fn main() {
             "v": 1, "type": "decision", "time": "2026-03-01T12:00:00.500Z", "id": id, "trace_id": id, "agent": format!("agent-{}", n % 200),
             "principal_arn": "arn:aws:sts::444455556666:assumed-role/SupportSpaceRole/agent-support-1", "source_ip": "10.1.2.3",
             "space": "support", "server": "444455556666/helpdesk", "tool": "helpdesk___search_kb", "method": "tools/call",
-            "arguments_digest": format!("sha256:{n:064x}"), "risk": "low", "class": "READ_ONLY", "verdict": "ALLOW", "layers": layers, "snapshot": 4,
+            "arguments_commitment": format!("sha256:{n:064x}"), "risk": "low", "class": "READ_ONLY", "verdict": "ALLOW", "layers": layers, "snapshot": 4,
         });
         let outcome = json!({
             "v": 1, "type": "outcome", "time": "2026-03-01T12:00:00.509Z", "decision": id, "outcome": "ok",
-            "result_digest": format!("sha256:{n:064x}"), "result_bytes": 405, "latency_us": 8898, "upstream_us": 507,
+            "result_commitment": format!("sha256:{n:064x}"), "result_bytes": 405, "latency_us": 8898, "upstream_us": 507,
         });
         [decision.to_string().into_bytes(), outcome.to_string().into_bytes()]
     };

@@ -190,9 +190,9 @@ const MESSAGE: &str = "message ocsf_api_activity {
     }
     optional group remit {
       optional binary verdict (STRING); optional binary reason (STRING); optional binary risk (STRING); optional binary class (STRING);
-      optional binary arguments_digest (STRING); optional binary policy_flip (STRING); optional binary source_identity (STRING);
+      optional binary arguments_commitment (STRING); optional binary policy_flip (STRING); optional binary source_identity (STRING);
       optional binary integrity (STRING); optional binary confidentiality (STRING); optional int64 configuration;
-      optional binary result_digest (STRING); optional int64 result_bytes; optional int64 upstream_us;
+      optional binary result_commitment (STRING); optional int64 result_bytes; optional int64 upstream_us;
     }
   }
 }";

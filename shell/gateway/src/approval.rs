@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::{id, now_ms};
-use crate::kept::Sealer;
 use crate::record::Recorder;
 use crate::session::lock;
+use crate::space_key::SpaceKeys;
 
 /// The most approvals that are open at once.
 const OPEN_MAX: usize = 10_000;
@@ -102,7 +102,7 @@ type LastCalls = HashMap<(Arc<str>, String), VecDeque<Before>>;
 /// The book.
 pub(crate) struct Book {
     store: Arc<dyn Approvals>,
-    sealer: Sealer,
+    keys: Arc<SpaceKeys>,
     recorder: Arc<Recorder>,
     pages: Mutex<Pages>,
     /// One change at a time.
@@ -164,9 +164,9 @@ impl Pages {
 
 impl Book {
     /// Opens the book: what had not ended is open again.
-    pub(crate) fn new(store: Arc<dyn Approvals>, key: &[u8; 32], recorder: Arc<Recorder>) -> Result<Self, String> {
+    pub(crate) fn new(store: Arc<dyn Approvals>, keys: Arc<SpaceKeys>, recorder: Arc<Recorder>) -> Result<Self, String> {
         let book = Self {
-            sealer: Sealer::new(key).ok_or("the history key is not fit")?,
+            keys,
             recorder,
             pages: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
@@ -177,27 +177,54 @@ impl Book {
             store,
         };
         for (id, body) in book.store.open()? {
-            let approval = book.read(&id, body)?;
-            lock(&book.pages).put(&Arc::new(approval));
+            if let Some(approval) = book.read(&id, body)? {
+                lock(&book.pages).put(&Arc::new(approval));
+            }
         }
         for (id, body) in book.store.ended(None, ENDED_KEPT_MAX)? {
-            let approval = book.read(&id, body)?;
-            lock(&book.pages).put(&Arc::new(approval));
+            if let Some(approval) = book.read(&id, body)? {
+                lock(&book.pages).put(&Arc::new(approval));
+            }
         }
         Ok(book)
     }
 
-    fn read(&self, id: &str, body: Vec<u8>) -> Result<Approval, String> {
-        let opened = self.sealer.open(body, &aad(id));
-        let opened =
-            opened.ok_or_else(|| format!("approval {id} can't be opened: `history.key` is not the one that sealed it"))?;
-        serde_json::from_slice(&opened).map_err(|error| format!("approval {id} can't be read: {error}"))
+    /// What is kept: the space, whose key it is sealed under, a line feed, and the rest sealed. `None`: that key was destroyed.
+    fn read(&self, id: &str, body: Vec<u8>) -> Result<Option<Approval>, String> {
+        let fault = |why: &str| format!("approval {id} can't be opened: {why}");
+        let end = body.iter().position(|byte| *byte == b'\n').ok_or_else(|| fault("it names no space"))?;
+        let (space, sealed) = body.split_at(end);
+        let space = std::str::from_utf8(space).map_err(|_| fault("it names no space"))?;
+        let key = self.keys.existing(space).map_err(|error| fault(&error.to_string()))?;
+        let key = key.ok_or_else(|| fault("the key of its space is missing"))?;
+        let Some(opened) = key.sealer.open(sealed.get(1..).unwrap_or_default().to_vec(), &aad(id)) else {
+            let asked_ms = id.strip_prefix("apr-").and_then(|id| u64::from_str_radix(id.get(..12)?, 16).ok());
+            return if asked_ms.is_some_and(|asked_ms| asked_ms <= key.since_ms) {
+                Ok(None)
+            } else {
+                Err(fault("the key of its space is not the one that sealed it"))
+            };
+        };
+        serde_json::from_slice(&opened).map(Some).map_err(|error| format!("approval {id} can't be read: {error}"))
+    }
+
+    /// How many approvals of a space may still be decided or used.
+    pub(crate) fn open_in(&self, space: &str) -> usize {
+        lock(&self.pages).open.values().filter(|open| open.approval.space == space).count()
+    }
+
+    /// Forgets what has ended in a space: the key under which it is kept is destroyed.
+    pub(crate) fn forget(&self, space: &str) {
+        lock(&self.pages).ended.retain(|_, approval| approval.space != space);
+        lock(&self.before).retain(|(of, _), _| **of != *space);
     }
 
     fn keep(&self, approval: &Approval) -> Result<(), String> {
         let text = serde_json::to_vec(approval).map_err(|error| error.to_string())?;
-        let sealed = self.sealer.seal(text, &aad(&approval.id)).ok_or("the system has no random bytes")?;
-        self.store.save(&approval.id, &sealed, approval.state.has_ended())
+        let key = self.keys.of(&approval.space).map_err(|error| error.to_string())?;
+        let sealed = key.sealer.seal(text, &aad(&approval.id)).ok_or("the system has no random bytes")?;
+        let kept = [approval.space.as_bytes(), b"\n", &sealed].concat();
+        self.store.save(&approval.id, &kept, approval.state.has_ended())
     }
 
     fn tell(&self, kind: &'static str, approval: &Arc<Approval>) {
@@ -432,7 +459,7 @@ impl Book {
             }
         }
         let Some(body) = self.store.get(id).map_err(ApprovalError::Unavailable)? else { return Ok(None) };
-        Ok(Some(Arc::new(self.read(id, body).map_err(ApprovalError::Unavailable)?)))
+        Ok(self.read(id, body).map_err(ApprovalError::Unavailable)?.map(Arc::new))
     }
 
     /// Those in these states (none: in any), the newest first, older than `before`; and whether there are more.
@@ -459,8 +486,8 @@ impl Book {
                 cursor = Some(last.clone());
                 let full = stored.len() == PAGE_MAX;
                 for (id, body) in stored {
-                    let approval = Arc::new(self.read(&id, body).map_err(ApprovalError::Unavailable)?);
-                    if wanted(&approval) {
+                    let approval = self.read(&id, body).map_err(ApprovalError::Unavailable)?.map(Arc::new);
+                    if let Some(approval) = approval.filter(wanted) {
                         ended += 1;
                         found.push(approval);
                     }

@@ -20,7 +20,8 @@ use serde_json::value::RawValue;
 use crate::Inner;
 use crate::body::Body;
 use crate::call::STRANGER_BYTES_MAX;
-use crate::record::{DecisionEntry, Names, Pending, Trace, clip, digest, fresh_id};
+use crate::record::{DecisionEntry, Names, Pending, Trace, clip, fresh_id};
+use crate::space_key::Committed;
 use crate::reply::{json_status, read, unavailable};
 
 /// What a caller may say.
@@ -134,7 +135,14 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
     let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
-    let entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version, facts.source_ip());
+    let asked = question.arguments.map(|arguments| arguments.get().as_bytes()).filter(|_| agent.is_some());
+    let committed = gateway.recorder.committed(&state.snapshot, &space, Committed::Arguments, &decision_id, asked);
+    let arguments_commitment = match committed {
+        Ok(committed) => committed,
+        Err(error) => return unavailable("null", &error.to_string()),
+    };
+    let mut entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version, facts.source_ip());
+    entry.arguments_commitment = arguments_commitment;
     let recorded = if agent.is_none() {
         gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await
     } else {
@@ -233,7 +241,7 @@ fn entry<'a>(
         tool: Some(decision.tool.as_ref().map_or(clip(&question.tool_id), |tool| &tool.id)),
         method: "authorize",
         protocol: None,
-        arguments_digest: question.arguments.map(|arguments| digest(arguments.get().as_bytes())),
+        arguments_commitment: None,
         tool_digest: decision.tool.as_ref().map(|tool| tool.digest.as_str()),
         risk: decision.risk.map(Risk::as_str),
         class: decision.tool.as_ref().map(|tool| tool.class.as_str()),

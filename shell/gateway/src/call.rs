@@ -307,7 +307,7 @@ impl Arrival {
                     tool: tool.as_deref().map(clip),
                     method: clip(method),
                     protocol: None,
-                    arguments_digest: None,
+                    arguments_commitment: None,
                     tool_digest: None,
                     risk: None,
                     class: None,
@@ -657,7 +657,9 @@ impl Arrival {
             }
             Verdict::Allow(permit) => {
                 caller.recorded_at = Some(index);
-                let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started).watched_by(watched);
+                let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started)
+                    .watched_by(watched)
+                    .keeping_result(caller.space.space.keep_results);
                 enforce(caller, message, permit, pending, place).await
             }
         }

@@ -251,6 +251,7 @@ mod tests {
             approval_pages: String::new(),
             history_key: [1; 32].into(),
             facts_dir: Option::None,
+            space_keys_dir: dir.path().join("keys"),
             seal_key: [2; 32].into(),
             program: "remit".into(),
             tls: remit_egress::tls_config(),

@@ -15,12 +15,15 @@ use remit_kernel::{PolicyCaller, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kept::Sealer;
 use crate::session::lock;
+use crate::space_key::SpaceKeys;
 
-/// The histories of all spaces, and the key under which the journal keeps them.
+/// Why a history is in doubt whose space's key was destroyed.
+const FORGOTTEN: &str = "the key of the space was destroyed, and with it what had happened before";
+
+/// The histories of all spaces, and the keys under which the journal keeps them.
 pub(crate) struct Histories {
-    sealer: Sealer,
+    keys: Arc<SpaceKeys>,
     spaces: Mutex<HashMap<String, Arc<Mutex<Option<History>>>>>,
 }
 
@@ -192,6 +195,8 @@ pub(crate) fn structured(answer: &[u8]) -> Option<Value> {
 struct Past {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    time: String,
     space: String,
     #[serde(default)]
     id: String,
@@ -211,8 +216,8 @@ struct Past {
 
 impl Histories {
     /// No history yet.
-    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        Some(Self { sealer: Sealer::new(key)?, spaces: Mutex::default() })
+    pub(crate) fn new(keys: Arc<SpaceKeys>) -> Self {
+        Self { keys, spaces: Mutex::default() }
     }
 
     /// The history of a space.
@@ -226,18 +231,36 @@ impl Histories {
 
     /// Seals a value for the journal, bound to its space and call.
     pub(crate) fn seal(&self, value: &impl Serialize, space: &str, call: &str) -> Option<String> {
-        let sealed = self.sealer.seal(serde_json::to_vec(value).ok()?, &aad(space, call))?;
+        let sealed = self.keys.of(space).ok()?.sealer.seal(serde_json::to_vec(value).ok()?, &aad(space, call))?;
         Some(STANDARD_NO_PAD.encode(sealed))
     }
 
     fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Option<T> {
-        let opened = self.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &aad(space, call))?;
+        let key = self.keys.existing(space).ok()??;
+        let opened = key.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &aad(space, call))?;
         serde_json::from_slice(&opened).ok()
+    }
+
+    /// Whether what was sealed at this time is sealed for ever: the key of its space was made later.
+    fn destroyed(&self, space: &str, at_ms: u64) -> bool {
+        matches!(self.keys.existing(space), Ok(Some(key)) if at_ms < key.since_ms)
+    }
+
+    /// Forgets what a space's history holds. Conditions that would look back on it can't be decided until none reaches back so far.
+    pub(crate) fn forget(&self, space: &str, at_ms: u64) {
+        let space = self.of(space);
+        let mut history = lock(&space);
+        if let Some(history) = history.as_mut() {
+            let set = Arc::clone(history.set());
+            *history = History::new(set);
+            history.doubt_all(FORGOTTEN, at_ms);
+        }
     }
 
     /// Makes the histories again of the journal's entries, in its order. Answers how many events they hold.
     ///
-    /// An entry that can't be opened would be forgotten, and a rule that forbids after it would permit: it is an error.
+    /// An entry that can't be opened would be forgotten, and a rule that forbids after it would permit: it is an error. Where the space's key
+    /// was destroyed, everything before is in doubt.
     pub(crate) fn recall<'a>(&self, snapshot: &Snapshot, entries: impl Iterator<Item = &'a [u8]>) -> Result<usize, String> {
         let mut under_way: HashMap<String, Called> = HashMap::new();
         let mut recalled = 0;
@@ -255,7 +278,14 @@ impl Histories {
             let mut history = Locked(lock(&space));
             match (past.kind.as_str(), &past.history, &past.history_event) {
                 ("decision", Some(sealed), _) => {
-                    let called: Called = self.open(sealed, &past.space, &past.id).ok_or_else(|| unopened(&past.id))?;
+                    let Some(called) = self.open::<Called>(sealed, &past.space, &past.id) else {
+                        let at_ms = remit_model::time_ms(&past.time).unwrap_or_default();
+                        if !self.destroyed(&past.space, at_ms) {
+                            return Err(unopened(&past.id));
+                        }
+                        history.under(set).doubt_all(FORGOTTEN, at_ms);
+                        continue;
+                    };
                     // A tool that is no more is in no condition that could still be evaluated.
                     if !set.watches(&called.tool) {
                         continue;
@@ -275,9 +305,12 @@ impl Histories {
                     let Some(called) = under_way.remove(&past.decision) else { continue };
                     recalled += 1;
                     let output = match &past.history_output {
-                        Some(sealed) => Some(
-                            self.open::<Value>(sealed, &past.space, &past.decision).ok_or_else(|| unopened(&past.decision))?,
-                        ),
+                        Some(sealed) => match self.open::<Value>(sealed, &past.space, &past.decision) {
+                            // Without its result the history itself is in doubt of it.
+                            None if self.destroyed(&past.space, past.history_at_ms) => None,
+                            None => return Err(unopened(&past.decision)),
+                            opened => opened,
+                        },
                         None => None,
                     };
                     let kind = if event == "response" { EventKind::Response } else { EventKind::Error };
@@ -307,6 +340,10 @@ mod tests {
     use super::*;
 
     const SPACE: &str = "support";
+
+    fn histories(dir: &std::path::Path) -> Histories {
+        Histories::new(Arc::new(SpaceKeys::new(&[7; 32], dir.to_owned()).unwrap()))
+    }
 
     /// At most one that has not failed.
     const ONE: &str = r#"@id("one") @history("principal")
@@ -352,7 +389,8 @@ when temporal { (count for (q: String). where (formerly within 1h AgentCore::Act
             ("busy", false),
             ("credential", false),
         ] {
-            let histories = Arc::new(Histories::new(&[7; 32]).unwrap());
+            let dir = tempfile::tempdir().unwrap();
+            let histories = Arc::new(histories(dir.path()));
             let space = histories.of(SPACE);
             let asked = |number: u32| {
                 let bindings = locked(&space).request(&set, &called(number)).unwrap();
@@ -372,7 +410,8 @@ when temporal { (count for (q: String). where (formerly within 1h AgentCore::Act
         let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}}}}"#;
         let tools = [Tool { id: "bank___refund", server: "bank", definition }];
         let set = Arc::new(PolicySet::compile(&source, &tools, "arn:aws:mcp:eu-west-1:111122223333:space/support"));
-        let histories = Histories::new(&[7; 32]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let histories = histories(dir.path());
         let space = histories.of(SPACE);
         let lost = Called { lost: true, ..called(1) };
         let why = locked(&space).request(&set, &lost).unwrap_err();

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use remit_journal::Attachments;
@@ -20,42 +19,16 @@ use remit_kernel::{Call, Catalogue, Facts, Target};
 
 use crate::record::digest;
 use crate::session::lock;
+use crate::space_key::{Sealer, SpaceKeys};
 
 /// The largest arguments that are kept, in bytes.
-const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+const ARGUMENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest file of what decisions share.
 const SHARED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// The most such files.
 const SHARED_MAX: usize = 20_000;
 /// The most bytes of all of them: a server may show other tools as often as it likes, and the journal needs the disk.
 const SHARED_TOTAL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-
-/// Seals what lies beside the journal.
-pub(crate) struct Sealer(RandomizedNonceKey);
-
-impl Sealer {
-    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        RandomizedNonceKey::new(&AES_256_GCM, key).ok().map(Self)
-    }
-
-    /// Nonce, ciphertext and tag, bound to `aad`.
-    pub(crate) fn seal(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(aad), &mut bytes).ok()?;
-        let mut sealed = Vec::with_capacity(NONCE_LEN + bytes.len());
-        sealed.extend_from_slice(nonce.as_ref());
-        sealed.append(&mut bytes);
-        Some(sealed)
-    }
-
-    pub(crate) fn open(&self, mut sealed: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, rest) = sealed.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let length = self.0.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
-        sealed.drain(..NONCE_LEN);
-        sealed.truncate(length);
-        Some(sealed)
-    }
-}
 
 /// Facts, sealed, and the digest by which their entry is held to them.
 pub(crate) struct Sealed {
@@ -65,6 +38,9 @@ pub(crate) struct Sealed {
 
 /// Keeps facts.
 pub(crate) struct Keeper {
+    /// The keys of spaces, under which their calls' facts are sealed.
+    keys: Arc<SpaceKeys>,
+    /// Seals what decisions of many spaces share.
     sealer: Arc<Sealer>,
     /// Where shared parts are; without it nothing is kept.
     dir: Option<PathBuf>,
@@ -83,10 +59,10 @@ struct Known {
 }
 
 impl Keeper {
-    pub(crate) fn new(key: &[u8; 32], dir: Option<PathBuf>) -> Option<Self> {
+    pub(crate) fn new(key: &[u8; 32], keys: Arc<SpaceKeys>, dir: Option<PathBuf>) -> Option<Self> {
         let sealer = Arc::new(Sealer::new(key)?);
         let known = dir.as_deref().map(known).unwrap_or_default();
-        Some(Self { sealer, dir, known: Arc::new(Mutex::new(known)), bytes_max: SHARED_TOTAL_BYTES_MAX, lost: Arc::default() })
+        Some(Self { keys, sealer, dir, known: Arc::new(Mutex::new(known)), bytes_max: SHARED_TOTAL_BYTES_MAX, lost: Arc::default() })
     }
 
     /// How many shared parts could not be kept.
@@ -153,7 +129,7 @@ impl Keeper {
         let mut text = Vec::with_capacity(1024);
         serde_json::to_writer(&mut text, &recorded).ok()?;
         let digest = digest(&text);
-        let bytes = self.sealer.seal(text, &facts_aad(call.space, decision_id))?;
+        let bytes = self.keys.of(call.space).ok()?.sealer.seal(text, &facts_aad(call.space, decision_id))?;
         Some(Sealed { digest, bytes })
     }
 }
@@ -200,7 +176,7 @@ pub enum NotKept {
     #[error("the facts are not there any more: their time is over, or they were lost in a crash")]
     Gone,
     /// The attachment is there and isn't what the entry names.
-    #[error("the facts can't be opened: they were sealed with another `history.key`, or damaged")]
+    #[error("the facts can't be opened: the key of their space was destroyed since, or is another one, or they are damaged")]
     Sealed,
     /// They say something else than the entry is held to.
     #[error("the facts are not those that the entry names")]
@@ -215,6 +191,7 @@ pub enum NotKept {
 
 /// Reads the facts of decisions.
 pub struct KeptFacts {
+    keys: SpaceKeys,
     sealer: Sealer,
     attachments: Attachments,
     shared: PathBuf,
@@ -227,24 +204,40 @@ impl std::fmt::Debug for KeptFacts {
 }
 
 impl KeptFacts {
-    /// Those that a gateway with this history key keeps: attachments in one directory, what they share in another.
-    pub fn open(history_key: &[u8; 32], attachments: &Path, shared: &Path) -> Option<Self> {
+    /// Those that a gateway with this history key keeps: attachments in one directory, what they share in another, the keys of spaces in a third.
+    pub fn open(history_key: &[u8; 32], attachments: &Path, shared: &Path, keys: &Path) -> Option<Self> {
         let sealer = Sealer::new(history_key)?;
-        Some(Self { sealer, attachments: Attachments::open(attachments), shared: shared.to_owned() })
+        let keys = SpaceKeys::new(history_key, keys.to_owned())?;
+        Some(Self { keys, sealer, attachments: Attachments::open(attachments), shared: shared.to_owned() })
     }
 
     /// The facts of the decision with this index, space, id and digest of facts: JSON text for [`Recorded::read`].
     pub fn facts(&mut self, index: u64, space: &str, decision_id: &str, facts_digest: &str) -> Result<Vec<u8>, NotKept> {
         let unreadable = |error: io::Error| NotKept::Unreadable(format!("the facts can't be read: {error}"));
         let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
-        let text = self.sealer.open(sealed, &facts_aad(space, decision_id)).ok_or(NotKept::Sealed)?;
+        let key = self.keys.existing(space).map_err(|error| NotKept::Unreadable(error.to_string()))?;
+        let text = key.and_then(|key| key.sealer.open(sealed, &facts_aad(space, decision_id))).ok_or(NotKept::Sealed)?;
         if digest(&text) == facts_digest { Ok(text) } else { Err(NotKept::Digest) }
     }
 
     /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.
     pub fn result(&self, space: &str, decision_id: &str, sealed: &str) -> Option<serde_json::Value> {
-        let opened = self.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id))?;
+        let key = self.keys.existing(space).ok()??;
+        let opened = key.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id))?;
         serde_json::from_slice(&opened).ok()
+    }
+
+    /// The keys of spaces.
+    pub fn keys(&self) -> &SpaceKeys {
+        &self.keys
+    }
+
+    /// The result that was kept beside the outcome's entry with this index.
+    pub fn kept_result(&mut self, index: u64, space: &str, decision_id: &str) -> Result<Vec<u8>, NotKept> {
+        let unreadable = |error: io::Error| NotKept::Unreadable(format!("the result can't be read: {error}"));
+        let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
+        let opened = self.keys.open_result(space, decision_id, sealed).map_err(|error| NotKept::Unreadable(error.to_string()))?;
+        opened.ok_or(NotKept::Sealed)
     }
 
     /// The basis of this digest, and what servers offered under it.
@@ -276,7 +269,8 @@ mod tests {
     #[test]
     fn what_decisions_share_has_an_end() {
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(&[7; 32], Some(dir.path().join("shared"))).unwrap();
+        let keys = Arc::new(SpaceKeys::new(&[7; 32], dir.path().join("keys")).unwrap());
+        let mut keeper = Keeper::new(&[7; 32], keys, Some(dir.path().join("shared"))).unwrap();
         keeper.bytes_max = 8 * 1024;
         // Whoever changes what is shared again and again fills no disk.
         let basis = |number: u32| keeper.basis(&format!("sha256:{number:064}"), &Catalogue::default());

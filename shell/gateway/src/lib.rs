@@ -35,6 +35,7 @@ mod seal;
 mod session;
 mod settle;
 mod signed;
+mod space_key;
 mod stop;
 mod tasks;
 mod trust;
@@ -71,6 +72,7 @@ pub use flow::Touched;
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
+pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
 
@@ -154,6 +156,8 @@ pub struct Options {
     /// Where what decisions share is kept, for those who decide again; their own facts go into the journal's attachments, under the same key as
     /// the history. Without it none are kept.
     pub facts_dir: Option<PathBuf>,
+    /// Where the key of each space is kept, sealed under the history key: under it lies what is kept of the space's calls.
+    pub space_keys_dir: PathBuf,
     /// The key under which state that clients carry is sealed.
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
     /// What `remit` stands for in a server's command.
@@ -285,7 +289,9 @@ impl Gateway {
             ..Registry::default()
         };
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
-        let recorder = Arc::new(Recorder::new(options.journal, options.observer));
+        let keys = SpaceKeys::new(&options.history_key, options.space_keys_dir).ok_or("the history key is not fit")?;
+        let keys = Arc::new(keys);
+        let recorder = Arc::new(Recorder::new(options.journal, options.observer, Arc::clone(&keys)));
         let inner = Inner {
             address: options.address,
             state: ArcSwap::from_pointee(State {
@@ -297,15 +303,15 @@ impl Gateway {
             registry: Mutex::new(registry),
             learning: tokio::sync::Mutex::default(),
             compiler: compile::Compiler::default(),
-            approvals: approval::Book::new(options.approvals, &options.history_key, Arc::clone(&recorder))?,
+            approvals: approval::Book::new(options.approvals, Arc::clone(&keys), Arc::clone(&recorder))?,
             held_tasks: held_task::HeldTasks::default(),
             approval_pages: options.approval_pages,
             recorder,
             sessions: Sessions::new(options.limits.sessions_max),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             flows: flow::Flows::default(),
-            histories: Arc::new(history::Histories::new(&options.history_key).ok_or("the history key is not fit")?),
-            keeper: Arc::new(Keeper::new(&options.history_key, options.facts_dir).ok_or("the history key is not fit")?),
+            histories: Arc::new(history::Histories::new(Arc::clone(&keys))),
+            keeper: Arc::new(Keeper::new(&options.history_key, keys, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
             parked: relay::ParkingLot::default(),
             tasks: tasks::Tasks::default(),
@@ -627,6 +633,30 @@ impl Gateway {
         }
     }
 
+    /// Destroys the key of a space, and with it what was kept of its calls: arguments and other facts, results, what temporal conditions look back
+    /// on, and approvals that have ended. Conditions that would look back on it deny until none reaches back so far. `Err` says why not:
+    /// approvals of the space are open, or the key's file can't be written.
+    pub fn destroy_space_key(&self, space: &str) -> Result<(), String> {
+        let open = self.inner.approvals.open_in(space);
+        if open > 0 {
+            return Err(format!("{open} approvals of `{space}` are open: decide them or take them back first"));
+        }
+        self.inner.recorder.keys().destroy(space).map_err(|error| error.to_string())?;
+        self.inner.histories.forget(space, clock::now_ms());
+        self.inner.approvals.forget(space);
+        Ok(())
+    }
+
+    /// How many approvals of a space may still be decided or used.
+    pub fn approvals_open_in(&self, space: &str) -> usize {
+        self.inner.approvals.open_in(space)
+    }
+
+    /// The salt of what a decision of this space has committed to; `None` if its key was destroyed since.
+    pub fn salt(&self, space: &str, what: Committed, decision: &str, decided_ms: u64) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
+        self.inner.recorder.keys().salt(space, what, decision, decided_ms)
+    }
+
     /// Records an event that is no decision.
     pub async fn record(&self, kind: &str, event: serde_json::Value) -> Result<u64, String> {
         self.inner.recorder.event(kind, event).await.map_err(|error| error.to_string())
@@ -697,6 +727,8 @@ impl Inner {
 
     /// The facts of a decision, sealed to be kept; `None` if they aren't or can't be.
     pub(crate) fn keep(&self, state: &State, facts: &Facts, call: &Call<'_>, decision_id: &str, at_ms: u64) -> Option<Sealed> {
+        // Of spaces that there aren't nothing is kept, and so no key is made for them.
+        state.snapshot.spaces.get(call.space)?;
         self.keeper.seal(state.basis.as_deref()?, facts, call, decision_id, at_ms)
     }
 

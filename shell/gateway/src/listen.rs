@@ -217,7 +217,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         tool: Some(clip(uri)),
         method,
         protocol: Some(caller.version().as_str()),
-        arguments_digest: None,
+        arguments_commitment: None,
         tool_digest: None,
         risk: None,
         class: None,

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use remit_cedar::EventKind;
 use remit_journal::{Append, AppendError, Journal};
-use remit_kernel::{ActedAs, Guarded, LayerLine};
+use remit_kernel::{ActedAs, Guarded, LayerLine, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin, plain_pointer};
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
+use crate::space_key::{Committed, SpaceKeys, result_aad};
 use crate::history::{Told, Watched};
 use crate::kept::Sealed;
 use crate::observe::{Observed, Observer};
@@ -26,6 +27,7 @@ const TEXT_MAX: usize = 512;
 /// Writes entries.
 pub(crate) struct Recorder {
     journal: Journal,
+    keys: Arc<SpaceKeys>,
     observer: Arc<dyn Observer>,
     strangers: AtomicU64,
     strangers_second: AtomicU64,
@@ -64,7 +66,8 @@ pub(crate) struct DecisionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) protocol: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) arguments_digest: Option<String>,
+    /// What the arguments are, salted: only who has the salt can tell.
+    pub(crate) arguments_commitment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool_digest: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,9 @@ pub(crate) struct DecisionEntry<'a> {
     /// The approval that lets it through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) approval: Option<&'a str>,
+    /// The digest of the facts, which are kept sealed beside the journal. It stands before the layers: who decides again reads so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) facts_digest: Option<String>,
     pub(crate) layers: &'a [LayerLine],
     /// What a policy set says that is only logged, where that is another verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,9 +105,6 @@ pub(crate) struct DecisionEntry<'a> {
     /// What the history of the space needs of the call, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<String>,
-    /// The digest of the facts, which are kept sealed beside the journal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) facts_digest: Option<String>,
     pub(crate) snapshot: u64,
 }
 
@@ -129,7 +132,7 @@ struct OutcomeEntry<'a> {
     /// `ok`, `tool_error`, `error`, `input_required`, `task`, `cancelled`, `answered`, or why the server could not be used.
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result_digest: Option<String>,
+    result_commitment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result_bytes: Option<usize>,
     latency_us: u64,
@@ -174,6 +177,8 @@ pub(crate) struct Pending {
     watched: Option<Watched>,
     withheld_by: Option<(LayerLine, &'static str)>,
     guarded: Option<Guarded>,
+    /// Whether the result is kept, sealed, beside the entry.
+    keeps_result: bool,
 }
 
 /// Who and what, for the outcome and for observers.
@@ -268,9 +273,10 @@ impl Trace {
 }
 
 impl Recorder {
-    pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>, keys: Arc<SpaceKeys>) -> Self {
         Self {
             journal,
+            keys,
             observer,
             strangers: AtomicU64::new(0),
             strangers_second: AtomicU64::new(0),
@@ -281,6 +287,25 @@ impl Recorder {
     /// How many decisions' facts could not be kept.
     pub(crate) fn facts_lost(&self) -> u64 {
         self.journal.attachments_lost()
+    }
+
+    /// The keys of spaces.
+    pub(crate) fn keys(&self) -> &SpaceKeys {
+        &self.keys
+    }
+
+    /// What an entry of a decision commits to. Of spaces that there aren't nothing is kept, and so no key is made for them.
+    pub(crate) fn committed(
+        &self,
+        snapshot: &Snapshot,
+        space: &str,
+        what: Committed,
+        decision: &str,
+        bytes: Option<&[u8]>,
+    ) -> Result<Option<String>, Unrecorded> {
+        let Some(bytes) = bytes.filter(|_| snapshot.spaces.contains_key(space)) else { return Ok(None) };
+        let key = self.keys.of(space).map_err(|error| Unrecorded(error.to_string()))?;
+        Ok(Some(key.commitment(what, decision, bytes)))
     }
 
     /// A signed checkpoint that covers everything that was acknowledged, and the key that it is signed with.
@@ -408,7 +433,14 @@ impl Pending {
             watched: None,
             withheld_by: None,
             guarded: None,
+            keeps_result: false,
         }
+    }
+
+    /// The result is kept as well, sealed under the key of its space.
+    pub(crate) fn keeping_result(mut self, keeps: bool) -> Self {
+        self.keeps_result = keeps;
+        self
     }
 
     /// A history waits for the outcome.
@@ -450,7 +482,13 @@ impl Pending {
     /// Enqueues the outcome, in the order in which the history has it.
     fn enqueue(&self, outcome: &str, result: Option<&[u8]>) -> Result<Append, Unrecorded> {
         let at_ms = now_ms();
-        let then = |told: Option<Told>| Ok(self.recorder.journal.append(self.encode(outcome, result, told, at_ms)?));
+        let then = |told: Option<Told>| {
+            let entry = self.encode(outcome, result, told, at_ms)?;
+            Ok(match self.kept(result)? {
+                Some(sealed) => self.recorder.journal.append_with(entry, sealed),
+                None => self.recorder.journal.append(entry),
+            })
+        };
         match &self.watched {
             Some(watched) => {
                 let outcome = self.withheld_by.as_ref().map_or(outcome, |(_, came_to)| came_to);
@@ -460,15 +498,29 @@ impl Pending {
         }
     }
 
+    /// The result, sealed to be kept.
+    fn kept(&self, result: Option<&[u8]>) -> Result<Option<Vec<u8>>, Unrecorded> {
+        let Some(result) = result.filter(|_| self.keeps_result) else { return Ok(None) };
+        let key = self.recorder.keys.of(&self.names.space).map_err(|error| Unrecorded(error.to_string()))?;
+        Ok(key.sealer.seal(result.to_vec(), &result_aad(&self.names.space, &self.decision_id)))
+    }
+
     fn encode(&self, outcome: &str, result: Option<&[u8]>, told: Option<Told>, at_ms: u64) -> Result<Vec<u8>, Unrecorded> {
         let history_event = told.as_ref().map(|told| told.kind).map(EventKind::as_str);
+        let result_commitment = match result {
+            Some(result) => {
+                let key = self.recorder.keys.of(&self.names.space).map_err(|error| Unrecorded(error.to_string()))?;
+                Some(key.commitment(Committed::Result, &self.decision_id, result))
+            }
+            None => None,
+        };
         let entry = OutcomeEntry {
             decision: &self.decision_id,
             agent: self.names.agent(),
             space: &self.names.space,
             tool: clip(&self.names.tool),
             outcome,
-            result_digest: result.map(digest),
+            result_commitment,
             result_bytes: result.map(<[u8]>::len),
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),

@@ -13,7 +13,8 @@ use crate::call::{Asked, AskedKind};
 use crate::caller::{Caller, Client};
 use crate::history::{self, Called, Watched};
 use crate::kept::Sealed;
-use crate::record::{DecisionEntry, Trace, Unrecorded, clip, digest};
+use crate::record::{DecisionEntry, Trace, Unrecorded, clip};
+use crate::space_key::Committed;
 
 /// As AgentCore Gateway names it.
 pub(crate) const POLICY_SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-policy-session-id");
@@ -152,6 +153,9 @@ fn enqueue(
     };
     let tool = decision.tool.as_ref();
     let origin = facts.known_origin();
+    let recorder = &caller.gateway.recorder;
+    let arguments = message.param("arguments").map(str::as_bytes);
+    let (snapshot, space) = (&caller.state.snapshot, caller.space.space.id.as_str());
     let entry = DecisionEntry {
         agent: Some(caller.principal.agent.as_str()),
         user: caller.principal.user.as_deref(),
@@ -164,7 +168,7 @@ fn enqueue(
         tool: Some(tool.map_or(clip(&asked.name), |tool| &tool.id)),
         method: message.method(),
         protocol: Some(caller.version().as_str()),
-        arguments_digest: message.param("arguments").map(|arguments| digest(arguments.as_bytes())),
+        arguments_commitment: recorder.committed(snapshot, space, Committed::Arguments, stamp.decision_id, arguments)?,
         tool_digest: tool.map(|tool| tool.digest.as_str()),
         risk: decision.risk.map(remit_model::Risk::as_str),
         class: tool.map(|tool| tool.class.as_str()),
@@ -182,7 +186,7 @@ fn enqueue(
         facts_digest: None,
         snapshot: caller.state.snapshot.version,
     };
-    caller.gateway.recorder.enqueue(stamp.decision_id, stamp.trace, stamp.at_ms, entry, kept)
+    recorder.enqueue(stamp.decision_id, stamp.trace, stamp.at_ms, entry, kept)
 }
 
 /// What tells one decision from all others.

@@ -187,7 +187,7 @@ fn entry(number: u64, entries: u64) -> String {
     if number % 2 == 1 && !denied {
         let decision = id(of);
         return format!(
-            r#"{{"v":1,"type":"outcome","time":"{at}","trace_id":"{}","decision":"{decision}","agent":"agent-{agent}","space":"space-{space}","tool":"{tool}","outcome":"{}","result_digest":"sha256:{}{}{}{}","result_bytes":812,"latency_us":{},"upstream_us":{}}}"#,
+            r#"{{"v":1,"type":"outcome","time":"{at}","trace_id":"{}","decision":"{decision}","agent":"agent-{agent}","space":"space-{space}","tool":"{tool}","outcome":"{}","result_commitment":"sha256:{}{}{}{}","result_bytes":812,"latency_us":{},"upstream_us":{}}}"#,
             trace(of),
             if random.is_multiple_of(40) { "tool_error" } else { "ok" },
             id(of),
@@ -221,7 +221,7 @@ fn entry(number: u64, entries: u64) -> String {
         )
     };
     format!(
-        r#"{{"v":1,"type":"decision","time":"{at}","id":"{}","trace_id":"{}","agent":"agent-{agent}",{user}"credential_id":"{}","principal_arn":"arn:aws:sts::111122223333:assumed-role/agents/agent-{agent}","source_ip":"127.0.0.1","space":"space-{space}","server":"111122223333/server-{server}","tool":"{tool}","method":"tools/call","protocol":"2026-07-28","arguments_digest":"sha256:{}{}","tool_digest":"sha256:{}{}","risk":"high","class":"MUTATIVE","verdict":{verdict},"layers":[{{"checkType":"IDENTITY","effect":"ALLOW","statement":"authenticated"}},{{"checkType":"SPACE","effect":"ALLOW","statement":"admitted by the space"}},{{"checkType":"SERVICE_CONTROL_POLICY","effect":"ALLOW","statement":"FullAccess of the root"}},{last}],"facts_digest":"sha256:{}{}","snapshot":12}}"#,
+        r#"{{"v":1,"type":"decision","time":"{at}","id":"{}","trace_id":"{}","agent":"agent-{agent}",{user}"credential_id":"{}","principal_arn":"arn:aws:sts::111122223333:assumed-role/agents/agent-{agent}","source_ip":"127.0.0.1","space":"space-{space}","server":"111122223333/server-{server}","tool":"{tool}","method":"tools/call","protocol":"2026-07-28","arguments_commitment":"sha256:{}{}","tool_digest":"sha256:{}{}","risk":"high","class":"MUTATIVE","verdict":{verdict},"layers":[{{"checkType":"IDENTITY","effect":"ALLOW","statement":"authenticated"}},{{"checkType":"SPACE","effect":"ALLOW","statement":"admitted by the space"}},{{"checkType":"SERVICE_CONTROL_POLICY","effect":"ALLOW","statement":"FullAccess of the root"}},{last}],"facts_digest":"sha256:{}{}","snapshot":12}}"#,
         id(number),
         trace(number),
         id(number + 1),

@@ -87,7 +87,7 @@ impl Index {
             let Some(leaf) = reader.next_leaf()? else { break };
             leaves.push(leaf.hash);
         }
-        Ok((leaves, reader.checkpoint().cloned()))
+        Ok((leaves, reader.checkpoint()))
     }
 }
 

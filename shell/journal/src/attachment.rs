@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ const MAGIC: &[u8] = b"remit-attachments/1\n";
 /// Length, index and checksum.
 const HEAD_BYTES: usize = 16;
 /// The largest attachment.
-pub const ATTACHMENT_BYTES_MAX: usize = 1024 * 1024;
+pub const ATTACHMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long no attachment is tried after a failure.
 const REST: Duration = Duration::from_secs(5);
 /// How much is read at a time.
@@ -299,9 +300,9 @@ pub fn erase_attachments(dir: impl AsRef<Path>, indexes: &BTreeSet<u64>) -> io::
         let before = erased;
         loop {
             let at = open.offset;
-            let Some((index, bytes)) = open.record()? else { break };
+            let Some((index, place)) = open.record()? else { break };
             if indexes.contains(&index) {
-                let zeros = vec![0; bytes.len()];
+                let zeros = vec![0; place.len()];
                 let mut record = Vec::with_capacity(HEAD_BYTES + zeros.len());
                 record.extend_from_slice(&u32::try_from(zeros.len()).unwrap_or(0).to_le_bytes());
                 record.extend_from_slice(&index.to_le_bytes());
@@ -323,7 +324,7 @@ impl Open {
     fn find(&mut self, index: u64) -> io::Result<Option<Vec<u8>>> {
         while !self.ended {
             let at = self.offset;
-            let Some((found, bytes)) = self.record()? else {
+            let Some((found, place)) = self.record()? else {
                 // The tail of a file that is being written may be there the next time.
                 self.ended = self.until.is_some();
                 self.offset = at;
@@ -333,7 +334,7 @@ impl Open {
             };
             if found == index {
                 self.next_index = index + 1;
-                return Ok(Some(bytes));
+                return Ok(self.ahead.get(place).map(<[u8]>::to_vec));
             }
             if found > index {
                 self.offset = at;
@@ -344,27 +345,25 @@ impl Open {
         Ok(None)
     }
 
-    /// The next record; `None` at the end of what can be read.
-    fn record(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
+    /// The index of the next record, and where it lies in what was read ahead; `None` at the end of what can be read.
+    fn record(&mut self) -> io::Result<Option<(u64, Range<usize>)>> {
         let Some(head) = self.take(HEAD_BYTES)? else { return Ok(None) };
-        let (Some(length), Some(index), Some(sum)) = (
-            head.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes),
-            head.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes),
-            head.get(12..16).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes),
-        ) else {
-            return Ok(None);
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some(head) = self.ahead.get(head).and_then(<[u8]>::first_chunk::<HEAD_BYTES>) else { return Ok(None) };
+        let [l0, l1, l2, l3, i0, i1, i2, i3, i4, i5, i6, i7, s0, s1, s2, s3] = *head;
+        let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+        let index = u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]);
+        let sum = u32::from_le_bytes([s0, s1, s2, s3]);
         // Nothing was written here, or not all of it.
         if length > ATTACHMENT_BYTES_MAX || index < self.named.first_index {
             return Ok(None);
         }
-        let Some(bytes) = self.take(length)? else { return Ok(None) };
-        let whole = checksum(index, &bytes) == sum;
-        Ok(whole.then_some((index, bytes)))
+        let Some(place) = self.take(length)? else { return Ok(None) };
+        let whole = checksum(index, self.ahead.get(place.clone()).unwrap_or_default()) == sum;
+        Ok(whole.then_some((index, place)))
     }
 
-    fn take(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
+    /// Reads so many bytes, and goes past them: where they lie in what was read ahead.
+    fn take(&mut self, length: usize) -> io::Result<Option<Range<usize>>> {
         let start = usize::try_from(self.offset.saturating_sub(self.ahead_at)).unwrap_or(usize::MAX);
         if self.offset < self.ahead_at || start.saturating_add(length) > self.ahead.len() {
             self.ahead.resize(READ_BYTES.max(length), 0);
@@ -373,9 +372,12 @@ impl Open {
             self.ahead_at = self.offset;
         }
         let start = usize::try_from(self.offset - self.ahead_at).unwrap_or(usize::MAX);
-        let Some(bytes) = self.ahead.get(start..start.saturating_add(length)).map(<[u8]>::to_vec) else { return Ok(None) };
+        let place = start..start.saturating_add(length);
+        if place.end > self.ahead.len() {
+            return Ok(None);
+        }
         self.offset += length as u64;
-        Ok(Some(bytes))
+        Ok(Some(place))
     }
 }
 

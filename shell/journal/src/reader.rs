@@ -64,7 +64,8 @@ pub struct Reader {
     dir: PathBuf,
     segment: Option<(SegmentReader, Verifier)>,
     batch: Batch,
-    checkpoint: Option<SignedCheckpoint>,
+    /// The note of the checkpoint of the batch that the last entry came from.
+    note: String,
     /// The place within the batch of the next entry.
     place: usize,
     /// The index of the next entry to read from the files.
@@ -88,7 +89,7 @@ impl Reader {
             dir: dir.to_owned(),
             segment: None,
             batch: Batch::default(),
-            checkpoint: None,
+            note: String::new(),
             place: 0,
             next_index: 0,
             from,
@@ -104,35 +105,43 @@ impl Reader {
     #[must_use]
     pub fn without_signatures(mut self) -> Self {
         self.signatures = false;
+        self.segment = self.segment.map(|(segment, verifier)| (segment.without_checkpoints(), verifier));
         self
     }
 
     /// The next entry that wasn't erased; `None` at the end of what is durable now. Call it again later.
     #[expect(clippy::should_implement_trait, reason = "an iterator that ends must not go on, and this one may")]
     pub fn next(&mut self) -> Result<Option<Entry>, ReadError> {
-        self.next_where(|index, leaf| match leaf {
-            Leaf::Entry(bytes) => Some(Entry { index, bytes: bytes.to_vec() }),
-            Leaf::Erased(_) => None,
-        })
+        Ok(self.next_lent()?.map(|(index, bytes)| Entry { index, bytes: bytes.to_vec() }))
+    }
+
+    /// The same, lent until the next one is asked for: index and bytes.
+    pub fn next_lent(&mut self) -> Result<Option<(u64, &[u8])>, ReadError> {
+        loop {
+            let Some((index, place)) = self.next_place()? else { return Ok(None) };
+            if self.batch.is_entry(place) {
+                return Ok(self.batch.bytes_of(place).map(|bytes| (index, bytes)));
+            }
+        }
     }
 
     /// The next leaf of the tree, erased or not: every index once. `None` at the end of what is durable now.
     pub fn next_leaf(&mut self) -> Result<Option<TreeLeaf>, ReadError> {
-        self.next_where(|index, leaf| {
+        let Some((index, place)) = self.next_place()? else { return Ok(None) };
+        Ok(self.batch.leaf(place).map(|leaf| {
             let bytes = if let Leaf::Entry(bytes) = leaf { Some(bytes.to_vec()) } else { None };
-            Some(TreeLeaf { index, hash: leaf.hash(), bytes })
-        })
+            TreeLeaf { index, hash: leaf.hash(), bytes }
+        }))
     }
 
-    fn next_where<T>(&mut self, take: impl Fn(u64, Leaf<'_>) -> Option<T>) -> Result<Option<T>, ReadError> {
+    /// The index of the next leaf, and its place within the batch.
+    fn next_place(&mut self) -> Result<Option<(u64, usize)>, ReadError> {
         loop {
-            if let Some(leaf) = self.batch.leaf(self.place) {
-                let index = self.batch.first_index + self.place as u64;
+            if self.place < self.batch.len() {
+                let (index, place) = (self.batch.first_index + self.place as u64, self.place);
                 self.place += 1;
-                if index >= self.from
-                    && let Some(taken) = take(index, leaf)
-                {
-                    return Ok(Some(taken));
+                if index >= self.from {
+                    return Ok(Some((index, place)));
                 }
             } else if !self.advance()? {
                 return Ok(None);
@@ -155,8 +164,8 @@ impl Reader {
     }
 
     /// The checkpoint of the batch that the last entry came from.
-    pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
-        self.checkpoint.as_ref()
+    pub fn checkpoint(&self) -> Option<SignedCheckpoint> {
+        SignedCheckpoint::parse(&self.note)
     }
 
     fn io(&self, source: io::Error) -> ReadError {
@@ -193,6 +202,9 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        if !self.signatures {
+            segment = segment.without_checkpoints();
+        }
         match segment.header()? {
             Found::Some(header) => Ok(Some((segment, header))),
             Found::Nothing | Found::Damage(_) => Ok(None),
@@ -221,7 +233,7 @@ impl Reader {
             match found.map_err(|source| ReadError::Io { dir: self.dir.clone(), source })? {
                 Found::Some(()) => {
                     let checkpoint = self.batch.checkpoint.as_ref();
-                    let size = checkpoint.map_or(0, |checkpoint| checkpoint.size);
+                    let size = self.batch.next_index();
                     let skipped = size <= self.from;
                     if self.signatures && !skipped && checkpoint.is_none_or(|checkpoint| checkpoint.verify(verifier).is_err()) {
                         return Err(self.damaged("the checkpoint's signature does not verify"));
@@ -229,7 +241,7 @@ impl Reader {
                     if !self.is_durable(size)? {
                         return Ok(false);
                     }
-                    self.checkpoint.clone_from(&self.batch.checkpoint);
+                    std::mem::swap(&mut self.note, &mut self.batch.note);
                     self.next_index = size;
                     return Ok(true);
                 }

@@ -159,7 +159,10 @@ pub(crate) struct Batch {
     /// Where it lies in the segment.
     pub(crate) place: Range<u64>,
     pub(crate) first_index: u64,
+    /// Its checkpoint; `None` where the reader was asked not to look into it.
     pub(crate) checkpoint: Option<SignedCheckpoint>,
+    /// The note of that checkpoint.
+    pub(crate) note: String,
 }
 
 impl Batch {
@@ -168,9 +171,18 @@ impl Batch {
     }
 
     pub(crate) fn leaf(&self, place: usize) -> Option<Leaf<'_>> {
-        let (span, is_erased) = self.spans.get(place)?;
-        let bytes = self.bytes.get(span.clone())?;
-        Some(if *is_erased { Leaf::Erased(Hash(*bytes.first_chunk()?)) } else { Leaf::Entry(bytes) })
+        let bytes = self.bytes_of(place)?;
+        Some(if self.is_entry(place) { Leaf::Entry(bytes) } else { Leaf::Erased(Hash(*bytes.first_chunk()?)) })
+    }
+
+    /// The bytes of a leaf, or of what stands for it.
+    pub(crate) fn bytes_of(&self, place: usize) -> Option<&[u8]> {
+        self.bytes.get(self.spans.get(place)?.0.clone())
+    }
+
+    /// Whether a leaf is there and wasn't erased.
+    pub(crate) fn is_entry(&self, place: usize) -> bool {
+        self.spans.get(place).is_some_and(|(_, is_erased)| !is_erased)
     }
 
     /// The leaves with their indexes.
@@ -184,6 +196,7 @@ impl Batch {
         self.place = offset..offset;
         self.first_index = first_index;
         self.checkpoint = None;
+        self.note.clear();
     }
 
     fn push(&mut self, bytes: &[u8], is_erased: bool) {
@@ -192,7 +205,7 @@ impl Batch {
         self.spans.push((start..self.bytes.len(), is_erased));
     }
 
-    fn next_index(&self) -> u64 {
+    pub(crate) fn next_index(&self) -> u64 {
         self.first_index.saturating_add(self.spans.len() as u64)
     }
 }
@@ -217,6 +230,8 @@ pub(crate) struct SegmentReader {
     window_offset: u64,
     ahead_bytes: usize,
     payload: Range<usize>,
+    /// Whether checkpoints are read, not only passed on as they lie there.
+    checkpoints: bool,
 }
 
 impl SegmentReader {
@@ -226,7 +241,13 @@ impl SegmentReader {
 
     pub(crate) fn new(file: Box<dyn Handle>, generation: u64) -> Self {
         let (window, ahead_bytes) = (Vec::new(), AHEAD_BYTES_MIN);
-        Self { file, generation, offset: 0, window, window_offset: 0, ahead_bytes, payload: 0..0 }
+        Self { file, generation, offset: 0, window, window_offset: 0, ahead_bytes, payload: 0..0, checkpoints: true }
+    }
+
+    /// The same without reading what checkpoints say.
+    pub(crate) fn without_checkpoints(mut self) -> Self {
+        self.checkpoints = false;
+        self
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -292,12 +313,14 @@ impl SegmentReader {
                 }
                 Kind::Erased => self.payload().chunks_exact(Hash::BYTES).for_each(|hash| batch.push(hash, true)),
                 Kind::Checkpoint => {
-                    let note = std::str::from_utf8(self.payload()).ok();
-                    let checkpoint = note.and_then(SignedCheckpoint::parse).filter(|c| c.size == head.index);
-                    if checkpoint.is_none() {
-                        break "the checkpoint is malformed";
+                    let Ok(note) = std::str::from_utf8(self.payload()) else { break "the checkpoint is malformed" };
+                    if self.checkpoints {
+                        batch.checkpoint = SignedCheckpoint::parse(note).filter(|checkpoint| checkpoint.size == head.index);
+                        if batch.checkpoint.is_none() {
+                            break "the checkpoint is malformed";
+                        }
                     }
-                    batch.checkpoint = checkpoint;
+                    batch.note.push_str(note);
                     batch.place = start..self.offset;
                     return Ok(Found::Some(()));
                 }

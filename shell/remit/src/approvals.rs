@@ -329,7 +329,7 @@ async fn end(home: &Home, printer: Printer, id: &str, what: &str, reason: &str, 
 }
 
 /// Control characters and what hides in a text, made visible.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c.to_string(),

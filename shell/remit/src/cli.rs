@@ -93,6 +93,10 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Get the receipt of an entry: the entry with the proof that it is in the log, for `remit verify --receipt` anywhere.
     Receipt(Receipt),
+    /// Show what is kept of a call: its arguments, and its result where its space keeps results. That you looked is on record.
+    ///
+    /// Each is held against what the journal's entry committed to when the call was made.
+    Reveal(Reveal),
     /// Be a witness of logs: cosign their checkpoints, each only if it extends all that was cosigned of its log before (C2SP tlog-witness).
     Witness(Witness),
     /// Decide recorded calls again: one of them as it was, or those of a period under another configuration.
@@ -334,6 +338,13 @@ pub(crate) struct Verify {
     /// The entry, for a receipt that doesn't hold it.
     #[arg(long, value_name = "FILE", requires = "receipt")]
     pub(crate) entry: Option<PathBuf>,
+    /// The arguments that the call was made with, byte for byte as they were sent: prove that the receipt's entry is about these. The salt comes
+    /// with the receipt, in the result's `_meta`.
+    #[arg(long, value_name = "FILE", requires = "receipt", requires = "salt")]
+    pub(crate) arguments: Option<PathBuf>,
+    /// The salt, in hexadecimal.
+    #[arg(long, value_name = "HEX", requires = "arguments")]
+    pub(crate) salt: Option<String>,
     /// The public key of a witness whose cosignature is looked for, in the receipt or in every checkpoint that you kept. May be repeated.
     #[arg(long, value_name = "VKEY")]
     pub(crate) witness: Vec<String>,
@@ -499,6 +510,14 @@ pub(crate) struct Because {
     /// Who does it, for the record.
     #[arg(long, env = "USER", default_value = "operator")]
     pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reveal {
+    /// The index of the decision's entry, or the decision's id.
+    pub(crate) entry: String,
+    #[command(flatten)]
+    pub(crate) because: Because,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema,
 use crate::home::{Home, Running};
 use crate::offline::Offline;
 use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
-use crate::receipt::Trusted;
+use crate::receipt::{Opening, Trusted};
 use crate::shared::RESERVED;
 use crate::{audit, now_secs};
 
@@ -222,7 +222,11 @@ pub(crate) fn verify(options: Verify) -> Result<(), Failure> {
             None => audit::vkey(&Home::existing(&options.common.data)?)?,
         };
         let trusted = Trusted::new(&vkey, &options.witness, options.witnesses_min)?;
-        return trusted.receipt(receipt, options.entry.as_deref(), printer);
+        let opening = match (&options.arguments, &options.salt) {
+            (Some(arguments), Some(salt)) => Some(Opening::read(arguments, salt)?),
+            _ => None,
+        };
+        return trusted.receipt(receipt, options.entry.as_deref(), opening.as_ref(), printer);
     }
     let home = Home::existing(&options.common.data)?;
     let running = home.running().is_ok();

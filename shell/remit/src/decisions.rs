@@ -289,6 +289,7 @@ fn get(index: &Index, asked: &Asked<'_>) -> Answer {
     let mut told = json!({"index": at, "entry": entry});
     if let (Some(outcome), Some(told)) = (outcome_at.map(read).transpose()?.flatten(), told.as_object_mut()) {
         told.insert("outcome".to_owned(), outcome);
+        told.insert("outcome_index".to_owned(), json!(outcome_at));
     }
     // Without a whole index there is no proof, but there is the entry.
     let proof = index.proof(at).ok().flatten().map(|proof| {

@@ -95,6 +95,11 @@ impl Home {
         self.root.join("facts").join("shared")
     }
 
+    /// The key of each space.
+    pub(crate) fn space_keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
     pub(crate) fn journal_vkey(&self) -> PathBuf {
         self.root.join("journal.vkey")
     }

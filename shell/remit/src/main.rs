@@ -22,6 +22,7 @@ mod follow;
 mod greet;
 mod home;
 mod iam;
+mod kept;
 mod launch;
 mod lines;
 mod lint;
@@ -115,6 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Iam(options) => runtime()?.block_on(iam::iam(&options)),
         Command::Trust(options) => runtime()?.block_on(trust::trust(&options)),
         Command::Incident(options) => runtime()?.block_on(trust::incident(&options)),
+        Command::Reveal(options) => runtime()?.block_on(kept::run(&options)),
         Command::Receipt(options) => runtime()?.block_on(receipt::run(&options)),
         Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
         Command::Archive(options) => runtime()?.block_on(archive::run(&options)),

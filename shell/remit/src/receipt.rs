@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use remit_gateway::{Body, Gateway};
+use remit_gateway::{Body, Gateway, SALT_BYTES, commitment};
 use remit_kernel::{Fact, Identity, Principal};
 use remit_tlog::{Hash, Note, TlogProof, Verifier, WitnessKey};
 use serde_json::{Value, json};
@@ -96,6 +96,34 @@ pub(crate) async fn run(options: &cli::Receipt) -> Result<(), Failure> {
     }
 }
 
+/// What an entry is to have committed to: arguments, and the salt that came with the receipt.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    arguments: Vec<u8>,
+    salt: [u8; SALT_BYTES],
+}
+
+impl Opening {
+    /// Reads both. What surrounds the arguments in the file, such as a line feed at its end, was not sent.
+    pub(crate) fn read(arguments: &Path, salt: &str) -> Result<Self, Failure> {
+        let invalid = || Failure::invalid(format!("a salt is {} hexadecimal digits", 2 * SALT_BYTES));
+        if salt.len() != 2 * SALT_BYTES || !salt.is_ascii() {
+            return Err(invalid());
+        }
+        let mut bytes = [0; SALT_BYTES];
+        for (byte, digits) in bytes.iter_mut().zip(salt.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| invalid())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| invalid())?;
+        }
+        let arguments = std::fs::read(arguments).map_err(|error| Failure::io(arguments, &error))?;
+        Ok(Self { arguments: arguments.trim_ascii().to_vec(), salt: bytes })
+    }
+
+    fn commitment(&self) -> String {
+        commitment(&self.salt, &self.arguments)
+    }
+}
+
 /// What somebody trusts: the log's key, and so many of these witnesses.
 #[derive(Debug)]
 pub(crate) struct Trusted {
@@ -143,7 +171,13 @@ impl Trusted {
     }
 
     /// `remit verify --receipt`: what a receipt proves, and what it doesn't. Nothing but the file and the keys is looked at.
-    pub(crate) fn receipt(&self, path: &Path, entry: Option<&Path>, printer: Printer) -> Result<(), Failure> {
+    pub(crate) fn receipt(
+        &self,
+        path: &Path,
+        entry: Option<&Path>,
+        opening: Option<&Opening>,
+        printer: Printer,
+    ) -> Result<(), Failure> {
         let text = crate::files::read(path, RECEIPT_BYTES_MAX)?;
         let refused = |why: String| {
             if printer.json {
@@ -171,12 +205,16 @@ impl Trusted {
             Err(why) => return refused(why),
         };
         let entry: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let committed = entry.get("arguments_commitment").and_then(Value::as_str);
+        if opening.is_some_and(|opening| Some(opening.commitment().as_str()) != committed) {
+            return refused("the entry is about other arguments, or the salt is another one's".to_owned());
+        }
         let by: Vec<Value> = cosigned.iter().map(|(name, at)| json!({"witness": name, "at_secs": at})).collect();
         if printer.json {
             return printer.line(
                 &json!({
                     "proved": true, "log": checkpoint.origin, "index": proof.index, "size": checkpoint.size,
-                    "root": checkpoint.root.to_base64(), "cosigned": by, "entry": entry,
+                    "root": checkpoint.root.to_base64(), "cosigned": by, "arguments": opening.map(|_| true), "entry": entry,
                 })
                 .to_string(),
             );
@@ -189,6 +227,11 @@ impl Trusted {
         for (name, at_secs) in &cosigned {
             let at = remit_gateway::rfc3339(at_secs.saturating_mul(1000));
             printer.line(&format!("  {name} cosigned at {at} that this tree extends all that it had seen of the log."))?;
+        }
+        if opening.is_some() {
+            printer.line("PROVED: the call that it is about had these arguments, byte for byte.")?;
+        } else if committed.is_some() {
+            printer.line("Not proved: which arguments the call had. They and their salt would show it (--arguments, --salt).")?;
         }
         printer.line(
             "Not proved: that the entry is true (the gateway wrote it), or how the call ended (its outcome is another entry).",

@@ -77,7 +77,7 @@ fn fault(error: &dyn std::fmt::Display) -> Failure {
 impl<'a> Recordings<'a> {
     fn open(home: &'a Home) -> Result<Self, Failure> {
         let key = home.existing_history_key()?;
-        let kept = KeptFacts::open(&key, &home.facts(), &home.facts_shared());
+        let kept = KeptFacts::open(&key, &home.facts(), &home.facts_shared(), &home.space_keys());
         Ok(Self { home, kept: kept.ok_or_else(|| Failure::new("the history key is not fit"))? })
     }
 
@@ -193,15 +193,15 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
     let mut reader = recordings.reader(from)?;
     let started = Instant::now();
     let mut progress = Progress::new();
-    while let Some(entry) = reader.next().map_err(|error| fault(&error))? {
-        if range.only.is_some_and(|only| entry.index > only) {
+    while let Some((index, entry)) = reader.next_lent().map_err(|error| fault(&error))? {
+        if range.only.is_some_and(|only| index > only) {
             break;
         }
-        match Line::read(&entry.bytes, temporal) {
+        match Line::read(entry, temporal) {
             Line::Decision(past) => {
-                let counts = entry.index >= first && range.has(entry.index, &past);
+                let counts = index >= first && range.has(index, &past);
                 if counts || temporal {
-                    let done = again(&mut recordings, &mut compiled, &mut replay, entry.index, &past, counts);
+                    let done = again(&mut recordings, &mut compiled, &mut replay, index, &past, counts);
                     if let Err(why) = done {
                         replay.missing(&past);
                         if counts {
@@ -444,17 +444,17 @@ fn all(home: &Home, range: &Range, printer: Printer) -> Result<(), Failure> {
     let mut examples = Vec::new();
     let started = Instant::now();
     let mut progress = Progress::new();
-    while let Some(entry) = reader.next().map_err(|error| fault(&error))? {
-        let Line::Decision(past) = Line::read(&entry.bytes, false) else { continue };
-        if !range.has(entry.index, &past) {
+    while let Some((index, entry)) = reader.next_lent().map_err(|error| fault(&error))? {
+        let Line::Decision(past) = Line::read(entry, false) else { continue };
+        if !range.has(index, &past) {
             continue;
         }
-        match reproduce_one(&mut recordings, &mut compiled, entry.index, &past) {
+        match reproduce_one(&mut recordings, &mut compiled, index, &past) {
             Ok(reproduced) if reproduced.same => same += 1,
             Ok(reproduced) => {
                 differ += 1;
                 if examples.len() < TOLD_MAX {
-                    examples.push(json!({"index": entry.index, "id": past.id, "differences": reproduced.differences}));
+                    examples.push(json!({"index": index, "id": past.id, "differences": reproduced.differences}));
                 }
             }
             Err(why) => tally.undecided(&why),

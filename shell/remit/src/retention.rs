@@ -93,6 +93,8 @@ impl World {
                 let aim = Aim::Retention(self.gateway.snapshot().organization.retention.clone());
                 self.sweep(&aim, person, &need("reason")?, dry_run).await.and_then(told)
             }
+            "reveal" => self.reveal(person, &need("entry")?, &need("reason")?).await,
+            "destroy" => self.destroy_space_key(person, &need("space")?, &need("reason")?).await,
             "erase" => self.sweep(&Aim::User(need("user")?), person, &need("reason")?, dry_run).await.and_then(told),
             "hold" => {
                 let (name, reason) = (need("name")?, need("reason")?);
@@ -250,7 +252,7 @@ impl World {
 
     /// The legal holds of everything that is durable. While that isn't known nothing is erased: a hold may have been recorded that isn't in
     /// effect yet.
-    async fn holds(&self) -> Result<Holds, Refused> {
+    pub(crate) async fn holds(&self) -> Result<Holds, Refused> {
         self.reach(self.journal.checkpoint().size.saturating_sub(1)).await?;
         Ok(self.book.holds())
     }
@@ -419,6 +421,10 @@ pub(crate) async fn run(options: &RetentionOf) -> Result<(), Failure> {
             let request = json!({"user": user, "dry_run": dry_run, "by": because.by, "reason": because.reason});
             (&because.common, "/v1/retention/erase", request)
         }
+        Some(cli::Retention::Destroy { space, because }) => {
+            let request = json!({"space": space, "by": because.by, "reason": because.reason});
+            (&because.common, "/v1/space-keys/destroy", request)
+        }
         Some(cli::Retention::Hold { name, agent, user, space, tool, since, until, because }) => {
             let mut request = json!({"name": name, "by": because.by, "reason": because.reason});
             if let Some(request) = request.as_object_mut() {
@@ -444,6 +450,8 @@ pub(crate) async fn run(options: &RetentionOf) -> Result<(), Failure> {
         printer.line(&told.to_string())?;
     } else if told.get("holds").is_some() {
         holds(&told, printer)?;
+    } else if let Some(space) = told.get("space").and_then(Value::as_str) {
+        printer.line(&format!("the key of `{space}` is destroyed: what was kept of its calls until now can't be opened any more"))?;
     } else {
         let verb = if told.get("dry_run") == Some(&json!(true)) { "would be erased" } else { "erased" };
         printer.line(&format!("{} entries {verb}, {} kept by holds", number("erased"), number("kept_by_holds")))?;

@@ -257,6 +257,7 @@ fn assemble(
         approval_pages: format!("{}{APPROVAL_PAGES}", control_url(options, control)),
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
+        space_keys_dir: home.space_keys(),
         seal_key: home.seal_key()?,
         program: program.clone(),
         tls,

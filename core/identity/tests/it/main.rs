@@ -97,6 +97,7 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
         role: None,
         operator_role: None,
         policy_set: None,
+        keep_results: false,
     };
     (id, space)
 }

@@ -92,6 +92,7 @@ impl World {
                 role: None,
                 operator_role: None,
                 policy_set: None,
+                keep_results: false,
             },
         );
         organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];

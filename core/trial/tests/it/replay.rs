@@ -62,7 +62,7 @@ impl World {
         let entry = json!({"type": "decision", "id": id, "time": time, "agent": "agent-1", "space": "bank", "tool": tool,
             "method": self.method, "session": self.session, "verdict": verdict, "reason": reason, "layers": []})
         .to_string();
-        let past: Past<'_> = serde_json::from_str(&entry).unwrap();
+        let past = Past::read(&entry).unwrap();
         if !kept {
             return self.replay.missing(&past);
         }

@@ -113,6 +113,7 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
         role: None,
         operator_role: None,
         policy_set: None,
+        keep_results: false,
     };
     let issuer = Issuer {
         name: "corp".into(),

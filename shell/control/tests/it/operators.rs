@@ -56,6 +56,8 @@ POST /v1/retention/sweep               - - - a -  remit:SweepJournal
 POST /v1/retention/holds               - - - a -  remit:PlaceHold
 POST /v1/retention/release             - - - a -  remit:ReleaseHold
 POST /v1/retention/erase               - - - a -  remit:EraseUser
+POST /v1/reveal                        - - - a -  remit:RevealCall
+POST /v1/space-keys/destroy            - - - a -  remit:DestroySpaceKey
 GET  /v1/archive                       a a a a -  remit:GetRetention
 POST /v1/archive/restore               - - - a -  remit:RestoreArchive
 POST /v1/console/link                  - - - a -  remit:IssueConsoleLink

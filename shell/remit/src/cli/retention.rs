@@ -54,6 +54,17 @@ pub(crate) enum Retention {
         #[command(flatten)]
         because: Because,
     },
+    /// Destroy the key of a space, and with it what is kept of its calls, wherever copies of it lie: arguments and other facts, results, what
+    /// temporal conditions look back on, approvals that have ended. The journal and its proofs stay whole. There is no way back.
+    ///
+    /// Rules that look back on what is gone deny until their windows don't reach back so far.
+    Destroy {
+        /// The space.
+        #[arg(long)]
+        space: String,
+        #[command(flatten)]
+        because: Because,
+    },
     /// Erase the records of calls on a person's behalf, and what is kept of their arguments, whatever their age. A legal hold stands above it.
     ///
     /// Exit code 4 if some can't be erased yet: those of the segment that is being written.

@@ -40,6 +40,7 @@ mod faults;
 mod guardrails;
 mod hostile;
 mod invariants;
+mod kept;
 mod offline;
 mod operations;
 mod organization;

@@ -1,0 +1,347 @@
+//! A key per space, made on first use: what is kept of the space's calls is sealed under it, and the commitments of its entries are salted
+//! from it.
+//!
+//! Who destroys it destroys all of that at once, in every copy and backup that doesn't hold the key, and leaves the journal and its proofs
+//! whole: what an entry commits to can't be opened any more, nor guessed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use remit_mcp::canonical::hex;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::now_ms;
+
+/// How long the salt of a commitment is, in bytes.
+pub const SALT_BYTES: usize = 16;
+/// The largest file of a key.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// Seals bytes with AES-256-GCM.
+pub(crate) struct Sealer(RandomizedNonceKey);
+
+impl Sealer {
+    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
+        RandomizedNonceKey::new(&AES_256_GCM, key).ok().map(Self)
+    }
+
+    /// Nonce, ciphertext and tag, bound to `aad`.
+    pub(crate) fn seal(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(aad), &mut bytes).ok()?;
+        let mut sealed = Vec::with_capacity(NONCE_LEN + bytes.len());
+        sealed.extend_from_slice(nonce.as_ref());
+        sealed.append(&mut bytes);
+        Some(sealed)
+    }
+
+    pub(crate) fn open(&self, mut sealed: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let length = self.0.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
+        sealed.drain(..NONCE_LEN);
+        sealed.truncate(length);
+        Some(sealed)
+    }
+}
+
+/// The key of one space.
+pub(crate) struct SpaceKey {
+    pub(crate) sealer: Sealer,
+    salting: hmac::Key,
+    /// When it was made, in milliseconds since the epoch: what was sealed before is sealed for ever.
+    pub(crate) since_ms: u64,
+}
+
+/// What an entry commits itself to without telling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// The arguments of a call, byte for byte as they came.
+    Arguments,
+    /// A result, byte for byte as it goes on to the caller, but for a receipt that is put into it.
+    Result,
+}
+
+impl Committed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Arguments => "arguments",
+            Self::Result => "result",
+        }
+    }
+}
+
+/// The commitment to `bytes` under a salt, as entries hold it: SHA-256 of both, in hexadecimal.
+pub fn commitment(salt: &[u8; SALT_BYTES], bytes: &[u8]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(salt);
+    context.update(bytes);
+    format!("sha256:{}", hex(context.finish().as_ref()))
+}
+
+impl SpaceKey {
+    fn new(bytes: &[u8; 32], since_ms: u64) -> Option<Self> {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let derived = |purpose: &str| hmac::sign(&master, purpose.as_bytes());
+        let sealing = Zeroizing::new(<[u8; 32]>::try_from(derived("remit space seal v1").as_ref()).ok()?);
+        let salting = hmac::Key::new(hmac::HMAC_SHA256, derived("remit space salt v1").as_ref());
+        Some(Self { sealer: Sealer::new(&sealing)?, salting, since_ms })
+    }
+
+    /// The salt of what a decision's entries commit to: whoever has it can tell whether something is what was committed to.
+    pub(crate) fn salt(&self, what: Committed, decision: &str) -> [u8; SALT_BYTES] {
+        let tag = hmac::sign(&self.salting, format!("{}\n{decision}", what.as_str()).as_bytes());
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn commitment(&self, what: Committed, decision: &str, bytes: &[u8]) -> String {
+        commitment(&self.salt(what, decision), bytes)
+    }
+}
+
+/// A key as its file holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    v: u32,
+    since_ms: u64,
+    /// The key, sealed under the root key.
+    sealed: String,
+}
+
+/// The keys of all spaces: a file each, sealed under one root key.
+pub struct SpaceKeys {
+    root: Sealer,
+    dir: PathBuf,
+    known: RwLock<HashMap<String, Arc<SpaceKey>>>,
+}
+
+impl std::fmt::Debug for SpaceKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpaceKeys").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Why the key of a space can't be had.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the key of space `{space}` can't be had: {why}")]
+pub struct NoKey {
+    space: String,
+    why: String,
+}
+
+impl SpaceKeys {
+    /// Those in `dir`, sealed under `root`; `None` if that is no key.
+    pub fn new(root: &[u8; 32], dir: PathBuf) -> Option<Self> {
+        Some(Self { root: Sealer::new(root)?, dir, known: RwLock::default() })
+    }
+
+    /// The key of a space; made, durably, where there is none yet.
+    pub(crate) fn of(&self, space: &str) -> Result<Arc<SpaceKey>, NoKey> {
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(space) {
+            return Ok(Arc::clone(known));
+        }
+        // One thread makes it, and the others wait.
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(space) {
+            return Ok(Arc::clone(known));
+        }
+        let key = match self.read(space)? {
+            Some(key) => key,
+            None => self.make(space)?,
+        };
+        let key = Arc::new(key);
+        known.insert(space.to_owned(), Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// The same, without making one: for who only reads what was kept.
+    pub(crate) fn existing(&self, space: &str) -> Result<Option<Arc<SpaceKey>>, NoKey> {
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(space) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(key) = self.read(space)?.map(Arc::new) else { return Ok(None) };
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(space.to_owned(), Arc::clone(&key));
+        Ok(Some(key))
+    }
+
+    /// The salt of what a decision of this space committed to, in hexadecimal; `None` if there is no key, or only one that is younger than the
+    /// decision.
+    pub fn salt(&self, space: &str, what: Committed, decision: &str, decided_ms: u64) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
+        let key = self.existing(space)?.filter(|key| key.since_ms <= decided_ms);
+        Ok(key.map(|key| key.salt(what, decision)))
+    }
+
+    /// Opens what was kept of a decision's result beside the outcome's entry; `None` if it was sealed under another key.
+    pub fn open_result(&self, space: &str, decision: &str, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, NoKey> {
+        Ok(self.existing(space)?.and_then(|key| key.sealer.open(sealed, &result_aad(space, decision))))
+    }
+
+    /// Destroys the key of a space: its bytes are overwritten, and another one takes its place. What was sealed under it is sealed for ever.
+    pub(crate) fn destroy(&self, space: &str) -> Result<(), NoKey> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(space);
+        let path = self.path(space)?;
+        let overwritten = || -> io::Result<()> {
+            let mut file = match fs::OpenOptions::new().write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            };
+            let length = usize::try_from(file.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0);
+            file.write_all(&vec![0; length])?;
+            file.sync_all()
+        };
+        overwritten().map_err(|error| no_key(space, &error))?;
+        let key = Arc::new(self.make(space)?);
+        known.insert(space.to_owned(), key);
+        Ok(())
+    }
+
+    fn path(&self, space: &str) -> Result<PathBuf, NoKey> {
+        // Spaces' ids are plain words; what comes out of a journal is asked again.
+        let plain = !space.is_empty() && space.len() <= 128 && space.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if plain { Ok(self.dir.join(format!("{space}.key"))) } else { Err(no_key(space, &"it is no space's id")) }
+    }
+
+    fn read(&self, space: &str) -> Result<Option<SpaceKey>, NoKey> {
+        let fault = |why: &dyn std::fmt::Display| no_key(space, why);
+        let path = self.path(space)?;
+        let text = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fault(&error)),
+            Ok(found) if found.len() > FILE_BYTES_MAX => return Err(fault(&"its file is too large")),
+            Ok(_) => fs::read(&path).map_err(|error| fault(&error))?,
+        };
+        // Another one comes in its place right after.
+        if text.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let kept: Kept = serde_json::from_slice(&text).map_err(|error| fault(&error))?;
+        let sealed = STANDARD_NO_PAD.decode(&kept.sealed).map_err(|error| fault(&error))?;
+        let opened = self.root.open(sealed, &aad(space, kept.since_ms)).map(Zeroizing::new);
+        let opened = opened.ok_or_else(|| fault(&"`history.key` is not the one that sealed it"))?;
+        let bytes = opened.as_slice().try_into().map_err(|_| fault(&"it has another length"))?;
+        SpaceKey::new(bytes, kept.since_ms).map(Some).ok_or_else(|| fault(&"it is not fit"))
+    }
+
+    fn make(&self, space: &str) -> Result<SpaceKey, NoKey> {
+        let fault = |why: &dyn std::fmt::Display| no_key(space, why);
+        let path = self.path(space)?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| fault(&"the system has no random bytes"))?;
+        let since_ms = now_ms();
+        let sealed = self.root.seal(bytes.to_vec(), &aad(space, since_ms)).ok_or_else(|| fault(&"it can't be sealed"))?;
+        let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
+        let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
+        write(&self.dir, &path, &text).map_err(|error| fault(&error))?;
+        SpaceKey::new(&bytes, since_ms).ok_or_else(|| fault(&"it is not fit"))
+    }
+}
+
+fn no_key(space: &str, why: &dyn std::fmt::Display) -> NoKey {
+    NoKey { space: space.chars().take(128).collect(), why: why.to_string() }
+}
+
+fn aad(space: &str, since_ms: u64) -> Vec<u8> {
+    format!("remit space key v1\n{space}\n{since_ms}").into_bytes()
+}
+
+/// What a result that is kept is bound to.
+pub(crate) fn result_aad(space: &str, decision: &str) -> Vec<u8> {
+    format!("remit result v1\n{space}\n{decision}").into_bytes()
+}
+
+/// Writes a file whole or not at all, and durably.
+fn write(dir: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let coming = path.with_extension("coming");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&coming)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&coming, path)?;
+    fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(dir: &Path) -> SpaceKeys {
+        SpaceKeys::new(&[7; 32], dir.join("keys")).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_by_the_space_s_own_key_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = keys(dir.path());
+        let sealed = first.of("one").unwrap().sealer.seal(b"secret".to_vec(), b"a").unwrap();
+        assert!(first.of("two").unwrap().sealer.open(sealed.clone(), b"a").is_none(), "another space");
+        // The next start has the same keys.
+        let again = keys(dir.path());
+        assert_eq!(again.existing("one").unwrap().unwrap().sealer.open(sealed.clone(), b"a").unwrap(), b"secret");
+        assert!(again.existing("three").unwrap().is_none());
+        // Nobody opens them under another root.
+        let other = SpaceKeys::new(&[8; 32], dir.path().join("keys")).unwrap();
+        assert!(other.of("one").err().unwrap().to_string().contains("`history.key` is not the one"));
+        // Nor under another space's name.
+        fs::copy(dir.path().join("keys/one.key"), dir.path().join("keys/four.key")).unwrap();
+        assert!(keys(dir.path()).of("four").is_err());
+        assert!(first.of("../one").is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_destroyed_opens_nothing_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = keys(dir.path());
+        let (one, two) = (all.of("one").unwrap(), all.of("two").unwrap());
+        let told = one.commitment(Committed::Arguments, "d", b"{}");
+        assert_eq!(told, one.commitment(Committed::Arguments, "d", b"{}"));
+        assert_ne!(told, one.commitment(Committed::Arguments, "e", b"{}"), "equal arguments can't be told from others");
+        assert_ne!(told, one.commitment(Committed::Result, "d", b"{}"));
+        assert_eq!(told, commitment(&all.salt("one", Committed::Arguments, "d", now_ms()).unwrap().unwrap(), b"{}"));
+        let sealed = one.sealer.seal(b"secret".to_vec(), b"a").unwrap();
+        let decided_ms = one.since_ms;
+        let before = fs::read(dir.path().join("keys/one.key")).unwrap();
+        all.destroy("one").unwrap();
+        let files = || fs::read_dir(dir.path().join("keys")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        assert!(files().all(|file| file != before));
+        for keys in [&all, &keys(dir.path())] {
+            let next = keys.of("one").unwrap();
+            assert!(next.since_ms >= decided_ms);
+            assert!(next.sealer.open(sealed.clone(), b"a").is_none());
+            assert_ne!(told, next.commitment(Committed::Arguments, "d", b"{}"));
+            assert_eq!(keys.of("two").unwrap().salt(Committed::Result, "d"), two.salt(Committed::Result, "d"));
+        }
+        assert_eq!(all.salt("one", Committed::Arguments, "d", 1).unwrap(), None, "older than the key");
+    }
+
+    #[test]
+    fn a_key_whose_overwriting_was_cut_short_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        keys(dir.path()).of("one").unwrap();
+        fs::write(dir.path().join("keys/one.key"), [0; 90]).unwrap();
+        assert!(keys(dir.path()).existing("one").unwrap().is_none());
+        assert!(keys(dir.path()).of("one").is_ok());
+        fs::write(dir.path().join("keys/one.key"), b"{").unwrap();
+        assert!(keys(dir.path()).of("one").is_err(), "what is damaged is no reason to forget it");
+    }
+
+    #[test]
+    fn many_threads_make_one_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = keys(dir.path());
+        let salts: Vec<_> = std::thread::scope(|scope| {
+            let made: Vec<_> = (0..8).map(|_| scope.spawn(|| all.of("one").unwrap().salt(Committed::Result, "d"))).collect();
+            made.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(salts.iter().all(|salt| *salt == salts[0]));
+    }
+}
