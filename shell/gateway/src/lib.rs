@@ -652,11 +652,6 @@ impl Gateway {
         self.inner.approvals.open_in(space)
     }
 
-    /// The salt of what a decision of this space has committed to; `None` if its key was destroyed since.
-    pub fn salt(&self, space: &str, what: Committed, decision: &str, decided_ms: u64) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
-        self.inner.recorder.keys().salt(space, what, decision, decided_ms)
-    }
-
     /// Records an event that is no decision.
     pub async fn record(&self, kind: &str, event: serde_json::Value) -> Result<u64, String> {
         self.inner.recorder.event(kind, event).await.map_err(|error| error.to_string())

@@ -57,7 +57,7 @@ impl Sealer {
 pub(crate) struct SpaceKey {
     pub(crate) sealer: Sealer,
     salting: hmac::Key,
-    /// When it was made, in milliseconds since the epoch: what was sealed before is sealed for ever.
+    /// When the one before it was destroyed, in milliseconds since the epoch: what was sealed until then is sealed for ever. 0: it is the first.
     pub(crate) since_ms: u64,
 }
 
@@ -156,7 +156,8 @@ impl SpaceKeys {
         }
         let key = match self.read(space)? {
             Some(key) => key,
-            None => self.make(space)?,
+            // Where one was overwritten and none came in its place, that is done now.
+            None => self.make(space, if self.path(space)?.exists() { now_ms() } else { 0 })?,
         };
         let key = Arc::new(key);
         known.insert(space.to_owned(), Arc::clone(&key));
@@ -173,11 +174,9 @@ impl SpaceKeys {
         Ok(Some(key))
     }
 
-    /// The salt of what a decision of this space committed to, in hexadecimal; `None` if there is no key, or only one that is younger than the
-    /// decision.
-    pub fn salt(&self, space: &str, what: Committed, decision: &str, decided_ms: u64) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
-        let key = self.existing(space)?.filter(|key| key.since_ms <= decided_ms);
-        Ok(key.map(|key| key.salt(what, decision)))
+    /// The salt of what a decision of this space committed to, if that was under the key that there is; `None` if there is no key.
+    pub fn salt(&self, space: &str, what: Committed, decision: &str) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
+        Ok(self.existing(space)?.map(|key| key.salt(what, decision)))
     }
 
     /// Opens what was kept of a decision's result beside the outcome's entry; `None` if it was sealed under another key.
@@ -200,7 +199,7 @@ impl SpaceKeys {
             file.sync_all()
         };
         overwritten().map_err(|error| no_key(space, &error))?;
-        let key = Arc::new(self.make(space)?);
+        let key = Arc::new(self.make(space, now_ms())?);
         known.insert(space.to_owned(), key);
         Ok(())
     }
@@ -232,12 +231,11 @@ impl SpaceKeys {
         SpaceKey::new(bytes, kept.since_ms).map(Some).ok_or_else(|| fault(&"it is not fit"))
     }
 
-    fn make(&self, space: &str) -> Result<SpaceKey, NoKey> {
+    fn make(&self, space: &str, since_ms: u64) -> Result<SpaceKey, NoKey> {
         let fault = |why: &dyn std::fmt::Display| no_key(space, why);
         let path = self.path(space)?;
         let mut bytes = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| fault(&"the system has no random bytes"))?;
-        let since_ms = now_ms();
         let sealed = self.root.seal(bytes.to_vec(), &aad(space, since_ms)).ok_or_else(|| fault(&"it can't be sealed"))?;
         let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
@@ -306,21 +304,20 @@ mod tests {
         assert_eq!(told, one.commitment(Committed::Arguments, "d", b"{}"));
         assert_ne!(told, one.commitment(Committed::Arguments, "e", b"{}"), "equal arguments can't be told from others");
         assert_ne!(told, one.commitment(Committed::Result, "d", b"{}"));
-        assert_eq!(told, commitment(&all.salt("one", Committed::Arguments, "d", now_ms()).unwrap().unwrap(), b"{}"));
+        assert_eq!(told, commitment(&all.salt("one", Committed::Arguments, "d").unwrap().unwrap(), b"{}"));
         let sealed = one.sealer.seal(b"secret".to_vec(), b"a").unwrap();
-        let decided_ms = one.since_ms;
+        assert_eq!(one.since_ms, 0);
         let before = fs::read(dir.path().join("keys/one.key")).unwrap();
         all.destroy("one").unwrap();
         let files = || fs::read_dir(dir.path().join("keys")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
         assert!(files().all(|file| file != before));
         for keys in [&all, &keys(dir.path())] {
             let next = keys.of("one").unwrap();
-            assert!(next.since_ms >= decided_ms);
+            assert!(next.since_ms > 0);
             assert!(next.sealer.open(sealed.clone(), b"a").is_none());
             assert_ne!(told, next.commitment(Committed::Arguments, "d", b"{}"));
             assert_eq!(keys.of("two").unwrap().salt(Committed::Result, "d"), two.salt(Committed::Result, "d"));
         }
-        assert_eq!(all.salt("one", Committed::Arguments, "d", 1).unwrap(), None, "older than the key");
     }
 
     #[test]
@@ -329,7 +326,7 @@ mod tests {
         keys(dir.path()).of("one").unwrap();
         fs::write(dir.path().join("keys/one.key"), [0; 90]).unwrap();
         assert!(keys(dir.path()).existing("one").unwrap().is_none());
-        assert!(keys(dir.path()).of("one").is_ok());
+        assert!(keys(dir.path()).of("one").unwrap().since_ms > 0, "what it sealed is sealed for ever");
         fs::write(dir.path().join("keys/one.key"), b"{").unwrap();
         assert!(keys(dir.path()).of("one").is_err(), "what is damaged is no reason to forget it");
     }

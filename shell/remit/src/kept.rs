@@ -6,7 +6,7 @@
 use http::{Method, StatusCode};
 use remit_gateway::{Committed, KeptFacts, NotKept, commitment};
 use remit_kernel::recorded::Recorded;
-use remit_model::{Person, time_ms};
+use remit_model::Person;
 use serde_json::{Value, json};
 
 use crate::cli;
@@ -24,7 +24,6 @@ struct Asked {
     facts_digest: Option<String>,
     arguments: Option<String>,
     outcome: Option<(u64, Option<String>)>,
-    decided_ms: u64,
 }
 
 impl Asked {
@@ -43,7 +42,6 @@ impl Asked {
             facts_digest: text(entry, "facts_digest"),
             arguments: text(entry, "arguments_commitment"),
             outcome: outcome_index.zip(outcome),
-            decided_ms: text(entry, "time").as_deref().and_then(time_ms)?,
         })
     }
 
@@ -82,9 +80,9 @@ impl Asked {
             Ok(found) => found,
             Err(why) => return json!({"missing": why}),
         };
-        let salt = kept.keys().salt(&self.space, what, &self.decision, self.decided_ms).ok().flatten();
-        let is_same = salt.is_some_and(|salt| commitment(&salt, text.as_bytes()) == *committed);
-        json!({"text": text, "commitment": committed, "salt": salt.map(|salt| remit_mcp::canonical::hex(&salt)), "committed": is_same})
+        let salt = kept.keys().salt(&self.space, what, &self.decision).ok().flatten();
+        let salt = salt.filter(|salt| commitment(salt, text.as_bytes()) == *committed);
+        json!({"text": text, "commitment": committed, "salt": salt.map(|salt| remit_mcp::canonical::hex(&salt)), "committed": salt.is_some()})
     }
 }
 
