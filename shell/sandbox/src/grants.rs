@@ -61,15 +61,8 @@ const RESOLVER: [&str; 3] = ["/etc/resolv.conf", "/etc/gai.conf", "/etc/services
 /// Devices without effect.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 /// What a program may read of a `/proc` that isn't its own: itself, and what is said of the machine.
-const PROC: [&str; 7] = [
-    "/proc/cpuinfo",
-    "/proc/filesystems",
-    "/proc/loadavg",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/uptime",
-    "/proc/version",
-];
+const PROC: [&str; 7] =
+    ["/proc/cpuinfo", "/proc/filesystems", "/proc/loadavg", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/version"];
 
 /// Opens everything that the profile grants. Whatever of a profile isn't there is an error; so is what no profile may grant.
 pub(crate) fn gather(spec: &Spec) -> Result<Vec<Grant>, String> {

@@ -363,8 +363,7 @@ fn become_program(spec: &Spec, mut grants: Vec<Grant>, own_tree: bool, mut repor
         if !own_tree && !report.holds(SandboxMechanism::Landlock) {
             return Err(format!("nothing keeps it from the files here: {}", report.shortfall().unwrap_or_default()));
         }
-        let lacking: Vec<String> =
-            profile.require.iter().filter(|one| !report.holds(**one)).map(ToString::to_string).collect();
+        let lacking: Vec<String> = profile.require.iter().filter(|one| !report.holds(**one)).map(ToString::to_string).collect();
         if !lacking.is_empty() {
             let (lacking, why) = (lacking.join(", "), report.shortfall().unwrap_or_default());
             return Err(format!("the profile `{}` requires {lacking}, which this machine lacks ({why})", profile.name));

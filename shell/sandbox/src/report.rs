@@ -39,7 +39,9 @@ impl Report {
             serde_json::from_slice::<Self>(line)
                 .unwrap_or_else(|_| Self::failure(format!("the launcher said `{}`", String::from_utf8_lossy(line))))
         });
-        reports.reduce(|first, last| if first.failed.is_some() { first } else { last }).unwrap_or_else(|| Self::failure("the launcher ended without a word"))
+        reports
+            .reduce(|first, last| if first.failed.is_some() { first } else { last })
+            .unwrap_or_else(|| Self::failure("the launcher ended without a word"))
     }
 
     /// Whether a mechanism holds.

@@ -1,7 +1,7 @@
 //! Landlock: rules for files and TCP, and scopes for signals and abstract sockets.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, Compatible as _, CompatLevel, LandlockStatus, PathBeneath, PathFd, Ruleset,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 use remit_model::{SandboxMechanism, SandboxNetwork};
@@ -59,7 +59,9 @@ fn rights(grant: &Grant) -> BitFlags<AccessFs> {
         Access::Read => read,
         Access::Execute => read | AccessFs::Execute,
         Access::Write if grant.device => AccessFs::ReadFile | AccessFs::WriteFile,
-        Access::Write => AccessFs::from_all(NEWEST) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev),
+        Access::Write => {
+            AccessFs::from_all(NEWEST) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev)
+        }
     };
     if grant.folder { all } else { all & AccessFs::from_file(NEWEST) }
 }
