@@ -142,6 +142,8 @@ pub enum Transport {
         env: BTreeMap<String, SecretRef>,
         /// Which era Remit speaks to it.
         protocol: ProtocolChoice,
+        /// What the child may reach on this machine.
+        sandbox: crate::Sandbox,
     },
 }
 
