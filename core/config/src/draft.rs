@@ -207,6 +207,7 @@ impl<'a> Draft<'a> {
             let what = format!("account {} already has a server `{}`", key.account, key.name);
             once(&mut self.servers, key, (server, item.clone()), &item, what);
         }
+        self.organization.sandbox_profiles = profiles;
         for item in all("issuers", "issuers") {
             let Some(issuer) = access::issuer(&item) else { continue };
             let what = format!("there is already an issuer `{}`", issuer.name);

@@ -152,6 +152,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
             json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read}),
         )
         .await?;
+    crate::sandbox::warn_of(&world);
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
     crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
@@ -259,6 +260,7 @@ fn assemble(
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
         program: program.clone(),
+        forbidden: vec![home.root().to_owned()],
         tls,
         edge,
         anonymous_agent,
