@@ -4,10 +4,10 @@ use remit_model::{Sandbox, Transport};
 use remit_sandbox::{Missing, Report};
 use serde::Serialize;
 
+use crate::Inner;
 use crate::observe::Gauge;
 use crate::session::lock;
 use crate::upstream::Upstream;
-use crate::Inner;
 
 /// The sandbox of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -104,7 +104,7 @@ fn lacking(program: &Path) -> Option<String> {
         Ok(found) => {
             let shortfall = found.report.shortfall();
             found.report.failed.or_else(|| Some(format!("this machine lacks {}", shortfall?)))
-        },
+        }
         Err(error) => Some(error.to_string()),
     }
 }

@@ -11,6 +11,8 @@ use crate::spec::Spec;
 /// What may be done with something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Its names may be listed, and those of all folders below.
+    List,
     /// It may be read.
     Read,
     /// It may be read and executed.

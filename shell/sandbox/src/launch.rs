@@ -350,7 +350,7 @@ fn become_program(spec: &Spec, mut grants: Vec<Grant>, own_tree: bool, mut repor
         let profile = &spec.profile;
         std::env::set_current_dir(if own_tree { "/tmp" } else { "/" }).map_err(failed("its working folder"))?;
         if own_tree {
-            for (path, access) in [("/proc", Access::Read), ("/dev", Access::Read), ("/tmp", Access::Write)] {
+            for (path, access) in [("/", Access::List), ("/proc", Access::Read), ("/tmp", Access::Write)] {
                 grants.push(grants::open(Path::new(path), access).map_err(failed("its folders"))?);
             }
         } else {

@@ -56,6 +56,7 @@ fn apply(grants: &[Grant], network: SandboxNetwork) -> Result<landlock::Restrict
 fn rights(grant: &Grant) -> BitFlags<AccessFs> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let all = match grant.access {
+        Access::List => AccessFs::ReadDir.into(),
         Access::Read => read,
         Access::Execute => read | AccessFs::Execute,
         Access::Write if grant.device => AccessFs::ReadFile | AccessFs::WriteFile,

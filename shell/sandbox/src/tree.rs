@@ -40,7 +40,7 @@ pub(crate) fn build(grants: &[Grant], limits: &SandboxLimits) -> Result<Result<(
             }
             match grant.access {
                 Access::Write => what = what.and(Forbids::EXECUTION),
-                Access::Read | Access::Execute => what = what.and(Forbids::WRITING),
+                Access::List | Access::Read | Access::Execute => what = what.and(Forbids::WRITING),
             }
             sys::forbid(tree.as_fd(), what, true)?;
             Ok(tree)

@@ -136,12 +136,7 @@ impl Drop for Exchange {
 }
 
 impl StdioUpstream {
-    pub(crate) fn new(
-        key: &ServerKey,
-        started: Started,
-        limits: ServerLimits,
-        ctx: &Context,
-    ) -> Self {
+    pub(crate) fn new(key: &ServerKey, started: Started, limits: ServerLimits, ctx: &Context) -> Self {
         Self {
             key: key.clone(),
             started,
@@ -239,7 +234,8 @@ impl StdioUpstream {
     ) -> Result<(tokio::process::Child, Option<ChildStdin>), UpstreamError> {
         let failed = |error: std::io::Error| UpstreamError::Unreachable(format!("the sandbox could not be set up: {error}"));
         let (forbidden, program) = (self.ctx.forbidden.to_vec(), &self.ctx.program);
-        let spec = Spec::new(&self.started.command, env, profile.clone(), forbidden, program).map_err(UpstreamError::Unreachable)?;
+        let spec =
+            Spec::new(&self.started.command, env, profile.clone(), forbidden, program).map_err(UpstreamError::Unreachable)?;
         let (input, mut output) = std::io::pipe().map_err(failed)?;
         let mut command = Command::new(&**program);
         command.arg(remit_sandbox::LAUNCHER).env_clear().stdin(input).stderr(Stdio::piped());

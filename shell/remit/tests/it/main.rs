@@ -52,6 +52,7 @@ mod real;
 mod receipts;
 mod replay;
 mod retention;
+mod sandboxes;
 mod smuggling;
 mod suspensions;
 mod trust;
