@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::{Outcome, build};
 
 /// The options, as the usage shows them.
-pub(crate) const OPTIONS: &str = "sandbox [--rounds N] | layers | gateway [--rounds N] [--seconds S] [--connections 1,32,256] [--json]";
+pub(crate) const OPTIONS: &str =
+    "sandbox [--rounds N] | layers | gateway [--rounds N] [--seconds S] [--connections 1,32,256] [--json]";
 
 /// Builds what is measured for release, and measures it.
 pub(crate) fn run(options: &[String]) -> Outcome {
@@ -17,7 +18,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         return Ok(bench.args(options.iter().skip(1)).status()?.success());
     }
     if !matches!(which, Some("gateway" | "layers")) {
-        return Err("there are three: `cargo xtask bench gateway`, `cargo xtask bench layers` and `cargo xtask bench sandbox`".into());
+        return Err(
+            "there are three: `cargo xtask bench gateway`, `cargo xtask bench layers` and `cargo xtask bench sandbox`".into()
+        );
     }
     let remit = build("remit", true)?;
     let bench = build("remit-bench", true)?;

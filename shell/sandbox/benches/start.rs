@@ -52,11 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "{rounds} starts of {PROGRAM} each, in turn; {} holds {}", launcher.display(), held.join(", "))?;
     let base = median(&mut plain, 0.5);
     writeln!(out, "{:<36} {:>10} {:>10} {:>10}", "", "median", "p95", "difference")?;
-    let rows = [
-        ("plain, to its end", &mut plain),
-        ("sandboxed, to its beginning", &mut begun),
-        ("sandboxed, to its end", &mut ended),
-    ];
+    let rows =
+        [("plain, to its end", &mut plain), ("sandboxed, to its beginning", &mut begun), ("sandboxed, to its end", &mut ended)];
     for (name, all) in rows {
         let (middle, high) = (median(all, 0.5), median(all, 0.95));
         let more = millis(middle) - millis(base);
@@ -67,7 +64,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn median(all: &mut [Duration], part: f64) -> Duration {
     all.sort();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank of a short list")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank of a short list"
+    )]
     let at = (all.len() as f64 * part) as usize;
     all.get(at).copied().unwrap_or_default()
 }

@@ -33,7 +33,7 @@ pub(crate) fn cut_off() -> Result<(), NoTree> {
 pub(crate) fn build(grants: &[Grant], limits: &SandboxLimits) -> Result<Result<(), String>, NoTree> {
     let mut copies = Vec::new();
     for grant in grants.iter().filter(|grant| !covered(grant, grants)) {
-        let copied = sys::copy_of_tree(grant.fd.as_fd()).and_then(|tree| {
+        let taken = sys::copy_of_tree(grant.fd.as_fd()).and_then(|tree| {
             let mut what = Forbids::SETUID;
             if !grant.device {
                 what = what.and(Forbids::DEVICES);
@@ -45,7 +45,7 @@ pub(crate) fn build(grants: &[Grant], limits: &SandboxLimits) -> Result<Result<(
             sys::forbid(tree.as_fd(), what, true)?;
             Ok(tree)
         });
-        match copied {
+        match taken {
             Ok(tree) => copies.push((grant, tree)),
             Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
                 return Err(NoTree::Unavailable("the kernel is older than 5.12".to_owned()));

@@ -56,7 +56,10 @@ impl Metrics {
             sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
             quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
-            sandboxes: IntGauge::new("remit_sandboxes_degraded", "Started servers without a sandbox, or in one that lacks something")?,
+            sandboxes: IntGauge::new(
+                "remit_sandboxes_degraded",
+                "Started servers without a sandbox, or in one that lacks something",
+            )?,
             facts_lost: IntGauge::new("remit_facts_lost", "Facts of decisions that could not be kept since the start")?,
             approvals: IntGauge::new("remit_approvals_pending", "Calls that wait for people")?,
             emergencies: IntGauge::new("remit_break_glass_unreviewed", "Emergencies that nobody has looked at yet")?,

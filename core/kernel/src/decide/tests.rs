@@ -47,7 +47,12 @@ impl World {
             Server {
                 account: account(),
                 name: server_key().name,
-                transport: Transport::Stdio { command: vec!["x".into()], env: BTreeMap::new(), protocol: ProtocolChoice::Auto, sandbox: remit_model::Sandbox::default() },
+                transport: Transport::Stdio {
+                    command: vec!["x".into()],
+                    env: BTreeMap::new(),
+                    protocol: ProtocolChoice::Auto,
+                    sandbox: remit_model::Sandbox::default(),
+                },
                 limits: ServerLimits::default(),
                 tools: BTreeMap::new(),
                 results: remit_model::ResultWord::default(),

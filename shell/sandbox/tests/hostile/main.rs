@@ -323,9 +323,9 @@ fn attempted(attempt: &str, said: &HashMap<String, String>) -> io::Result<bool> 
             let used = || {
                 let mut spent = unsafe { std::mem::zeroed::<libc::timespec>() };
                 unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut spent) };
-                spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
+                spent.tv_sec * 1000 + spent.tv_nsec / 1_000_000
             };
-            while used() < 1.5 {}
+            while used() < 1500 {}
             true
         }
         // Not an attempt of its own: a process that holds a lock for as long as it lives, in a session of its own, deaf to signals.

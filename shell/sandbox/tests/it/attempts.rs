@@ -210,7 +210,7 @@ fn nothing_outlives_remit() {
     // The shell's own id isn't known before it is there: it writes its frame when it has been told.
     let script = r#"echo $$; read go; "$1" sandbox-exec <"$0" 2>/dev/null & wait"#;
     let mut middle = Command::new("/bin/sh")
-        .args(words(&["-c", &script]))
+        .args(words(&["-c", script]))
         .arg(&spec_at)
         .arg(LAUNCHER)
         .stdin(Stdio::piped())
