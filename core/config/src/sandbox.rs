@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use remit_model::{Sandbox, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
+use remit_model::{Network, Sandbox, SandboxHost, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
 
 use crate::item::{Item, Object, shown};
+use crate::server::NETWORKS as ADDRESSES;
 
 /// The words for a network.
-const NETWORKS: [(&str, SandboxNetwork); 2] = [("none", SandboxNetwork::None), ("host", SandboxNetwork::Host)];
+const NETWORKS: [(&str, bool); 2] = [("none", false), ("host", true)];
+/// The most hosts.
+const HOSTS_MAX: usize = 256;
+/// The port of a host that names none.
+const PORT: u16 = 443;
 /// The profile that is always there.
 const BUILT_IN: &str = "default";
 /// The word for no sandbox.
@@ -111,7 +116,7 @@ fn grants(object: &Object<'_>, name: &str) -> SandboxProfile {
         read: paths(object, "read"),
         write: paths(object, "write"),
         execute: paths(object, "execute"),
-        network: object.get("network").and_then(|network| network.choice(&NETWORKS)).unwrap_or_default(),
+        network: object.get("network").map(|network| self::network(&network)).unwrap_or_default(),
         limits: object.get("limits").map_or_else(SandboxLimits::default, |limits| self::limits(&limits)),
         require: require.iter().filter_map(|(_, item)| item.choice(&mechanisms)).collect(),
     }
@@ -137,6 +142,55 @@ fn paths(object: &Object<'_>, key: &str) -> Vec<String> {
         }
     }
     paths
+}
+
+fn network(item: &Item<'_>) -> SandboxNetwork {
+    if item.as_text().is_some() {
+        let whole = item.choice(&NETWORKS) == Some(true);
+        return if whole { SandboxNetwork::Host } else { SandboxNetwork::None };
+    }
+    let Some(object) = item.object("a network", &["hosts"]) else { return SandboxNetwork::None };
+    let Some(list) = object.need("hosts") else { return SandboxNetwork::None };
+    let all = list.list("hosts");
+    if all.is_empty() || all.len() > HOSTS_MAX {
+        list.error(format!("it names {} hosts", all.len()), format!("name 1 to {HOSTS_MAX}, or write `network: none`"));
+    }
+    let mut hosts: Vec<SandboxHost> = Vec::new();
+    for item in all {
+        let Some(host) = host(&item) else { continue };
+        if hosts.iter().any(|known| (&known.host, known.port) == (&host.host, host.port)) {
+            item.error(format!("`{}:{}` is there already", host.host, host.port), "name each host once");
+        }
+        hosts.push(host);
+    }
+    SandboxNetwork::Egress(hosts)
+}
+
+fn host(item: &Item<'_>) -> Option<SandboxHost> {
+    let (named, network) = if item.as_text().is_some() {
+        (item.clone(), Network::Public)
+    } else {
+        let object = item.object("a host", &["host", "network"])?;
+        let network = object.get("network").and_then(|network| network.choice(&ADDRESSES)).unwrap_or_default();
+        (object.need("host")?, network)
+    };
+    let text = named.text()?;
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) => (name, port.parse().ok().filter(|port| *port > 0)),
+        None => (text, Some(PORT)),
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let fits = (1..=253).contains(&name.len()) && name.split('.').all(label);
+    let Some(port) = port.filter(|_| fits) else {
+        named.error(
+            format!("{} is no host", shown(text)),
+            "write its whole name, with a port unless that is 443: `api.example.com:8443`",
+        );
+        return None;
+    };
+    Some(SandboxHost { host: name.to_ascii_lowercase(), port, network })
 }
 
 fn limits(item: &Item<'_>) -> SandboxLimits {

@@ -44,7 +44,7 @@ pub use label::{
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};
 pub use retention::{Archive, Framework, Retention, RetentionRule};
-pub use sandbox::{Sandbox, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
+pub use sandbox::{Sandbox, SandboxHost, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,

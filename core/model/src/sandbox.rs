@@ -52,14 +52,27 @@ impl Default for SandboxProfile {
 }
 
 /// What a sandboxed process reaches over the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SandboxNetwork {
     /// Nothing.
     #[default]
     None,
+    /// These hosts, through Remit's proxy.
+    Egress(Vec<SandboxHost>),
     /// Whatever the machine reaches, its own loopback included.
     Host,
+}
+
+/// A host that a sandboxed process may reach.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SandboxHost {
+    /// Its name, in lower case.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Which addresses the name may resolve to.
+    pub network: crate::Network,
 }
 
 /// How much a sandboxed process may use. Those of a process hold for each of its processes.

@@ -1,8 +1,11 @@
 //! `remit sandbox`: what this machine offers to the sandboxes of servers, and a command run in one.
 
+use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
-use remit_model::{Sandbox, SandboxProfile, Transport};
+use remit_egress::Hosts;
+use remit_model::{Sandbox, SandboxNetwork, SandboxProfile, Transport};
 use remit_sandbox::{Report, Spec};
 use serde_json::Value;
 
@@ -13,6 +16,8 @@ use crate::up::World;
 
 /// What a started launcher does that only looks whether it starts.
 const NOTHING: [&str; 1] = ["--version"];
+/// How long a connection of a command that is tried may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Runs it.
 pub(crate) fn sandbox(command: &SandboxOf) -> Result<(), Failure> {
@@ -47,7 +52,11 @@ fn run(options: &SandboxRun) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
     let forbidden = options.data.canonicalize().ok().into_iter().collect();
     let spec = Spec::new(&options.command, env, profile, forbidden, &program).map_err(Failure::invalid)?;
-    let told = |report: &Report| {
+    let hosts = hosts(&spec.profile);
+    let told = |report: &Report, listener: Option<TcpListener>| {
+        if let Some(listener) = listener {
+            std::thread::spawn(move || serve(listener, hosts));
+        }
         if let Some(why) = &report.failed {
             warn(&format!("error: it was not started: {why}"));
         } else if let Some(missing) = report.shortfall() {
@@ -80,6 +89,26 @@ fn profile(options: &SandboxRun) -> Result<SandboxProfile, Failure> {
     found
         .map(|profile| SandboxProfile::clone(profile))
         .ok_or_else(|| Failure::invalid(format!("there is no sandbox profile `{}`: there are {}", options.profile, known())))
+}
+
+/// The hosts that a profile names.
+fn hosts(profile: &SandboxProfile) -> Hosts {
+    let SandboxNetwork::Egress(hosts) = &profile.network else { return Hosts::new() };
+    hosts.iter().map(|host| ((host.host.clone(), host.port), host.network)).collect()
+}
+
+/// Serves the named hosts, as the gateway does, until this process ends.
+fn serve(listener: TcpListener, hosts: Hosts) {
+    let serving = || -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            remit_egress::proxy(listener, hosts, CONNECT_MAX).await
+        })
+    };
+    if let Err(error) = serving() {
+        warn(&format!("warning: the named hosts can't be reached: {error}"));
+    }
 }
 
 /// Says, at a start, of servers that this machine can't confine wholly, and of those that it isn't to confine.

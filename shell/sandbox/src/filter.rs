@@ -122,7 +122,7 @@ const SOCK_PACKET: i32 = 10;
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Puts the filter on this process for good. `own_tree`: whether it has its own tree of files.
-pub(crate) fn restrict(network: SandboxNetwork, own_tree: bool) -> Result<(), String> {
+pub(crate) fn restrict(network: &SandboxNetwork, own_tree: bool) -> Result<(), String> {
     let said = |error: seccompiler::Error| format!("seccomp: {error}");
     for program in programs(network, own_tree).map_err(|error| format!("seccomp: {error}"))? {
         seccompiler::apply_filter(&program).map_err(said)?;
@@ -130,7 +130,7 @@ pub(crate) fn restrict(network: SandboxNetwork, own_tree: bool) -> Result<(), St
     Ok(())
 }
 
-fn programs(network: SandboxNetwork, own_tree: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn programs(network: &SandboxNetwork, own_tree: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let filter = |rules: Rules, errno: i32| -> Result<BpfProgram, seccompiler::BackendError> {
         let errno = SeccompAction::Errno(errno.unsigned_abs());
@@ -141,7 +141,7 @@ fn programs(network: SandboxNetwork, own_tree: bool) -> Result<Vec<BpfProgram>, 
     Ok(vec![other_abi(), filter(absent, libc::ENOSYS)?, filter(refused(network, own_tree)?, libc::EPERM)?])
 }
 
-fn refused(network: SandboxNetwork, own_tree: bool) -> Result<Rules, seccompiler::BackendError> {
+fn refused(network: &SandboxNetwork, own_tree: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
     if !own_tree {
         rules.extend(ATTRIBUTES.iter().chain(ATTRIBUTES_HERE).map(|call| (*call, Vec::new())));
@@ -162,13 +162,13 @@ fn refused(network: SandboxNetwork, own_tree: bool) -> Result<Rules, seccompiler
 }
 
 /// Which sockets are refused. An empty list refuses all.
-fn sockets(network: SandboxNetwork, own_tree: bool) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+fn sockets(network: &SandboxNetwork, own_tree: bool) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let domain = |domain: i32| not(0, i64::from(domain));
     Ok(match (network, own_tree) {
         // Sockets in the machine's own files: some of them lead far, and Landlock knows them only since its ninth version.
         (SandboxNetwork::None, false) => Vec::new(),
         (SandboxNetwork::None, true) => vec![all(&[domain(libc::AF_UNIX)?])?],
-        (SandboxNetwork::Host, _) => vec![
+        (SandboxNetwork::Egress(_) | SandboxNetwork::Host, _) => vec![
             all(&[domain(libc::AF_UNIX)?, domain(libc::AF_INET)?, domain(libc::AF_INET6)?, domain(libc::AF_NETLINK)?])?,
             all(&[is(0, i64::from(libc::AF_INET))?, bits(1, 0xf, libc::SOCK_RAW)?])?,
             all(&[is(0, i64::from(libc::AF_INET6))?, bits(1, 0xf, libc::SOCK_RAW)?])?,

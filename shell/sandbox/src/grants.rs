@@ -83,7 +83,7 @@ pub(crate) fn gather(spec: &Spec) -> Result<Vec<Grant>, String> {
     system(&PROGRAMS, Access::Execute)?;
     system(&SETTINGS, Access::Read)?;
     system(&DEVICES, Access::Write)?;
-    if profile.network == remit_model::SandboxNetwork::Host {
+    if profile.network != remit_model::SandboxNetwork::None {
         system(&RESOLVER, Access::Read)?;
     }
     let named = [(&profile.read, Access::Read), (&profile.execute, Access::Execute), (&profile.write, Access::Write)];

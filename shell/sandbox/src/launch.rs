@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -18,7 +19,7 @@ use remit_model::{SandboxMechanism, SandboxNetwork};
 
 use crate::grants::{self, Access, Grant};
 use crate::report::Report;
-use crate::spec::Spec;
+use crate::spec::{PROXY_PORT, Spec};
 use crate::sys::{self, Pid};
 use crate::tree::{self, NoTree};
 use crate::{filter, rules};
@@ -76,7 +77,7 @@ fn attempt(spec: &Spec, report: &mut File) -> Result<Option<Started>, String> {
         Err(error) if error.raw_os_error() != Some(libc::EPERM) => return Err(format!("leaving groups: {error}")),
         _ => {}
     }
-    let network = if spec.profile.network == SandboxNetwork::None { libc::CLONE_NEWNET } else { 0 };
+    let network = if spec.profile.network == SandboxNetwork::Host { 0 } else { libc::CLONE_NEWNET };
     let mut none = String::new();
     let ids = sys::ids();
     for flags in [NAMESPACES | network, (NAMESPACES | network) & !libc::CLONE_NEWUSER, 0] {
@@ -217,6 +218,10 @@ impl Keeper<'_> {
             return Ok((0, Some(NOT_STARTED)));
         }
         let mut report = Report::default();
+        let named = matches!(self.spec.profile.network, SandboxNetwork::Egress(_));
+        if named && self.flags == 0 {
+            return Err(NoTree::Failed(format!("a network of named hosts needs namespaces: {}", self.none)));
+        }
         let (grants, own_tree) = if self.flags == 0 {
             let what = format!("{}; it sees the machine's processes and has no /tmp", self.none);
             report.miss(SandboxMechanism::Namespaces, what);
@@ -226,6 +231,12 @@ impl Keeper<'_> {
         } else {
             (self.namespaced(&mut report)?, true)
         };
+        if named {
+            // The socket stays in this network wherever it is accepted on: Remit has it, and nothing leads out of here but what it does.
+            sys::loopback_up().map_err(failed("the loopback"))?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT)).map_err(failed("the proxy"))?;
+            sys::send_descriptor(self.report.as_fd(), listener.as_fd()).map_err(failed("the proxy"))?;
+        }
         sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).map_err(failed("its memory"))?;
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map_err(failed("no_new_privs"))?;
         sys::drop_capabilities().map_err(failed("capabilities"))?;
@@ -357,8 +368,8 @@ fn become_program(spec: &Spec, mut grants: Vec<Grant>, own_tree: bool, mut repor
             grants.extend(grants::of_proc(sys::pids().0));
         }
         limits(spec, own_tree).map_err(failed("limits"))?;
-        rules::restrict(&grants, profile.network, &mut report)?;
-        filter::restrict(profile.network, own_tree)?;
+        rules::restrict(&grants, &profile.network, &mut report)?;
+        filter::restrict(&profile.network, own_tree)?;
         report.hold(SandboxMechanism::Seccomp);
         if !own_tree && !report.holds(SandboxMechanism::Landlock) {
             return Err(format!("nothing keeps it from the files here: {}", report.shortfall().unwrap_or_default()));
@@ -374,7 +385,13 @@ fn become_program(spec: &Spec, mut grants: Vec<Grant>, own_tree: bool, mut repor
         sys::close_from(REPORT_AT.unsigned_abs() + 1).map_err(failed("descriptors"))?;
         let name = spec.arguments.first().map_or("", String::as_str);
         let mut program = Command::new(&spec.program);
-        program.arg0(name).args(spec.arguments.iter().skip(1)).env_clear().envs(spec.env.iter().map(|(key, value)| (key, value)));
+        program.arg0(name).args(spec.arguments.iter().skip(1)).env_clear();
+        if matches!(profile.network, SandboxNetwork::Egress(_)) {
+            let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+            // Node looks for the variable only when it is told to.
+            program.env("HTTPS_PROXY", &proxy).env("https_proxy", &proxy).env("NODE_USE_ENV_PROXY", "1");
+        }
+        program.envs(spec.env.iter().map(|(key, value)| (key, value)));
         let error = program.exec();
         say(&mut File::from(sys::take(REPORT_AT)), &Report::failure(format!("`{}`: {error}", spec.program.display())));
         // As above.

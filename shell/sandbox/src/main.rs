@@ -27,7 +27,7 @@ fn run() -> Result<u8, String> {
     let command: Vec<String> = arguments.collect();
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let spec = remit_sandbox::Spec::new(&command, Vec::new(), profile, vec![PathBuf::from(forbidden)], &program)?;
-    let told = |report: &remit_sandbox::Report| {
+    let told = |report: &remit_sandbox::Report, _| {
         let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(report).unwrap_or_default());
     };
     remit_sandbox::run(&spec, told).map_err(|error| error.to_string())

@@ -1,19 +1,20 @@
 //! Landlock: rules for files and TCP, and scopes for signals and abstract sockets.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 use remit_model::{SandboxMechanism, SandboxNetwork};
 
 use crate::grants::{Access, Grant};
 use crate::report::Report;
+use crate::spec::PROXY_PORT;
 
 /// The newest version whose rights are known here.
 const NEWEST: ABI = ABI::V9;
 
 /// Restricts this process for good, as far as this kernel can, and reports how far that is.
-pub(crate) fn restrict(grants: &[Grant], network: SandboxNetwork, report: &mut Report) -> Result<(), String> {
+pub(crate) fn restrict(grants: &[Grant], network: &SandboxNetwork, report: &mut Report) -> Result<(), String> {
     let status = apply(grants, network).map_err(|error| format!("Landlock: {error}"))?;
     let unusable = match status.landlock {
         LandlockStatus::NotEnabled => Some("Landlock is off: add it to the kernel's `lsm=` parameter"),
@@ -38,9 +39,9 @@ pub(crate) fn restrict(grants: &[Grant], network: SandboxNetwork, report: &mut R
     Ok(())
 }
 
-fn apply(grants: &[Grant], network: SandboxNetwork) -> Result<landlock::RestrictionStatus, RulesetError> {
+fn apply(grants: &[Grant], network: &SandboxNetwork) -> Result<landlock::RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(AccessFs::from_all(NEWEST))?;
-    if network == SandboxNetwork::None {
+    if *network != SandboxNetwork::Host {
         rules = rules.handle_access(AccessNet::from_all(NEWEST))?;
     }
     let mut created = rules.scope(Scope::from_all(NEWEST))?.create()?;
@@ -48,6 +49,9 @@ fn apply(grants: &[Grant], network: SandboxNetwork) -> Result<landlock::Restrict
         // By its path: in a tree of its own it is another mount than the one that was opened.
         let Ok(opened) = PathFd::new(&grant.real) else { continue };
         created = created.add_rule(PathBeneath::new(opened, rights(grant)))?;
+    }
+    if matches!(network, SandboxNetwork::Egress(_)) {
+        created = created.add_rule(NetPort::new(PROXY_PORT, AccessNet::ConnectTcp))?;
     }
     created.restrict_self()
 }

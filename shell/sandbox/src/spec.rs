@@ -12,6 +12,9 @@ const BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// Where a program is looked for when its environment has no `PATH`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where the proxy to named hosts listens, on the loopback that the sandbox alone has.
+pub const PROXY_PORT: u16 = 3128;
+
 /// A program, its whole environment, and the profile that it runs under.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {

@@ -312,6 +312,71 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(|_| ())
 }
 
+/// Room for one descriptor beside a message, aligned as the kernel wants it.
+#[repr(C)]
+union Beside {
+    _aligned: libc::cmsghdr,
+    bytes: [u8; 64],
+}
+
+/// Sends a descriptor over a Unix socket, beside an empty line.
+pub(crate) fn send_descriptor(over: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let (mut line, mut beside) = (*b"\n", Beside { bytes: [0; 64] });
+    let mut part = libc::iovec { iov_base: line.as_mut_ptr().cast(), iov_len: 1 };
+    let size = c_uint::try_from(size_of::<RawFd>()).unwrap_or_default();
+    // SAFETY: a message of zeros is one without anything; the pointers that are put into it live until the call is over. The room is larger
+    // than one descriptor with its head needs, so the first head and its data lie in it.
+    checked(unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut beside).cast();
+        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SCM_RIGHTS;
+        (*head).cmsg_len = libc::CMSG_LEN(size) as _;
+        libc::CMSG_DATA(head).cast::<RawFd>().write_unaligned(fd.as_raw_fd());
+        libc::sendmsg(over.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) as c_long
+    })
+    .map(|_| ())
+}
+
+/// Receives bytes from a Unix socket, and the descriptor beside them, if there is one. No bytes: the other end is closed.
+pub(crate) fn receive(over: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut beside = Beside { bytes: [0; 64] };
+    let mut part = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    // SAFETY: as above; the kernel writes no more than the room that is said. What it says to have written there is read by its own macros.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut beside).cast();
+        message.msg_controllen = size_of::<Beside>() as _;
+        let got = checked(libc::recvmsg(over.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) as c_long)?;
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        let rights = !head.is_null() && (*head).cmsg_level == libc::SOL_SOCKET && (*head).cmsg_type == libc::SCM_RIGHTS;
+        let fd = rights.then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(head).cast::<RawFd>().read_unaligned()));
+        Ok((usize::try_from(got).unwrap_or_default(), fd))
+    }
+}
+
+/// Brings the loopback of a network namespace of its own up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: a request of zeros is a valid one; the name is shorter than its place, and the kernel reads and writes the struct only.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes_with_nul()) {
+            *to = *from as c_char;
+        }
+        let fd = socket.as_raw_fd();
+        checked(c_long::from(libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &raw mut request)))?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as i16;
+        checked(c_long::from(libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw mut request))).map(|_| ())
+    }
+}
+
 /// The version of Landlock that this kernel has, 0 without.
 pub(crate) fn landlock_abi() -> i32 {
     /// linux/landlock.h

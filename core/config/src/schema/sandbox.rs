@@ -20,7 +20,11 @@ fn grants() -> Value {
         "read": paths("Files and folders that may be read, besides those of the system."),
         "write": paths("Files and folders that may be read, changed and made; nothing there is executed."),
         "execute": paths("Files and folders that may be read and executed; its own program always may."),
-        "network": { "enum": ["none", "host"], "default": "none", "description": "What it reaches: nothing, or whatever this machine does, its loopback included." },
+        "network": {
+            "description": "What it reaches: nothing, whatever this machine does, its loopback included, or these hosts through Remit's proxy.",
+            "default": "none",
+            "oneOf": [{ "enum": ["none", "host"] }, hosts()],
+        },
         "limits": object("How much it may use.", &[], &json!({
             "memory_mib": limit("Memory that one of its processes may write to, in MiB.", 1_048_576, Some(default.memory_mib)),
             "processes_max": limit("Processes and threads, all together.", 100_000, Some(default.processes_max)),
@@ -31,6 +35,17 @@ fn grants() -> Value {
         })),
         "require": { "type": "array", "uniqueItems": true, "items": { "enum": mechanisms }, "description": "What this machine must have for the server to be started at all." },
     })
+}
+
+fn hosts() -> Value {
+    let host = json!({ "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,253}(:[0-9]{1,5})?$", "description": "Its whole name, and the port unless that is 443." });
+    let with_network = object("A host that isn't public.", &["host"], &json!({ "host": host, "network": refer("network") }));
+    let items = json!({ "oneOf": [host, with_network] });
+    object(
+        "Named hosts, by HTTP CONNECT; the server finds the proxy in HTTPS_PROXY.",
+        &["hosts"],
+        &json!({ "hosts": { "type": "array", "minItems": 1, "maxItems": 256, "items": items, "description": "The hosts." } }),
+    )
 }
 
 /// A profile of the list.
