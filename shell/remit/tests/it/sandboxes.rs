@@ -201,3 +201,93 @@ fn the_command_line_checks_and_tries() {
     let refused = run(&["--data", &config, "--", "cat", &file]);
     assert!(refused.code == 125 && refused.err.contains("which only Remit itself may touch"), "{refused:?}");
 }
+
+/// A server that asks the proxy of its sandbox for whatever host its tool is told, says hello there, and answers what came back.
+const CURIOUS: &str = r#"#!/bin/bash
+reply() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"method":"initialize"'*) reply '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"sh","version":"1"}}' ;;
+    *'"method":"tools/list"'*) reply '{"tools":[{"name":"ask","inputSchema":{"type":"object"}},{"name":"direct","inputSchema":{"type":"object"}}]}' ;;
+    *'"name":"ask"'*)
+      host=${line#*\"host\":\"}; host=${host%%\"*}
+      exec 3<>/dev/tcp/127.0.0.1/3128
+      printf 'CONNECT %s HTTP/1.1\r\n\r\nhello' "$host" >&3
+      said=$(tr '\r\n"' '   ' <&3); exec 3>&-
+      reply '{"content":[{"type":"text","text":"'"$HTTPS_PROXY $said"'"}]}' ;;
+    *'"name":"direct"'*)
+      host=${line#*\"host\":\"}; host=${host%%\"*}
+      if (exec 3<>"/dev/tcp/${host%:*}/${host#*:}") 2>/dev/null; then said=connected; else said=refused; fi
+      reply '{"content":[{"type":"text","text":"'"$said"'"}]}' ;;
+    *'"method":"notifications/'*) ;;
+    *) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"unknown"}}\n' "$id" ;;
+  esac
+done
+"#;
+
+#[test]
+fn named_hosts_are_reached_through_remit_and_nothing_else_is() {
+    use std::io::{Read as _, Write as _};
+    let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = inside.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in inside.incoming() {
+            let mut stream = stream.unwrap();
+            let mut said = [0; 5];
+            // Whoever only connects says nothing.
+            if stream.read_exact(&mut said).is_ok() {
+                stream.write_all(b"from the host: ").and_then(|()| stream.write_all(&said)).unwrap();
+            }
+        }
+    });
+    let place = Place::new();
+    let script = place.root().join("curious.sh");
+    std::fs::write(&script, CURIOUS).unwrap();
+    let named = |network: &str| {
+        json!({"read": [script], "network": {"hosts": [{"host": format!("localhost:{}", address.port()), "network": network}]}})
+    };
+    let command = json!(["/bin/bash", script]);
+    place.write(&config(&[
+        json!({"name": "named", "command": command, "sandbox": named("loopback")}),
+        json!({"name": "public", "command": command, "sandbox": named("public")}),
+        json!({"name": "open", "command": command, "sandbox": {"read": [script], "network": "host"}}),
+    ]));
+    let remit = Remit::up_at(place, &[]);
+    let checked = crate::client::json(&crate::gateway::remit(&["sandbox", "check", "--json"], None).out);
+    let ask = |server: &str, tool: &str, host: &str| {
+        let params = json!({"name": format!("{server}___{tool}"), "arguments": {"host": host}}).to_string();
+        let message = remit.client("agent-1", server).modern("tools/call", &params).message();
+        message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned()
+    };
+    let ready = |server: &str| {
+        remit.until_server(server, "ready");
+        until(&format!("the pins of {server}"), || remit.pin(server, "ask") == "intact" && remit.pin(server, "direct") == "intact");
+    };
+    ready("open");
+    // The control: with the machine's network it connects by itself.
+    assert_eq!(ask("open", "direct", &address.to_string()), "connected");
+    if !checked["report"]["held"].as_array().unwrap().iter().any(|one| one == "namespaces") {
+        // Without namespaces there is no such network, and nothing is started that wants one.
+        println!("this machine has no namespaces: named hosts are refused");
+        for server in ["named", "public"] {
+            remit.until_server(server, "away");
+            assert!(remit.status().to_string().contains("a network of named hosts needs namespaces"));
+        }
+        return;
+    }
+    ready("named");
+    ready("public");
+    let localhost = format!("localhost:{}", address.port());
+    let said = ask("named", "ask", &localhost);
+    assert!(said.starts_with("http://127.0.0.1:3128 HTTP/1.1 200 ") && said.ends_with("from the host: hello"), "{said}");
+    assert_eq!(ask("named", "direct", &address.to_string()), "refused");
+    let control = remit.control.to_string();
+    for host in [&address.to_string(), &control, "169.254.169.254:80", "example.com:443"] {
+        let said = ask("named", "ask", host);
+        assert!(said.contains("HTTP/1.1 403 Forbidden"), "{host}: {said}");
+    }
+    // A name that leads inside, where only public addresses may be meant.
+    let said = ask("public", "ask", &localhost);
+    assert!(said.contains("HTTP/1.1 502 Bad Gateway") && !said.contains("from the host"), "{said}");
+}
