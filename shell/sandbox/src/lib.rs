@@ -50,14 +50,14 @@ pub fn launched() -> Option<ExitCode> {
 pub fn run(spec: &Spec, told: impl FnOnce(&Report, Option<TcpListener>)) -> io::Result<u8> {
     let (reader, writer) = UnixStream::pair()?;
     let started = launch::start(spec, OwnedFd::from(writer));
-    let (report, listener) = hear(reader);
+    let (report, listener) = hear(&reader);
     told(&report, listener);
     Ok(started.map_or(NOT_STARTED, |started| started.ended_with(None)))
 }
 
 /// Hears what a launcher says on its standard error, one end of a pair of which this is the other, until the program begins or there is
 /// none; with it comes the socket on which the proxy to named hosts is asked. It waits: for a thread that may.
-pub fn hear(from: UnixStream) -> (Report, Option<TcpListener>) {
+pub fn hear(from: &UnixStream) -> (Report, Option<TcpListener>) {
     let (mut text, mut listener, mut part) = (Vec::new(), None, [0; 4096]);
     loop {
         match sys::receive(from.as_fd(), &mut part) {
@@ -85,5 +85,5 @@ pub fn start(launcher: &Path, spec: &Spec) -> io::Result<(Child, Report)> {
     if let Some(stdin) = &mut child.stdin {
         spec.write(stdin)?;
     }
-    Ok((child, hear(reader).0))
+    Ok((child, hear(&reader).0))
 }

@@ -368,11 +368,11 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes_with_nul()) {
-            *to = *from as c_char;
+            *to = c_char::from_ne_bytes([*from]);
         }
         let fd = socket.as_raw_fd();
         checked(c_long::from(libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &raw mut request)))?;
-        request.ifr_ifru.ifru_flags |= libc::IFF_UP as i16;
+        request.ifr_ifru.ifru_flags |= i16::try_from(libc::IFF_UP).unwrap_or_default();
         checked(c_long::from(libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw mut request))).map(|_| ())
     }
 }

@@ -467,7 +467,7 @@ async fn begin(
     hosts: Hosts,
     connect_timeout: Duration,
 ) {
-    let heard = tokio::task::spawn_blocking(move || remit_sandbox::hear(said)).await;
+    let heard = tokio::task::spawn_blocking(move || remit_sandbox::hear(&said)).await;
     let (said, listener) = heard.unwrap_or_else(|error| (Report::failure(error.to_string()), None));
     let begun = said.failed.as_ref().map_or(Ok(()), |why| Err(format!("it was not started: {why}")));
     *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
