@@ -244,9 +244,7 @@ fn named_hosts_are_reached_through_remit_and_nothing_else_is() {
     let place = Place::new();
     let script = place.root().join("curious.sh");
     std::fs::write(&script, CURIOUS).unwrap();
-    let named = |network: &str| {
-        json!({"read": [script], "network": {"hosts": [{"host": format!("localhost:{}", address.port()), "network": network}]}})
-    };
+    let named = |network: &str| json!({"read": [script], "network": {"hosts": [{"host": format!("localhost:{}", address.port()), "network": network}]}});
     let command = json!(["/bin/bash", script]);
     place.write(&config(&[
         json!({"name": "named", "command": command, "sandbox": named("loopback")}),
@@ -262,7 +260,9 @@ fn named_hosts_are_reached_through_remit_and_nothing_else_is() {
     };
     let ready = |server: &str| {
         remit.until_server(server, "ready");
-        until(&format!("the pins of {server}"), || remit.pin(server, "ask") == "intact" && remit.pin(server, "direct") == "intact");
+        until(&format!("the pins of {server}"), || {
+            remit.pin(server, "ask") == "intact" && remit.pin(server, "direct") == "intact"
+        });
     };
     ready("open");
     // The control: with the machine's network it connects by itself.
