@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use remit_model::{SandboxMechanism, SandboxNetwork};
+use remit_model::{Network, SandboxHost, SandboxMechanism, SandboxNetwork};
 
 use crate::{World, attempt, report, under, without_namespaces, words};
 
@@ -51,6 +51,33 @@ fn a_network_that_is_granted_is_there_and_still_not_raw() {
         let ran = world.command(&under(&world, &profile, &attempt(&world, name))).output().unwrap();
         assert_eq!(ran.status.success(), works, "{name}: {ran:?}");
     }
+}
+
+#[test]
+fn named_hosts_open_no_other_way() {
+    let world = World::new();
+    let mut profile = world.profile();
+    let host = SandboxHost { host: "localhost".to_owned(), port: 443, network: Network::Loopback };
+    profile.network = SandboxNetwork::Egress(vec![host]);
+    for name in [
+        "connects to the machine's loopback",
+        "connects to a socket in a file",
+        "connects to an abstract socket",
+        "opens a raw socket",
+        "opens a packet socket",
+        "opens a vsock socket",
+    ] {
+        let ran = world.command(&under(&world, &profile, &attempt(&world, name))).output().unwrap();
+        let report = report(&ran);
+        assert!(!ran.status.success(), "{name}: {ran:?}");
+        // Without namespaces there is no such network: then nothing is started.
+        assert_eq!(report.failed.is_some(), ran.status.code() == Some(125), "{report:?}");
+    }
+    let before = without_namespaces().unwrap_or_default();
+    let words: Vec<String> = before.into_iter().chain(under(&world, &profile, &words(&["true"]))).collect();
+    let ran = world.command(&words).output().unwrap();
+    assert_eq!(ran.status.code(), Some(125), "{ran:?}");
+    assert!(report(&ran).failed.unwrap().contains("a network of named hosts needs namespaces"), "{ran:?}");
 }
 
 #[test]
