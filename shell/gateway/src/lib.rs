@@ -160,7 +160,7 @@ pub struct Options {
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
     /// What `remit` stands for in a server's command; it also is the launcher of sandboxes (`remit_sandbox::launched`).
     pub program: PathBuf,
-    /// What no sandbox may grant: the data directory.
+    /// What no sandbox may grant: the data directory, and where the configuration is.
     pub forbidden: Vec<PathBuf>,
     /// TLS towards servers.
     pub tls: Arc<rustls::ClientConfig>,

@@ -260,7 +260,7 @@ fn assemble(
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         seal_key: home.seal_key()?,
         program: program.clone(),
-        forbidden: vec![home.root().to_owned()],
+        forbidden: kept_from_servers(options, home),
         tls,
         edge,
         anonymous_agent,
@@ -302,6 +302,12 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// What no sandbox of a server may grant: who writes the configuration decides what Remit allows.
+fn kept_from_servers(options: &Up, home: &Home) -> Vec<PathBuf> {
+    let config = options.config.as_ref().and_then(|config| config.canonicalize().ok());
+    [home.root().to_owned()].into_iter().chain(config).collect()
 }
 
 /// A link that opens the console, for a person at a terminal: what is printed elsewhere is kept in logs.

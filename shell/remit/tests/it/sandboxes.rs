@@ -138,6 +138,7 @@ fn a_profile_that_would_grant_remits_own_folder_starts_nothing() {
         json!({"name": "above", "command": command, "sandbox": {"read": [whole]}}),
         json!({"name": "itself", "command": command, "sandbox": {"write": [data]}}),
         json!({"name": "below", "command": command, "sandbox": {"execute": [data.join("journal")]}}),
+        json!({"name": "policies", "command": command, "sandbox": {"write": [place.config()]}}),
         json!({"name": "nowhere", "command": command, "sandbox": {"read": ["/no/such/folder"]}}),
         json!({"name": "missing", "command": ["no-such-program"]}),
         json!({"name": "fine", "command": command}),
@@ -150,6 +151,7 @@ fn a_profile_that_would_grant_remits_own_folder_starts_nothing() {
         ("above", "which only Remit itself may touch"),
         ("itself", "which only Remit itself may touch"),
         ("below", "which only Remit itself may touch"),
+        ("policies", "which only Remit itself may touch"),
         ("nowhere", "the profile grants `/no/such/folder`"),
         ("missing", "there is no `no-such-program`"),
     ] {
