@@ -1,6 +1,7 @@
 //! From files to an organization: every file is read, merged, and then held against the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use remit_model::{Account, AccountId, AgentId, Issuer, Organization, OuId, RoleKey, Server, ServerKey, SpaceId, UserKey};
 
@@ -10,8 +11,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, check, console, delivery, guardrail, invariant, path, retention, review, server,
-    trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, check, console, delivery, guardrail, invariant, path, retention, review, sandbox,
+    server, trust, witness,
 };
 
 /// The most bytes of all files together.
@@ -29,6 +30,7 @@ const TOP: &[&str] = &[
     "roles",
     "users",
     "servers",
+    "sandbox_profiles",
     "spaces",
     "agents",
     "issuers",
@@ -192,12 +194,20 @@ impl<'a> Draft<'a> {
             let what = format!("account {} already has a user `{}`", user.user.key.account, user.user.key.name);
             once(&mut self.users, user.user.key.clone(), user, &item, what);
         }
+        let mut profiles = sandbox::Profiles::new();
+        for item in all("sandbox_profiles", "sandbox profiles") {
+            let Some(profile) = sandbox::profile(&item) else { continue };
+            let what = format!("there is already a sandbox profile `{}`", profile.name);
+            once(&mut profiles, profile.name.clone(), Arc::new(profile), &item, what);
+        }
+        let sandbox = |item: Option<&Item<'_>>| sandbox::sandbox(item, &profiles, self.complete);
         for item in all("servers", "servers") {
-            let Some(server) = server::server(&item, account, &policies) else { continue };
+            let Some(server) = server::server(&item, account, &policies, sandbox) else { continue };
             let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
             let what = format!("account {} already has a server `{}`", key.account, key.name);
             once(&mut self.servers, key, (server, item.clone()), &item, what);
         }
+        self.organization.sandbox_profiles = profiles;
         for item in all("issuers", "issuers") {
             let Some(issuer) = access::issuer(&item) else { continue };
             let what = format!("there is already an issuer `{}`", issuer.name);

@@ -6,7 +6,7 @@
 //!
 //! - [`yaml`]: text to a tree in which every node knows its place;
 //! - [`item`]: typed reading of that tree, for what stands beside a configuration too;
-//! - `iam`, `managed`, `server`, `access`, `approval`, `console`, `invariant`, `policy_set`, `retention`, `review`, `trust`, `witness`, `secret`, `url`, `jwks`: the nouns;
+//! - `iam`, `managed`, `server`, `access`, `approval`, `console`, `invariant`, `policy_set`, `retention`, `review`, `sandbox`, `trust`, `witness`, `secret`, `url`, `jwks`: the nouns;
 //! - `check`, `tree`: what holds between them;
 //! - [`outline`]: what two configurations say differently, for people;
 //! - `schema`: the same shape for editors.
@@ -34,6 +34,7 @@ mod path;
 mod policy_set;
 mod retention;
 mod review;
+mod sandbox;
 mod schema;
 mod secret;
 mod server;

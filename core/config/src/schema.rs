@@ -7,6 +7,7 @@ mod guardrail;
 mod iam;
 mod label;
 mod retention;
+mod sandbox;
 mod trust;
 mod witness;
 
@@ -35,6 +36,7 @@ pub fn schema() -> Value {
             "roles": list("The roles: who may act in them, and what they may do.", "role"),
             "users": list("People and automations that sign requests with keys of their own.", "user"),
             "servers": list("The MCP servers, each registered once in its account.", "server"),
+            "sandbox_profiles": list("What servers that Remit starts may reach on this machine, by name.", "sandbox_profile"),
             "spaces": list("The agent spaces: where agents and tools meet.", "space"),
             "agents": list("The agents: workload identities.", "agent"),
             "issuers": list("OpenID Connect issuers that may vouch for agents or users.", "issuer"),
@@ -57,6 +59,7 @@ pub fn schema() -> Value {
             "guardrail": guardrail::version(), "bedrock_policy": guardrail::policy(),
             "alarm": alarm::alarm(), "alarm_action": alarm::action(),
             "results": label::results(), "argument_role": label::argument_role(),
+            "sandbox_profile": sandbox::profile(), "sandbox_profile_name": sandbox::profile_name(), "sandbox": sandbox::sandbox(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
@@ -227,7 +230,7 @@ fn server() -> Value {
         "command": command("A command that Remit starts; it speaks MCP on standard input and output."),
         "env": env, "network": refer("network"),
         "protocol": { "enum": ["auto", "2026-07-28", "legacy"], "default": "auto", "description": "Which era Remit speaks to it." },
-        "credential": refer("credential"), "limits": limits,
+        "credential": refer("credential"), "limits": limits, "sandbox": refer("sandbox"),
         "results": refer("results"),
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
         "tags": refer("tags"), "resource_policy": refer("document"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remit_model::{
     AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, ResultWord, Risk,
-    SecretRef, Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
+    Sandbox, SecretRef, Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
 };
 
 use crate::iam::Shelf;
@@ -45,6 +45,7 @@ const KEYS: &[&str] = &[
     "protocol",
     "credential",
     "limits",
+    "sandbox",
     "results",
     "tools",
     "tags",
@@ -52,12 +53,17 @@ const KEYS: &[&str] = &[
     "service_principal",
 ];
 
-/// Reads one server. `account` finds the account of an object.
-pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<AccountId>, shelf: &Shelf<'_>) -> Option<Server> {
+/// Reads one server. `account` finds the account of an object; `sandbox` reads what it says of its sandbox.
+pub(crate) fn server(
+    item: &Item<'_>,
+    account: impl Fn(&Object<'_>) -> Option<AccountId>,
+    shelf: &Shelf<'_>,
+    sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox,
+) -> Option<Server> {
     let object = item.object("a server", KEYS)?;
     let name = object.need("name").and_then(|name| name.id(ServerName::new));
     let account = account(&object);
-    let transport = transport(&object);
+    let transport = transport(&object, sandbox);
     let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
     let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
     let results = object.get("results").map(|results| label::results(&results)).unwrap_or_default();
@@ -78,7 +84,7 @@ pub(crate) fn server(item: &Item<'_>, account: impl Fn(&Object<'_>) -> Option<Ac
     Some(Server { account: account?, name: name?, transport, limits, tools, results, tags, resource_policy, service_principal })
 }
 
-fn transport(object: &Object<'_>) -> Transport {
+fn transport(object: &Object<'_>, sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox) -> Transport {
     let protocol = object.get("protocol").and_then(|protocol| protocol.choice(&PROTOCOLS)).unwrap_or_default();
     let present = object.present(&["url", "command", "launch"]);
     match present.as_slice() {
@@ -91,18 +97,22 @@ fn transport(object: &Object<'_>) -> Transport {
                     );
                 }
             }
-            Transport::Stdio { command: command(object, "command"), env: env(object), protocol }
+            let sandbox = sandbox(object.get("sandbox").as_ref());
+            Transport::Stdio { command: command(object, "command"), env: env(object), protocol, sandbox }
         }
         [way @ ("url" | "launch")] => {
             if let Some(item) = object.get("env") {
                 item.error("`env` is for servers with a `command`", "leave it out, or use `credential`");
+            }
+            if let Some(item) = object.get("sandbox") {
+                item.error("`sandbox` is for servers with a `command`", "leave it out: Remit confines no server over HTTP");
             }
             http(object, way, protocol)
         }
         _ => {
             let what = "a server has exactly one of `url`, `launch` and `command`";
             object.item.error(what, "`url` for one that runs elsewhere, `launch` or `command` for one that Remit starts");
-            Transport::Stdio { command: Vec::new(), env: BTreeMap::new(), protocol }
+            Transport::Stdio { command: Vec::new(), env: BTreeMap::new(), protocol, sandbox: Sandbox::default() }
         }
     }
 }

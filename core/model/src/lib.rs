@@ -14,6 +14,7 @@ mod label;
 mod organization;
 mod person;
 mod retention;
+mod sandbox;
 mod server;
 mod time;
 mod trust;
@@ -43,6 +44,7 @@ pub use label::{
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};
 pub use retention::{Archive, Framework, Retention, RetentionRule};
+pub use sandbox::{Sandbox, SandboxHost, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
 pub use server::{
     AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
     ServerLimits, ToolClass, ToolOverride, Transport,

@@ -111,6 +111,8 @@ pub struct Organization {
     pub retention: Retention,
     /// Who cosigns the log's checkpoints.
     pub witnessing: Option<Witnessing>,
+    /// The sandbox profiles, by name; those that servers name are theirs, too.
+    pub sandbox_profiles: BTreeMap<String, std::sync::Arc<crate::SandboxProfile>>,
     /// Where records of decisions are delivered.
     pub deliveries: Vec<Delivery>,
     /// What is watched in the decisions, and what is done when it is too much.

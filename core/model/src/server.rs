@@ -142,6 +142,8 @@ pub enum Transport {
         env: BTreeMap<String, SecretRef>,
         /// Which era Remit speaks to it.
         protocol: ProtocolChoice,
+        /// What the child may reach on this machine.
+        sandbox: crate::Sandbox,
     },
 }
 
@@ -159,7 +161,8 @@ pub enum ProtocolChoice {
 
 /// Which addresses a server's name may resolve to; checked on the address that is connected to, so a name that is rebound
 /// gains nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Network {
     /// Only globally routable addresses.
     #[default]

@@ -4,10 +4,12 @@
 
 mod address;
 mod client;
+mod proxy;
 mod stream;
 mod tls;
 
 pub use address::permits;
 pub use client::{Client, EgressError, FETCH_BYTES_MAX, Fetched, Lease, fetch};
+pub use proxy::{Hosts, proxy};
 pub use stream::connect_tls;
 pub use tls::{tls_config, tls_config_with_ca};

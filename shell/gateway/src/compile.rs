@@ -254,6 +254,7 @@ mod tests {
             space_keys_dir: dir.path().join("keys"),
             seal_key: [2; 32].into(),
             program: "remit".into(),
+            forbidden: Vec::new(),
             tls: remit_egress::tls_config(),
             edge: crate::Edge { hosts: Vec::new(), origins: Vec::new(), loopback: true },
             anonymous_agent: Option::None,

@@ -55,6 +55,7 @@ async fn watched(gateway: &Arc<Inner>, upstream: &Arc<Upstream>) -> Result<(), U
     let live = read(upstream, link.as_ref()).await?;
     gateway.learned(upstream, live).await;
     gateway.server_state(&upstream.key, ServerState::Ready(era));
+    gateway.note_sandbox(upstream).await;
     let Some(mut incoming) = incoming else {
         return poll(gateway, upstream, link.as_ref()).await;
     };

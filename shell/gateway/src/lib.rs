@@ -13,6 +13,7 @@ mod caller;
 mod clock;
 mod compile;
 mod compose;
+mod confine;
 mod detach;
 mod discovery;
 mod edge;
@@ -67,6 +68,7 @@ use remit_model::{AgentId, Organization, Risk, ServerKey};
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
 pub use body::Body;
 pub use clock::rfc3339;
+pub use confine::SandboxStatus;
 pub use edge::Edge;
 pub use flow::Touched;
 pub use kept::{KeptFacts, NotKept};
@@ -160,8 +162,10 @@ pub struct Options {
     pub space_keys_dir: PathBuf,
     /// The key under which state that clients carry is sealed.
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
-    /// What `remit` stands for in a server's command.
+    /// What `remit` stands for in a server's command; it also is the launcher of sandboxes (`remit_sandbox::launched`).
     pub program: PathBuf,
+    /// What no sandbox may grant: the data directory, and where the configuration is.
+    pub forbidden: Vec<PathBuf>,
     /// TLS towards servers.
     pub tls: Arc<rustls::ClientConfig>,
     /// Which hosts and origins are let in.
@@ -206,6 +210,9 @@ pub struct ServerStatus {
     pub status: &'static str,
     /// The era that it speaks, or why it is away.
     pub detail: String,
+    /// How it is confined, for one that Remit starts and speaks to over stdio.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxStatus>,
     /// Its tools: name, pin state, class, risk, by space.
     pub tools: Vec<ToolStatus>,
 }
@@ -319,7 +326,12 @@ impl Gateway {
             pins: options.pins,
             server_changed: tokio::sync::Notify::new(),
             authenticate: options.authenticate,
-            context: Context { tls: options.tls, credentials: options.credentials, program: options.program.into() },
+            context: Context {
+                tls: options.tls,
+                credentials: options.credentials,
+                program: options.program.into(),
+                forbidden: options.forbidden.into(),
+            },
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,
             revocations: ArcSwap::from_pointee(options.revocations),
@@ -492,7 +504,8 @@ impl Gateway {
                     Some(ServerState::Connecting) | None => ("connecting", String::new()),
                 };
                 let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
-                ServerStatus { server: key.to_string(), status, detail, tools }
+                let sandbox = registry.upstreams.get(key).and_then(|upstream| upstream.sandbox());
+                ServerStatus { server: key.to_string(), status, detail, sandbox, tools }
             })
             .collect()
     }

@@ -72,6 +72,8 @@ pub enum Gauge {
     Snapshot(u64),
     /// Tools that are quarantined.
     Quarantined(usize),
+    /// Servers that Remit started without a sandbox, or in one that lacks something.
+    SandboxesDegraded(usize),
     /// Facts of decisions that could not be kept since the start.
     FactsLost(u64),
     /// Calls that wait for people.

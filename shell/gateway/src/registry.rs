@@ -8,6 +8,7 @@ use remit_kernel::definitions::DefinitionFinding;
 use remit_model::{Organization, ServerKey};
 
 use crate::ServerState;
+use crate::confine::SandboxStatus;
 use crate::upstream::{Context, Upstream};
 
 /// What snapshots are made of.
@@ -17,6 +18,8 @@ pub(crate) struct Registry {
     pub(crate) catalogue: Catalogue,
     pub(crate) registered: HashSet<ServerKey>,
     pub(crate) findings: Vec<String>,
+    /// How servers that were started are confined, as it was told last.
+    pub(crate) sandboxes: BTreeMap<ServerKey, SandboxStatus>,
     /// What the scan of definitions found, of all servers together.
     pub(crate) definitions: Vec<DefinitionFinding>,
     pub(crate) upstreams: HashMap<ServerKey, Arc<Upstream>>,

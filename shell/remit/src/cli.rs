@@ -7,6 +7,7 @@ mod export;
 mod iam;
 mod record;
 mod retention;
+mod sandbox;
 mod trust;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
+pub(crate) use sandbox::{SandboxOf, SandboxRun};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -156,6 +158,9 @@ pub(crate) enum Command {
     /// Write the tool policy registry as rows of a DynamoDB table or as CSV, and read such rows into a configuration directory.
     #[command(subcommand)]
     ToolPolicies(ToolPolicies),
+    /// What this machine offers to the sandboxes of servers, and a command run in one.
+    #[command(subcommand)]
+    Sandbox(SandboxOf),
     /// Print or write the JSON Schemas of configuration files, of cases and of the lock of tools, for editors.
     Schema(Schema),
     /// One of the sample organization's MCP servers.

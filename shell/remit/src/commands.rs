@@ -362,6 +362,9 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
             text(&server, "status"),
             text(&server, "detail")
         ))?;
+        for line in crate::sandbox::standing(&server) {
+            printer.line(&line)?;
+        }
     }
     for connection in list(&status, "connections").iter().filter(|one| text(one, "state") == "scope_needed") {
         printer.line(&format!("  ! {}", text(connection, "detail")))?;

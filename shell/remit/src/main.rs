@@ -37,6 +37,7 @@ mod replay;
 mod requests;
 mod retention;
 mod sample;
+mod sandbox;
 mod serve;
 mod shared;
 mod suspend;
@@ -63,6 +64,10 @@ use output::{Failure, INVALID, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Remit starts itself again for each server that it confines.
+    if let Some(code) = remit_sandbox::launched() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -124,6 +129,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
+        Command::Sandbox(command) => sandbox::sandbox(&command),
         Command::Schema(options) => commands::schema(&options),
         Command::SampleServer(options) => commands::sample_server(&options),
     }

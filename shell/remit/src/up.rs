@@ -152,6 +152,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
             json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read}),
         )
         .await?;
+    crate::sandbox::warn_of(&world);
     // Whoever reads that it is up may stop it at once.
     let stops = Stops::hear();
     crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
@@ -260,6 +261,7 @@ fn assemble(
         space_keys_dir: home.space_keys(),
         seal_key: home.seal_key()?,
         program: program.clone(),
+        forbidden: kept_from_servers(options, home),
         tls,
         edge,
         anonymous_agent,
@@ -301,6 +303,12 @@ fn assemble(
         },
         recovered,
     ))
+}
+
+/// What no sandbox of a server may grant: who writes the configuration decides what Remit allows.
+fn kept_from_servers(options: &Up, home: &Home) -> Vec<PathBuf> {
+    let config = options.config.as_ref().and_then(|config| config.canonicalize().ok());
+    [home.root().to_owned()].into_iter().chain(config).collect()
 }
 
 /// A link that opens the console, for a person at a terminal: what is printed elsewhere is kept in logs.

@@ -34,6 +34,11 @@ fn row(agent_id: &str, tool: &str, allowed: bool, risk_max: Risk) -> ToolPolicy 
     ToolPolicy { agent: agent(agent_id), tool: tool.into(), allowed, risk_max, origin: "rows.yaml:1".into() }
 }
 
+fn transport() -> Transport {
+    let (command, env) = (vec!["x".into()], BTreeMap::new());
+    Transport::Stdio { command, env, protocol: ProtocolChoice::Auto, sandbox: remit_model::Sandbox::default() }
+}
+
 struct World {
     organization: Organization,
     catalogue: Catalogue,
@@ -47,7 +52,7 @@ impl World {
             Server {
                 account: account(),
                 name: server_key().name,
-                transport: Transport::Stdio { command: vec!["x".into()], env: BTreeMap::new(), protocol: ProtocolChoice::Auto },
+                transport: transport(),
                 limits: ServerLimits::default(),
                 tools: BTreeMap::new(),
                 results: remit_model::ResultWord::default(),

@@ -63,6 +63,10 @@ pub(super) async fn one(view: &View<'_>, key: &str) -> Response<Reply> {
     let body = html! {
         p.crumbs { a href=(SECTION) { "Servers and tools" } " / " (shown(key)) }
         p { (badge(text(server, "status"))) " " (shown(text(server, "detail"))) }
+        @if let Some(sandbox) = server.get("sandbox") {
+            @if sandbox.get("reason").is_some() { div.notice.bad { p { "It runs without a sandbox: " (shown(text(sandbox, "reason"))) } } }
+            @for one in list(sandbox, "missing") { div.notice.bad { p { "Its sandbox lacks " (shown(text(one, "mechanism"))) ": " (shown(text(one, "why"))) } } }
+        }
         @if !changed.is_empty() {
             section.card aria-labelledby="changed" {
                 h2 id="changed" { "Changed since it was accepted" }

@@ -224,10 +224,10 @@ impl Upstream {
                     .map_err(|error| error.to_string())?;
                 (KindOf::Http(upstream), *protocol)
             }
-            Transport::Stdio { command, env, protocol } => (
-                KindOf::Stdio(stdio::StdioUpstream::new(&key, command.clone(), env.clone(), server.limits.clone(), ctx)),
-                *protocol,
-            ),
+            Transport::Stdio { command, env, protocol, sandbox } => {
+                let started = stdio::Started { command: command.clone(), env: env.clone(), sandbox: sandbox.clone() };
+                (KindOf::Stdio(stdio::StdioUpstream::new(&key, started, server.limits.clone(), ctx)), *protocol)
+            }
         };
         let eras = match protocol {
             ProtocolChoice::Auto => None,
@@ -418,6 +418,12 @@ impl Upstream {
         }
     }
 
+    /// How it is confined, if it is one that is started.
+    pub(crate) fn sandbox(&self) -> Option<crate::confine::SandboxStatus> {
+        let report = self.stdio()?.report();
+        crate::confine::SandboxStatus::new(&self.server.transport, report.as_ref())
+    }
+
     /// Ends what was started for this server.
     pub(crate) fn stop(&self) {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -433,6 +439,7 @@ pub(crate) struct Context {
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) program: Arc<std::path::Path>,
+    pub(crate) forbidden: Arc<[std::path::PathBuf]>,
 }
 
 /// The `_meta` fields that 2026-07-28 demands of every request, as `"key":value` pairs.

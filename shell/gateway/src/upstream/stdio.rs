@@ -4,20 +4,25 @@
 //! a child of its own: over stdio nothing else says whose request a request is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use remit_egress::Hosts;
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::splice::Splice;
 use remit_mcp::version::meta;
 use remit_mcp::{Kind, Message};
-use remit_model::{SecretRef, ServerKey, ServerLimits};
+use remit_model::{Sandbox, SandboxNetwork, SandboxProfile, SecretRef, ServerKey, ServerLimits};
+use remit_sandbox::{Report, Spec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, watch};
 
 use super::{Context, Incoming, Link, Reply, Sending, Source, UpstreamError};
 
@@ -29,12 +34,21 @@ const WAITING_MAX: usize = 256;
 /// How a server's children are started, and the shared one.
 pub(crate) struct StdioUpstream {
     key: ServerKey,
-    command: Vec<String>,
-    env: BTreeMap<String, SecretRef>,
+    started: Started,
     limits: ServerLimits,
     ctx: Context,
     shared: Mutex<Option<Arc<Child>>>,
     own: Mutex<Vec<std::sync::Weak<Child>>>,
+    /// What the launcher said last.
+    report: Arc<Mutex<Option<Report>>>,
+}
+
+/// What is started, and under what.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) command: Vec<String>,
+    pub(crate) env: BTreeMap<String, SecretRef>,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl std::fmt::Debug for StdioUpstream {
@@ -55,6 +69,23 @@ pub(crate) struct Child {
     dead: AtomicBool,
     process: Mutex<Option<tokio::process::Child>>,
     write_max: Duration,
+    /// Whether the program has begun, or why it couldn't be started; nothing before the launcher has said so.
+    begun: watch::Sender<Option<Result<(), String>>>,
+    /// Serves the hosts that it may reach, as long as it lives.
+    proxy: Mutex<Option<Proxy>>,
+}
+
+/// A process, its input, and what its launcher says, if it has one.
+type Spawned = (tokio::process::Child, Option<ChildStdin>, Option<UnixStream>);
+
+/// A task that ends with the process that it serves.
+#[derive(Debug)]
+struct Proxy(tokio::task::JoinHandle<()>);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,14 +152,21 @@ impl Drop for Exchange {
 }
 
 impl StdioUpstream {
-    pub(crate) fn new(
-        key: &ServerKey,
-        command: Vec<String>,
-        env: BTreeMap<String, SecretRef>,
-        limits: ServerLimits,
-        ctx: &Context,
-    ) -> Self {
-        Self { key: key.clone(), command, env, limits, ctx: ctx.clone(), shared: Mutex::default(), own: Mutex::default() }
+    pub(crate) fn new(key: &ServerKey, started: Started, limits: ServerLimits, ctx: &Context) -> Self {
+        Self {
+            key: key.clone(),
+            started,
+            limits,
+            ctx: ctx.clone(),
+            shared: Mutex::default(),
+            own: Mutex::default(),
+            report: Arc::default(),
+        }
+    }
+
+    /// What holds for the child that was started last.
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A child for a session that declares these capabilities.
@@ -157,20 +195,15 @@ impl StdioUpstream {
     }
 
     fn start(&self, shared: bool) -> Result<Arc<Child>, UpstreamError> {
-        let (program, arguments) =
-            self.command.split_first().ok_or_else(|| UpstreamError::Unreachable("no command".to_owned()))?;
-        let mut command = match program.as_str() {
-            "remit" => Command::new(&*self.ctx.program),
-            other => Command::new(other),
-        };
-        command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        command.process_group(0);
-        for (name, reference) in &self.env {
-            command.env(name, self.ctx.credentials.secret(reference)?.as_str());
+        let mut env = Vec::new();
+        for (name, reference) in &self.started.env {
+            env.push((name.clone(), self.ctx.credentials.secret(reference)?.as_str().to_owned()));
         }
-        let mut process =
-            command.spawn().map_err(|error| UpstreamError::Unreachable(format!("`{program}` could not be started: {error}")))?;
-        let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
+        let (mut process, stdin, said) = match &self.started.sandbox {
+            Sandbox::Unconfined(_) => self.start_unconfined(env)?,
+            Sandbox::Profile(profile) => self.start_confined(profile, env)?,
+        };
+        let (Some(stdin), Some(stdout)) = (stdin, process.stdout.take()) else {
             return Err(UpstreamError::Unreachable("the process has no pipes".to_owned()));
         };
         let child = Arc::new(Child {
@@ -182,9 +215,59 @@ impl StdioUpstream {
             dead: AtomicBool::new(false),
             process: Mutex::new(Some(process)),
             write_max: Duration::from_millis(self.limits.call_timeout_ms),
+            begun: watch::Sender::new(said.is_none().then_some(Ok(()))),
+            proxy: Mutex::default(),
         });
-        tokio::spawn(read(Arc::downgrade(&child), stdout, self.limits.result_bytes_max));
+        let (weak, most) = (Arc::downgrade(&child), self.limits.result_bytes_max);
+        let (report, hosts) = (Arc::clone(&self.report), self.hosts());
+        let connect_timeout = Duration::from_millis(self.limits.connect_timeout_ms);
+        tokio::spawn(async move {
+            if let Some(said) = said {
+                begin(&weak, said, &report, hosts, connect_timeout).await;
+            }
+            read(weak, stdout, most).await;
+        });
         Ok(child)
+    }
+
+    /// The hosts that the profile names.
+    fn hosts(&self) -> Hosts {
+        let Sandbox::Profile(profile) = &self.started.sandbox else { return Hosts::new() };
+        let SandboxNetwork::Egress(hosts) = &profile.network else { return Hosts::new() };
+        hosts.iter().map(|host| ((host.host.clone(), host.port), host.network)).collect()
+    }
+
+    fn start_unconfined(&self, env: Vec<(String, String)>) -> Result<Spawned, UpstreamError> {
+        let (program, arguments) =
+            self.started.command.split_first().ok_or_else(|| UpstreamError::Unreachable("no command".to_owned()))?;
+        let mut command = match program.as_str() {
+            "remit" => Command::new(&*self.ctx.program),
+            other => Command::new(other),
+        };
+        command.args(arguments).env_clear().envs(env).stdin(Stdio::piped()).stderr(Stdio::null());
+        let mut process = spawned(&mut command, program)?;
+        let stdin = process.stdin.take();
+        Ok((process, stdin, None))
+    }
+
+    /// Starts the launcher, which confines itself and becomes the program. What it is to do goes before the program's input; what holds
+    /// comes on its standard error, which ends when the program begins.
+    fn start_confined(&self, profile: &SandboxProfile, env: Vec<(String, String)>) -> Result<Spawned, UpstreamError> {
+        let failed = |error: std::io::Error| UpstreamError::Unreachable(format!("the sandbox could not be set up: {error}"));
+        let (forbidden, program) = (self.ctx.forbidden.to_vec(), &self.ctx.program);
+        let spec =
+            Spec::new(&self.started.command, env, profile.clone(), forbidden, program).map_err(UpstreamError::Unreachable)?;
+        let (input, mut output) = std::io::pipe().map_err(failed)?;
+        let (said, says) = UnixStream::pair().map_err(failed)?;
+        let mut command = Command::new(&**program);
+        command.arg(remit_sandbox::LAUNCHER).env_clear().stdin(input).stderr(OwnedFd::from(says));
+        let process = spawned(&mut command, "remit")?;
+        // It holds the other ends as well, and would keep them open when the launcher is gone.
+        drop(command);
+        spec.write(&mut output).map_err(failed)?;
+        let stdin = std::process::ChildStdin::from(OwnedFd::from(output));
+        let stdin = ChildStdin::from_std(stdin).map_err(failed)?;
+        Ok((process, Some(stdin), Some(said)))
     }
 
     fn of(&self, sending: &Sending<'_>) -> Result<Arc<Child>, UpstreamError> {
@@ -269,7 +352,20 @@ impl Child {
         initialized.await.cloned()
     }
 
+    /// Waits until the program has begun.
+    async fn begun(&self) -> Result<(), UpstreamError> {
+        let mut begun = self.begun.subscribe();
+        let said = tokio::time::timeout(self.write_max, begun.wait_for(Option::is_some)).await;
+        match said.map(|said| said.map(|said| said.clone())) {
+            Ok(Ok(Some(Err(why)))) => Err(UpstreamError::Unreachable(why)),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(UpstreamError::SessionGone),
+            Err(_) => Err(UpstreamError::Timeout),
+        }
+    }
+
     async fn exchange(self: &Arc<Self>, body: Bytes) -> Result<Exchange, UpstreamError> {
+        self.begun().await?;
         let message = Message::parse(body, Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
         let id = message.id().unwrap_or_default().to_owned();
         let mut splice = Splice::new();
@@ -320,6 +416,7 @@ impl Child {
         routes.strays = None;
         drop(routes);
         self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.proxy.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Finds whose message this is.
@@ -355,6 +452,36 @@ impl Child {
             }
         }
     }
+}
+
+fn spawned(command: &mut Command, program: &str) -> Result<tokio::process::Child, UpstreamError> {
+    command.stdout(Stdio::piped()).kill_on_drop(true).process_group(0);
+    command.spawn().map_err(|error| UpstreamError::Unreachable(format!("`{program}` could not be started: {error}")))
+}
+
+/// Hears what the launcher says, until the program begins or there is none, and serves the hosts that it may reach.
+async fn begin(
+    child: &std::sync::Weak<Child>,
+    said: UnixStream,
+    report: &Mutex<Option<Report>>,
+    hosts: Hosts,
+    connect_timeout: Duration,
+) {
+    let heard = tokio::task::spawn_blocking(move || remit_sandbox::hear(&said)).await;
+    let (said, listener) = heard.unwrap_or_else(|error| (Report::failure(error.to_string()), None));
+    let begun = said.failed.as_ref().map_or(Ok(()), |why| Err(format!("it was not started: {why}")));
+    *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+    let Some(child) = child.upgrade() else { return };
+    if let Some(listener) = listener
+        && listener.set_nonblocking(true).is_ok()
+        && let Ok(listener) = TcpListener::from_std(listener)
+    {
+        let task = tokio::spawn(async move {
+            let _ = remit_egress::proxy(listener, hosts, connect_timeout).await;
+        });
+        *child.proxy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Proxy(task));
+    }
+    child.begun.send_replace(Some(begun));
 }
 
 /// Reads a child's output until it ends.

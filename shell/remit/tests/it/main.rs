@@ -53,6 +53,7 @@ mod real;
 mod receipts;
 mod replay;
 mod retention;
+mod sandboxes;
 mod smuggling;
 mod suspensions;
 mod trust;

@@ -10,12 +10,12 @@ use crate::client::json;
 use crate::gateway::{Place, Remit, config, until};
 
 /// Where the real parts are installed.
-struct Peers {
-    root: PathBuf,
+pub(crate) struct Peers {
+    pub(crate) root: PathBuf,
 }
 
 /// Runs a command to its end and answers what it printed.
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let done = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{command:?}: {}\n{out}\n{err}", done.status);
@@ -24,7 +24,7 @@ fn run(command: &mut Command) -> String {
 
 impl Peers {
     /// Installs what isn't there, or isn't what the locks say; one process at a time.
-    fn installed() -> Self {
+    pub(crate) fn installed() -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/peers");
         let peers = Self { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers") };
         std::fs::create_dir_all(&peers.root).unwrap();
@@ -54,8 +54,15 @@ impl Peers {
         peers
     }
 
-    fn module(&self, path: &str) -> PathBuf {
-        self.root.join("node_modules").join(path)
+    pub(crate) fn module(&self, path: &str) -> PathBuf {
+        if path.is_empty() { self.root.join("node_modules") } else { self.root.join("node_modules").join(path) }
+    }
+
+    /// The folders of what runs the servers from PyPI: their environment, and the Python that it was made of.
+    pub(crate) fn python(&self) -> Vec<PathBuf> {
+        let mut command = Command::new(self.root.join("venv/bin/python"));
+        let base = run(command.args(["-c", "import sys; print(sys.base_prefix)"]));
+        vec![self.root.join("venv"), PathBuf::from(base.trim())]
     }
 
     /// Node of the version that the newest packages need, whatever the machine has.
@@ -115,8 +122,10 @@ impl World {
         let filesystem = peers.module("@modelcontextprotocol/server-filesystem/dist/index.js");
         place.write(&config(&[
             json!({"name": "everything", "url": format!("http://{addr}/mcp"), "network": "loopback"}),
-            json!({"name": "files", "command": [node, filesystem, files]}),
-            json!({"name": "time", "command": [peers.root.join("venv/bin/mcp-server-time"), "--local-timezone=Etc/UTC"]}),
+            json!({"name": "files", "command": [node, filesystem, files],
+                   "sandbox": {"read": [peers.module("")], "write": [files]}}),
+            json!({"name": "time", "command": [peers.root.join("venv/bin/mcp-server-time"), "--local-timezone=Etc/UTC"],
+                   "sandbox": {"execute": peers.python()}}),
         ]));
         let remit = Remit::up_at(place, &[]);
         for server in ["everything", "files", "time"] {
