@@ -502,6 +502,11 @@ impl Replay {
         &self.tally
     }
 
+    /// Whether a history waits for the end of a call: else nobody needs to read how calls ended.
+    pub fn waits(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// The same, to count what can't be decided.
     pub fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally

@@ -197,7 +197,7 @@ pub(crate) fn against(home: &Home, organization: &Arc<Organization>, range: &Ran
         if range.only.is_some_and(|only| index > only) {
             break;
         }
-        match Line::read(entry, temporal) {
+        match Line::read(entry, temporal && replay.waits()) {
             Line::Decision(past) => {
                 let counts = index >= first && range.has(index, &past);
                 if counts || temporal {
