@@ -1,8 +1,8 @@
 //! Behaviour: what is usual for an agent and its tools, and how surprising what it does is, as a pure function of the journal.
 //!
 //! Every expectation is a small model: a tail (how large, how often), a set of values, or the hours of the week. Each answers with how
-//! surprising something is, in bits: the negative logarithm of how likely what was seen before makes it. It says nothing where too little was
-//! seen. Of expectations that go together (how much, which tool, which arguments, when, from where) the largest surprise counts, no more than
+//! surprising something is, in bits: the negative logarithm of how likely what was seen before makes it on a day of the agent. Five bits are
+//! what chance brings once in 32 days. It says nothing where too little was seen. Of expectations that go together (how much, which tool, which arguments, when, from where) the largest surprise counts, no more than
 //! [`BITS_MAX`] and no fewer than [`BITS_MIN`]; together they are the score of a call.
 //!
 //! What was found isn't learned, until it was found on so many days as the settings say: whoever wants to be taken for usual is told of that
@@ -39,7 +39,7 @@ pub const PLACES_MAX: usize = 8_192;
 /// The most bits that one expectation adds to a score.
 pub const BITS_MAX: f64 = 16.0;
 /// What is less surprising than this adds nothing.
-pub const BITS_MIN: f64 = 6.0;
+pub const BITS_MIN: f64 = 3.0;
 /// The most findings that are kept for those who ask.
 const FINDINGS_MAX: usize = 200;
 /// The most accepted definitions that are remembered.

@@ -56,7 +56,7 @@ fn spread(numbers: &[f64]) -> (f64, f64) {
 fn tune(seeds: u64, told: bool) {
     let sets: Vec<Set> = (TUNED_FROM..TUNED_FROM + seeds).map(set).collect();
     say("score  recall  precision  false/agent/day");
-    for score in 6..=14 {
+    for score in 3..=6 {
         let settings = Behaviour { score, ..Behaviour::default() };
         let mut all = Measured::default();
         sets.iter().for_each(|set| all.add(behaviour(set, &settings)));
@@ -72,8 +72,8 @@ fn tune(seeds: u64, told: bool) {
         }
     }
     say("fixed: calls an hour, denials an hour");
-    for calls in [40, 50, 60, 75, 90, 110, 130] {
-        for denials in [3, 4, 6] {
+    for calls in [30, 40, 60] {
+        for denials in [3, 5] {
             let mut all = Measured::default();
             sets.iter().for_each(|set| all.add(fixed(set, calls, denials)));
             let false_a_day = all.false_a_day() / real(seeds);

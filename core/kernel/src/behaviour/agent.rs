@@ -10,7 +10,7 @@ use super::event::{Decided, Event, What};
 use super::novelty::{Hours, Novelty};
 use super::place::Place;
 use super::surprise::{Open, Surprise, Told, Verdict, about, broken, item, tenth};
-use super::tail::{Rate, Tail, count_level, level_count, level_size, real, size_level};
+use super::tail::{MANY, Rate, Tail, count_level, level_count, level_size, rarity, real, size_level};
 use super::{Counts, DAY_MS, Finding, HOUR_MS, PLACES_MAX, TOOLS_MAX};
 
 /// The most tools of an agent.
@@ -32,7 +32,7 @@ const LEAST_DAYS: u32 = 8;
 /// How long a definition is new after somebody accepted it: that it is tried is to be expected.
 const NEW_MS: u64 = 14 * DAY_MS;
 /// By how many bits a first use is less surprising then.
-const NEW_BITS: f64 = 4.0;
+const NEW_BITS: f64 = 3.0;
 /// How much longer than its usual share a required argument must have been there for its absence to be said.
 const ALWAYS: f64 = 0.99;
 
@@ -77,6 +77,8 @@ pub(super) struct Agent {
 /// What is usual for one of its tools.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tool {
+    /// On how many days the agent had been there when it was first used.
+    since_day: u32,
     /// Its definition, as a number.
     definition: u64,
     /// Since when it has been that one.
@@ -136,7 +138,8 @@ impl Agent {
                 counts.unwatched += 1;
             } else {
                 taken.tools += 1;
-                self.tools.insert(decided.tool.clone().into_owned(), Tool::default());
+                let tool = Tool { since_day: self.days, ..Tool::default() };
+                self.tools.insert(decided.tool.clone().into_owned(), tool);
             }
         }
         let before = self.before(decided, at_ms);
@@ -144,7 +147,8 @@ impl Agent {
         self.rates(decided, hour, &mut surprises);
         self.novelties(decided, hour, at_ms, accepted_ms, &before, &mut surprises);
         if let (Some(seen), Some(tool)) = (seen, self.tools.get_mut(&*decided.tool)) {
-            tool.judge(decided, seen, at_ms, &mut surprises);
+            let days = self.days.saturating_sub(tool.since_day);
+            tool.judge(decided, seen, (at_ms, days), &mut surprises);
         }
         if !self.is_known(settings) {
             surprises.clear();
@@ -191,15 +195,16 @@ impl Agent {
         let calls = self.hour.add(1);
         let denials = self.denials.add(u64::from(decided.denied));
         let who = &decided.agent;
+        let days = self.days;
         let mut say = |expectation, rate: &Rate, (count, least, span): (u64, u32, &str), what: &str, open: Open| {
-            if let Some(beyond) = rate.past.above(count_level(count), least) {
+            if let Some(beyond) = rate.past.above(count_level(count), least, days) {
                 let told = format!(
                     "{what}: {count} in this {span}; 98 of 100 have at most {} ({} seen)",
                     about(level_count(beyond.edge)),
                     rate.past.count()
                 );
                 let item = item(&[Expectation::as_str(expectation), what, span], 0);
-                let (bits, size) = (beyond.bits, beyond.size);
+                let (bits, size) = (beyond.bits - MANY, beyond.size);
                 surprises.push(Surprise { expectation, bits, pointer: None, item, size, told, open: Some(open) });
             }
         };
@@ -231,16 +236,17 @@ impl Agent {
             surprises.push(Surprise { expectation, bits, pointer: None, item, size: 0, told, open: None });
         };
         let (who, tool) = (&decided.agent, &decided.tool);
-        if let Some(bits) = self.hours.bits(hour) {
+        if let Some(bits) = self.hours.bits(hour, self.days) {
             let weekend = matches!((hour / 24 + 3) % 7, 5 | 6);
             let when = if weekend { "weekend" } else { "day of the week" };
             let told = format!("{who} is there at {:02} h UTC of a {when}; of {} hours it was there, hardly one was so", hour % 24, self.hours.seen());
-            let item = item(&[Expectation::TimeOfDay.as_str()], hour % 24 + if weekend { 24 } else { 0 });
+            // Six hours are one: whoever works at night doesn't do so at the same hour.
+            let item = item(&[Expectation::TimeOfDay.as_str()], hour % 24 / 6 + if weekend { 4 } else { 0 });
             say(Expectation::TimeOfDay, bits, item, told);
         }
         let origin = item(&["from", &decided.source_ip], 0);
         if !decided.source_ip.is_empty()
-            && let Some(bits) = self.origins.bits(origin)
+            && let Some(bits) = self.origins.bits(origin, self.days)
         {
             let known = self.origins.different().unwrap_or_default();
             let told = format!("{who} calls from an address that it never called from; {} calls came from {known}", self.origins.count());
@@ -250,7 +256,7 @@ impl Agent {
             return;
         }
         let name = item(&[tool], 0);
-        if let Some(bits) = self.used.bits(name) {
+        if let Some(bits) = self.used.bits(name, self.days) {
             let fresh = accepted_ms.is_some_and(|accepted_ms| at_ms.saturating_sub(accepted_ms) < NEW_MS);
             let bits = if fresh { bits - NEW_BITS } else { bits };
             let known = self.used.different().unwrap_or_default();
@@ -258,7 +264,7 @@ impl Agent {
             say(Expectation::FirstUse, bits, item(&[Expectation::FirstUse.as_str(), tool], 0), told);
         } else if self.used.knows(name)
             && let Some(after) = self.next.get(before)
-            && let Some(bits) = after.bits(name)
+            && let Some(bits) = after.bits(name, self.days)
         {
             let told = if before == BEGIN {
                 format!("{who} begins with {tool}; none of {} sessions did", after.count())
@@ -313,12 +319,13 @@ impl Agent {
         let at_ms = event.at_ms.max(self.last_ms);
         let hour = at_ms / HOUR_MS;
         let mut surprises = Vec::new();
+        let days = self.days;
         let mut say = |expectation, of: &Tail, level: f64, least: u32, (what, unlevel): (&str, fn(f64) -> f64), open: Option<Open>| {
-            if let Some(beyond) = of.above(level, least) {
+            if let Some(beyond) = of.above(level, least, days) {
                 let usual = about(unlevel(beyond.edge));
                 let told = format!("{what}: {}; 98 of 100 have at most {usual} ({} seen)", about(unlevel(level)), of.count());
                 let item = item(&[Expectation::as_str(expectation), what], 0);
-                let (bits, size) = (beyond.bits, beyond.size);
+                let (bits, size) = (beyond.bits - MANY, beyond.size);
                 surprises.push(Surprise { expectation, bits, pointer: None, item, size, told, open });
             }
         };
@@ -368,7 +375,7 @@ impl Agent {
 
 impl Tool {
     /// Counts, and what is surprising about the arguments.
-    fn judge(&mut self, decided: &Decided<'_>, seen: &[Seen], at_ms: u64, surprises: &mut Vec<Surprise>) {
+    fn judge(&mut self, decided: &Decided<'_>, seen: &[Seen], (at_ms, days): (u64, u32), surprises: &mut Vec<Surprise>) {
         let hour = at_ms / HOUR_MS;
         let definition = item(&[&decided.tool_digest], 0);
         if definition != self.definition {
@@ -376,16 +383,16 @@ impl Tool {
             let since_ms = if self.definition == 0 { 0 } else { at_ms };
             (self.definition, self.since_ms) = (definition, since_ms);
         }
-        self.shape(&decided.tool, seen, at_ms, surprises);
+        self.shape(&decided.tool, seen, (at_ms, days), surprises);
         for seen in seen {
             let Some(place) = self.places.get_mut(&seen.pointer) else { continue };
             let pointed = place.point(hour, seen);
-            place.judge(&decided.tool, seen, pointed, surprises);
+            place.judge((&decided.tool, days), seen, pointed, surprises);
         }
     }
 
     /// Arguments that are new, and one that was always there.
-    fn shape(&self, tool: &str, seen: &[Seen], at_ms: u64, surprises: &mut Vec<Surprise>) {
+    fn shape(&self, tool: &str, seen: &[Seen], (at_ms, days): (u64, u32), surprises: &mut Vec<Surprise>) {
         // Another definition, that somebody has accepted, has other arguments.
         let fresh = self.calls > 0 && at_ms.saturating_sub(self.since_ms) < NEW_MS && self.since_ms > 0;
         if self.calls < 30 || self.crowded || fresh {
@@ -396,17 +403,18 @@ impl Tool {
             let item = item(&[expectation.as_str(), tool, pointer, what], 0);
             surprises.push(Surprise { expectation, bits, pointer: Some(pointer.to_owned()), item, size: 0, told, open: None });
         };
+        let bits = |as_often: u64| rarity((real(self.calls + 2) / real(as_often + 1)).log2(), self.calls, days);
         let once = self.places.values().filter(|place| place.present == 1).count() as u64;
         for seen in seen.iter().filter(|seen| !self.places.contains_key(&seen.pointer)) {
             let told = format!("{tool} is given {}, which none of {} calls had", seen.pointer, self.calls);
-            say(&seen.pointer, (real(self.calls + 2) / real(once + 1)).log2(), told, "new");
+            say(&seen.pointer, bits(once), told, "new");
         }
         for (pointer, place) in &self.places {
             let always = real(place.present) >= real(self.calls) * ALWAYS;
             if always && !seen.iter().any(|seen| seen.pointer == *pointer) {
                 let without = self.calls.saturating_sub(place.present);
                 let told = format!("{tool} isn't given {pointer}; {} of {} calls had it", place.present, self.calls);
-                say(pointer, (real(self.calls + 2) / real(without + 1)).log2(), told, "missing");
+                say(pointer, bits(without), told, "missing");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::tail::real;
+use super::tail::{rarity, real};
 
 /// The most values that are told apart; where there are more, nothing is said of new ones.
 pub(super) const VALUES_MAX: usize = 64;
@@ -29,9 +29,9 @@ pub(super) struct Novelty {
 }
 
 impl Novelty {
-    /// How surprising a value is that was never seen (Good and Turing: as likely as those that were seen once); `None`: it was, or too little
-    /// is known.
-    pub(super) fn bits(&self, value: u64) -> Option<f64> {
+    /// How surprising a value is that was not seen on so many days (Good and Turing: as likely as those that were seen once); `None`: it was, or
+    /// too little is known.
+    pub(super) fn bits(&self, value: u64, days: u32) -> Option<f64> {
         if self.many || self.count < LEAST || self.seen.contains_key(&value) {
             return None;
         }
@@ -39,7 +39,7 @@ impl Novelty {
             return None;
         }
         let once = self.seen.values().filter(|count| **count == 1).count() as u64;
-        Some((real(self.count + 2) / real(once + 1)).log2())
+        Some(rarity((real(self.count + 2) / real(once + 1)).log2(), self.count, days))
     }
 
     /// Takes one in.
@@ -135,7 +135,7 @@ impl Hours {
     }
 
     /// How surprising it is that somebody is there in this hour since the epoch; the hours around it count a little.
-    pub(super) fn bits(&self, hour: u64) -> Option<f64> {
+    pub(super) fn bits(&self, hour: u64, days: u32) -> Option<f64> {
         let count = self.count();
         if count < Self::LEAST {
             return None;
@@ -145,7 +145,7 @@ impl Hours {
         let here = self.at(weekend, hour).max(around);
         // As many as there would be if all hours were the same.
         let even = f64::from(count) * if weekend == 1 { 2.0 } else { 5.0 } / (7.0 * 24.0);
-        (here < even / RARE).then(|| ((f64::from(count) + 1.0) / (here + 0.5)).log2())
+        (here < even / RARE).then(|| rarity(((f64::from(count) + 1.0) / (here + 0.5)).log2(), u64::from(count), days))
     }
 
     /// Somebody is there in this hour.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::{CLASSES, Kind, Looks, Seen};
 use super::novelty::{Different, Novelty};
 use super::surprise::{Open, Surprise, about, item};
-use super::tail::{Rate, Tail, count_level, level_count, level_size, real, size_level};
+use super::tail::{MANY, Rate, Tail, count_level, level_count, level_size, rarity, real, size_level};
 
 /// Of how many numbers or texts something is said.
 const LEAST: u32 = 30;
@@ -47,19 +47,25 @@ impl Place {
     }
 
     /// What is surprising about a value.
-    pub(super) fn judge(&self, tool: &str, seen: &Seen, pointed: Option<(u64, u64)>, surprises: &mut Vec<Surprise>) {
+    pub(super) fn judge(
+        &self,
+        (tool, days): (&str, u32),
+        seen: &Seen,
+        pointed: Option<(u64, u64)>,
+        surprises: &mut Vec<Surprise>,
+    ) {
         let mut say = |expectation: Expectation, (bits, size): (f64, i16), number: u64, told: String, open: Option<Open>| {
             let item = item(&[expectation.as_str(), tool, &seen.pointer], number);
             surprises.push(Surprise { expectation, bits, pointer: Some(seen.pointer.clone()), item, size, told, open });
         };
         let at = &seen.pointer;
-        if let Some(bits) = self.kinds.bits(seen.kind as u64) {
+        if let Some(bits) = self.kinds.bits(seen.kind as u64, days) {
             let told = format!("{at} of {tool} is {}; in {} calls it never was", seen.kind.as_str(), self.kinds.count());
             say(Expectation::ArgumentShape, (bits, 0), seen.kind as u64, told, None);
             return;
         }
         if let Some(level) = seen.level {
-            let (above, below) = (self.numbers.above(level, LEAST), self.numbers.below(level));
+            let (above, below) = (self.numbers.above(level, LEAST, days), self.numbers.below(level, days));
             let of = self.numbers.count();
             // The power of two that it is above, and no more.
             let bucket = about(level.floor().exp2());
@@ -75,13 +81,13 @@ impl Place {
                 say(Expectation::ArgumentRange, (beyond.bits, beyond.size), 1, told, None);
             }
         }
-        if let Some((digest, bits)) = seen.digest.and_then(|digest| self.values.bits(digest).map(|bits| (digest, bits))) {
+        if let Some((digest, bits)) = seen.digest.and_then(|digest| self.values.bits(digest, days).map(|bits| (digest, bits))) {
             let known = self.values.different().unwrap_or_default();
             let told = format!("{at} of {tool} has a value that it never had; {} calls had {known} different ones", self.values.count());
             say(Expectation::ArgumentValue, (bits, 0), digest, told, None);
         }
         if let Some(looks) = seen.looks {
-            self.judge_text(tool, at, looks, &mut |bits, number, told| say(Expectation::ArgumentText, bits, number, told, None));
+            self.judge_text((tool, days), at, looks, &mut |bits, number, told| say(Expectation::ArgumentText, bits, number, told, None));
         }
         if let Some((in_hour, in_day)) = pointed {
             let spans = [
@@ -89,29 +95,29 @@ impl Place {
                 (&self.day, in_day, LEAST_DAYS, "day", Open::TargetsDay(at.clone())),
             ];
             for (rate, count, least, span, open) in spans {
-                let Some(beyond) = rate.past.above(count_level(count), least) else { continue };
+                let Some(beyond) = rate.past.above(count_level(count), least, days) else { continue };
                 let told = format!(
                     "{at} of {tool} had {count} different values in this {span}; 98 of 100 have at most {} ({} seen)",
                     about(level_count(beyond.edge)),
                     rate.past.count()
                 );
                 let number = u64::from(span == "day");
-                say(Expectation::Targets, (beyond.bits, beyond.size), number, told, Some(open));
+                say(Expectation::Targets, (beyond.bits - MANY, beyond.size), number, told, Some(open));
             }
         }
     }
 
-    fn judge_text(&self, tool: &str, at: &str, looks: Looks, say: &mut impl FnMut((f64, i16), u64, String)) {
+    fn judge_text(&self, (tool, days): (&str, u32), at: &str, looks: Looks, say: &mut impl FnMut((f64, i16), u64, String)) {
         let of = self.texts;
         let sizes = [
             (&self.lengths, looks.length, "characters", 100),
             (&self.runs, looks.run, "characters without a blank", 101),
         ];
         for (tail, size, what, number) in sizes {
-            if let Some(beyond) = tail.above(size_level(size), LEAST) {
+            if let Some(beyond) = tail.above(size_level(size), LEAST, days) {
                 let usual = about(level_size(beyond.edge));
                 let told = format!("{at} of {tool} has {} {what}; 98 of 100 have at most {usual} ({of} seen)", about(real(size)));
-                say((beyond.bits, beyond.size), number, told);
+                say((beyond.bits - MANY, beyond.size), number, told);
             }
         }
         if of < LEAST {
@@ -120,7 +126,8 @@ impl Place {
         for (class, (count, what)) in (0u32..).zip(self.classes.iter().zip(CLASSES)) {
             if looks.classes & (1 << class) != 0 && *count == 0 {
                 let told = format!("{at} of {tool} has {what} in it; none of {of} texts had");
-                say(((f64::from(of) + 2.0).log2(), 0), u64::from(class), told);
+                let bits = rarity((f64::from(of) + 2.0).log2(), u64::from(of), days);
+                say((bits, 0), u64::from(class), told);
             }
         }
     }

@@ -38,7 +38,7 @@ pub(super) enum Open {
 }
 
 impl Open {
-    /// How long it is.
+    /// How long the window is.
     fn secs(&self) -> u64 {
         match self {
             Self::BytesDay | Self::ToolDay | Self::TargetsDay(_) => 86_400,

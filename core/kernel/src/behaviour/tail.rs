@@ -14,6 +14,10 @@ const LEAST: u32 = 20;
 const ROBUST: u32 = 50;
 /// After so many the past counts half.
 const HALVED: u32 = 4_096;
+/// By how many bits a size or a count is less surprising than it is: there are many of an agent, and one of them is always the largest so far.
+pub(super) const MANY: f64 = 3.0;
+/// How much steeper a tail is behind its edge than before it: a normal one one and a half times, an exponential one not at all.
+const STEEPER: f64 = 1.25;
 /// How quickly a tail may fall, as octaves between the middle and the edge.
 const SPREAD: (f64, f64) = (0.5, 3.0);
 
@@ -21,6 +25,12 @@ const SPREAD: (f64, f64) = (0.5, 3.0);
 #[expect(clippy::cast_precision_loss, reason = "counts, for logarithms and for people")]
 pub(super) fn real(number: u64) -> f64 {
     number as f64
+}
+
+/// Of how surprising one of so many is, what is left where there are that many on so many days: what happens to one call in a thousand
+/// happens every day to whoever makes a thousand.
+pub(super) fn rarity(bits: f64, count: u64, days: u32) -> f64 {
+    bits - (real(count) / f64::from(days.max(1))).max(1.0).log2()
 }
 
 /// How large a count is, in octaves. Small ones are close together: one is no surprise where none is usual.
@@ -50,8 +60,11 @@ pub(super) fn level_size(level: f64) -> f64 {
 
 /// What was seen, by size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Tail(BTreeMap<i16, u32>);
+pub(super) struct Tail {
+    bins: BTreeMap<i16, u32>,
+    /// How many there ever were.
+    total: u64,
+}
 
 /// What is beyond what is usual.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,10 +90,11 @@ fn upper(bin: i16) -> f64 {
 impl Tail {
     /// Takes one in.
     pub(super) fn add(&mut self, level: f64) {
-        let count = self.0.entry(bin(level)).or_default();
+        self.total += 1;
+        let count = self.bins.entry(bin(level)).or_default();
         *count = count.saturating_add(1);
         if self.count() >= HALVED {
-            self.0.retain(|_, count| {
+            self.bins.retain(|_, count| {
                 *count /= 2;
                 *count > 0
             });
@@ -89,7 +103,7 @@ impl Tail {
 
     /// How many there were.
     pub(super) fn count(&self) -> u32 {
-        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.bins.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The bin below which this share of them is.
@@ -110,22 +124,24 @@ impl Tail {
     /// The middle and the edge of what is usual, in octaves; for people.
     pub(super) fn usual(&self) -> Option<(f64, f64)> {
         let count = self.count();
-        let at = |share: f64| upper(Self::quantile(self.0.iter().map(|(bin, count)| (*bin, count)), count, share));
+        let at = |share: f64| upper(Self::quantile(self.bins.iter().map(|(bin, count)| (*bin, count)), count, share));
         (count > 0).then(|| (at(0.5), at(0.98)))
     }
 
-    /// How surprising it is that something is so large; `None`: it isn't, or too little was seen. `least`: of how many it speaks.
-    pub(super) fn above(&self, level: f64, least: u32) -> Option<Beyond> {
-        let bins = self.0.iter().map(|(bin, count)| (*bin, count));
-        Self::beyond(bins, self.count(), bin(level), level, least)
+    /// How surprising it is that something is so large; `None`: it isn't, or too little was seen. `least`: of how many it speaks; `days`: on how
+    /// many they were seen.
+    pub(super) fn above(&self, level: f64, least: u32, days: u32) -> Option<Beyond> {
+        let bins = self.bins.iter().map(|(bin, count)| (*bin, count));
+        let beyond = Self::beyond(bins, self.count(), bin(level), level, least)?;
+        Some(Beyond { bits: rarity(beyond.bits, self.total, days), ..beyond })
     }
 
     /// The same for what is so small.
-    pub(super) fn below(&self, level: f64) -> Option<Beyond> {
+    pub(super) fn below(&self, level: f64, days: u32) -> Option<Beyond> {
         // Seen from the other side.
-        let mirrored = self.0.iter().rev().map(|(bin, count)| (-*bin - 1, count));
+        let mirrored = self.bins.iter().rev().map(|(bin, count)| (-*bin - 1, count));
         let beyond = Self::beyond(mirrored, self.count(), -bin(level) - 1, -level, LEAST)?;
-        Some(Beyond { edge: -beyond.edge, ..beyond })
+        Some(Beyond { bits: rarity(beyond.bits, self.total, days), edge: -beyond.edge, ..beyond })
     }
 
     fn beyond<'a>(
@@ -146,8 +162,8 @@ impl Tail {
         }
         let middle = upper(Self::quantile(bins.clone(), count, 0.5)) - 0.5 / BINS;
         let spread = (edge - middle).clamp(SPREAD.0, SPREAD.1);
-        // As steep from the edge on as from the middle to the edge.
-        let bits = -part.log2() + (-part.log2() - 1.0) / spread * (level - edge);
+        // From the edge on a little steeper than from the middle to the edge: most tails fall off.
+        let bits = -part.log2() + STEEPER * (-part.log2() - 1.0) / spread * (level - edge);
         // What was seen is no more surprising than that.
         let as_large: u32 = bins.filter(|(bin, _)| *bin >= at).map(|(_, count)| *count).sum();
         let seen = if as_large > 0 { ((f64::from(count) + 1.0) / f64::from(as_large)).log2() } else { f64::INFINITY };
