@@ -10,7 +10,7 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, check, console, delivery, guardrail, invariant, path, retention, review, server,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, retention, review, server,
     trust, witness,
 };
 
@@ -41,6 +41,7 @@ const TOP: &[&str] = &[
     "bedrock_policies",
     "invariants",
     "alarms",
+    "behaviour",
     "retention",
     "trust",
     "witnessing",
@@ -232,6 +233,7 @@ impl<'a> Draft<'a> {
         self.organization.approvals = found;
         self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
+        self.organization.behaviour = behaviour::behaviour(roots, self);
         self.organization.console = console::console(roots, self);
         self.organization.retention = retention::retention(roots, self);
         self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);

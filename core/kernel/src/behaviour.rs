@@ -75,6 +75,8 @@ pub struct Finding {
     pub decision: String,
     /// The agent.
     pub agent: String,
+    /// The space.
+    pub space: String,
     /// The tool.
     pub tool: String,
     /// How surprising it is altogether, in bits.

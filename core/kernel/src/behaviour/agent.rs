@@ -165,7 +165,7 @@ impl Agent {
             }
             Verdict::Found(score, surprises) => {
                 self.alert(&decided.tool, &surprises);
-                Some(finding(at_ms, (&decided.decision, &decided.agent, &decided.tool), score, surprises))
+                Some(finding(at_ms, (&decided.decision, &decided.agent, &decided.space, &decided.tool), score, surprises))
             }
         }
     }
@@ -315,7 +315,7 @@ impl Agent {
 
     /// A call ended.
     pub(super) fn ended(&mut self, settings: &Behaviour, event: &Event<'_>, counts: &mut Counts) -> Option<Finding> {
-        let What::Ended { decision, agent, tool, error, result_bytes } = &event.what else { return None };
+        let What::Ended { decision, agent, space, tool, error, result_bytes } = &event.what else { return None };
         let at_ms = event.at_ms.max(self.last_ms);
         let hour = at_ms / HOUR_MS;
         let mut surprises = Vec::new();
@@ -367,7 +367,7 @@ impl Agent {
             }
             Verdict::Found(score, surprises) => {
                 self.alert(tool, &surprises);
-                Some(finding(at_ms, (decision, agent, tool), score, surprises))
+                Some(finding(at_ms, (decision, agent, space, tool), score, surprises))
             }
         }
     }
@@ -459,11 +459,12 @@ impl Tool {
     }
 }
 
-fn finding(at_ms: u64, (decision, agent, tool): (&str, &str, &str), score: f64, surprises: Vec<Surprise>) -> Finding {
+fn finding(at_ms: u64, (decision, agent, space, tool): (&str, &str, &str, &str), score: f64, surprises: Vec<Surprise>) -> Finding {
     Finding {
         at_ms,
         decision: decision.to_owned(),
         agent: agent.to_owned(),
+        space: space.to_owned(),
         tool: tool.to_owned(),
         score: tenth(score),
         broken: broken(surprises),

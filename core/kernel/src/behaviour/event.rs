@@ -26,6 +26,8 @@ pub enum What<'a> {
         decision: Cow<'a, str>,
         /// The agent.
         agent: Cow<'a, str>,
+        /// The space.
+        space: Cow<'a, str>,
         /// The tool's name in policies.
         tool: Cow<'a, str>,
         /// Whether the tool itself answered that it can't.
@@ -139,6 +141,7 @@ impl<'a> Event<'a> {
             "outcome" => What::Ended {
                 decision: entry.decision?,
                 agent: entry.agent?,
+                space: entry.space.unwrap_or_default(),
                 tool: entry.tool?,
                 error: matches!(entry.outcome.as_deref(), Some("tool_error" | "error")),
                 result_bytes: entry.result_bytes,

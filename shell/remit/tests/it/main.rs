@@ -14,6 +14,7 @@
 mod aws;
 mod aws_signed;
 mod aws_table;
+mod behaviour;
 mod child;
 mod client;
 mod gateway;
