@@ -240,8 +240,8 @@ impl Agent {
             let weekend = matches!((hour / 24 + 3) % 7, 5 | 6);
             let when = if weekend { "weekend" } else { "day of the week" };
             let told = format!("{who} is there at {:02} h UTC of a {when}; of {} hours it was there, hardly one was so", hour % 24, self.hours.seen());
-            // Six hours are one: whoever works at night doesn't do so at the same hour.
-            let item = item(&[Expectation::TimeOfDay.as_str()], hour % 24 / 6 + if weekend { 4 } else { 0 });
+            // Six hours are one, and a weekend is: whoever works at night doesn't do so at the same hour.
+            let item = item(&[Expectation::TimeOfDay.as_str()], if weekend { 4 } else { hour % 24 / 6 });
             say(Expectation::TimeOfDay, bits, item, told);
         }
         let origin = item(&["from", &decided.source_ip], 0);

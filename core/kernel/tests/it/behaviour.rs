@@ -146,11 +146,11 @@ fn counts_that_are_too_high_are_told_once() {
     let known = Watch::learned();
     let again = || Watch { baseline: known.baseline.clone(), settings: settings() };
     let account = |number: u64| json!({"account_id": format!("ACC-{}", 1000 + number)});
-    let read = json!({"tool": "ledger___get_account"});
-
     let mut watch = again();
-    let burst = |number: u64| (decision(NOW + number * 1000, &read), account(1));
-    let found: Vec<Finding> = (0..60).filter_map(|number| watch.entry(&burst(number).0, Some(&burst(number).1))).collect();
+    // Each in a session of its own, as they are.
+    let read = |number: u64| json!({"tool": "ledger___get_account", "session": format!("b{number}")});
+    let burst = |number: u64| decision(NOW + number * 1000, &read(number));
+    let found: Vec<Finding> = (0..60).filter_map(|number| watch.entry(&burst(number), Some(&account(1)))).collect();
     assert!(broken(&found).contains(&Expectation::Rate) && found.len() <= 3, "{found:?}");
     assert_eq!(found[0].broken[0].window_secs, Some(3_600));
 
@@ -251,7 +251,7 @@ fn a_definition_that_was_accepted_brings_its_arguments() {
 fn slow_drift_is_followed() {
     let mut watch = Watch::learned();
     let mut amount = 14_000.0_f64;
-    for day in 42..58 {
+    for day in (42..60).filter(|day| day % 7 < 5) {
         for number in 0..24_u32 {
             let at = BEGIN + day * DAY + 9 * HOUR + u64::from(number) * 20 * MINUTE;
             let session = json!({"session": format!("s{number}"), "tool": "ledger___get_account"});
@@ -263,7 +263,7 @@ fn slow_drift_is_followed() {
             assert!(watch.entry(&decision(at + MINUTE, &session), Some(&arguments)).is_none(), "a limit that is documented: {amount}");
         }
     }
-    assert!(amount > 20_000.0);
+    assert!(amount > 19_000.0);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn no_value_is_kept_or_told() {
 fn memory_is_bounded_whatever_callers_do() {
     let mut watch = Watch::new();
     let text = "x".repeat(100);
-    for number in 0..30_000_u64 {
+    for number in 0..12_000_u64 {
         let more = json!({"agent": format!("agent-{}", number % 3000), "tool": format!("s___t{}", number % 7), "session": format!("{number}"),
             "source_ip": format!("10.0.{}.{}", number / 250 % 250, number % 250), "tool_digest": format!("sha256:{number}")});
         let arguments = json!({(format!("k{number}")): format!("{text}{number}"), "to": format!("{number}"), "n": 1.5_f64.powi((number % 200) as i32)});

@@ -100,7 +100,7 @@ fn a_call_from_elsewhere_is_found_recorded_and_its_agent_stopped() {
     assert!(said.code == 0 && said.out.contains("an address that it never called from") && said.out.contains("known: 3"), "{said:?}");
     let all = place.cli(&["behaviour"]);
     assert!(all.out.contains("agent-2") && all.out.contains("still learning"), "{all:?}");
-    assert!(!(said.out + &all.out + &format!("{:?}", place.log())).contains("hunter2"));
+    assert!(!format!("{} {} {:?}", said.out, all.out, place.log()).contains("hunter2"));
     assert_eq!(remit.operator("GET /v1/behaviour?agent=nobody", "").0, 404);
     let calls = known["counts"]["calls"].as_u64().unwrap() + 3;
 

@@ -14,7 +14,6 @@
 mod aws;
 mod aws_signed;
 mod aws_table;
-mod behaviour;
 mod child;
 mod client;
 mod gateway;
@@ -30,6 +29,7 @@ mod aws_cli;
 mod aws_guide;
 mod aws_hostile;
 mod aws_mcp;
+mod behaviour;
 mod bridging;
 mod changes;
 mod channels;
