@@ -165,7 +165,8 @@ fn threshold(object: &Object<'_>, metric: Option<AlarmMetric>) -> Option<Thresho
         "threshold" => item.count(THRESHOLD_MAX).map(Threshold::AtLeast),
         "fewer_than" => item.count(THRESHOLD_MAX).map(Threshold::FewerThan),
         _ => {
-            if metric.is_some_and(|metric| metric.is_value() || matches!(metric, AlarmMetric::Decisions | AlarmMetric::Findings)) {
+            if metric.is_some_and(|metric| metric.is_value() || matches!(metric, AlarmMetric::Decisions | AlarmMetric::Findings))
+            {
                 item.error("a ratio is of counts among all calls", "write `threshold`");
             }
             let ratio = item.object("a ratio", &["percent", "of_at_least"])?;

@@ -10,8 +10,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, retention, review, server,
-    trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, retention,
+    review, server, trust, witness,
 };
 
 /// The most bytes of all files together.

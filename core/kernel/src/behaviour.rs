@@ -149,13 +149,7 @@ impl Baseline {
         Some(finding)
     }
 
-    fn decided(
-        &mut self,
-        settings: &Behaviour,
-        at_ms: u64,
-        decided: &Decided<'_>,
-        arguments: Option<&str>,
-    ) -> Option<Finding> {
+    fn decided(&mut self, settings: &Behaviour, at_ms: u64, decided: &Decided<'_>, arguments: Option<&str>) -> Option<Finding> {
         self.counts.calls += 1;
         if !self.agents.contains_key(&*decided.agent) {
             if self.agents.len() >= AGENTS_MAX && !self.forget_agent(at_ms) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, GuardrailTarget, Guardrails, Invariant,
-    Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules,
-    User, UserKey, Witnessing,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, GuardrailTarget, Guardrails,
+    Invariant, Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy,
+    TrustRules, User, UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.

@@ -54,7 +54,7 @@ fn spread(numbers: &[f64]) -> (f64, f64) {
 
 /// What each score finds on the seeds for tuning.
 fn tune(seeds: u64, told: bool) {
-    let sets: Vec<Set> = (TUNED_FROM..TUNED_FROM + seeds).map(set).collect();
+    let sets: Vec<Set> = (0..seeds).map(|number| set(TUNED_FROM + number)).collect();
     say("score  recall  precision  false/agent/day");
     for score in 3..=6 {
         let settings = Behaviour { score, ..Behaviour::default() };
@@ -111,7 +111,8 @@ fn report(from: u64, seeds: u64) -> Value {
             let (mean, far) = spread(&all.iter().map(number).collect::<Vec<_>>());
             json!({ "mean": mean, "deviation": far })
         };
-        let kinds = sum.episodes.iter().map(|(kind, (found, all))| (kind.as_str().to_owned(), json!({"found": found, "of": all})));
+        let kinds =
+            sum.episodes.iter().map(|(kind, (found, all))| (kind.as_str().to_owned(), json!({"found": found, "of": all})));
         json!({
             "recall": of(Measured::recall), "precision": of(Measured::precision), "false_per_agent_day": of(Measured::false_a_day),
             "kinds": kinds.collect::<serde_json::Map<_, _>>(), "right": sum.right, "wrong": sum.wrong,

@@ -131,7 +131,8 @@ pub fn behaviour(set: &Set, settings: &Behaviour) -> Measured {
             }
             None if finding.at_ms >= BEGIN_MS + JUDGED_FROM * DAY => {
                 *tally.measured.wrong_of.entry(first).or_default() += 1;
-                let broken: Vec<String> = finding.broken.iter().map(|broken| format!("{:.1} {}", broken.bits, broken.told)).collect();
+                let broken: Vec<String> =
+                    finding.broken.iter().map(|broken| format!("{:.1} {}", broken.bits, broken.told)).collect();
                 let day = (finding.at_ms - BEGIN_MS) / DAY;
                 tally.measured.told.push(format!("day {day} {:.1} {}", finding.score, broken.join("; ")));
             }

@@ -37,8 +37,8 @@ pub(crate) const NEW_DEFINITION_FROM: u64 = 43;
 const HOLIDAY: u64 = 39;
 const SERVICES: [&str; 3] = ["billing", "checkout", "search"];
 const WORDS: [&str; 24] = [
-    "order", "refund", "login", "printer", "timeout", "invoice", "customer", "reset", "checkout", "slow", "error", "label", "again",
-    "please", "after", "update", "payment", "deploy", "search", "latency", "account", "since", "monday", "the",
+    "order", "refund", "login", "printer", "timeout", "invoice", "customer", "reset", "checkout", "slow", "error", "label",
+    "again", "please", "after", "update", "payment", "deploy", "search", "latency", "account", "since", "monday", "the",
 ];
 
 /// What happens.

@@ -56,7 +56,9 @@ impl Watch {
             ("unwatched", "Calls of agents and tools for which there was no place", counts.unwatched),
         ];
         let line = |(name, help, count)| {
-            format!("# HELP remit_behaviour_{name}_total {help}\n# TYPE remit_behaviour_{name}_total counter\nremit_behaviour_{name}_total {count}\n")
+            format!(
+                "# HELP remit_behaviour_{name}_total {help}\n# TYPE remit_behaviour_{name}_total counter\nremit_behaviour_{name}_total {count}\n"
+            )
         };
         counters.map(line).concat()
     }
@@ -188,7 +190,10 @@ impl Keeper {
 
     fn record(&self, finding: &Finding) {
         if let Err(why) = self.runtime.block_on(self.world.gateway.record("behaviour_found", json!(finding))) {
-            warn(&format!("what {} does isn't as usual (score {}), and that could not be recorded: {why}", finding.agent, finding.score));
+            warn(&format!(
+                "what {} does isn't as usual (score {}), and that could not be recorded: {why}",
+                finding.agent, finding.score
+            ));
         }
     }
 
@@ -272,7 +277,13 @@ pub(crate) async fn run(options: &BehaviourOf) -> Result<(), Failure> {
     for finding in list(&told, "findings") {
         let text = |key: &str| finding.get(key).and_then(Value::as_str).unwrap_or_default();
         let score = finding.get("score").and_then(Value::as_f64).unwrap_or_default();
-        printer.line(&format!("{}  {} {}  score {score}  decision {}", text("at"), text("agent"), text("tool"), text("decision")))?;
+        printer.line(&format!(
+            "{}  {} {}  score {score}  decision {}",
+            text("at"),
+            text("agent"),
+            text("tool"),
+            text("decision")
+        ))?;
         for broken in list(finding, "broken") {
             let text = |key: &str| broken.get(key).and_then(Value::as_str).unwrap_or_default();
             let bits = broken.get("bits").and_then(Value::as_f64).unwrap_or_default();

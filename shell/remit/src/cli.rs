@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use alarms::AlarmsOf;
-pub(crate) use behaviour::BehaviourOf;
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
+pub(crate) use behaviour::BehaviourOf;
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
 pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;

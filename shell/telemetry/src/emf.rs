@@ -72,10 +72,7 @@ impl Figures {
             first.push((AlarmMetric::Errors, json!(self.errors)));
         }
         if self.findings > 0 {
-            first.extend([
-                (AlarmMetric::Findings, json!(self.findings)),
-                (AlarmMetric::FindingScore, json!(self.score_max)),
-            ]);
+            first.extend([(AlarmMetric::Findings, json!(self.findings)), (AlarmMetric::FindingScore, json!(self.score_max))]);
         }
         let mut arrays = self.latencies_ms.chunks(ARRAY_MAX).map(|some| (AlarmMetric::LatencyMs, json!(some)));
         first.extend(arrays.next());

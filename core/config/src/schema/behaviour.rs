@@ -9,9 +9,7 @@ use super::{object, texts};
 pub(super) fn behaviour() -> Value {
     let usual = Behaviour::default();
     let words: Vec<&str> = Expectation::ALL.into_iter().map(Expectation::as_str).collect();
-    let number = |description: &str, max: u32, default: u32| {
-        json!({ "type": "integer", "minimum": 1, "maximum": max, "default": default, "description": description })
-    };
+    let number = |description: &str, max: u32, default: u32| json!({ "type": "integer", "minimum": 1, "maximum": max, "default": default, "description": description });
     object(
         "What is usual for each agent and its tools is learned from the journal, and what isn't is recorded; without it nothing is. `{}` is enough.",
         &[],

@@ -239,7 +239,11 @@ impl Agent {
         if let Some(bits) = self.hours.bits(hour, self.days) {
             let weekend = matches!((hour / 24 + 3) % 7, 5 | 6);
             let when = if weekend { "weekend" } else { "day of the week" };
-            let told = format!("{who} is there at {:02} h UTC of a {when}; of {} hours it was there, hardly one was so", hour % 24, self.hours.seen());
+            let told = format!(
+                "{who} is there at {:02} h UTC of a {when}; of {} hours it was there, hardly one was so",
+                hour % 24,
+                self.hours.seen()
+            );
             // Six hours are one, and a weekend is: whoever works at night doesn't do so at the same hour.
             let item = item(&[Expectation::TimeOfDay.as_str()], if weekend { 4 } else { hour % 24 / 6 });
             say(Expectation::TimeOfDay, bits, item, told);
@@ -249,7 +253,10 @@ impl Agent {
             && let Some(bits) = self.origins.bits(origin, self.days)
         {
             let known = self.origins.different().unwrap_or_default();
-            let told = format!("{who} calls from an address that it never called from; {} calls came from {known}", self.origins.count());
+            let told = format!(
+                "{who} calls from an address that it never called from; {} calls came from {known}",
+                self.origins.count()
+            );
             say(Expectation::Origin, bits, origin, told);
         }
         if !decided.known {
@@ -320,15 +327,16 @@ impl Agent {
         let hour = at_ms / HOUR_MS;
         let mut surprises = Vec::new();
         let days = self.days;
-        let mut say = |expectation, of: &Tail, level: f64, least: u32, (what, unlevel): (&str, fn(f64) -> f64), open: Option<Open>| {
-            if let Some(beyond) = of.above(level, least, days) {
-                let usual = about(unlevel(beyond.edge));
-                let told = format!("{what}: {}; 98 of 100 have at most {usual} ({} seen)", about(unlevel(level)), of.count());
-                let item = item(&[Expectation::as_str(expectation), what], 0);
-                let (bits, size) = (beyond.bits - MANY, beyond.size);
-                surprises.push(Surprise { expectation, bits, pointer: None, item, size, told, open });
-            }
-        };
+        let mut say =
+            |expectation, of: &Tail, level: f64, least: u32, (what, unlevel): (&str, fn(f64) -> f64), open: Option<Open>| {
+                if let Some(beyond) = of.above(level, least, days) {
+                    let usual = about(unlevel(beyond.edge));
+                    let told = format!("{what}: {}; 98 of 100 have at most {usual} ({} seen)", about(unlevel(level)), of.count());
+                    let item = item(&[Expectation::as_str(expectation), what], 0);
+                    let (bits, size) = (beyond.bits - MANY, beyond.size);
+                    surprises.push(Surprise { expectation, bits, pointer: None, item, size, told, open });
+                }
+            };
         self.errors.roll(hour, count_level);
         let errors = count_level(self.errors.add(u64::from(*error)));
         if *error {
@@ -459,7 +467,12 @@ impl Tool {
     }
 }
 
-fn finding(at_ms: u64, (decision, agent, space, tool): (&str, &str, &str, &str), score: f64, surprises: Vec<Surprise>) -> Finding {
+fn finding(
+    at_ms: u64,
+    (decision, agent, space, tool): (&str, &str, &str, &str),
+    score: f64,
+    surprises: Vec<Surprise>,
+) -> Finding {
     Finding {
         at_ms,
         decision: decision.to_owned(),

@@ -122,8 +122,8 @@ impl<'a> Event<'a> {
         let at_ms = time_ms(&entry.time)?;
         let what = match &*entry.kind {
             "decision" => {
-                let denied = entry.verdict.as_deref() == Some("DENY")
-                    && entry.reason.as_deref().is_some_and(crate::trust::is_own_doing);
+                let denied =
+                    entry.verdict.as_deref() == Some("DENY") && entry.reason.as_deref().is_some_and(crate::trust::is_own_doing);
                 What::Decided(Decided {
                     decision: entry.id,
                     agent: entry.agent?,

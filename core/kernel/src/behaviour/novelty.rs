@@ -166,7 +166,9 @@ impl Hours {
     /// The hours of the day (UTC) that are usual on days of the week, and at weekends.
     pub(super) fn usual(&self) -> [Vec<u8>; 2] {
         let count = f64::from(self.count());
-        self.of.map(|hours| (0u8..).zip(hours).filter(|(_, in_it)| f64::from(*in_it) * 100.0 >= count.max(1.0)).map(|(hour, _)| hour).collect())
+        self.of.map(|hours| {
+            (0u8..).zip(hours).filter(|(_, in_it)| f64::from(*in_it) * 100.0 >= count.max(1.0)).map(|(hour, _)| hour).collect()
+        })
     }
 
     /// In how many hours somebody was there.

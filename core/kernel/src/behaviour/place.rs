@@ -70,7 +70,8 @@ impl Place {
             // The power of two that it is above, and no more.
             let bucket = about(level.floor().exp2());
             if let Some(beyond) = above {
-                let told = format!("{at} of {tool} is above {bucket}; 98 of 100 are below {} ({of} seen)", about(beyond.edge.exp2()));
+                let told =
+                    format!("{at} of {tool} is above {bucket}; 98 of 100 are below {} ({of} seen)", about(beyond.edge.exp2()));
                 say(Expectation::ArgumentRange, (beyond.bits, beyond.size), 0, told, None);
             } else if let Some(beyond) = below {
                 let told = format!(
@@ -83,11 +84,14 @@ impl Place {
         }
         if let Some((digest, bits)) = seen.digest.and_then(|digest| self.values.bits(digest, days).map(|bits| (digest, bits))) {
             let known = self.values.different().unwrap_or_default();
-            let told = format!("{at} of {tool} has a value that it never had; {} calls had {known} different ones", self.values.count());
+            let told =
+                format!("{at} of {tool} has a value that it never had; {} calls had {known} different ones", self.values.count());
             say(Expectation::ArgumentValue, (bits, 0), digest, told, None);
         }
         if let Some(looks) = seen.looks {
-            self.judge_text((tool, days), at, looks, &mut |bits, number, told| say(Expectation::ArgumentText, bits, number, told, None));
+            self.judge_text((tool, days), at, looks, &mut |bits, number, told| {
+                say(Expectation::ArgumentText, bits, number, told, None);
+            });
         }
         if let Some((in_hour, in_day)) = pointed {
             let spans = [
@@ -109,10 +113,8 @@ impl Place {
 
     fn judge_text(&self, (tool, days): (&str, u32), at: &str, looks: Looks, say: &mut impl FnMut((f64, i16), u64, String)) {
         let of = self.texts;
-        let sizes = [
-            (&self.lengths, looks.length, "characters", 100),
-            (&self.runs, looks.run, "characters without a blank", 101),
-        ];
+        let sizes =
+            [(&self.lengths, looks.length, "characters", 100), (&self.runs, looks.run, "characters without a blank", 101)];
         for (tail, size, what, number) in sizes {
             if let Some(beyond) = tail.above(size_level(size), LEAST, days) {
                 let usual = about(level_size(beyond.edge));

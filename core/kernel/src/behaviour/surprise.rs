@@ -112,16 +112,9 @@ pub(super) enum Verdict {
 /// What goes together: a burst of calls is a burst of everything that calls do, and counts once.
 fn family(expectation: Expectation) -> u8 {
     match expectation {
-        Expectation::Rate
-        | Expectation::Targets
-        | Expectation::Denials
-        | Expectation::Errors
-        | Expectation::ResultSize => 0,
+        Expectation::Rate | Expectation::Targets | Expectation::Denials | Expectation::Errors | Expectation::ResultSize => 0,
         Expectation::FirstUse | Expectation::Sequence => 1,
-        Expectation::ArgumentShape
-        | Expectation::ArgumentRange
-        | Expectation::ArgumentValue
-        | Expectation::ArgumentText => 2,
+        Expectation::ArgumentShape | Expectation::ArgumentRange | Expectation::ArgumentValue | Expectation::ArgumentText => 2,
         Expectation::TimeOfDay => 3,
         Expectation::Origin => 4,
     }

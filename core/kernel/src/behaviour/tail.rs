@@ -145,7 +145,7 @@ impl Tail {
     }
 
     fn beyond<'a>(
-        bins: impl Iterator<Item = (i16, &'a u32)> + Clone,
+        all: impl Iterator<Item = (i16, &'a u32)> + Clone,
         count: u32,
         at: i16,
         level: f64,
@@ -155,17 +155,17 @@ impl Tail {
             return None;
         }
         let (share, part) = if count < ROBUST { (1.0, 1.0 / (f64::from(count) + 2.0)) } else { (0.98, 0.02) };
-        let edge_bin = Self::quantile(bins.clone(), count, share);
+        let edge_bin = Self::quantile(all.clone(), count, share);
         let edge = upper(edge_bin);
         if at <= edge_bin || level <= edge {
             return None;
         }
-        let middle = upper(Self::quantile(bins.clone(), count, 0.5)) - 0.5 / BINS;
+        let middle = upper(Self::quantile(all.clone(), count, 0.5)) - 0.5 / BINS;
         let spread = (edge - middle).clamp(SPREAD.0, SPREAD.1);
         // From the edge on a little steeper than from the middle to the edge: most tails fall off.
         let bits = -part.log2() + STEEPER * (-part.log2() - 1.0) / spread * (level - edge);
         // What was seen is no more surprising than that.
-        let as_large: u32 = bins.filter(|(bin, _)| *bin >= at).map(|(_, count)| *count).sum();
+        let as_large: u32 = all.filter(|(bin, _)| *bin >= at).map(|(_, count)| *count).sum();
         let seen = if as_large > 0 { ((f64::from(count) + 1.0) / f64::from(as_large)).log2() } else { f64::INFINITY };
         Some(Beyond { bits: bits.min(seen), edge, size: at })
     }

@@ -15,7 +15,8 @@ fn time(at_ms: u64) -> String {
     let ms = at_ms - BEGIN;
     let day = 1 + ms / DAY;
     let (month, day) = if day < 31 { (3, 1 + day) } else { (4, day - 30) };
-    let time = format!("2026-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z", ms / HOUR % 24, ms / MINUTE % 60, ms / 1000 % 60, ms % 1000);
+    let time =
+        format!("2026-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z", ms / HOUR % 24, ms / MINUTE % 60, ms / 1000 % 60, ms % 1000);
     assert_eq!(time_ms(&time), Some(at_ms));
     time
 }
@@ -115,12 +116,32 @@ fn each_expectation_says_what_is_broken() {
         arguments
     };
     let cases = [
-        (json!({"tool": "ledger___close_account"}), json!({"account_id": "ACC-1001"}), Expectation::FirstUse, "for the first time"),
+        (
+            json!({"tool": "ledger___close_account"}),
+            json!({"account_id": "ACC-1001"}),
+            Expectation::FirstUse,
+            "for the first time",
+        ),
         (json!({"source_ip": "203.0.113.9"}), usual.clone(), Expectation::Origin, "an address that it never called from"),
-        (json!({}), with("amount_cents", json!(9_000_000)), Expectation::ArgumentRange, "/amount_cents of ledger___transfer is above"),
-        (json!({}), with("amount_cents", json!("9000")), Expectation::ArgumentShape, "/amount_cents of ledger___transfer is a text"),
+        (
+            json!({}),
+            with("amount_cents", json!(9_000_000)),
+            Expectation::ArgumentRange,
+            "/amount_cents of ledger___transfer is above",
+        ),
+        (
+            json!({}),
+            with("amount_cents", json!("9000")),
+            Expectation::ArgumentShape,
+            "/amount_cents of ledger___transfer is a text",
+        ),
         (json!({}), with("amount_cents", json!(-9000)), Expectation::ArgumentShape, "is a negative number"),
-        (json!({}), with("to", json!("ACC-9999")), Expectation::ArgumentValue, "/to of ledger___transfer has a value that it never had"),
+        (
+            json!({}),
+            with("to", json!("ACC-9999")),
+            Expectation::ArgumentValue,
+            "/to of ledger___transfer has a value that it never had",
+        ),
         (json!({}), with("memo", json!("QUJD".repeat(100))), Expectation::ArgumentText, "/memo of ledger___transfer has"),
         (json!({}), with("urgent", json!(true)), Expectation::ArgumentShape, "is given /urgent, which none of"),
         (json!({}), json!({"from": "ACC-1001"}), Expectation::ArgumentShape, "isn't given"),
@@ -241,7 +262,9 @@ fn a_definition_that_was_accepted_brings_its_arguments() {
     let accepted = json!({"v": 1, "type": "tool_pin", "time": time(NOW - HOUR), "server": "1/ledger", "by": "ann", "tools": ["transfer"],
         "digests": ["sha256:2"]});
     assert!(watch.entry(accepted.to_string().as_bytes(), None).is_none());
-    drop(watch.entry(&decision(NOW - MINUTE, &json!({"tool": "ledger___get_account"})), Some(&json!({"account_id": "ACC-1001"}))));
+    drop(
+        watch.entry(&decision(NOW - MINUTE, &json!({"tool": "ledger___get_account"})), Some(&json!({"account_id": "ACC-1001"}))),
+    );
     let mut arguments = payment(1);
     arguments["currency"] = json!("USD");
     assert!(watch.entry(&decision(NOW, &json!({"tool_digest": "sha256:2"})), Some(&arguments)).is_none());
@@ -260,7 +283,10 @@ fn slow_drift_is_followed() {
             let mut arguments = payment(u64::from(number));
             arguments["amount_cents"] = json!(amount.round());
             let session = json!({"session": format!("s{number}")});
-            assert!(watch.entry(&decision(at + MINUTE, &session), Some(&arguments)).is_none(), "a limit that is documented: {amount}");
+            assert!(
+                watch.entry(&decision(at + MINUTE, &session), Some(&arguments)).is_none(),
+                "a limit that is documented: {amount}"
+            );
         }
     }
     assert!(amount > 19_000.0);
@@ -269,7 +295,9 @@ fn slow_drift_is_followed() {
 #[test]
 fn no_value_is_kept_or_told() {
     let mut watch = Watch::learned();
-    drop(watch.entry(&decision(NOW - MINUTE, &json!({"tool": "ledger___get_account"})), Some(&json!({"account_id": "ACC-1001"}))));
+    drop(
+        watch.entry(&decision(NOW - MINUTE, &json!({"tool": "ledger___get_account"})), Some(&json!({"account_id": "ACC-1001"}))),
+    );
     let secret = json!({"from": "ACC-1001", "to": "hunter2-secret", "amount_cents": 87_654_321, "memo": "ann@example.com", "bob@example.com": 1});
     let found = watch.entry(&decision(NOW, &json!({})), Some(&secret)).unwrap();
     let all = format!("{} {}", serde_json::to_string(&watch.baseline).unwrap(), json!(found));

@@ -97,7 +97,10 @@ fn a_call_from_elsewhere_is_found_recorded_and_its_agent_stopped() {
     assert_eq!((&argument["pointer"], &argument["present"]), (&json!("/query"), &json!(2)), "{other}");
     assert!(other["agents"][0]["known"] == false && other["findings"] == json!([]), "{other}");
     let said = place.cli(&["behaviour", "agent-1"]);
-    assert!(said.code == 0 && said.out.contains("an address that it never called from") && said.out.contains("known: 3"), "{said:?}");
+    assert!(
+        said.code == 0 && said.out.contains("an address that it never called from") && said.out.contains("known: 3"),
+        "{said:?}"
+    );
     let all = place.cli(&["behaviour"]);
     assert!(all.out.contains("agent-2") && all.out.contains("still learning"), "{all:?}");
     assert!(!format!("{} {} {:?}", said.out, all.out, place.log()).contains("hunter2"));
