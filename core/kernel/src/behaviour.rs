@@ -2,8 +2,9 @@
 //!
 //! Every expectation is a small model: a tail (how large, how often), a set of values, or the hours of the week. Each answers with how
 //! surprising something is, in bits: the negative logarithm of how likely what was seen before makes it on a day of the agent. Five bits are
-//! what chance brings once in 32 days. It says nothing where too little was seen. Of expectations that go together (how much, which tool, which arguments, when, from where) the largest surprise counts, no more than
-//! [`BITS_MAX`] and no fewer than [`BITS_MIN`]; together they are the score of a call.
+//! what chance brings once in 32 days. It says nothing where too little was seen. Of expectations that go together (how much, which tool,
+//! which arguments, when, from where) the largest surprise counts, no more than [`BITS_MAX`] and no fewer than [`BITS_MIN`]; together they
+//! are the score of a call.
 //!
 //! What was found isn't learned, until it was found on so many days as the settings say: whoever wants to be taken for usual is told of that
 //! often. What stays below the score is learned at once, so that slow drift is followed and not found.

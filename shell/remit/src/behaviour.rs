@@ -97,13 +97,12 @@ pub(crate) fn keep(world: &Arc<World>) -> Result<Following, Failure> {
     let file = Signed::new(home.behaviour(), home.journal_key()?, NAME, MAGIC);
     let known = read(&file, home, size);
     let goes_on = known.is_some();
-    let (baseline, from) = match known {
-        Some(known) => known,
-        None => {
-            let mut salt = [0; 16];
-            aws_lc_rs::rand::fill(&mut salt).map_err(|_| Failure::new("the system has no randomness"))?;
-            (Baseline::new(salt), size.saturating_sub(RECALLED_MAX))
-        }
+    let (baseline, from) = if let Some(known) = known {
+        known
+    } else {
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).map_err(|_| Failure::new("the system has no randomness"))?;
+        (Baseline::new(salt), size.saturating_sub(RECALLED_MAX))
     };
     world.behaviour.with(|all| *all = baseline);
     // Where nothing is watched nothing is learned.

@@ -12,6 +12,7 @@ use super::place::Place;
 use super::surprise::{Open, Surprise, Told, Verdict, about, broken, item, tenth};
 use super::tail::{MANY, Rate, Tail, count_level, level_count, level_size, rarity, real, size_level};
 use super::{Counts, DAY_MS, Finding, HOUR_MS, PLACES_MAX, TOOLS_MAX};
+use crate::alarm::OTHER;
 
 /// The most tools of an agent.
 const AGENT_TOOLS_MAX: usize = 128;
@@ -165,7 +166,9 @@ impl Agent {
             }
             Verdict::Found(score, surprises) => {
                 self.alert(&decided.tool, &surprises);
-                Some(finding(at_ms, (&decided.decision, &decided.agent, &decided.space, &decided.tool), score, surprises))
+                // The name of a tool that nobody knows is whatever the caller typed.
+                let tool = if decided.known { &*decided.tool } else { OTHER };
+                Some(finding(at_ms, (&decided.decision, &decided.agent, &decided.space, tool), score, surprises))
             }
         }
     }
