@@ -1,6 +1,6 @@
 //! What is usual for one agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remit_model::{Behaviour, Expectation};
 use serde::{Deserialize, Serialize};
@@ -432,7 +432,7 @@ impl Tool {
 
     fn learn(&mut self, seen: &[Seen], taken: &mut Taken) {
         self.calls += 1;
-        let mut last = "";
+        let mut in_this = BTreeSet::new();
         for seen in seen {
             if !self.places.contains_key(&seen.pointer) {
                 if self.places.len() >= TOOL_PLACES_MAX || taken.places >= PLACES_MAX {
@@ -443,10 +443,7 @@ impl Tool {
             }
             let place = self.places.entry(seen.pointer.clone()).or_default();
             // Values of one array are one place, once a call.
-            if last != seen.pointer {
-                place.present += 1;
-            }
-            last = &seen.pointer;
+            place.present += u64::from(in_this.insert(&seen.pointer));
             place.learn(seen);
         }
     }

@@ -187,10 +187,13 @@ mod tests {
         let seen = look(&[7; 16], text).unwrap();
         let told = format!("{seen:?}");
         assert!(!told.contains("ann") && !told.contains("bob"), "{told}");
-        let pointers: Vec<&str> = seen.iter().map(|seen| seen.pointer.as_str()).collect();
+        let mut pointers: Vec<&str> = seen.iter().map(|seen| seen.pointer.as_str()).collect();
+        pointers.sort_unstable();
         assert_eq!(pointers, ["/amounts", "/amounts/*", "/amounts/*", "/deep", "/deep/*", "/shared", "/shared/*", "/to"]);
         // Another salt, another digest.
-        assert_ne!(look(&[7; 16], text).unwrap().pop().unwrap().digest, look(&[8; 16], text).unwrap().pop().unwrap().digest);
+        let digest = |salt: u8| look(&[salt; 16], r#"{"to":"ann"}"#).unwrap()[0].digest.unwrap();
+        assert_ne!(digest(7), digest(8));
+        assert_eq!(digest(7), digest(7));
         assert!(look(&[7; 16], "{").is_none());
     }
 
