@@ -25,13 +25,15 @@ const ACTIONS_MAX: usize = 5;
 /// The largest number that a threshold can be.
 const THRESHOLD_MAX: u64 = 1_000_000_000;
 
-const METRICS: [(&str, AlarmMetric); 6] = [
+const METRICS: [(&str, AlarmMetric); 8] = [
     ("decisions", AlarmMetric::Decisions),
     ("denials", AlarmMetric::Denials),
     ("holds", AlarmMetric::Holds),
     ("risky_attempts", AlarmMetric::RiskyAttempts),
     ("errors", AlarmMetric::Errors),
     ("latency_ms", AlarmMetric::LatencyMs),
+    ("findings", AlarmMetric::Findings),
+    ("finding_score", AlarmMetric::FindingScore),
 ];
 const STATISTICS: [(&str, Statistic); 3] =
     [("sum", Statistic::Sum), ("average", Statistic::Average), ("maximum", Statistic::Maximum)];
@@ -139,14 +141,14 @@ fn period(item: &Item<'_>) -> Option<u64> {
 }
 
 fn statistic(object: &Object<'_>, metric: Option<AlarmMetric>) -> Statistic {
-    let latency = metric == Some(AlarmMetric::LatencyMs);
-    let default = if latency { Statistic::Average } else { Statistic::Sum };
+    let value = metric.is_some_and(AlarmMetric::is_value);
+    let default = if value { Statistic::Average } else { Statistic::Sum };
     let Some(item) = object.get("statistic") else { return default };
     let Some(statistic) = item.choice(&STATISTICS) else { return default };
-    if metric.is_some() && latency == (statistic == Statistic::Sum) {
+    if metric.is_some() && value == (statistic == Statistic::Sum) {
         item.error(
-            "counts are added up, and latencies aren't",
-            "leave `statistic` out, or write `average` or `maximum` of `latency_ms`",
+            "counts are added up, and latencies and scores aren't",
+            "leave `statistic` out, or write `average` or `maximum` of `latency_ms` or `finding_score`",
         );
     }
     statistic
@@ -163,7 +165,8 @@ fn threshold(object: &Object<'_>, metric: Option<AlarmMetric>) -> Option<Thresho
         "threshold" => item.count(THRESHOLD_MAX).map(Threshold::AtLeast),
         "fewer_than" => item.count(THRESHOLD_MAX).map(Threshold::FewerThan),
         _ => {
-            if matches!(metric, Some(AlarmMetric::LatencyMs | AlarmMetric::Decisions)) {
+            if metric.is_some_and(|metric| metric.is_value() || matches!(metric, AlarmMetric::Decisions | AlarmMetric::Findings))
+            {
                 item.error("a ratio is of counts among all calls", "write `threshold`");
             }
             let ratio = item.object("a ratio", &["percent", "of_at_least"])?;
@@ -186,7 +189,7 @@ fn calls(item: &Item<'_>, metric: Option<AlarmMetric>, draft: &Draft<'_>) -> Cal
         item.texts(of)
     };
     if let Some(item) = object.get("reasons")
-        && metric.is_some_and(AlarmMetric::is_of_outcomes)
+        && metric.is_some_and(|metric| !metric.is_of_decisions())
     {
         item.error("only what was decided has a reason", "leave `reasons` out, or count `denials`");
     }

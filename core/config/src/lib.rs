@@ -17,6 +17,7 @@
 mod access;
 mod alarm;
 mod approval;
+mod behaviour;
 mod check;
 mod console;
 mod delivery;

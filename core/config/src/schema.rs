@@ -2,6 +2,7 @@
 
 mod alarm;
 mod approval;
+mod behaviour;
 mod delivery;
 mod guardrail;
 mod iam;
@@ -26,7 +27,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
-            "retention": retention::retention(),
+            "retention": retention::retention(), "behaviour": behaviour::behaviour(),
             "trust": trust::trust(),
             "witnessing": witness::witnessing(),
             "console": console(),

@@ -9,7 +9,7 @@
 //! - [`operate`]: what the people who operate Remit may do;
 //! - [`recorded`]: a call and its facts as they are kept, to be decided again;
 //! - [`suspension`]: what an operator has stopped; [`trust`]: how much autonomy agents have earned;
-//! - [`alarm`]: what is too much, or too little, in what was decided;
+//! - [`alarm`]: what is too much, or too little, in what was decided; [`behaviour`]: what isn't as usual;
 //! - [`compare`]: what one snapshot grants and another doesn't; [`invariant`]: what no call may ever be.
 //!
 //! A denial is a value. What could not be found out is [`facts::Fact::Unknown`], and denies.
@@ -17,6 +17,7 @@
 pub mod alarm;
 pub mod approval;
 pub mod assume;
+pub mod behaviour;
 pub mod catalogue;
 pub mod compare;
 mod context;

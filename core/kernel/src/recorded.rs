@@ -353,6 +353,11 @@ impl<'a> Recorded<'a> {
         self.identity.get()
     }
 
+    /// The arguments as JSON text, where there were any.
+    pub fn arguments_text(&self) -> Option<&str> {
+        self.arguments.map(RawValue::get)
+    }
+
     /// The call.
     pub fn call(&self, explain: bool) -> Result<Call<'_>, Unusable> {
         let arguments = match &self.arguments {

@@ -14,6 +14,7 @@ use remit_model::{Risk, TrustRules, TrustTier};
 
 use crate::facts::Fact;
 
+pub(crate) use event::is_own_doing;
 pub use event::{Event, What};
 pub use ledger::Ledger;
 pub use record::{Counts, Demotion, Number, Proposal, Record, Standing, standing};

@@ -53,6 +53,10 @@ pub enum AlarmMetric {
     Errors,
     /// How long allowed calls took, in milliseconds.
     LatencyMs,
+    /// Findings about behaviour.
+    Findings,
+    /// Their scores, in whole bits.
+    FindingScore,
 }
 
 impl AlarmMetric {
@@ -65,6 +69,8 @@ impl AlarmMetric {
             Self::RiskyAttempts => "risky_attempts",
             Self::Errors => "errors",
             Self::LatencyMs => "latency_ms",
+            Self::Findings => "findings",
+            Self::FindingScore => "finding_score",
         }
     }
 
@@ -77,12 +83,19 @@ impl AlarmMetric {
             Self::RiskyAttempts => "RiskyAttempts",
             Self::Errors => "CallErrors",
             Self::LatencyMs => "CallLatency",
+            Self::Findings => "BehaviourFindings",
+            Self::FindingScore => "BehaviourScore",
         }
     }
 
-    /// Whether it is about how calls end, and not about how they are decided.
-    pub fn is_of_outcomes(self) -> bool {
-        matches!(self, Self::Errors | Self::LatencyMs)
+    /// Whether it is about how calls are decided, and not about how they end or what is found about them.
+    pub fn is_of_decisions(self) -> bool {
+        matches!(self, Self::Decisions | Self::Denials | Self::Holds | Self::RiskyAttempts)
+    }
+
+    /// Whether it is a value of each, and no count.
+    pub fn is_value(self) -> bool {
+        matches!(self, Self::LatencyMs | Self::FindingScore)
     }
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod alarm;
 mod approval;
+mod behaviour;
 mod console;
 mod delivery;
 mod guardrail;
@@ -28,6 +29,7 @@ pub use alarm::{
     Alarm, AlarmAction, AlarmMetric, CallsCounted, GroupBy, MissingData, PagerSeverity, REASONS, Statistic, Threshold,
 };
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
+pub use behaviour::{Behaviour, Expectation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use delivery::{Delivery, DeliveryFormat, Destination, S3Bucket};
 pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};

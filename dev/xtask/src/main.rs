@@ -3,6 +3,7 @@
 //! Light on purpose, because everyone compiles it first: the standard library and `serde_json`, no runtime.
 
 mod agentdojo;
+mod behaviour;
 mod bench;
 mod conformance;
 mod fault;
@@ -74,6 +75,12 @@ const COMMANDS: &[Command] = &[
         about: "stream AgentDojo's traces through Remit: what its policy costs, and what an attack still can do",
         options: agentdojo::OPTIONS,
         run: agentdojo::run,
+    },
+    Command {
+        name: "behaviour",
+        about: "measure what is found of anomalies in weeks of the sample organization, on seeds that nothing was chosen on",
+        options: behaviour::OPTIONS,
+        run: behaviour::run,
     },
     Command {
         name: "guard",

@@ -130,6 +130,7 @@ fn of_records(path: &str) -> &'static [Field] {
             ("by", Kind::Word(&["space", "agent", "tool", "verdict"])),
         ],
         "/v1/alarms" => &[("state", Kind::Word(&["OK", "ALARM", "INSUFFICIENT_DATA"]))],
+        "/v1/behaviour" => &[("agent", TEXT)],
         "/v1/trust/explain" => &[("agent!", TEXT), ("category", TEXT)],
         "/v1/trust/promote" => &[("agent!", TEXT), ("category!", TEXT), ("reason!", TEXT)],
         "/v1/retention/sweep" => &[("dry_run", Kind::Truth), ("reason!", TEXT)],

@@ -95,7 +95,15 @@ fn refused_with(endpoint: &Endpoint) -> Vec<&'static str> {
         // A key that was used for something else, or is in use.
         statuses.extend(["409", "413", "415", "422", "429"]);
     }
-    let of_one = ["/v1/incidents", "/v1/retention/release", "/v1/archive/restore", "/v1/reveal", "/v1/space-keys/destroy"].contains(&path);
+    const OF_ONE: [&str; 6] = [
+        "/v1/behaviour",
+        "/v1/incidents",
+        "/v1/retention/release",
+        "/v1/archive/restore",
+        "/v1/reveal",
+        "/v1/space-keys/destroy",
+    ];
+    let of_one = OF_ONE.contains(&path);
     if of_one || path.contains('{') || path.starts_with("/v1/trust") || path.starts_with("/v1/configuration") {
         statuses.push("404");
     }

@@ -191,7 +191,7 @@ pub enum NotKept {
 
 /// Reads the facts of decisions.
 pub struct KeptFacts {
-    keys: SpaceKeys,
+    keys: Arc<SpaceKeys>,
     sealer: Sealer,
     attachments: Attachments,
     shared: PathBuf,
@@ -206,8 +206,13 @@ impl std::fmt::Debug for KeptFacts {
 impl KeptFacts {
     /// Those that a gateway with this history key keeps: attachments in one directory, what they share in another, the keys of spaces in a third.
     pub fn open(history_key: &[u8; 32], attachments: &Path, shared: &Path, keys: &Path) -> Option<Self> {
+        let keys = Arc::new(SpaceKeys::new(history_key, keys.to_owned())?);
+        Self::with_keys(history_key, attachments, shared, keys)
+    }
+
+    /// The same beside a gateway, with its own keys: what it destroys is destroyed here as well.
+    pub fn with_keys(history_key: &[u8; 32], attachments: &Path, shared: &Path, keys: Arc<SpaceKeys>) -> Option<Self> {
         let sealer = Sealer::new(history_key)?;
-        let keys = SpaceKeys::new(history_key, keys.to_owned())?;
         Some(Self { keys, sealer, attachments: Attachments::open(attachments), shared: shared.to_owned() })
     }
 

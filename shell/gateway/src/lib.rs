@@ -660,6 +660,11 @@ impl Gateway {
         Ok(())
     }
 
+    /// The keys of spaces.
+    pub fn space_keys(&self) -> Arc<SpaceKeys> {
+        Arc::clone(self.inner.recorder.keys())
+    }
+
     /// How many approvals of a space may still be decided or used.
     pub fn approvals_open_in(&self, space: &str) -> usize {
         self.inner.approvals.open_in(space)

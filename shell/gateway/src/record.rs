@@ -290,7 +290,7 @@ impl Recorder {
     }
 
     /// The keys of spaces.
-    pub(crate) fn keys(&self) -> &SpaceKeys {
+    pub(crate) fn keys(&self) -> &Arc<SpaceKeys> {
         &self.keys
     }
 

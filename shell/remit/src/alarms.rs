@@ -106,7 +106,7 @@ pub(crate) fn keep(world: &Arc<World>, tls: Arc<ClientConfig>) -> Result<Followi
 }
 
 impl Follow for Keeper {
-    fn take(&mut self, entry: &[u8]) {
+    fn take(&mut self, _index: u64, entry: &[u8]) {
         if let Some(event) = Event::read(entry) {
             self.alarms.observe(&event);
         }

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod approval;
+mod behaviour;
 mod change;
 mod export;
 mod iam;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use alarms::AlarmsOf;
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
+pub(crate) use behaviour::BehaviourOf;
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
 pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;
@@ -145,6 +147,8 @@ pub(crate) enum Command {
     Incident(Incident),
     /// Show how alarms over decisions stand: OK, ALARM or INSUFFICIENT_DATA, each group by itself.
     Alarms(AlarmsOf),
+    /// Show what is usual for agents and their tools, and what was found lately that isn't.
+    Behaviour(BehaviourOf),
     /// See for how long records of calls are kept, erase those whose time is over, keep some for ever, or forget a person.
     ///
     /// Erased entries leave their hashes: the tree, every checkpoint and every proof of another entry stay what they were, and the journal

@@ -16,8 +16,8 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Follows the journal.
 pub(crate) trait Follow: Send + 'static {
-    /// Takes the next entry.
-    fn take(&mut self, entry: &[u8]);
+    /// Takes the next entry, which has this index.
+    fn take(&mut self, index: u64, entry: &[u8]);
 
     /// All that is durable by now was taken. `last`: nothing more comes.
     fn turn(&mut self, last: bool);
@@ -74,7 +74,7 @@ impl<F: Follow> Run<F> {
             // Asked first: what was durable before it was told to stop is taken.
             let last = self.wait(POLL);
             while let Some(entry) = reader.next()? {
-                self.follow.take(&entry.bytes);
+                self.follow.take(entry.index, &entry.bytes);
                 self.next = entry.index + 1;
             }
             self.follow.turn(last);

@@ -109,6 +109,11 @@ impl Home {
         self.root.join("journal.recap")
     }
 
+    /// What is usual for agents, so that a start needn't learn it again.
+    pub(crate) fn behaviour(&self) -> PathBuf {
+        self.root.join("journal.behaviour")
+    }
+
     /// The largest checkpoint that enough witnesses cosigned.
     pub(crate) fn cosigned(&self) -> PathBuf {
         self.root.join("journal.cosigned")

@@ -95,10 +95,10 @@ impl World {
             "index": asked.index, "decision": asked.decision, "space": asked.space, "reason": reason, "by": person.id, "proof": person.proof,
         });
         self.recorded("revealed", event).await?;
-        let home = self.home.clone();
+        let (home, keys) = (self.home.clone(), self.gateway.space_keys());
         let read = move || -> Result<Value, Failure> {
             let key = home.existing_history_key()?;
-            let kept = KeptFacts::open(&key, &home.facts(), &home.facts_shared(), &home.space_keys());
+            let kept = KeptFacts::with_keys(&key, &home.facts(), &home.facts_shared(), keys);
             let mut kept = kept.ok_or_else(|| Failure::new("the history key is not fit"))?;
             Ok(asked.revealed(&mut kept))
         };

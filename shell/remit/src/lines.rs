@@ -101,7 +101,7 @@ struct Metrics {
 }
 
 impl Follow for Metrics {
-    fn take(&mut self, entry: &[u8]) {
+    fn take(&mut self, _index: u64, entry: &[u8]) {
         if let Some(event) = Event::read(entry) {
             self.batch.add(&event);
         }
@@ -122,7 +122,7 @@ impl Follow for Metrics {
 struct Log(Lines);
 
 impl Follow for Log {
-    fn take(&mut self, entry: &[u8]) {
+    fn take(&mut self, _index: u64, entry: &[u8]) {
         if let Some(line) = Event::read(entry).and_then(|event| decision_log::line(&event)) {
             self.0.add(&line);
         }

@@ -7,6 +7,7 @@ mod approvals;
 mod archive;
 mod audit;
 mod aws;
+mod behaviour;
 mod change;
 mod channels;
 mod cli;
@@ -126,6 +127,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
         Command::Archive(options) => runtime()?.block_on(archive::run(&options)),
         Command::Alarms(options) => runtime()?.block_on(alarms::run(&options)),
+        Command::Behaviour(options) => runtime()?.block_on(behaviour::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),

@@ -146,43 +146,66 @@ impl Fold {
     }
 }
 
-/// Where a recap is kept, and the key that signs it.
+/// A file that is derived from the journal: a line, and what is said of it under the journal's key.
 #[derive(Debug, Clone)]
-pub(crate) struct Recap {
+pub(crate) struct Signed {
     path: PathBuf,
     key: SigningKey,
+    /// The name of the key when it signs this: no checkpoint has it.
+    name: &'static str,
+    /// The first line of what is signed.
+    magic: &'static str,
 }
 
-impl Recap {
-    pub(crate) fn new(path: PathBuf, key: SigningKey) -> Self {
-        Self { path, key }
+impl Signed {
+    pub(crate) fn new(path: PathBuf, key: SigningKey, name: &'static str, magic: &'static str) -> Self {
+        Self { path, key, name, magic }
     }
 
-    /// What was kept, with the place in the log that it was made at; `None` if there is none that can be used.
-    pub(crate) fn read(&self) -> Option<(Fold, Known)> {
+    /// What was kept, and what was said of it; `None` if there is none that can be used.
+    pub(crate) fn read(&self) -> Option<(String, String)> {
         let mut text = String::new();
         let file = std::fs::File::open(&self.path).ok()?;
         file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
         let (body, note) = text.split_once('\n')?;
-        let signer = Signer::from_seed(NAME, self.key.seed()).ok()?;
+        let signer = Signer::from_seed(self.name, self.key.seed()).ok()?;
         let note = Note::parse(note).ok()?;
         let text = note.verify(signer.verifier()).ok()?;
-        let mut lines = text.lines();
-        let (magic, root, size) = (lines.next()?, lines.next()?, lines.next()?.parse::<u64>().ok()?);
-        if magic != MAGIC || lines.next()? != leaf_hash(body.as_bytes()).to_string() {
-            return None;
-        }
-        let fold: Fold = serde_json::from_str(body).ok()?;
-        let root = Hash::from_hex(root)?;
+        let said = text.strip_prefix(self.magic)?.strip_prefix('\n')?.strip_suffix('\n')?;
+        let (said, hash) = said.rsplit_once('\n')?;
+        (hash == leaf_hash(body.as_bytes()).to_string()).then(|| (body.to_owned(), said.to_owned()))
+    }
+
+    /// Keeps a line, and what is to be said of it.
+    pub(crate) fn write(&self, body: &str, said: &str) -> std::io::Result<()> {
+        let signer = Signer::from_seed(self.name, self.key.seed()).map_err(std::io::Error::other)?;
+        let text = format!("{}\n{said}\n{}\n", self.magic, leaf_hash(body.as_bytes()));
+        let note = signer.sign(&text).map_err(std::io::Error::other)?;
+        crate::home::write_private(&self.path, format!("{body}\n{note}").as_bytes())
+            .map_err(|failure| std::io::Error::other(failure.message))
+    }
+}
+
+/// Where a recap is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Recap(Signed);
+
+impl Recap {
+    pub(crate) fn new(path: PathBuf, key: SigningKey) -> Self {
+        Self(Signed::new(path, key, NAME, MAGIC))
+    }
+
+    /// What was kept, with the place in the log that it was made at; `None` if there is none that can be used.
+    pub(crate) fn read(&self) -> Option<(Fold, Known)> {
+        let (body, said) = self.0.read()?;
+        let (root, size) = said.split_once('\n')?;
+        let (root, size) = (Hash::from_hex(root)?, size.parse::<u64>().ok()?);
+        let fold: Fold = serde_json::from_str(&body).ok()?;
         (fold.entries == size).then_some((fold, Known { size, root }))
     }
 
     /// Keeps what the log comes to at this place.
     pub(crate) fn write(&self, body: &str, known: Known) -> std::io::Result<()> {
-        let signer = Signer::from_seed(NAME, self.key.seed()).map_err(std::io::Error::other)?;
-        let text = format!("{MAGIC}\n{}\n{}\n{}\n", known.root, known.size, leaf_hash(body.as_bytes()));
-        let note = signer.sign(&text).map_err(std::io::Error::other)?;
-        crate::home::write_private(&self.path, format!("{body}\n{note}").as_bytes())
-            .map_err(|failure| std::io::Error::other(failure.message))
+        self.0.write(body, &format!("{}\n{}", known.root, known.size))
     }
 }

@@ -46,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, channels, connect, console, deliveries, lines, now_secs, witness};
+use crate::{audit, behaviour, channels, connect, console, deliveries, lines, now_secs, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) book: Arc<Book>,
     /// How alarms stand.
     pub(crate) alarms: Board,
+    /// What is usual for agents.
+    pub(crate) behaviour: behaviour::Watch,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -123,6 +125,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.gateway.recall_touched(std::mem::take(&mut recovered.touched));
     let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
     let alarms = alarms::keep(&world, Arc::clone(&world.tls))?;
+    let watching = behaviour::keep(&world)?;
     let lines = lines::write(&options, &home, world.journal.checkpoint().size)?;
 
     let (stop, stopping) = watch::channel(false);
@@ -166,6 +169,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.gateway.stop();
     let _ = operated.await;
     connect::record_ended(&world.credentials, &world.gateway).await;
+    // What it finds last is an alarm's, too.
+    drop(watching);
     drop((alarms, lines));
     world.record("stopped", json!({})).await?;
     drop(keeping);
@@ -284,6 +289,7 @@ fn assemble(
             decisions: Decisions::follow(home),
             book,
             alarms: Board::default(),
+            behaviour: behaviour::Watch::default(),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -432,8 +438,9 @@ impl Plane for World {
         let healthy = u8::from(self.ready().is_ok());
         let delivered = self.delivered.metrics(size);
         self.telemetry.prometheus(&format!(
-            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}",
-            self.alarms.prometheus()
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}",
+            self.alarms.prometheus(),
+            self.behaviour.prometheus()
         ))
     }
 
@@ -537,6 +544,10 @@ impl Plane for World {
         request: Value,
     ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(self.answer_retention(person, what, request))
+    }
+
+    fn behaviour(&self, request: &Value) -> Result<Value, (StatusCode, String)> {
+        self.told_behaviour(request)
     }
 
     fn alarms(&self, request: &Value) -> Value {

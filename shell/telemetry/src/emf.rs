@@ -30,6 +30,8 @@ struct Figures {
     ended: u64,
     errors: u64,
     latencies_ms: Vec<u64>,
+    findings: u64,
+    score_max: u64,
 }
 
 impl Figures {
@@ -48,6 +50,10 @@ impl Figures {
                     self.latencies_ms.push(*latency_ms);
                 }
             }
+            What::Found { score } => {
+                self.findings += 1;
+                self.score_max = self.score_max.max(*score);
+            }
         }
     }
 
@@ -65,6 +71,9 @@ impl Figures {
         if self.ended > 0 {
             first.push((AlarmMetric::Errors, json!(self.errors)));
         }
+        if self.findings > 0 {
+            first.extend([(AlarmMetric::Findings, json!(self.findings)), (AlarmMetric::FindingScore, json!(self.score_max))]);
+        }
         let mut arrays = self.latencies_ms.chunks(ARRAY_MAX).map(|some| (AlarmMetric::LatencyMs, json!(some)));
         first.extend(arrays.next());
         let mut lines = vec![first];
@@ -74,7 +83,11 @@ impl Figures {
 }
 
 fn line(at_ms: u64, dimension: Option<(&str, &str)>, metrics: Vec<(AlarmMetric, Value)>) -> String {
-    let unit = |metric: AlarmMetric| if metric == AlarmMetric::LatencyMs { "Milliseconds" } else { "Count" };
+    let unit = |metric: AlarmMetric| match metric {
+        AlarmMetric::LatencyMs => "Milliseconds",
+        AlarmMetric::FindingScore => "None",
+        _ => "Count",
+    };
     let named: Vec<Value> =
         metrics.iter().map(|(metric, _)| json!({"Name": metric.cloudwatch_name(), "Unit": unit(*metric)})).collect();
     let set: Vec<&str> = dimension.iter().map(|(name, _)| *name).collect();

@@ -30,8 +30,8 @@ pub(super) fn alarm() -> Value {
         &["name", "metric", "period_secs"],
         &json!({
             "name": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "Its name." },
-            "metric": { "enum": ["decisions", "denials", "holds", "risky_attempts", "errors", "latency_ms"], "description": "What is counted. risky_attempts: calls of tools of high or critical risk, however they were decided. errors and latency_ms are of allowed calls." },
-            "statistic": { "enum": ["sum", "average", "maximum"], "description": "Counts are added up (sum); of latency_ms it is average, or maximum." },
+            "metric": { "enum": ["decisions", "denials", "holds", "risky_attempts", "errors", "latency_ms", "findings", "finding_score"], "description": "What is counted. risky_attempts: calls of tools of high or critical risk, however they were decided. errors and latency_ms are of allowed calls. findings and finding_score are of what `behaviour` finds." },
+            "statistic": { "enum": ["sum", "average", "maximum"], "description": "Counts are added up (sum); of latency_ms and finding_score it is average, or maximum." },
             "of": of,
             "threshold": count("Breaching: so much in a period, or more.", 1_000_000_000),
             "fewer_than": count("Breaching: less than this in a period.", 1_000_000_000),

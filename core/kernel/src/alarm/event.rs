@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::OTHER;
 
-/// A call that was decided, or that ended.
+/// A call that was decided, that ended, or that isn't as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
     /// When, in milliseconds since the epoch.
@@ -47,6 +47,11 @@ pub enum What<'a> {
         /// How long it took, in milliseconds.
         latency_ms: u64,
     },
+    /// Something isn't as usual.
+    Found {
+        /// How surprising it is, in whole bits.
+        score: u64,
+    },
 }
 
 /// The fields that are read.
@@ -80,13 +85,21 @@ struct Entry<'a> {
     outcome: Cow<'a, str>,
     #[serde(default)]
     latency_us: u64,
+    #[serde(default)]
+    score: f64,
 }
 
 /// How calls end when nothing went wrong.
 const WELL: [&str; 5] = ["ok", "input_required", "task", "answered", "cancelled"];
 
+/// A score that was recorded, in whole bits.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast ends at the bounds")]
+fn whole(score: f64) -> u64 {
+    score as u64
+}
+
 impl<'a> Event<'a> {
-    /// Reads an entry of the journal; `None` if it is neither a decision nor an outcome.
+    /// Reads an entry of the journal; `None` if it is no decision, no outcome and no finding.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let entry: Entry<'a> = serde_json::from_slice(bytes).ok()?;
         let (what, decision, known) = match &*entry.kind {
@@ -100,6 +113,7 @@ impl<'a> Event<'a> {
                 let error = !WELL.contains(&&*entry.outcome);
                 (What::Ended { error, latency_ms: entry.latency_us / 1000 }, entry.decision, true)
             }
+            "behaviour_found" => (What::Found { score: whole(entry.score) }, entry.decision, true),
             _ => return None,
         };
         Some(Self {
@@ -152,7 +166,9 @@ impl<'a> Event<'a> {
         match (&self.what, alarm.metric) {
             (What::Ended { error, .. }, AlarmMetric::Errors) => Some((*error, 1)),
             (What::Ended { latency_ms, .. }, AlarmMetric::LatencyMs) => Some((true, *latency_ms)),
-            (What::Decided { verdict, reason, risky }, metric) if !metric.is_of_outcomes() => {
+            (What::Found { .. }, AlarmMetric::Findings) => Some((true, 1)),
+            (What::Found { score }, AlarmMetric::FindingScore) => Some((true, *score)),
+            (What::Decided { verdict, reason, risky }, metric) if metric.is_of_decisions() => {
                 let for_reason = calls.reasons.is_empty() || calls.reasons.iter().any(|wanted| wanted == reason);
                 let counts = match metric {
                     AlarmMetric::Denials => verdict == "DENY",

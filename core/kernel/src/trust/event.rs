@@ -113,6 +113,11 @@ const NOT_ITS_DOING: [&str; 8] = [
     "could_not_decide",
 ];
 
+/// Whether a denial for this reason says something about what the agent tries.
+pub(crate) fn is_own_doing(reason: &str) -> bool {
+    !NOT_ITS_DOING.contains(&reason)
+}
+
 /// The fields of every entry that is read.
 #[derive(Debug, Deserialize)]
 struct Entry {
@@ -185,7 +190,7 @@ impl Entry {
                 categories,
                 allowed: is(&self.verdict, "ALLOW"),
                 blocked: is(&self.verdict, "DENY") && is(&self.reason, "guardrail"),
-                denied: is(&self.verdict, "DENY") && self.reason.is_some_and(|reason| !NOT_ITS_DOING.contains(&reason.as_str())),
+                denied: is(&self.verdict, "DENY") && self.reason.as_deref().is_some_and(is_own_doing),
             }),
             "outcome" => Some(What::Ended { decision: self.decision?, ok: is(&self.outcome, "ok") }),
             "approval_voted" => Some(What::Voted {

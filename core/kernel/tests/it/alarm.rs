@@ -325,3 +325,30 @@ proptest! {
         prop_assert_eq!(alarms.standings().count(), 1);
     }
 }
+
+#[test]
+fn findings_about_behaviour_are_counted_and_their_scores_are_values() {
+    let found = |at_ms: u64, score: f64| {
+        json!({"v": 1, "type": "behaviour_found", "time": time(at_ms), "decision": "d", "agent": "agent-1", "space": "s", "tool": "a___b",
+            "score": score, "broken": []})
+        .to_string()
+        .into_bytes()
+    };
+    let counted =
+        Alarm { metric: AlarmMetric::Findings, threshold: Threshold::AtLeast(2), group_by: Some(GroupBy::Agent), ..seed() };
+    let mut alarms = watching(&counted);
+    assert!(observe(&mut alarms, &found(BEGIN + 1000, 4.2)).iter().all(|change| change.to != State::Alarm));
+    // A decision is no finding.
+    assert!(observe(&mut alarms, &decision(BEGIN + 1500, "DENY", &json!({}))).is_empty());
+    let changes = observe(&mut alarms, &found(BEGIN + 2000, 4.9));
+    assert_eq!((changes[0].to, changes[0].group.as_str()), (State::Alarm, "agent-1"));
+
+    let scored =
+        Alarm { metric: AlarmMetric::FindingScore, statistic: Statistic::Maximum, threshold: Threshold::AtLeast(12), ..seed() };
+    let mut alarms = watching(&scored);
+    assert!(observe(&mut alarms, &found(BEGIN + 1000, 11.9)).iter().all(|change| change.to != State::Alarm));
+    assert_eq!(observe(&mut alarms, &found(BEGIN + 2000, 12.0))[0].datapoints, [Some(12.0)]);
+    // Denials don't count findings.
+    let mut alarms = watching(&seed());
+    assert!((0..30).all(|number| observe(&mut alarms, &found(BEGIN + number * 100, 9.0)).is_empty()));
+}

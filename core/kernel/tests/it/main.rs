@@ -5,6 +5,7 @@
 mod alarm;
 mod approval;
 mod assume;
+mod behaviour;
 mod chain;
 mod compare;
 mod invariant;

@@ -206,6 +206,11 @@ impl Plane for FakePlane {
         Box::pin(async move { Ok(self.did(what, &request)) })
     }
 
+    fn behaviour(&self, question: &Value) -> Result<Value, (StatusCode, String)> {
+        self.did("behaviour", question);
+        Ok(json!({"watched": true, "agents": [], "findings": [], "counts": {}}))
+    }
+
     fn alarms(&self, question: &Value) -> Value {
         self.did("alarms", question);
         json!({"alarms": [{"alarm": "denials", "group_by": "agent", "group": "agent-1", "state": "ALARM", "since": "2026-01-01T00:00:00Z", "reason": "20 of <b>20</b>"}], "more": false})
