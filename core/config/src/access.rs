@@ -64,7 +64,19 @@ pub(crate) fn space<'a>(
     account: impl Fn(&Object<'_>) -> Option<AccountId>,
     files: &BTreeMap<&str, &str>,
 ) -> Option<SpaceDraft<'a>> {
-    let keys = &["id", "account", "region", "agents", "mandate", "servers", "quotas", "role", "operator_role", "policy_set", "keep_results"];
+    let keys = &[
+        "id",
+        "account",
+        "region",
+        "agents",
+        "mandate",
+        "servers",
+        "quotas",
+        "role",
+        "operator_role",
+        "policy_set",
+        "keep_results",
+    ];
     let object = item.object("a space", keys)?;
     let id = object.need("id").and_then(|id| id.id(SpaceId::new));
     let account = account(&object);

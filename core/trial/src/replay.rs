@@ -214,9 +214,7 @@ impl<'a> Line<'a> {
         match kind.as_deref() {
             Ok("outcome") if !ends => Self::Other,
             // Looked at once, and not string by string.
-            Ok("decision") => {
-                text().and_then(Past::read).map_or(Self::Other, |past| Self::Decision(Box::new(past)))
-            }
+            Ok("decision") => text().and_then(Past::read).map_or(Self::Other, |past| Self::Decision(Box::new(past))),
             Ok("outcome") => text().and_then(|text| serde_json::from_str(text).ok()).map_or(Self::Other, Self::Ended),
             _ => Self::Other,
         }
@@ -752,7 +750,7 @@ mod tests {
             object.insert(key.to_owned(), json!(texts[at]));
         }
         let layers = json!([{"checkType": "SPACE", "effect": "IMPLICIT_DENY", "statement": texts[2], "origin": texts[3]}]);
-        let digest = has[3].then(|| format!(",\"facts_digest\":{}", json!(texts[3]))).unwrap_or_default();
+        let digest = if has[3] { format!(",\"facts_digest\":{}", json!(texts[3])) } else { String::new() };
         let head = head.to_string();
         let head = head.strip_suffix('}').unwrap();
         let (before, after) = if early { (digest.as_str(), "") } else { ("", digest.as_str()) };

@@ -177,12 +177,12 @@ impl Book {
             store,
         };
         for (id, body) in book.store.open()? {
-            if let Some(approval) = book.read(&id, body)? {
+            if let Some(approval) = book.read(&id, &body)? {
                 lock(&book.pages).put(&Arc::new(approval));
             }
         }
         for (id, body) in book.store.ended(None, ENDED_KEPT_MAX)? {
-            if let Some(approval) = book.read(&id, body)? {
+            if let Some(approval) = book.read(&id, &body)? {
                 lock(&book.pages).put(&Arc::new(approval));
             }
         }
@@ -190,7 +190,7 @@ impl Book {
     }
 
     /// What is kept: the space, whose key it is sealed under, a line feed, and the rest sealed. `None`: that key was destroyed.
-    fn read(&self, id: &str, body: Vec<u8>) -> Result<Option<Approval>, String> {
+    fn read(&self, id: &str, body: &[u8]) -> Result<Option<Approval>, String> {
         let fault = |why: &str| format!("approval {id} can't be opened: {why}");
         let end = body.iter().position(|byte| *byte == b'\n').ok_or_else(|| fault("it names no space"))?;
         let (space, sealed) = body.split_at(end);
@@ -459,7 +459,7 @@ impl Book {
             }
         }
         let Some(body) = self.store.get(id).map_err(ApprovalError::Unavailable)? else { return Ok(None) };
-        Ok(self.read(id, body).map_err(ApprovalError::Unavailable)?.map(Arc::new))
+        Ok(self.read(id, &body).map_err(ApprovalError::Unavailable)?.map(Arc::new))
     }
 
     /// Those in these states (none: in any), the newest first, older than `before`; and whether there are more.
@@ -486,7 +486,7 @@ impl Book {
                 cursor = Some(last.clone());
                 let full = stored.len() == PAGE_MAX;
                 for (id, body) in stored {
-                    let approval = self.read(&id, body).map_err(ApprovalError::Unavailable)?.map(Arc::new);
+                    let approval = self.read(&id, &body).map_err(ApprovalError::Unavailable)?.map(Arc::new);
                     if let Some(approval) = approval.filter(wanted) {
                         ended += 1;
                         found.push(approval);

@@ -21,8 +21,8 @@ use crate::Inner;
 use crate::body::Body;
 use crate::call::STRANGER_BYTES_MAX;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, fresh_id};
-use crate::space_key::Committed;
 use crate::reply::{json_status, read, unavailable};
+use crate::space_key::Committed;
 
 /// What a caller may say.
 #[derive(Debug, serde::Deserialize)]
@@ -120,14 +120,10 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         facts.quota = fact;
         place
     });
-    let arguments = match question.arguments.map(|arguments| Arguments::scan(arguments.get())).transpose() {
+    let arguments = match arguments(question, state.snapshot.spaces.get(&space)) {
         Ok(arguments) => arguments,
-        Err(error) => return invalid(&format!("`arguments` is not acceptable JSON: {error}")),
+        Err(why) => return invalid(&why),
     };
-    // A policy set judges calls by their arguments; without any there are none, which is `{}`.
-    let by_arguments = |space: &Arc<SpaceView>| space.policy_set.is_some() || space.holds.may_hold(&question.tool_id);
-    let judged = state.snapshot.spaces.get(&space).is_some_and(by_arguments);
-    let arguments = arguments.or_else(|| if judged { Arguments::scan("{}").ok() } else { None });
     let target = Target::Tool { name: &question.tool_id, arguments };
     outside(&mut facts, state.snapshot.spaces.get(&space));
     let call = Call { space: &space, target, risk_requested, explain: true };
@@ -135,21 +131,17 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
     let trace = Trace::read(headers.get("traceparent").and_then(|value| value.to_str().ok()), &decision_id);
-    let asked = question.arguments.map(|arguments| arguments.get().as_bytes()).filter(|_| agent.is_some());
-    let committed = gateway.recorder.committed(&state.snapshot, &space, Committed::Arguments, &decision_id, asked);
-    let arguments_commitment = match committed {
-        Ok(committed) => committed,
-        Err(error) => return unavailable("null", &error.to_string()),
-    };
-    let mut entry = entry(question, &decision, agent.as_deref(), &space, state.snapshot.version, facts.source_ip());
-    entry.arguments_commitment = arguments_commitment;
-    let recorded = if agent.is_none() {
-        gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await
-    } else {
+    let recorded = async {
+        let asked = question.arguments.map(|arguments| arguments.get().as_bytes()).filter(|_| agent.is_some());
+        let committed = gateway.recorder.committed(&state.snapshot, &space, Committed::Arguments, &decision_id, asked)?;
+        let entry = entry(question, &decision, (agent.as_deref(), &space, facts.source_ip()), state.snapshot.version, committed);
+        if agent.is_none() {
+            return gateway.recorder.stranger(&decision_id, &trace, at_ms, entry).await;
+        }
         let kept = gateway.keep(&state, &facts, &call, &decision_id, at_ms);
         gateway.recorder.decision(&decision_id, &trace, at_ms, entry, kept).await.map(Some)
     };
-    let index = match recorded {
+    let index = match recorded.await {
         Ok(index) => index,
         Err(error) => return unavailable("null", &error.to_string()),
     };
@@ -175,6 +167,14 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
             refused(&denial, mismatched, &fields)
         }
     }
+}
+
+/// The arguments to judge. A policy set judges calls by their arguments; without any there are none, which is `{}`.
+fn arguments<'a>(question: &Question<'a>, space: Option<&Arc<SpaceView>>) -> Result<Option<Arguments<'a>>, String> {
+    let scanned = question.arguments.map(|arguments| Arguments::scan(arguments.get())).transpose();
+    let scanned = scanned.map_err(|error| format!("`arguments` is not acceptable JSON: {error}"))?;
+    let judged = space.is_some_and(|space| space.policy_set.is_some() || space.holds.may_hold(&question.tool_id));
+    Ok(scanned.or_else(|| if judged { Arguments::scan("{}").ok() } else { None }))
 }
 
 /// Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on, and nobody knows what was read.
@@ -223,10 +223,9 @@ fn refused(denial: &Denial, mismatched: bool, fields: &str) -> Response<Body> {
 fn entry<'a>(
     question: &'a Question<'_>,
     decision: &'a Decision,
-    agent: Option<&'a str>,
-    space: &'a str,
+    (agent, space, source_ip): (Option<&'a str>, &'a str, Option<IpAddr>),
     snapshot: u64,
-    source_ip: Option<IpAddr>,
+    arguments_commitment: Option<String>,
 ) -> DecisionEntry<'a> {
     let (verdict, reason) = decision.word();
     DecisionEntry {
@@ -241,7 +240,7 @@ fn entry<'a>(
         tool: Some(decision.tool.as_ref().map_or(clip(&question.tool_id), |tool| &tool.id)),
         method: "authorize",
         protocol: None,
-        arguments_commitment: None,
+        arguments_commitment,
         tool_digest: decision.tool.as_ref().map(|tool| tool.digest.as_str()),
         risk: decision.risk.map(Risk::as_str),
         class: decision.tool.as_ref().map(|tool| tool.class.as_str()),

@@ -62,7 +62,14 @@ impl Keeper {
     pub(crate) fn new(key: &[u8; 32], keys: Arc<SpaceKeys>, dir: Option<PathBuf>) -> Option<Self> {
         let sealer = Arc::new(Sealer::new(key)?);
         let known = dir.as_deref().map(known).unwrap_or_default();
-        Some(Self { keys, sealer, dir, known: Arc::new(Mutex::new(known)), bytes_max: SHARED_TOTAL_BYTES_MAX, lost: Arc::default() })
+        Some(Self {
+            keys,
+            sealer,
+            dir,
+            known: Arc::new(Mutex::new(known)),
+            bytes_max: SHARED_TOTAL_BYTES_MAX,
+            lost: Arc::default(),
+        })
     }
 
     /// How many shared parts could not be kept.

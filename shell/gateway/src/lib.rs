@@ -646,30 +646,6 @@ impl Gateway {
         }
     }
 
-    /// Destroys the key of a space, and with it what was kept of its calls: arguments and other facts, results, what temporal conditions look back
-    /// on, and approvals that have ended. Conditions that would look back on it deny until none reaches back so far. `Err` says why not:
-    /// approvals of the space are open, or the key's file can't be written.
-    pub fn destroy_space_key(&self, space: &str) -> Result<(), String> {
-        let open = self.inner.approvals.open_in(space);
-        if open > 0 {
-            return Err(format!("{open} approvals of `{space}` are open: decide them or take them back first"));
-        }
-        self.inner.recorder.keys().destroy(space).map_err(|error| error.to_string())?;
-        self.inner.histories.forget(space, clock::now_ms());
-        self.inner.approvals.forget(space);
-        Ok(())
-    }
-
-    /// The keys of spaces.
-    pub fn space_keys(&self) -> Arc<SpaceKeys> {
-        Arc::clone(self.inner.recorder.keys())
-    }
-
-    /// How many approvals of a space may still be decided or used.
-    pub fn approvals_open_in(&self, space: &str) -> usize {
-        self.inner.approvals.open_in(space)
-    }
-
     /// Records an event that is no decision.
     pub async fn record(&self, kind: &str, event: serde_json::Value) -> Result<u64, String> {
         self.inner.recorder.event(kind, event).await.map_err(|error| error.to_string())

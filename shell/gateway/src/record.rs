@@ -14,10 +14,10 @@ use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin, plain_poi
 use serde::Serialize;
 
 use crate::clock::{id, now_ms, rfc3339};
-use crate::space_key::{Committed, SpaceKeys, result_aad};
 use crate::history::{Told, Watched};
 use crate::kept::Sealed;
 use crate::observe::{Observed, Observer};
+use crate::space_key::{Committed, SpaceKeys, result_aad};
 
 /// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
 const STRANGERS_PER_SEC: u64 = 50;

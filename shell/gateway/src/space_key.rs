@@ -19,6 +19,7 @@ use remit_mcp::canonical::hex;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::Gateway;
 use crate::clock::now_ms;
 
 /// How long the salt of a commitment is, in bytes.
@@ -206,7 +207,8 @@ impl SpaceKeys {
 
     fn path(&self, space: &str) -> Result<PathBuf, NoKey> {
         // Spaces' ids are plain words; what comes out of a journal is asked again.
-        let plain = !space.is_empty() && space.len() <= 128 && space.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        let plain =
+            !space.is_empty() && space.len() <= 128 && space.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if plain { Ok(self.dir.join(format!("{space}.key"))) } else { Err(no_key(space, &"it is no space's id")) }
     }
 
@@ -241,6 +243,32 @@ impl SpaceKeys {
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
         write(&self.dir, &path, &text).map_err(|error| fault(&error))?;
         SpaceKey::new(&bytes, since_ms).ok_or_else(|| fault(&"it is not fit"))
+    }
+}
+
+impl Gateway {
+    /// Destroys the key of a space, and with it what was kept of its calls: arguments and other facts, results, what temporal conditions look back
+    /// on, and approvals that have ended. Conditions that would look back on it deny until none reaches back so far. `Err` says why not:
+    /// approvals of the space are open, or the key's file can't be written.
+    pub fn destroy_space_key(&self, space: &str) -> Result<(), String> {
+        let open = self.inner.approvals.open_in(space);
+        if open > 0 {
+            return Err(format!("{open} approvals of `{space}` are open: decide them or take them back first"));
+        }
+        self.inner.recorder.keys().destroy(space).map_err(|error| error.to_string())?;
+        self.inner.histories.forget(space, now_ms());
+        self.inner.approvals.forget(space);
+        Ok(())
+    }
+
+    /// The keys of spaces.
+    pub fn space_keys(&self) -> Arc<SpaceKeys> {
+        Arc::clone(self.inner.recorder.keys())
+    }
+
+    /// How many approvals of a space may still be decided or used.
+    pub fn approvals_open_in(&self, space: &str) -> usize {
+        self.inner.approvals.open_in(space)
     }
 }
 

@@ -90,7 +90,8 @@ impl World {
     /// What is kept of a call.
     pub(crate) async fn reveal(&self, person: &Person, entry: &str, reason: &str) -> Result<Value, Refused> {
         let found = self.decisions.answer(&self.journal, "get", json!({"id": entry})).await?;
-        let asked = Asked::of(&found).ok_or_else(|| bad("this entry is no decision: `remit log --type decision` shows those that are"))?;
+        let asked = Asked::of(&found)
+            .ok_or_else(|| bad("this entry is no decision: `remit log --type decision` shows those that are"))?;
         let event = json!({
             "index": asked.index, "decision": asked.decision, "space": asked.space, "reason": reason, "by": person.id, "proof": person.proof,
         });
@@ -108,7 +109,8 @@ impl World {
 
     /// Destroys the key of a space, once that is on record.
     pub(crate) async fn destroy_space_key(&self, person: &Person, space: &str, reason: &str) -> Result<Value, Refused> {
-        let known = self.gateway.snapshot().spaces.contains_key(space) || self.home.space_keys().join(format!("{space}.key")).is_file();
+        let known =
+            self.gateway.snapshot().spaces.contains_key(space) || self.home.space_keys().join(format!("{space}.key")).is_file();
         if !known || space.contains('/') {
             return Err((StatusCode::NOT_FOUND, format!("there is no space `{space}`")));
         }

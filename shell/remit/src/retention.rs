@@ -451,7 +451,8 @@ pub(crate) async fn run(options: &RetentionOf) -> Result<(), Failure> {
     } else if told.get("holds").is_some() {
         holds(&told, printer)?;
     } else if let Some(space) = told.get("space").and_then(Value::as_str) {
-        printer.line(&format!("the key of `{space}` is destroyed: what was kept of its calls until now can't be opened any more"))?;
+        printer
+            .line(&format!("the key of `{space}` is destroyed: what was kept of its calls until now can't be opened any more"))?;
     } else {
         let verb = if told.get("dry_run") == Some(&json!(true)) { "would be erased" } else { "erased" };
         printer.line(&format!("{} entries {verb}, {} kept by holds", number("erased"), number("kept_by_holds")))?;
