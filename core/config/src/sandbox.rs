@@ -131,11 +131,13 @@ fn paths(object: &Object<'_>, key: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for (path, item) in all {
         let parts = || path.split('/').skip(1);
+        // Several slashes in a row mean one.
+        let plain: String = parts().filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
         if !path.starts_with('/') || parts().any(|part| matches!(part, "." | "..")) || path.contains('\0') {
             item.error(format!("{} is no whole path", shown(path)), "write it from the root, without `.` and `..`");
         } else if parts().all(str::is_empty) {
             item.error("`/` is everything, Remit's keys too", "name the folders that the server needs");
-        } else if OWN.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))) {
+        } else if OWN.iter().any(|own| plain.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))) {
             item.error(format!("{} can't be granted", shown(path)), "a sandbox has its own /proc and /dev, and no /sys");
         } else {
             paths.push(path.to_owned());

@@ -72,6 +72,10 @@ const REFUSED: &[i64] = &[
     libc::SYS_memfd_create,
     libc::SYS_memfd_secret,
     libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    // Of these the machine has so many for everybody.
+    libc::SYS_io_setup,
 ];
 
 /// Refused too where the architecture has it.
@@ -105,6 +109,28 @@ const ATTRIBUTES_HERE: &[i64] =
 #[cfg(not(target_arch = "x86_64"))]
 const ATTRIBUTES_HERE: &[i64] = &[];
 
+/// What gives a file its mode: the call, which argument the mode is, and which one the flags by which it makes a file, if it has any.
+const MODES: &[(i64, u8, Option<u8>)] = &[
+    (libc::SYS_fchmod, 1, None),
+    (libc::SYS_fchmodat, 2, None),
+    (/* fchmodat2 */ 452, 2, None),
+    (libc::SYS_mkdirat, 2, None),
+    (libc::SYS_mknodat, 2, None),
+    (libc::SYS_openat, 3, Some(2)),
+];
+#[cfg(target_arch = "x86_64")]
+const MODES_HERE: &[(i64, u8, Option<u8>)] = &[
+    (libc::SYS_chmod, 1, None),
+    (libc::SYS_mkdir, 1, None),
+    (libc::SYS_mknod, 1, None),
+    (libc::SYS_creat, 1, None),
+    (libc::SYS_open, 2, Some(1)),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const MODES_HERE: &[(i64, u8, Option<u8>)] = &[];
+/// `O_TMPFILE` without `O_DIRECTORY`, which is a part of it.
+const TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+
 /// `CLONE_NEWTIME`, which shares its value with a part of the signal in `clone`, is left out there.
 const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWUSER,
@@ -137,12 +163,30 @@ fn programs(network: &SandboxNetwork, own_tree: bool) -> Result<Vec<BpfProgram>,
         SeccompFilter::new(rules, SeccompAction::Allow, errno, arch)?.try_into()
     };
     // The C library knows what ENOSYS means: it does with `clone`, whose flags can be seen.
-    let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    // The mode of `openat2` can't be seen either: whoever uses it knows older kernels.
+    let absent = Rules::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
     Ok(vec![other_abi(), filter(absent, libc::ENOSYS)?, filter(refused(network, own_tree)?, libc::EPERM)?])
 }
 
 fn refused(network: &SandboxNetwork, own_tree: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
+    // A program of Remit's user with these bits gives its rights to whoever else is on the machine.
+    for (call, mode, flags) in MODES.iter().chain(MODES_HERE) {
+        let mut refused = Vec::new();
+        for set in [libc::S_ISUID, libc::S_ISGID].map(u32::cast_signed) {
+            let set = bits(*mode, set, set)?;
+            match flags {
+                None => refused.push(all(&[set])?),
+                // Without these the mode is whatever stands there.
+                Some(flags) => {
+                    for makes in [libc::O_CREAT, TMPFILE] {
+                        refused.push(all(&[set.clone(), bits(*flags, makes, makes)?])?);
+                    }
+                }
+            }
+        }
+        rules.insert(*call, refused);
+    }
     if !own_tree {
         rules.extend(ATTRIBUTES.iter().chain(ATTRIBUTES_HERE).map(|call| (*call, Vec::new())));
     }
@@ -158,6 +202,8 @@ fn refused(network: &SandboxNetwork, own_tree: bool) -> Result<Rules, seccompile
     let shared = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     rules.insert(libc::SYS_mmap, vec![all(&[bits(3, shared, shared)?])?]);
     rules.insert(libc::SYS_socket, sockets(network, own_tree)?);
+    // A pair of any other kind is made, or its module loaded, before the kernel finds that there are no pairs of it.
+    rules.insert(libc::SYS_socketpair, vec![all(&[not(0, i64::from(libc::AF_UNIX))?])?]);
     Ok(rules)
 }
 

@@ -217,6 +217,8 @@ impl Keeper<'_> {
         if !matches!(go.read(&mut [0]), Ok(1)) {
             return Ok((0, Some(NOT_STARTED)));
         }
+        // Memory that a process may still read is in no limit of it: whoever takes too much ends before Remit does.
+        std::fs::write("/proc/self/oom_score_adj", "1000").map_err(failed("its place among what a lack of memory ends"))?;
         let mut report = Report::default();
         let named = matches!(self.spec.profile.network, SandboxNetwork::Egress(_));
         if named && self.flags == 0 {
@@ -227,7 +229,8 @@ impl Keeper<'_> {
             report.miss(SandboxMechanism::Namespaces, what);
             report.miss(SandboxMechanism::Proc, "it needs namespaces");
             report.miss(SandboxMechanism::ProcessLimit, "it needs namespaces");
-            (grants::gather(self.spec).map_err(NoTree::Failed)?, false)
+            let grants = grants::gather(self.spec).and_then(|grants| grants::without_mounts(&grants).map(|()| grants));
+            (grants.map_err(NoTree::Failed)?, false)
         } else {
             (self.namespaced(&mut report)?, true)
         };

@@ -5,12 +5,13 @@
 //! profile requires doesn't.
 //!
 //! - `spec`: what is sent; `report`: what comes back; `launch`: the processes in between;
-//! - `grants`, `tree`: the files that are there; `rules`: Landlock; `filter`: seccomp; `sys`: system calls.
+//! - `grants`, `mounts`, `tree`: the files that are there; `rules`: Landlock; `filter`: seccomp; `sys`: system calls.
 
 mod check;
 mod filter;
 mod grants;
 mod launch;
+mod mounts;
 mod report;
 mod rules;
 mod spec;

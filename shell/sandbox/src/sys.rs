@@ -155,6 +155,17 @@ pub(crate) fn close_from(first: c_uint) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, 0_usize) }).map(|_| ())
 }
 
+/// Opens a path of which no part is a link, for its place alone: whoever puts one there meanwhile gets an error.
+pub(crate) fn open_without_links(path: &Path) -> io::Result<OwnedFd> {
+    let path = text(path)?;
+    // SAFETY: zeros are a valid value of this struct.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = u64::from((libc::O_PATH | libc::O_CLOEXEC).unsigned_abs());
+    how.resolve = libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: string and struct live until the call is over, and the struct has the size that is said.
+    owned(checked(unsafe { libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path.as_ptr(), &raw const how, size_of_val(&how)) })?)
+}
+
 /// Puts a descriptor at a number, open after an execution or not.
 pub(crate) fn place(fd: BorrowedFd<'_>, at: RawFd, kept: bool) -> io::Result<()> {
     let flags = if kept { 0 } else { libc::O_CLOEXEC };
@@ -227,17 +238,16 @@ pub(crate) fn forbid(mount: BorrowedFd<'_>, what: Forbids, below: bool) -> io::R
     checked(unsafe { libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &raw const attr, size) }).map(|_| ())
 }
 
-/// Attaches a copy of mounts at a place.
+/// Attaches a copy of mounts at a place, to which no link leads.
 pub(crate) fn attach(tree: impl AsFd, at: &Path) -> io::Result<()> {
     /// linux/mount.h
     const MOVE_MOUNT_F_EMPTY_PATH: c_int = 4;
-    let at = text(at)?;
-    let from = tree.as_fd().as_raw_fd();
-    // SAFETY: both strings live until the call is over.
-    checked(unsafe {
-        libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), libc::AT_FDCWD, at.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH)
-    })
-    .map(|_| ())
+    /// linux/mount.h
+    const MOVE_MOUNT_T_EMPTY_PATH: c_int = 0x40;
+    let at = open_without_links(at)?;
+    let (from, flags) = (tree.as_fd().as_raw_fd(), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    // SAFETY: constant strings and numbers.
+    checked(unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), at.as_raw_fd(), c"".as_ptr(), flags) }).map(|_| ())
 }
 
 /// Makes the working folder the root, and lets go of the old one.

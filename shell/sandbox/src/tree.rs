@@ -14,6 +14,9 @@ use crate::sys::{self, Forbids};
 /// Where the tree is put together; it is there on every system, and hidden from then on.
 const WORKSHOPS: [&str; 4] = ["/tmp", "/run", "/mnt", "/usr"];
 
+/// The most files in `/tmp` for each MiB of it.
+const FILES_PER_MIB: u64 = 256;
+
 /// Why there is no tree.
 #[derive(Debug)]
 pub(crate) enum NoTree {
@@ -64,15 +67,18 @@ pub(crate) fn build(grants: &[Grant], limits: &SandboxLimits) -> Result<Result<(
     for name in ["proc", "dev", "tmp"] {
         fs::create_dir(root.join(name)).map_err(failed(name))?;
     }
-    let size = format!("mode=1777,size={}m", limits.tmp_mib);
+    // A file without content takes room as well.
+    let size = format!("mode=1777,size={}m,nr_inodes={}", limits.tmp_mib, limits.tmp_mib.saturating_mul(FILES_PER_MIB));
     sys::mount(Some("tmpfs"), &root.join("tmp"), plain, &size).map_err(failed("/tmp"))?;
     // Where parts of the machine's /proc are covered, as in containers, the kernel refuses one that isn't.
     let proc = sys::mount(Some("proc"), &root.join("proc"), plain, "").map_err(|error| error.to_string());
     for (grant, tree) in copies {
         let at = inside(root, &grant.real);
-        make(&at, grant.folder).and_then(|()| sys::attach(tree, &at)).map_err(failed(&grant.real.display().to_string()))?;
+        // What is granted is there already; a server that is running may put something else in its place, and nothing is made there.
+        let made = if held(&grant.real, grants) { Ok(()) } else { make(&at, grant.folder) };
+        made.and_then(|()| sys::attach(tree, &at)).map_err(failed(&grant.real.display().to_string()))?;
     }
-    for grant in grants.iter().filter(|grant| grant.shown != grant.real) {
+    for grant in grants.iter().filter(|grant| grant.shown != grant.real && !held(&grant.shown, grants)) {
         let at = inside(root, &grant.shown);
         if at.symlink_metadata().is_err() {
             let made = at.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(&grant.real, &at));
@@ -102,6 +108,11 @@ fn covered(grant: &Grant, all: &[Grant]) -> bool {
     let next = all.iter().filter(above).max_by_key(|other| other.real.components().count());
     let twice = all.iter().find(|other| other.real == grant.real).is_some_and(|first| !std::ptr::eq(first, grant));
     next.is_some_and(|next| next.access == grant.access) || (twice && grant.access != Access::Write)
+}
+
+/// Whether a path lies in a folder that is granted.
+fn held(path: &Path, grants: &[Grant]) -> bool {
+    grants.iter().any(|other| other.folder && other.real != path && path.starts_with(&other.real))
 }
 
 fn inside(root: &Path, path: &Path) -> PathBuf {

@@ -9,9 +9,9 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::FromRawFd as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio, exit};
@@ -160,6 +160,9 @@ fn attempted(attempt: &str, said: &HashMap<String, String>) -> io::Result<bool> 
         "opens a netlink socket" => socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?,
         "opens a socket of the crypto interface" => socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0)?,
         "opens a vsock socket" => socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0)?,
+        "makes a socket of a kind that has no pairs" => {
+            reaches(libc::SYS_socketpair, [libc::AF_NETLINK as usize, libc::SOCK_STREAM as usize, 0, 0, 0])
+        }
         "writes outside" => fs::write(outside.join("new"), "x").map(|()| true)?,
         "overwrites a file outside" => OpenOptions::new().write(true).open(outside.join("file"))?.write(b"x").map(|_| true)?,
         "truncates a file outside" => {
@@ -191,6 +194,13 @@ fn attempted(attempt: &str, said: &HashMap<String, String>) -> io::Result<bool> 
             fs::copy("/bin/true", &program)?;
             let loader = loader.iter().find(|path| Path::new(path).exists()).unwrap();
             Command::new(loader).arg(&program).stderr(Stdio::null()).status()?.success()
+        }
+        "lends its rights to whoever runs its program" => {
+            let lent = granted.join("lent");
+            drop(OpenOptions::new().write(true).create_new(true).mode(0o6755).open(&lent));
+            drop(File::create(&lent)?);
+            let _ = fs::set_permissions(&lent, fs::Permissions::from_mode(0o4755));
+            fs::metadata(&lent)?.permissions().mode() & 0o6000 != 0
         }
         "makes a device" => {
             let path = CString::new(granted.join("device").to_str().unwrap())?;
@@ -284,6 +294,23 @@ fn attempted(attempt: &str, said: &HashMap<String, String>) -> io::Result<bool> 
             let mut file = unsafe { File::from_raw_fd(fd as i32) };
             (0..300).try_for_each(|_| file.write_all(&vec![1; MIB])).map(|()| true)?
         }
+        "fills the memory of a device" => {
+            let zero = OpenOptions::new().read(true).write(true).open("/dev/zero")?;
+            let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+            let (shared, fd) = (libc::MAP_SHARED as usize, zero.as_raw_fd() as usize);
+            let at = call(libc::SYS_mmap, [0, 300 * MIB, protection, shared, fd])? as usize;
+            (0..300 * MIB).step_by(4096).for_each(|page| unsafe { *((at + page) as *mut u8) = 1 });
+            true
+        }
+        "fills memory with semaphores" => {
+            let id = call(libc::SYS_semget, [libc::IPC_PRIVATE as usize, 32_000, 0o600, 0, 0])? as usize;
+            call(libc::SYS_semctl, [id, 0, libc::IPC_RMID as usize, 0, 0]).map(|_| true)?
+        }
+        "fills memory with messages" => {
+            let id = call(libc::SYS_msgget, [libc::IPC_PRIVATE as usize, 0o600, 0, 0, 0])? as usize;
+            call(libc::SYS_msgctl, [id, libc::IPC_RMID as usize, 0, 0, 0]).map(|_| true)?
+        }
+        "takes the machine's asynchronous requests" => reaches(libc::SYS_io_setup, [60_000, 0, 0, 0, 0]),
         "forks without end" => {
             let mut children = Vec::new();
             for _ in 0..400 {
@@ -318,6 +345,13 @@ fn attempted(attempt: &str, said: &HashMap<String, String>) -> io::Result<bool> 
             let written = (0..20).try_for_each(|at| fs::write(folder.join(at.to_string()), vec![1; 2 * MIB]));
             fs::remove_dir_all(&folder)?;
             written.map(|()| true)?
+        }
+        "fills /tmp with empty files" => {
+            let folder = std::env::temp_dir().join(format!("hostile-{}", std::process::id()));
+            fs::create_dir(&folder)?;
+            let made = (0..5_000).try_for_each(|at| File::create(folder.join(at.to_string())).map(drop));
+            fs::remove_dir_all(&folder)?;
+            made.map(|()| true)?
         }
         "uses the processor without end" => {
             let used = || {
