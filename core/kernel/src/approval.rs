@@ -191,7 +191,10 @@ pub struct Approval {
     pub categories: Vec<String>,
     /// The arguments, as they were sent: JSON text.
     pub arguments: String,
-    /// The digest of their canonical form.
+    /// The salt of their digest, which people sign and the journal tells: whoever has only that can't guess them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub arguments_salt: String,
+    /// The digest of their canonical form, salted.
     pub arguments_digest: String,
     /// What the session had touched, and what stands behind the arguments, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,15 +248,15 @@ pub struct CallAsked<'a> {
 }
 
 /// The digest to which an approval of arguments is bound: two texts that any reader tells apart have different ones.
-pub fn arguments_digest(arguments: &str) -> String {
+pub fn arguments_digest(salt: &str, arguments: &str) -> String {
     let form = canonical_text(arguments).unwrap_or_else(|| arguments.to_owned());
-    format!("sha256:{}", hex(&sha256(form.as_bytes())))
+    format!("sha256:{}", hex(&sha256(format!("{salt}\n{form}").as_bytes())))
 }
 
 impl Approval {
     /// Whether this is what another call asks for as well: nobody is asked twice for the same.
     pub fn asks_for(&self, call: &CallAsked<'_>) -> bool {
-        self.same_target(call) && self.arguments_digest == arguments_digest(call.arguments)
+        self.same_target(call) && self.arguments_digest == arguments_digest(&self.arguments_salt, call.arguments)
     }
 
     fn same_target(&self, call: &CallAsked<'_>) -> bool {
@@ -268,7 +271,7 @@ impl Approval {
         let Some(grant) = self.grant.as_ref().filter(|_| self.state == ApprovalState::Approved) else { return false };
         let fresh = !grant.single_use || self.redeemed_by.is_empty();
         let bound = if grant.exact {
-            self.arguments_digest == arguments_digest(call.arguments)
+            self.arguments_digest == arguments_digest(&self.arguments_salt, call.arguments)
         } else {
             pinned(&grant.pins, call.arguments)
         };

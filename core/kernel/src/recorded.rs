@@ -343,11 +343,6 @@ impl<'a> Recorded<'a> {
         &self.name
     }
 
-    /// The arguments as they came: JSON text.
-    pub fn arguments(&self) -> Option<&str> {
-        self.arguments.map(RawValue::get)
-    }
-
     /// The caller as JSON text, for [`RecordedIdentity::read`]: equal texts are the same caller.
     pub fn identity_text(&self) -> &str {
         self.identity.get()

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, watch};
 use crate::clock::{id, now_ms};
 use crate::record::Recorder;
 use crate::session::lock;
-use crate::space_key::SpaceKeys;
+use crate::space_key::{SpaceKeys, Unopened};
 
 /// The most approvals that are open at once.
 const OPEN_MAX: usize = 10_000;
@@ -197,15 +197,17 @@ impl Book {
         let space = std::str::from_utf8(space).map_err(|_| fault("it names no space"))?;
         let key = self.keys.existing(space).map_err(|error| fault(&error.to_string()))?;
         let key = key.ok_or_else(|| fault("the key of its space is missing"))?;
-        let Some(opened) = key.sealer.open(sealed.get(1..).unwrap_or_default().to_vec(), &aad(id)) else {
-            let asked_ms = id.strip_prefix("apr-").and_then(|id| u64::from_str_radix(id.get(..12)?, 16).ok());
-            return if asked_ms.is_some_and(|asked_ms| asked_ms <= key.since_ms) {
-                Ok(None)
-            } else {
-                Err(fault("the key of its space is not the one that sealed it"))
-            };
+        let opened = match key.open(sealed.get(1..).unwrap_or_default().to_vec(), &aad(id)) {
+            Ok(opened) => opened,
+            Err(Unopened::Destroyed) => return Ok(None),
+            Err(Unopened::Foreign) => return Err(fault("the key of its space is not the one that sealed it")),
         };
         serde_json::from_slice(&opened).map(Some).map_err(|error| format!("approval {id} can't be read: {error}"))
+    }
+
+    /// Nothing is asked for or changed while this is held. It blocks: not for the runtime's own threads.
+    pub(crate) fn still(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.blocking_lock()
     }
 
     /// How many approvals of a space may still be decided or used.
@@ -222,7 +224,7 @@ impl Book {
     fn keep(&self, approval: &Approval) -> Result<(), String> {
         let text = serde_json::to_vec(approval).map_err(|error| error.to_string())?;
         let key = self.keys.of(&approval.space).map_err(|error| error.to_string())?;
-        let sealed = key.sealer.seal(text, &aad(&approval.id)).ok_or("the system has no random bytes")?;
+        let sealed = key.seal(text, &aad(&approval.id)).ok_or("the system has no random bytes")?;
         let kept = [approval.space.as_bytes(), b"\n", &sealed].concat();
         self.store.save(&approval.id, &kept, approval.state.has_ended())
     }

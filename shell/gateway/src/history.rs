@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::session::lock;
-use crate::space_key::SpaceKeys;
+use crate::space_key::{SpaceKeys, Unopened};
 
 /// Why a history is in doubt whose space's key was destroyed.
 const FORGOTTEN: &str = "the key of the space was destroyed, and with it what had happened before";
@@ -231,19 +231,14 @@ impl Histories {
 
     /// Seals a value for the journal, bound to its space and call.
     pub(crate) fn seal(&self, value: &impl Serialize, space: &str, call: &str) -> Option<String> {
-        let sealed = self.keys.of(space).ok()?.sealer.seal(serde_json::to_vec(value).ok()?, &aad(space, call))?;
+        let sealed = self.keys.of(space).ok()?.seal(serde_json::to_vec(value).ok()?, &aad(space, call))?;
         Some(STANDARD_NO_PAD.encode(sealed))
     }
 
-    fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Option<T> {
-        let key = self.keys.existing(space).ok()??;
-        let opened = key.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &aad(space, call))?;
-        serde_json::from_slice(&opened).ok()
-    }
-
-    /// Whether what was sealed at this time is sealed for ever: the key of its space was made later.
-    fn destroyed(&self, space: &str, at_ms: u64) -> bool {
-        matches!(self.keys.existing(space), Ok(Some(key)) if at_ms < key.since_ms)
+    fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Result<T, Unopened> {
+        let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| Unopened::Foreign)?;
+        let key = self.keys.existing(space).ok().flatten().ok_or(Unopened::Foreign)?;
+        serde_json::from_slice(&key.open(sealed, &aad(space, call))?).map_err(|_| Unopened::Foreign)
     }
 
     /// Forgets what a space's history holds. Conditions that would look back on it can't be decided until none reaches back so far.
@@ -278,13 +273,14 @@ impl Histories {
             let mut history = Locked(lock(&space));
             match (past.kind.as_str(), &past.history, &past.history_event) {
                 ("decision", Some(sealed), _) => {
-                    let Some(called) = self.open::<Called>(sealed, &past.space, &past.id) else {
-                        let at_ms = remit_model::time_ms(&past.time).unwrap_or_default();
-                        if !self.destroyed(&past.space, at_ms) {
-                            return Err(unopened(&past.id));
+                    let called = match self.open::<Called>(sealed, &past.space, &past.id) {
+                        Ok(called) => called,
+                        Err(Unopened::Destroyed) => {
+                            let at_ms = remit_model::time_ms(&past.time).unwrap_or_default();
+                            history.under(set).doubt_all(FORGOTTEN, at_ms);
+                            continue;
                         }
-                        history.under(set).doubt_all(FORGOTTEN, at_ms);
-                        continue;
+                        Err(Unopened::Foreign) => return Err(unopened(&past.id)),
                     };
                     // A tool that is no more is in no condition that could still be evaluated.
                     if !set.watches(&called.tool) {
@@ -306,10 +302,10 @@ impl Histories {
                     recalled += 1;
                     let output = match &past.history_output {
                         Some(sealed) => match self.open::<Value>(sealed, &past.space, &past.decision) {
+                            Ok(output) => Some(output),
                             // Without its result the history itself is in doubt of it.
-                            None if self.destroyed(&past.space, past.history_at_ms) => None,
-                            None => return Err(unopened(&past.decision)),
-                            opened => opened,
+                            Err(Unopened::Destroyed) => None,
+                            Err(Unopened::Foreign) => return Err(unopened(&past.decision)),
                         },
                         None => None,
                     };

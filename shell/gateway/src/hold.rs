@@ -15,6 +15,7 @@ use http_body_util::BodyExt as _;
 use remit_kernel::approval::{Before, arguments_digest};
 use remit_kernel::verdict::ApprovalRequest;
 use remit_kernel::{Approval, ApprovalState, CallAsked, Principal, ToolView};
+use remit_mcp::canonical::hex;
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::splice::Splice;
 use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
@@ -29,6 +30,7 @@ use crate::held_task;
 use crate::relay::{gave_up, what};
 use crate::reply::{answer_rpc, events, json_status};
 use crate::seal::{Bound, State};
+use crate::space_key::Committed;
 
 /// Where a caller says what it asks an approval for, and where it is told of one.
 const META: &str = "remit/approval";
@@ -120,6 +122,9 @@ async fn ask(caller: &Caller, message: &Message, held: &Held) -> Result<Arc<Appr
     let mut led_to = caller.gateway.approvals.led_to(&caller.space.space.id.shared(), &caller.who);
     led_to.retain(|before| before.decision != held.decision_id);
     let asked_at_secs = held.at_ms / 1000;
+    let key = caller.gateway.recorder.keys().of(caller.space.space.id.as_str());
+    let key = key.map_err(|error| RpcError::new(ErrorCode::Internal, error.to_string()))?;
+    let arguments_salt = hex(&key.salt(Committed::Arguments, &held.decision_id));
     let make = |id: String| Approval {
         id,
         state: ApprovalState::Pending,
@@ -139,7 +144,8 @@ async fn ask(caller: &Caller, message: &Message, held: &Held) -> Result<Arc<Appr
         risk: held.risk,
         categories: held.tool.categories.clone(),
         arguments: arguments.to_owned(),
-        arguments_digest: arguments_digest(arguments),
+        arguments_digest: arguments_digest(&arguments_salt, arguments),
+        arguments_salt,
         origin: caller.provenance.known().and_then(|origin| origin.as_deref().cloned()),
         pattern,
         rules: held.request.rules.clone(),

@@ -136,7 +136,7 @@ impl Keeper {
         let mut text = Vec::with_capacity(1024);
         serde_json::to_writer(&mut text, &recorded).ok()?;
         let digest = digest(&text);
-        let bytes = self.keys.of(call.space).ok()?.sealer.seal(text, &facts_aad(call.space, decision_id))?;
+        let bytes = self.keys.of(call.space).ok()?.seal(text, &facts_aad(call.space, decision_id))?;
         Some(Sealed { digest, bytes })
     }
 }
@@ -213,7 +213,7 @@ impl std::fmt::Debug for KeptFacts {
 impl KeptFacts {
     /// Those that a gateway with this history key keeps: attachments in one directory, what they share in another, the keys of spaces in a third.
     pub fn open(history_key: &[u8; 32], attachments: &Path, shared: &Path, keys: &Path) -> Option<Self> {
-        let keys = Arc::new(SpaceKeys::new(history_key, keys.to_owned())?);
+        let keys = Arc::new(SpaceKeys::reading(history_key, keys.to_owned())?);
         Self::with_keys(history_key, attachments, shared, keys)
     }
 
@@ -228,14 +228,14 @@ impl KeptFacts {
         let unreadable = |error: io::Error| NotKept::Unreadable(format!("the facts can't be read: {error}"));
         let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
         let key = self.keys.existing(space).map_err(|error| NotKept::Unreadable(error.to_string()))?;
-        let text = key.and_then(|key| key.sealer.open(sealed, &facts_aad(space, decision_id))).ok_or(NotKept::Sealed)?;
+        let text = key.and_then(|key| key.open(sealed, &facts_aad(space, decision_id)).ok()).ok_or(NotKept::Sealed)?;
         if digest(&text) == facts_digest { Ok(text) } else { Err(NotKept::Digest) }
     }
 
     /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.
     pub fn result(&self, space: &str, decision_id: &str, sealed: &str) -> Option<serde_json::Value> {
         let key = self.keys.existing(space).ok()??;
-        let opened = key.sealer.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id))?;
+        let opened = key.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id)).ok()?;
         serde_json::from_slice(&opened).ok()
     }
 

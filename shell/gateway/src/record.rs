@@ -17,7 +17,7 @@ use crate::clock::{id, now_ms, rfc3339};
 use crate::history::{Told, Watched};
 use crate::kept::Sealed;
 use crate::observe::{Observed, Observer};
-use crate::space_key::{Committed, SpaceKeys, result_aad};
+use crate::space_key::{Committed, SpaceKey, SpaceKeys, result_aad};
 
 /// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
 const STRANGERS_PER_SEC: u64 = 50;
@@ -482,9 +482,15 @@ impl Pending {
     /// Enqueues the outcome, in the order in which the history has it.
     fn enqueue(&self, outcome: &str, result: Option<&[u8]>) -> Result<Append, Unrecorded> {
         let at_ms = now_ms();
+        // One key for both: another one may take its place meanwhile.
+        let key = match result {
+            Some(_) => Some(self.recorder.keys.of(&self.names.space).map_err(|error| Unrecorded(error.to_string()))?),
+            None => None,
+        };
+        let result_of = result.zip(key.as_deref());
         let then = |told: Option<Told>| {
-            let entry = self.encode(outcome, result, told, at_ms)?;
-            Ok(match self.kept(result)? {
+            let entry = self.encode(outcome, result_of, told, at_ms)?;
+            Ok(match result_of.and_then(|(result, key)| self.kept(result, key)) {
                 Some(sealed) => self.recorder.journal.append_with(entry, sealed),
                 None => self.recorder.journal.append(entry),
             })
@@ -499,21 +505,22 @@ impl Pending {
     }
 
     /// The result, sealed to be kept.
-    fn kept(&self, result: Option<&[u8]>) -> Result<Option<Vec<u8>>, Unrecorded> {
-        let Some(result) = result.filter(|_| self.keeps_result) else { return Ok(None) };
-        let key = self.recorder.keys.of(&self.names.space).map_err(|error| Unrecorded(error.to_string()))?;
-        Ok(key.sealer.seal(result.to_vec(), &result_aad(&self.names.space, &self.decision_id)))
+    fn kept(&self, result: &[u8], key: &SpaceKey) -> Option<Vec<u8>> {
+        if !self.keeps_result {
+            return None;
+        }
+        key.seal(result.to_vec(), &result_aad(&self.names.space, &self.decision_id))
     }
 
-    fn encode(&self, outcome: &str, result: Option<&[u8]>, told: Option<Told>, at_ms: u64) -> Result<Vec<u8>, Unrecorded> {
+    fn encode(
+        &self,
+        outcome: &str,
+        result: Option<(&[u8], &SpaceKey)>,
+        told: Option<Told>,
+        at_ms: u64,
+    ) -> Result<Vec<u8>, Unrecorded> {
         let history_event = told.as_ref().map(|told| told.kind).map(EventKind::as_str);
-        let result_commitment = match result {
-            Some(result) => {
-                let key = self.recorder.keys.of(&self.names.space).map_err(|error| Unrecorded(error.to_string()))?;
-                Some(key.commitment(Committed::Result, &self.decision_id, result))
-            }
-            None => None,
-        };
+        let result_commitment = result.map(|(result, key)| key.commitment(Committed::Result, &self.decision_id, result));
         let entry = OutcomeEntry {
             decision: &self.decision_id,
             agent: self.names.agent(),
@@ -521,7 +528,7 @@ impl Pending {
             tool: clip(&self.names.tool),
             outcome,
             result_commitment,
-            result_bytes: result.map(<[u8]>::len),
+            result_bytes: result.map(|(result, _)| result.len()),
             latency_us: micros(self.started.elapsed()),
             upstream_us: micros(self.upstream),
             withheld_by: self.withheld_by.as_ref().map(|(layer, _)| layer),

@@ -26,6 +26,8 @@ use crate::clock::now_ms;
 pub const SALT_BYTES: usize = 16;
 /// The largest file of a key.
 const FILE_BYTES_MAX: u64 = 4096;
+/// How long a key's id is, in bytes.
+const ID_BYTES: usize = 8;
 
 /// Seals bytes with AES-256-GCM.
 pub(crate) struct Sealer(RandomizedNonceKey);
@@ -44,11 +46,16 @@ impl Sealer {
         Some(sealed)
     }
 
-    pub(crate) fn open(&self, mut sealed: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, rest) = sealed.split_at_mut_checked(NONCE_LEN)?;
+    pub(crate) fn open(&self, sealed: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        self.open_after(sealed, 0, aad)
+    }
+
+    /// The same of what follows the first `skipped` bytes.
+    fn open_after(&self, mut sealed: Vec<u8>, skipped: usize, aad: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = sealed.get_mut(skipped..)?.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let length = self.0.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
-        sealed.drain(..NONCE_LEN);
+        sealed.drain(..skipped + NONCE_LEN);
         sealed.truncate(length);
         Some(sealed)
     }
@@ -56,10 +63,21 @@ impl Sealer {
 
 /// The key of one space.
 pub(crate) struct SpaceKey {
-    pub(crate) sealer: Sealer,
+    sealer: Sealer,
     salting: hmac::Key,
-    /// When the one before it was destroyed, in milliseconds since the epoch: what was sealed until then is sealed for ever. 0: it is the first.
-    pub(crate) since_ms: u64,
+    /// What is sealed begins with it: so that it is known of what can't be opened whether its key is gone.
+    id: [u8; ID_BYTES],
+    /// Whether another one was before it, and is destroyed.
+    follows: bool,
+}
+
+/// Why something that was sealed can't be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    /// It was sealed under a key that is destroyed.
+    Destroyed,
+    /// It was sealed under a key that isn't here, or is damaged.
+    Foreign,
 }
 
 /// What an entry commits itself to without telling it.
@@ -89,12 +107,27 @@ pub fn commitment(salt: &[u8; SALT_BYTES], bytes: &[u8]) -> String {
 }
 
 impl SpaceKey {
-    fn new(bytes: &[u8; 32], since_ms: u64) -> Option<Self> {
+    fn new(bytes: &[u8; 32], follows: bool) -> Option<Self> {
         let master = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let derived = |purpose: &str| hmac::sign(&master, purpose.as_bytes());
         let sealing = Zeroizing::new(<[u8; 32]>::try_from(derived("remit space seal v1").as_ref()).ok()?);
         let salting = hmac::Key::new(hmac::HMAC_SHA256, derived("remit space salt v1").as_ref());
-        Some(Self { sealer: Sealer::new(&sealing)?, salting, since_ms })
+        let id = derived("remit space key id v1").as_ref().first_chunk().copied()?;
+        Some(Self { sealer: Sealer::new(&sealing)?, salting, id, follows })
+    }
+
+    /// The key's id, nonce, ciphertext and tag, bound to `aad`.
+    pub(crate) fn seal(&self, bytes: Vec<u8>, aad: &[u8]) -> Option<Vec<u8>> {
+        let mut sealed = self.sealer.seal(bytes, aad)?;
+        sealed.splice(..0, self.id);
+        Some(sealed)
+    }
+
+    pub(crate) fn open(&self, sealed: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, Unopened> {
+        if sealed.starts_with(&self.id) {
+            return self.sealer.open_after(sealed, ID_BYTES, aad).ok_or(Unopened::Foreign);
+        }
+        Err(if self.follows { Unopened::Destroyed } else { Unopened::Foreign })
     }
 
     /// The salt of what a decision's entries commit to: whoever has it can tell whether something is what was committed to.
@@ -113,6 +146,7 @@ impl SpaceKey {
 #[serde(deny_unknown_fields)]
 struct Kept {
     v: u32,
+    /// When the one before it was destroyed, in milliseconds since the epoch; 0: it is the first.
     since_ms: u64,
     /// The key, sealed under the root key.
     sealed: String,
@@ -122,6 +156,8 @@ struct Kept {
 pub struct SpaceKeys {
     root: Sealer,
     dir: PathBuf,
+    /// Whether keys are made and destroyed here, and not only read.
+    makes: bool,
     known: RwLock<HashMap<String, Arc<SpaceKey>>>,
 }
 
@@ -142,36 +178,42 @@ pub struct NoKey {
 impl SpaceKeys {
     /// Those in `dir`, sealed under `root`; `None` if that is no key.
     pub fn new(root: &[u8; 32], dir: PathBuf) -> Option<Self> {
-        Some(Self { root: Sealer::new(root)?, dir, known: RwLock::default() })
+        Some(Self { root: Sealer::new(root)?, dir, makes: true, known: RwLock::default() })
+    }
+
+    /// The same for who only reads what was kept: nothing is written.
+    pub fn reading(root: &[u8; 32], dir: PathBuf) -> Option<Self> {
+        Some(Self { makes: false, ..Self::new(root, dir)? })
     }
 
     /// The key of a space; made, durably, where there is none yet.
     pub(crate) fn of(&self, space: &str) -> Result<Arc<SpaceKey>, NoKey> {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(space) {
-            return Ok(Arc::clone(known));
-        }
-        // One thread makes it, and the others wait.
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(space) {
-            return Ok(Arc::clone(known));
-        }
-        let key = match self.read(space)? {
-            Some(key) => key,
-            // Where one was overwritten and none came in its place, that is done now.
-            None => self.make(space, if self.path(space)?.exists() { now_ms() } else { 0 })?,
-        };
-        let key = Arc::new(key);
-        known.insert(space.to_owned(), Arc::clone(&key));
-        Ok(key)
+        self.find(space, self.makes)?.ok_or_else(|| no_key(space, &"there is none"))
     }
 
-    /// The same, without making one: for who only reads what was kept.
+    /// The same, without making the first one: for who only reads what was kept.
     pub(crate) fn existing(&self, space: &str) -> Result<Option<Arc<SpaceKey>>, NoKey> {
+        self.find(space, false)
+    }
+
+    fn find(&self, space: &str, first: bool) -> Result<Option<Arc<SpaceKey>>, NoKey> {
         if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(space) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(key) = self.read(space)?.map(Arc::new) else { return Ok(None) };
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(space.to_owned(), Arc::clone(&key));
+        // Read and remembered under one lock: a key that is destroyed meanwhile must not come back.
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(space) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let key = match self.read(space)? {
+            Some(key) => key,
+            // One was overwritten and none came in its place: that is done now.
+            None if self.makes && self.path(space)?.exists() => self.make(space, now_ms())?,
+            None if first => self.make(space, 0)?,
+            None => return Ok(None),
+        };
+        let key = Arc::new(key);
+        known.insert(space.to_owned(), Arc::clone(&key));
         Ok(Some(key))
     }
 
@@ -182,7 +224,7 @@ impl SpaceKeys {
 
     /// Opens what was kept of a decision's result beside the outcome's entry; `None` if it was sealed under another key.
     pub fn open_result(&self, space: &str, decision: &str, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, NoKey> {
-        Ok(self.existing(space)?.and_then(|key| key.sealer.open(sealed, &result_aad(space, decision))))
+        Ok(self.existing(space)?.and_then(|key| key.open(sealed, &result_aad(space, decision)).ok()))
     }
 
     /// Destroys the key of a space: its bytes are overwritten, and another one takes its place. What was sealed under it is sealed for ever.
@@ -222,7 +264,7 @@ impl SpaceKeys {
             Ok(_) => fs::read(&path).map_err(|error| fault(&error))?,
         };
         // Another one comes in its place right after.
-        if text.iter().all(|byte| *byte == 0) {
+        if !text.is_empty() && text.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let kept: Kept = serde_json::from_slice(&text).map_err(|error| fault(&error))?;
@@ -230,7 +272,7 @@ impl SpaceKeys {
         let opened = self.root.open(sealed, &aad(space, kept.since_ms)).map(Zeroizing::new);
         let opened = opened.ok_or_else(|| fault(&"`history.key` is not the one that sealed it"))?;
         let bytes = opened.as_slice().try_into().map_err(|_| fault(&"it has another length"))?;
-        SpaceKey::new(bytes, kept.since_ms).map(Some).ok_or_else(|| fault(&"it is not fit"))
+        SpaceKey::new(bytes, kept.since_ms > 0).map(Some).ok_or_else(|| fault(&"it is not fit"))
     }
 
     fn make(&self, space: &str, since_ms: u64) -> Result<SpaceKey, NoKey> {
@@ -242,15 +284,17 @@ impl SpaceKeys {
         let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
         write(&self.dir, &path, &text).map_err(|error| fault(&error))?;
-        SpaceKey::new(&bytes, since_ms).ok_or_else(|| fault(&"it is not fit"))
+        SpaceKey::new(&bytes, since_ms > 0).ok_or_else(|| fault(&"it is not fit"))
     }
 }
 
 impl Gateway {
     /// Destroys the key of a space, and with it what was kept of its calls: arguments and other facts, results, what temporal conditions look back
     /// on, and approvals that have ended. Conditions that would look back on it deny until none reaches back so far. `Err` says why not:
-    /// approvals of the space are open, or the key's file can't be written.
+    /// approvals of the space are open, or the key's file can't be written. It blocks: not to be called on the runtime's own threads.
     pub fn destroy_space_key(&self, space: &str) -> Result<(), String> {
+        // Nobody asks for one, or answers, until it is done.
+        let _still = self.inner.approvals.still();
         let open = self.inner.approvals.open_in(space);
         if open > 0 {
             return Err(format!("{open} approvals of `{space}` are open: decide them or take them back first"));
@@ -308,11 +352,11 @@ mod tests {
     fn what_is_sealed_is_opened_by_the_space_s_own_key_alone() {
         let dir = tempfile::tempdir().unwrap();
         let first = keys(dir.path());
-        let sealed = first.of("one").unwrap().sealer.seal(b"secret".to_vec(), b"a").unwrap();
-        assert!(first.of("two").unwrap().sealer.open(sealed.clone(), b"a").is_none(), "another space");
+        let sealed = first.of("one").unwrap().seal(b"secret".to_vec(), b"a").unwrap();
+        assert!(first.of("two").unwrap().open(sealed.clone(), b"a") == Err(Unopened::Foreign), "another space");
         // The next start has the same keys.
         let again = keys(dir.path());
-        assert_eq!(again.existing("one").unwrap().unwrap().sealer.open(sealed.clone(), b"a").unwrap(), b"secret");
+        assert_eq!(again.existing("one").unwrap().unwrap().open(sealed.clone(), b"a").unwrap(), b"secret");
         assert!(again.existing("three").unwrap().is_none());
         // Nobody opens them under another root.
         let other = SpaceKeys::new(&[8; 32], dir.path().join("keys")).unwrap();
@@ -333,16 +377,17 @@ mod tests {
         assert_ne!(told, one.commitment(Committed::Arguments, "e", b"{}"), "equal arguments can't be told from others");
         assert_ne!(told, one.commitment(Committed::Result, "d", b"{}"));
         assert_eq!(told, commitment(&all.salt("one", Committed::Arguments, "d").unwrap().unwrap(), b"{}"));
-        let sealed = one.sealer.seal(b"secret".to_vec(), b"a").unwrap();
-        assert_eq!(one.since_ms, 0);
+        let sealed = one.seal(b"secret".to_vec(), b"a").unwrap();
         let before = fs::read(dir.path().join("keys/one.key")).unwrap();
         all.destroy("one").unwrap();
         let files = || fs::read_dir(dir.path().join("keys")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
         assert!(files().all(|file| file != before));
         for keys in [&all, &keys(dir.path())] {
             let next = keys.of("one").unwrap();
-            assert!(next.since_ms > 0);
-            assert!(next.sealer.open(sealed.clone(), b"a").is_none());
+            assert_eq!(next.open(sealed.clone(), b"a"), Err(Unopened::Destroyed));
+            let mut damaged = next.seal(b"secret".to_vec(), b"a").unwrap();
+            *damaged.last_mut().unwrap() ^= 1;
+            assert_eq!(next.open(damaged, b"a"), Err(Unopened::Foreign));
             assert_ne!(told, next.commitment(Committed::Arguments, "d", b"{}"));
             assert_eq!(keys.of("two").unwrap().salt(Committed::Result, "d"), two.salt(Committed::Result, "d"));
         }
@@ -351,12 +396,41 @@ mod tests {
     #[test]
     fn a_key_whose_overwriting_was_cut_short_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
+        let sealed = keys(dir.path()).of("one").unwrap().seal(b"secret".to_vec(), b"a").unwrap();
+        let path = dir.path().join("keys/one.key");
+        fs::write(&path, [0; 90]).unwrap();
+        let reading = SpaceKeys::reading(&[7; 32], dir.path().join("keys")).unwrap();
+        assert!(reading.existing("one").unwrap().is_none() && reading.of("one").is_err());
+        assert_eq!(fs::read(&path).unwrap(), [0; 90], "who only reads writes nothing");
+        let next = keys(dir.path()).existing("one").unwrap().unwrap();
+        assert_eq!(next.open(sealed, b"a"), Err(Unopened::Destroyed), "a start goes on");
+        for damaged in [&b"{"[..], b""] {
+            fs::write(&path, damaged).unwrap();
+            assert!(keys(dir.path()).of("one").is_err(), "what is damaged is no reason to forget it");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_destroyed_never_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
         keys(dir.path()).of("one").unwrap();
-        fs::write(dir.path().join("keys/one.key"), [0; 90]).unwrap();
-        assert!(keys(dir.path()).existing("one").unwrap().is_none());
-        assert!(keys(dir.path()).of("one").unwrap().since_ms > 0, "what it sealed is sealed for ever");
-        fs::write(dir.path().join("keys/one.key"), b"{").unwrap();
-        assert!(keys(dir.path()).of("one").is_err(), "what is damaged is no reason to forget it");
+        for _ in 0..200 {
+            // Nobody has read it yet: one reads it while another destroys it.
+            let all = keys(dir.path());
+            let barrier = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    all.existing("one").unwrap();
+                });
+                scope.spawn(|| {
+                    barrier.wait();
+                    all.destroy("one").unwrap();
+                });
+            });
+            let kept = keys(dir.path()).of("one").unwrap().salt(Committed::Result, "d");
+            assert_eq!(all.of("one").unwrap().salt(Committed::Result, "d"), kept);
+        }
     }
 
     #[test]

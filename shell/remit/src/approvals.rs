@@ -306,7 +306,7 @@ async fn answer(home: &Home, printer: Printer, found: &Value, answering: &Answer
         let gateway = page.get("gateway").and_then(Value::as_str).unwrap_or_default();
         // What is signed says which arguments: they are read here, not taken from what the gateway says of their digest.
         let arguments = text("arguments_text");
-        let digest = remit_kernel::approval::arguments_digest(arguments);
+        let digest = remit_kernel::approval::arguments_digest(text("arguments_salt"), arguments);
         let asked = Asked { id: text("id"), agent: text("agent"), tool: text("tool"), arguments_digest: &digest };
         note = Some(sign(&signer, gateway, &asked, said).map_err(|error| Failure::invalid(error.to_string()))?);
     }

@@ -72,7 +72,7 @@ impl Asked {
     fn arguments(&self, kept: &mut KeptFacts, digest: &str) -> Result<String, String> {
         let text = kept.facts(self.index, &self.space, &self.decision, digest).map_err(|error| error.to_string())?;
         let recorded = Recorded::read(&text).map_err(|error| error.to_string())?;
-        recorded.arguments().map(str::to_owned).ok_or_else(|| "none were kept of this call".to_owned())
+        recorded.arguments_text().map(str::to_owned).ok_or_else(|| "none were kept of this call".to_owned())
     }
 
     fn told(&self, kept: &KeptFacts, what: Committed, found: Result<(String, &String), String>) -> Value {
