@@ -217,6 +217,29 @@ impl SpaceKeys {
         Ok(Some(key))
     }
 
+    /// The spaces whose keys can't be opened, as where the root key is lost.
+    pub fn unopened(&self) -> Result<Vec<String>, NoKey> {
+        let files = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|error| no_key("*", &error))?,
+        };
+        let mut unopened = Vec::new();
+        for file in files {
+            let name = file.map_err(|error| no_key("*", &error))?.file_name();
+            let Some(space) = name.to_str().and_then(|name| name.strip_suffix(".key")) else { continue };
+            if self.read(space).is_err() {
+                unopened.push(space.to_owned());
+            }
+        }
+        unopened.sort();
+        Ok(unopened)
+    }
+
+    /// Gives a key up that can't be opened, and puts a new one in its place. What was sealed under it is sealed for ever.
+    pub fn give_up(&self, space: &str) -> Result<(), NoKey> {
+        self.destroy(space)
+    }
+
     /// The salt of what a decision of this space committed to, if that was under the key that there is; `None` if there is no key.
     pub fn salt(&self, space: &str, what: Committed, decision: &str) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
         Ok(self.existing(space)?.map(|key| key.salt(what, decision)))
@@ -431,6 +454,20 @@ mod tests {
             let kept = keys(dir.path()).of("one").unwrap().salt(Committed::Result, "d");
             assert_eq!(all.of("one").unwrap().salt(Committed::Result, "d"), kept);
         }
+    }
+
+    #[test]
+    fn keys_whose_root_is_lost_are_given_up_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let sealed = keys(dir.path()).of("one").unwrap().seal(b"secret".to_vec(), b"a").unwrap();
+        let other = SpaceKeys::new(&[8; 32], dir.path().join("keys")).unwrap();
+        let salt = other.of("two").unwrap().salt(Committed::Result, "d");
+        assert!(other.of("one").is_err());
+        assert_eq!(other.unopened().unwrap(), ["one"]);
+        other.give_up("one").unwrap();
+        assert_eq!(other.of("one").unwrap().open(sealed, b"a"), Err(Unopened::Destroyed));
+        assert_eq!(other.of("two").unwrap().salt(Committed::Result, "d"), salt);
+        assert_eq!(other.unopened().unwrap(), [""; 0]);
     }
 
     #[test]

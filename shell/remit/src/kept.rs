@@ -4,7 +4,7 @@
 //! kept is on record before it is shown.
 
 use http::{Method, StatusCode};
-use remit_gateway::{Committed, KeptFacts, NotKept, commitment};
+use remit_gateway::{Committed, KeptFacts, NoKey, NotKept, SpaceKeys, commitment};
 use remit_kernel::recorded::Recorded;
 use remit_model::Person;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::cli;
 use crate::commands::operator;
 use crate::fields::{Refused, away, bad};
 use crate::home::Home;
-use crate::output::{FAILURE, Failure, Printer};
+use crate::output::{FAILURE, Failure, Printer, warn};
 use crate::up::World;
 
 /// A decision's entry, as far as it leads to what is kept of it.
@@ -133,6 +133,28 @@ impl World {
         destroyed.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}: it is on record, and not done; ask again")))?;
         Ok(json!({"space": space, "destroyed": true}))
     }
+}
+
+/// Looks whether the keys of spaces can be opened. Those that can't are given up where `forget` says so; else nothing starts: no call in these spaces
+/// could be recorded.
+pub(crate) fn keys_checked(home: &Home, forget: bool) -> Result<(), Failure> {
+    let keys =
+        SpaceKeys::new(&*home.history_key()?, home.space_keys()).ok_or_else(|| Failure::new("the history key is not fit"))?;
+    let fault = |error: NoKey| Failure::new(error.to_string());
+    let lost = keys.unopened().map_err(fault)?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let spaces = lost.join(", ");
+    if !forget {
+        return Err(Failure::new(format!(
+            "the keys of spaces can't be opened ({spaces}): `history.key` is not the one that sealed them, or they are damaged. Restore it, or start \
+             once with --forget-history: what was kept of their calls is then lost, and nothing before counts for rules that look back"
+        )));
+    }
+    lost.iter().try_for_each(|space| keys.give_up(space)).map_err(fault)?;
+    warn(&format!("what was kept of calls in these spaces can't be opened any more, as --forget-history says: {spaces}"));
+    Ok(())
 }
 
 /// `remit reveal`.

@@ -46,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, behaviour, channels, connect, console, deliveries, lines, now_secs, witness};
+use crate::{audit, behaviour, channels, connect, console, deliveries, kept, lines, now_secs, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -228,6 +228,7 @@ fn assemble(
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
     let (journal, recovered) = audit::open(home, options, facts(options, home).as_ref(), &book)?;
+    kept::keys_checked(home, options.forget_history)?;
     if recovered.read > 100_000 {
         printer.say(&format!("journal: {} of {} entries read again and found whole", recovered.read, recovered.entries))?;
     }
