@@ -461,8 +461,7 @@ impl History {
 
     /// Nobody knows what has happened until now: no condition is decided until its window doesn't reach back so far.
     pub fn doubt_all(&mut self, what: &str, now_ms: u64) {
-        let window_secs = self.set.conditions.groups.iter().map(|group| group.window_secs).max().unwrap_or(0);
-        let until_ms = now_ms.saturating_add(window_secs.saturating_mul(1_000));
+        let until_ms = now_ms.saturating_add(self.set.window_secs().saturating_mul(1_000));
         self.now_ms = self.now_ms.max(now_ms);
         if self.doubt.as_ref().is_none_or(|(_, until)| *until < until_ms) {
             self.doubt = Some((what.to_owned(), until_ms));

@@ -58,8 +58,8 @@ impl Inner {
                 Some(status) => registry.sandboxes.insert(upstream.key.clone(), status.clone()),
                 None => registry.sandboxes.remove(&upstream.key),
             };
-            let known = registry.organization.servers.clone();
-            registry.sandboxes.retain(|key, _| known.contains_key(key));
+            let organization = std::sync::Arc::clone(&registry.organization);
+            registry.sandboxes.retain(|key, _| organization.servers.contains_key(key));
             let degraded = registry.sandboxes.values().filter(|status| status.is_degraded()).count();
             self.recorder.observer().gauge(Gauge::SandboxesDegraded(degraded));
             before != status

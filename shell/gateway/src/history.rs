@@ -235,12 +235,6 @@ impl Histories {
         Some(STANDARD_NO_PAD.encode(sealed))
     }
 
-    fn open<T: serde::de::DeserializeOwned>(&self, sealed: &str, space: &str, call: &str) -> Result<T, Unopened> {
-        let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| Unopened::Foreign)?;
-        let key = self.keys.existing(space).ok().flatten().ok_or(Unopened::Foreign)?;
-        serde_json::from_slice(&key.open(sealed, &aad(space, call))?).map_err(|_| Unopened::Foreign)
-    }
-
     /// Forgets what a space's history holds. Conditions that would look back on it can't be decided until none reaches back so far.
     pub(crate) fn forget(&self, space: &str, at_ms: u64) {
         let space = self.of(space);
@@ -273,7 +267,7 @@ impl Histories {
             let mut history = Locked(lock(&space));
             match (past.kind.as_str(), &past.history, &past.history_event) {
                 ("decision", Some(sealed), _) => {
-                    let called = match self.open::<Called>(sealed, &past.space, &past.id) {
+                    let called = match open::<Called>(&self.keys, sealed, &past.space, &past.id) {
                         Ok(called) => called,
                         Err(Unopened::Destroyed) => {
                             let at_ms = remit_model::time_ms(&past.time).unwrap_or_default();
@@ -301,7 +295,7 @@ impl Histories {
                     let Some(called) = under_way.remove(&past.decision) else { continue };
                     recalled += 1;
                     let output = match &past.history_output {
-                        Some(sealed) => match self.open::<Value>(sealed, &past.space, &past.decision) {
+                        Some(sealed) => match open::<Value>(&self.keys, sealed, &past.space, &past.decision) {
                             Ok(output) => Some(output),
                             // Without its result the history itself is in doubt of it.
                             Err(Unopened::Destroyed) => None,
@@ -319,7 +313,19 @@ impl Histories {
     }
 }
 
-pub(crate) fn aad(space: &str, call: &str) -> Vec<u8> {
+/// Opens a value that the journal holds, sealed by [`Histories::seal`].
+pub(crate) fn open<T: serde::de::DeserializeOwned>(
+    keys: &SpaceKeys,
+    sealed: &str,
+    space: &str,
+    call: &str,
+) -> Result<T, Unopened> {
+    let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| Unopened::Foreign)?;
+    let key = keys.existing(space).ok().flatten().ok_or(Unopened::Foreign)?;
+    serde_json::from_slice(&key.open(sealed, &aad(space, call))?).map_err(|_| Unopened::Foreign)
+}
+
+fn aad(space: &str, call: &str) -> Vec<u8> {
     format!("remit history v1\n{space}\n{call}").into_bytes()
 }
 

@@ -107,7 +107,11 @@ impl Keeper {
             let write = move || {
                 for (name, text) in parts {
                     let bytes = text.len() as u64;
-                    if sealer.seal(text, &shared_aad(&name)).and_then(|sealed| write(&dir, &name, &sealed).ok()).is_none() {
+                    if sealer
+                        .seal(text, &shared_aad(&name))
+                        .and_then(|sealed| write(&dir, &path(&dir, &name), &sealed).ok())
+                        .is_none()
+                    {
                         let mut known = lock(&known);
                         known.digests.remove(&name);
                         known.bytes = known.bytes.saturating_sub(bytes);
@@ -155,14 +159,14 @@ fn path(dir: &Path, digest: &str) -> PathBuf {
     dir.join(digest.trim_start_matches("sha256:"))
 }
 
-/// Writes a part whole, or not at all.
-fn write(dir: &Path, digest: &str, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file whole, or not at all.
+pub(crate) fn write(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let (path, coming) = (path(dir, digest), path(dir, &format!("{digest}.coming")));
+    let coming = path.with_extension("coming");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&coming)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&coming, &path)
+    fs::rename(&coming, path)
 }
 
 fn facts_aad(space: &str, decision_id: &str) -> Vec<u8> {
@@ -234,9 +238,7 @@ impl KeptFacts {
 
     /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.
     pub fn result(&self, space: &str, decision_id: &str, sealed: &str) -> Option<serde_json::Value> {
-        let key = self.keys.existing(space).ok()??;
-        let opened = key.open(STANDARD_NO_PAD.decode(sealed).ok()?, &crate::history::aad(space, decision_id)).ok()?;
-        serde_json::from_slice(&opened).ok()
+        crate::history::open(&self.keys, sealed, space, decision_id).ok()
     }
 
     /// The keys of spaces.

@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -21,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::Gateway;
 use crate::clock::now_ms;
+use crate::kept::write;
 
 /// How long the salt of a commitment is, in bytes.
 pub const SALT_BYTES: usize = 16;
@@ -235,11 +235,6 @@ impl SpaceKeys {
         Ok(unopened)
     }
 
-    /// Gives a key up that can't be opened, and puts a new one in its place. What was sealed under it is sealed for ever.
-    pub fn give_up(&self, space: &str) -> Result<(), NoKey> {
-        self.destroy(space)
-    }
-
     /// The salt of what a decision of this space committed to, if that was under the key that there is; `None` if there is no key.
     pub fn salt(&self, space: &str, what: Committed, decision: &str) -> Result<Option<[u8; SALT_BYTES]>, NoKey> {
         Ok(self.existing(space)?.map(|key| key.salt(what, decision)))
@@ -251,7 +246,7 @@ impl SpaceKeys {
     }
 
     /// Destroys the key of a space: its bytes are overwritten, and another one takes its place. What was sealed under it is sealed for ever.
-    pub(crate) fn destroy(&self, space: &str) -> Result<(), NoKey> {
+    pub fn destroy(&self, space: &str) -> Result<(), NoKey> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.remove(space);
         let path = self.path(space)?;
@@ -306,7 +301,8 @@ impl SpaceKeys {
         let sealed = self.root.seal(bytes.to_vec(), &aad(space, since_ms)).ok_or_else(|| fault(&"it can't be sealed"))?;
         let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
-        write(&self.dir, &path, &text).map_err(|error| fault(&error))?;
+        let durably = || write(&self.dir, &path, &text).and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        durably().map_err(|error| fault(&error))?;
         SpaceKey::new(&bytes, since_ms > 0).ok_or_else(|| fault(&"it is not fit"))
     }
 }
@@ -352,19 +348,10 @@ pub(crate) fn result_aad(space: &str, decision: &str) -> Vec<u8> {
     format!("remit result v1\n{space}\n{decision}").into_bytes()
 }
 
-/// Writes a file whole or not at all, and durably.
-fn write(dir: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let coming = path.with_extension("coming");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&coming)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&coming, path)?;
-    fs::File::open(dir)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn keys(dir: &Path) -> SpaceKeys {
@@ -464,7 +451,7 @@ mod tests {
         let salt = other.of("two").unwrap().salt(Committed::Result, "d");
         assert!(other.of("one").is_err());
         assert_eq!(other.unopened().unwrap(), ["one"]);
-        other.give_up("one").unwrap();
+        other.destroy("one").unwrap();
         assert_eq!(other.of("one").unwrap().open(sealed, b"a"), Err(Unopened::Destroyed));
         assert_eq!(other.of("two").unwrap().salt(Committed::Result, "d"), salt);
         assert_eq!(other.unopened().unwrap(), [""; 0]);

@@ -152,7 +152,7 @@ pub(crate) fn keys_checked(home: &Home, forget: bool) -> Result<(), Failure> {
              once with --forget-history: what was kept of their calls is then lost, and nothing before counts for rules that look back"
         )));
     }
-    lost.iter().try_for_each(|space| keys.give_up(space)).map_err(fault)?;
+    lost.iter().try_for_each(|space| keys.destroy(space)).map_err(fault)?;
     warn(&format!("what was kept of calls in these spaces can't be opened any more, as --forget-history says: {spaces}"));
     Ok(())
 }

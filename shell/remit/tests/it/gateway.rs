@@ -44,6 +44,18 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Whether the files below a directory hold a text.
+pub(crate) fn holds(dir: &Path, text: &str) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|file| {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            holds(&path, text)
+        } else {
+            std::fs::read(path).unwrap().windows(text.len()).any(|w| w == text.as_bytes())
+        }
+    })
+}
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub(crate) struct Said {

@@ -1,11 +1,9 @@
 //! What is kept of calls: sealed under the key of its space, shown to who may see it, and gone with that key; the journal stays provable.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::gateway::{Place, Remit, config, remit};
+use crate::gateway::{Place, Remit, config, holds, remit};
 
 const RULES: &str = r#"@id("read")
 permit (principal, action in [AgentCore::Action::"ledger___get_account", AgentCore::Action::"ledger___list_transactions"], resource);
@@ -55,18 +53,6 @@ fn last(remit: &Remit, tool: &str) -> (String, Value) {
     let index = found["decisions"][0]["index"].to_string();
     let told = remit.operator(&format!("GET /v1/decisions/{index}"), "").1;
     (index, told["entry"].clone())
-}
-
-/// Whether any file below a directory holds a text.
-fn holds(dir: &Path, text: &str) -> bool {
-    std::fs::read_dir(dir).unwrap().any(|file| {
-        let path = file.unwrap().path();
-        if path.is_dir() {
-            holds(&path, text)
-        } else {
-            std::fs::read(path).unwrap_or_default().windows(text.len()).any(|window| window == text.as_bytes())
-        }
-    })
 }
 
 fn refund(client: &Client, number: u32) -> Value {

@@ -1,11 +1,9 @@
 //! Records of calls go when their time is over, stay while a hold keeps them, and a person can be forgotten; the journal stays provable.
 
-use std::path::Path;
-
 use remit_journal::{EraseError, Eraser, Journal, Options, Reader, SigningKey};
 use serde_json::{Value, json};
 
-use crate::gateway::{Place, Remit, config, until};
+use crate::gateway::{Place, Remit, config, holds, until};
 use crate::seaweed::{CREDENTIALS, Seaweed};
 
 const SMALL: [&str; 2] = ["--journal-segment-kib", "32"];
@@ -62,18 +60,6 @@ fn found(place: &Place, filters: &[&str]) -> usize {
     let said = place.cli(&[&["log", "--json", "--limit", "500"], filters].concat());
     assert_eq!(said.code, 0, "{said:?}");
     said.out.lines().count()
-}
-
-/// Whether the files below a directory hold a text.
-fn holds(dir: &Path, text: &str) -> bool {
-    std::fs::read_dir(dir).unwrap().any(|file| {
-        let path = file.unwrap().path();
-        if path.is_dir() {
-            holds(&path, text)
-        } else {
-            std::fs::read(path).unwrap().windows(text.len()).any(|w| w == text.as_bytes())
-        }
-    })
 }
 
 /// A gateway over such a journal, with calls of now, so that the past isn't in the last segment alone.
