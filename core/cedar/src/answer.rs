@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid, Request, RestrictedExpression,
@@ -261,12 +262,12 @@ impl PolicySet {
         names.join(", ")
     }
 
-    fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Entities), String> {
+    fn request(&self, ask: &Ask<'_>, slice: &Slice) -> Result<(Request, Arc<Entities>), String> {
         self.request_with(ask, slice, Some(slice))
     }
 
     /// `read` is what reads the context; without it all of it is put together.
-    fn request_with(&self, ask: &Ask<'_>, slice: &Slice, read: Option<&Slice>) -> Result<(Request, Entities), String> {
+    fn request_with(&self, ask: &Ask<'_>, slice: &Slice, read: Option<&Slice>) -> Result<(Request, Arc<Entities>), String> {
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let unheld = |unheld: Unheld| unheld.to_string();
         let mut pairs = Self::context(ask, true, read);
@@ -294,15 +295,21 @@ impl PolicySet {
     }
 
     /// What a request is besides its context; with a slice also the entities that its rules may ask for besides the principal.
-    pub(crate) fn put(&self, ask: &Ask<'_>, slice: Option<&Slice>, context: Context) -> Result<(Request, Entities), String> {
+    pub(crate) fn put(&self, ask: &Ask<'_>, slice: Option<&Slice>, context: Context) -> Result<(Request, Arc<Entities>), String> {
         let principal = entity_uid(ask.who.kind.word(), ask.who.id)?;
         let resource = entity_uid("Gateway", &self.gateway)?;
         let action = action_uid(ask.tool).ok_or("the tool has no action")?;
-        let attributes = [("id".to_owned(), RestrictedExpression::new_string(ask.who.id.to_owned()))];
-        let tags = ask.who.claims.iter().map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
-        let who = Entity::new_with_tags(principal.clone(), attributes, [], tags).map_err(|error| error.to_string())?;
-        let entities = slice.into_iter().flat_map(|slice| &slice.entities).cloned().chain([who]);
-        let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+        let made = || {
+            let attributes = [("id".to_owned(), RestrictedExpression::new_string(ask.who.id.to_owned()))];
+            let tags = ask.who.claims.iter().map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
+            let who = Entity::new_with_tags(principal.clone(), attributes, [], tags).map_err(|error| error.to_string())?;
+            let entities = slice.into_iter().flat_map(|slice| &slice.entities).cloned().chain([who]);
+            Entities::from_entities(entities, None).map_err(|error| error.to_string())
+        };
+        let entities = match self.memory.get() {
+            Some(memory) => memory.entities(ask, slice.is_some(), made)?,
+            None => Arc::new(made()?),
+        };
         let request = Request::new(principal, action, resource, context, None).map_err(|error| error.to_string())?;
         Ok((request, entities))
     }

@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cedar_policy::Entities;
+use foldhash::fast::RandomState;
 
 use crate::answer::{Answer, Ask, ContextFacts, PrincipalKind};
 use crate::reads::PROVENANCE;
@@ -18,28 +21,63 @@ const QUESTION_BYTES_MAX: usize = 8 * 1024;
 /// The most bytes of all questions that are remembered: long ones would take hundreds of megabytes a set.
 const QUESTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Answers by question, and how many bytes the questions take.
+/// The most callers whose entities are remembered; then it begins anew.
+const CALLERS_MAX: usize = 10_000;
+
+/// What is remembered. Its keys come from callers' words, so where they fall is drawn anew for each map.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<HashMap<Box<[u8]>, Answer>>, AtomicUsize);
+pub(crate) struct Memory {
+    /// Answers by question.
+    answers: Mutex<HashMap<Box<[u8]>, Answer, RandomState>>,
+    /// How many bytes the questions take.
+    bytes: AtomicUsize,
+    /// What Cedar is given besides the request, by caller and tool.
+    entities: Mutex<HashMap<Box<[u8]>, Arc<Entities>, RandomState>>,
+}
 
 impl Memory {
     /// The answer to a question, from memory or by `answer`.
     pub(crate) fn answer(&self, question: Vec<u8>, answer: impl FnOnce() -> Answer) -> Answer {
-        let answers = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = answers().get(question.as_slice()) {
             return known.clone();
         }
         let told = answer();
         let mut answers = answers();
         // Only changed under the lock.
-        let mut bytes = self.1.load(Ordering::Relaxed) + question.len();
+        let mut bytes = self.bytes.load(Ordering::Relaxed) + question.len();
         if answers.len() >= ANSWERS_MAX || bytes > QUESTIONS_BYTES_MAX {
             answers.clear();
             bytes = question.len();
         }
-        self.1.store(bytes, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
         answers.insert(question.into_boxed_slice(), told.clone());
         told
+    }
+
+    /// The entities for calls of this caller, and of this tool if its slice's are among them.
+    pub(crate) fn entities(
+        &self,
+        ask: &Ask<'_>,
+        of_slice: bool,
+        make: impl FnOnce() -> Result<Entities, String>,
+    ) -> Result<Arc<Entities>, String> {
+        let mut caller = Question(Vec::with_capacity(256));
+        caller.text(if of_slice { ask.tool } else { "" });
+        caller.who(ask);
+        let entities = || self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = entities().get(caller.0.as_slice()) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(make()?);
+        let mut entities = entities();
+        if caller.0.len() <= QUESTION_BYTES_MAX {
+            if entities.len() >= CALLERS_MAX {
+                entities.clear();
+            }
+            entities.insert(caller.0.into_boxed_slice(), Arc::clone(&made));
+        }
+        Ok(made)
     }
 }
 
@@ -59,16 +97,7 @@ impl PolicySet {
         }
         let mut question = Question(Vec::with_capacity(256));
         question.text(ask.tool);
-        question.text(match ask.who.kind {
-            PrincipalKind::OAuthUser => "u",
-            PrincipalKind::IamEntity => "i",
-        });
-        question.text(ask.who.id);
-        question.number(ask.who.claims.len() as u64);
-        for (name, value) in ask.who.claims {
-            question.text(name);
-            question.text(value);
-        }
+        question.who(ask);
         if reads.of_context.contains("remit") {
             question.facts(&ask.facts, |name| reads.fact(name));
         }
@@ -96,6 +125,20 @@ impl Question {
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// The caller.
+    fn who(&mut self, ask: &Ask<'_>) {
+        self.text(match ask.who.kind {
+            PrincipalKind::OAuthUser => "u",
+            PrincipalKind::IamEntity => "i",
+        });
+        self.text(ask.who.id);
+        self.number(ask.who.claims.len() as u64);
+        for (name, value) in ask.who.claims {
+            self.text(name);
+            self.text(value);
+        }
     }
 
     fn texts(&mut self, texts: &[String]) {
@@ -283,7 +326,7 @@ mod tests {
             let input = json!({"amount": note % 3, "note": format!("n{note}")});
             assert_eq!(told(&set, &input, &[0; 12]).enforced.effect, crate::answer::Effect::Allow);
         }
-        let answers = set.memory.get().map(|memory| memory.0.lock().unwrap().len());
+        let answers = set.memory.get().map(|memory| memory.answers.lock().unwrap().len());
         assert_eq!(answers, Some(3));
     }
 }

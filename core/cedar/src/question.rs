@@ -282,7 +282,7 @@ impl PolicySet {
     }
 
     /// A call as conditions see it.
-    fn meaning(&self, ask: &Ask<'_>) -> Result<(Request, Entities), String> {
+    fn meaning(&self, ask: &Ask<'_>) -> Result<(Request, std::sync::Arc<Entities>), String> {
         let slice = self.slice_of(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let action = self.vocabulary.actions.get(ask.tool).ok_or("the tool is not in the vocabulary of the policy set")?;
         let mut pairs = Self::context(ask, true, None);

@@ -7,6 +7,7 @@
 //! Parts are taken to be independent: a witness may hold values that never come together, such as a principal's ARN and another account.
 //! That can raise a false alarm; it can't hide new access.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -622,10 +623,10 @@ impl Search<'_> {
     }
 
     fn ask(&self, action: &str, resource: &str, keys: &[&str], chosen: &[&Held], ask: &mut Ask<'_>) -> Option<String> {
-        let several: Vec<Vec<&str>> = chosen
+        let several: Vec<Vec<Cow<'_, str>>> = chosen
             .iter()
             .map(|held| match held {
-                Held::Several(values) => values.iter().map(String::as_str).collect(),
+                Held::Several(values) => values.iter().map(|value| Cow::Borrowed(value.as_str())).collect(),
                 Held::Absent | Held::One(_) => Vec::new(),
             })
             .collect();

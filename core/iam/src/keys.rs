@@ -1,6 +1,8 @@
 //! Context keys as dense slots, and the facts of one request bound to them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 /// The number of a context key, dense from 0. It means something only together with the [`Keys`] that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,30 +77,64 @@ pub enum Value<'a> {
     /// binary values in base 64. An IPv4 address must not be written as one of IPv6: see `IpAddr::to_canonical`.
     One(&'a str),
     /// A key of several values, possibly none. Only operators with `ForAllValues:` or `ForAnyValue:` can test it.
-    Many(&'a [&'a str]),
+    Many(&'a [Cow<'a, str>]),
     /// The request may have it, but it could not be found out: what depends on it doesn't allow, and denies.
     Unknown,
+}
+
+/// Where the values of a request come from that are found when a policy asks for them.
+pub trait Source {
+    /// What a key holds: the same whenever it is asked. Absent, if the request hasn't got it; unknown for a slot of other [`Keys`].
+    fn value(&self, slot: Slot) -> Value<'_>;
 }
 
 /// How many keys are bound without asking for memory.
 const INLINE: usize = 32;
 
 /// The facts of one request, by slot.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context<'a> {
-    inline: [Value<'a>; INLINE],
-    /// The slots from `INLINE` on.
-    rest: Vec<Value<'a>>,
-    len: usize,
+    values: Values<'a>,
     /// Whether what can't be told counts for the request, not against it.
     lenient: bool,
+}
+
+#[derive(Clone)]
+enum Values<'a> {
+    Bound {
+        inline: [Value<'a>; INLINE],
+        /// The slots from `INLINE` on.
+        rest: Vec<Value<'a>>,
+        len: usize,
+    },
+    Asked(&'a dyn Source),
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Context");
+        match &self.values {
+            Values::Bound { inline, rest, len } => {
+                let values = inline.iter().chain(rest).take(*len);
+                told.field("values", &values.collect::<Vec<_>>());
+            }
+            Values::Asked(_) => {}
+        }
+        told.field("lenient", &self.lenient).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Context<'a> {
     /// A context in which every key is absent.
     pub fn new(keys: &Keys) -> Self {
         let len = keys.len();
-        Self { inline: [Value::Absent; INLINE], rest: vec![Value::Absent; len.saturating_sub(INLINE)], len, lenient: false }
+        let rest = vec![Value::Absent; len.saturating_sub(INLINE)];
+        Self { values: Values::Bound { inline: [Value::Absent; INLINE], rest, len }, lenient: false }
+    }
+
+    /// A context whose values are found when a policy asks for them: most policies ask for few.
+    pub fn of(source: &'a dyn Source) -> Self {
+        Self { values: Values::Asked(source), lenient: false }
     }
 
     /// Turns the meaning of [`Value::Unknown`] round: what can't be told counts for the request, so that what is allowed here is all that
@@ -114,16 +150,17 @@ impl<'a> Context<'a> {
         self.lenient
     }
 
-    /// Binds a key. A slot of other [`Keys`] is ignored.
+    /// Binds a key. A slot of other [`Keys`] is ignored, and so is every one where a source is asked.
     #[inline]
     pub fn set(&mut self, slot: Slot, value: Value<'a>) {
         let index = slot.index();
-        if index >= self.len {
+        let Values::Bound { inline, rest, len } = &mut self.values else { return };
+        if index >= *len {
             return;
         }
         let place = match index.checked_sub(INLINE) {
-            None => self.inline.get_mut(index),
-            Some(index) => self.rest.get_mut(index),
+            None => inline.get_mut(index),
+            Some(index) => rest.get_mut(index),
         };
         if let Some(place) = place {
             *place = value;
@@ -134,14 +171,17 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn get(&self, slot: Slot) -> Value<'a> {
         let index = slot.index();
-        if index >= self.len {
-            return Value::Unknown;
+        match &self.values {
+            Values::Asked(source) => source.value(slot),
+            Values::Bound { len, .. } if index >= *len => Value::Unknown,
+            Values::Bound { inline, rest, .. } => {
+                let value = match index.checked_sub(INLINE) {
+                    None => inline.get(index),
+                    Some(index) => rest.get(index),
+                };
+                value.copied().unwrap_or(Value::Unknown)
+            }
         }
-        let value = match index.checked_sub(INLINE) {
-            None => self.inline.get(index),
-            Some(index) => self.rest.get(index),
-        };
-        value.copied().unwrap_or(Value::Unknown)
     }
 
     /// What a variable stands for: the one text of its key, or its default if the request hasn't got the key.

@@ -36,7 +36,7 @@ pub use evaluate::{
     CheckEffect, CheckType, Decision, Evaluation, LEVELS_MAX, Layers, Line, RESOURCE_BYTES_MAX, Request, evaluate, trust,
 };
 pub use explain::{Detail, Missing, NearMiss, Unmet};
-pub use keys::{Context, Keys, Slot, Value};
+pub use keys::{Context, Keys, Slot, Source, Value};
 pub use policy::{Effect, Policy, PolicyKind, Statement};
 pub use principal::{NotAPrincipal, Principal, PrincipalKind};
 pub use scalar::moment_secs;

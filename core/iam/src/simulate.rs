@@ -9,6 +9,7 @@
 //! `{"orgIdentifier", "policies"}`), and `resourcePolicy`, or `trustPolicy` for the question who may assume a role. A policy is
 //! a document, or `{"name", "policy"}`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::{
@@ -113,7 +114,7 @@ fn ask(request: &Node, keys: &Keys, layers: &Layers<'_>, is_trust: bool) -> Resu
         Some(_) => return Err("`context` must be a mapping".into()),
     };
     let mut context = Context::new(keys);
-    let many: Vec<Option<Vec<&str>>> = entries.iter().map(|entry| several(&entry.value)).collect::<Result<_, _>>()?;
+    let many: Vec<Option<Vec<Cow<'_, str>>>> = entries.iter().map(|entry| several(&entry.value)).collect::<Result<_, _>>()?;
     for (Entry { key, value, .. }, many) in entries.iter().zip(&many) {
         let value = match (&value.data, many) {
             (Data::Null, _) => Value::Unknown,
@@ -185,9 +186,9 @@ fn text<'n>(node: Option<&'n Node>, what: &str) -> Result<&'n str, String> {
     node.and_then(Node::text).ok_or_else(|| format!("`{what}` must be a text"))
 }
 
-fn several(node: &Node) -> Result<Option<Vec<&str>>, String> {
+fn several(node: &Node) -> Result<Option<Vec<Cow<'_, str>>>, String> {
     match &node.data {
-        Data::List(nodes) => nodes.iter().map(scalar).collect::<Result<_, _>>().map(Some),
+        Data::List(nodes) => nodes.iter().map(|node| scalar(node).map(Cow::Borrowed)).collect::<Result<_, _>>().map(Some),
         _ => Ok(None),
     }
 }

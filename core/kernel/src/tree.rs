@@ -1,12 +1,12 @@
 //! The organization's policies, compiled: who may act in which role, and what IAM says of a call.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_iam::{
     CheckEffect, CheckType, Context, Decision, Evaluation, Keys, Layers, Line, Policy, PolicyKind, PolicySet, Request, Slot,
-    Value,
+    Source, Value,
 };
 use remit_model::{AccountId, Organization, Role, RoleKey, SPACE_SERVICE, ServerKey, Space, Tags, UserKey};
 
@@ -20,7 +20,8 @@ const LEVELS_MAX: usize = remit_iam::LEVELS_MAX;
 #[derive(Debug)]
 pub(crate) struct Tree {
     keys: Keys,
-    bindings: Vec<(Slot, Key)>,
+    /// Where each key's value comes from, by slot.
+    bindings: Vec<Key>,
     accounts: HashMap<AccountId, AccountView>,
     roles: HashMap<RoleKey, RoleView>,
     users: HashMap<UserKey, Grants>,
@@ -227,7 +228,7 @@ impl Tree {
             }
             accounts.insert(account.clone(), view);
         }
-        let bindings = keys.iter().map(|(slot, name)| (slot, Key::parse(name))).collect();
+        let bindings = bindings(&keys);
         Self { keys, bindings, accounts, roles, users, resources, everything, nothing }
     }
 
@@ -242,36 +243,19 @@ impl Tree {
     /// Asks. With `explain` every layer answers, else the answer may end at the first that denies.
     pub(crate) fn ask(&self, ask: &Ask<'_>, explain: bool) -> Vec<Judged> {
         let mut extended = None;
-        let (keys, bindings, session) = if ask.session.is_empty() {
-            (&self.keys, &self.bindings, None)
+        let (bindings, session) = if ask.session.is_empty() {
+            (self.bindings.as_slice(), None)
         } else {
             // A session's own policies may name keys that no other policy names.
             let mut keys = self.keys.clone();
             let set = PolicySet::compile(&mut keys, ask.session);
-            let bindings: Vec<(Slot, Key)> = keys.iter().map(|(slot, name)| (slot, Key::parse(name))).collect();
-            let (keys, bindings, set) = extended.insert((keys, bindings, set));
-            (&*keys, &*bindings, Some(&*set))
+            let (bindings, set) = extended.insert((bindings(&keys), set));
+            (bindings.as_slice(), Some(&*set))
         };
-        let value = |key: &Key| if ask.open.leaves(key) { Text::Unknown } else { ask.asked.value(key) };
-        let texts: Vec<(Slot, Text<'_>)> = bindings.iter().map(|(slot, key)| (*slot, value(key))).collect();
-        let many = texts.iter().filter_map(|(slot, text)| match text {
-            Text::Many(texts) => Some((*slot, texts.iter().map(Cow::as_ref).collect::<Vec<&str>>())),
-            _ => None,
-        });
-        let many: Vec<(Slot, Vec<&str>)> = many.collect();
-        let mut context = Context::new(keys);
+        let values = Values::new(bindings, ask);
+        let mut context = Context::of(&values);
         if ask.open != Open::Said {
             context = context.lenient();
-        }
-        for (slot, text) in &texts {
-            match text {
-                Text::One(text) => context.set(*slot, Value::One(text)),
-                Text::Unknown => context.set(*slot, Value::Unknown),
-                Text::Absent | Text::Many(_) => {}
-            }
-        }
-        for (slot, texts) in &many {
-            context.set(*slot, Value::Many(texts));
         }
         self.evaluated(ask, &context, session, explain)
     }
@@ -337,6 +321,47 @@ impl Tree {
             *place = &level.set;
         }
         (sets, levels.len().min(LEVELS_MAX))
+    }
+}
+
+/// Where each key's value comes from, by slot.
+fn bindings(keys: &Keys) -> Vec<Key> {
+    keys.iter().map(|(_, name)| Key::parse(name)).collect()
+}
+
+/// How many values are kept without asking for memory.
+const INLINE: usize = 32;
+
+/// The values of a request's keys, each found when the first policy asks for it: times and addresses are texts that few want.
+struct Values<'a> {
+    bindings: &'a [Key],
+    ask: &'a Ask<'a>,
+    inline: [OnceCell<Text<'a>>; INLINE],
+    /// The slots from `INLINE` on.
+    rest: Vec<OnceCell<Text<'a>>>,
+}
+
+impl<'a> Values<'a> {
+    fn new(bindings: &'a [Key], ask: &'a Ask<'a>) -> Self {
+        let rest = bindings.iter().skip(INLINE).map(|_| OnceCell::new()).collect();
+        Self { bindings, ask, inline: [const { OnceCell::new() }; INLINE], rest }
+    }
+}
+
+impl Source for Values<'_> {
+    fn value(&self, slot: Slot) -> Value<'_> {
+        let Some(key) = self.bindings.get(slot.index()) else { return Value::Unknown };
+        let cell = match slot.index().checked_sub(INLINE) {
+            None => self.inline.get(slot.index()),
+            Some(index) => self.rest.get(index),
+        };
+        let Some(cell) = cell else { return Value::Unknown };
+        match cell.get_or_init(|| if self.ask.open.leaves(key) { Text::Unknown } else { self.ask.asked.value(key) }) {
+            Text::Absent => Value::Absent,
+            Text::One(text) => Value::One(text),
+            Text::Many(texts) => Value::Many(texts),
+            Text::Unknown => Value::Unknown,
+        }
     }
 }
 

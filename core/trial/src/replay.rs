@@ -446,7 +446,7 @@ impl Tally {
 /// Recorded calls under another configuration, in the journal's order.
 #[derive(Default)]
 pub struct Replay {
-    identities: HashMap<String, Fact<Identity>>,
+    identities: HashMap<String, Fact<Identity>, foldhash::fast::RandomState>,
     histories: HashMap<String, History>,
     under_way: HashMap<String, UnderWay>,
     /// When a call of a tool of a space was last made whose facts aren't there, in milliseconds since the epoch; without a tool: of any.

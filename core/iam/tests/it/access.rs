@@ -1,5 +1,6 @@
 //! What a change grants: proofs, witnesses, and that neither is wrong.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -228,9 +229,11 @@ fn allowed(statements: &str, action: &str, resource: &str, context: &[(&str, Vec
     let mut keys = Keys::new();
     let set = PolicySet::compile(&mut keys, &[policy(PolicyKind::Identity, statements)]);
     let mut bound = Context::new(&keys);
-    for (key, values, several) in context {
+    let many: Vec<Vec<Cow<'_, str>>> =
+        context.iter().map(|(_, values, _)| values.iter().map(|value| Cow::Borrowed(*value)).collect()).collect();
+    for ((key, values, several), many) in context.iter().zip(&many) {
         if let Some(slot) = keys.slot(key) {
-            bound.set(slot, if *several { Value::Many(values) } else { Value::One(values[0]) });
+            bound.set(slot, if *several { Value::Many(many) } else { Value::One(values[0]) });
         }
     }
     let principal = Principal::user("arn:aws:iam::111122223333:user/u").unwrap();

@@ -1,6 +1,8 @@
 //! Every corner of the language, with the page of AWS's that says so: which statements apply, of those that allow and of those
 //! that deny. Where AWS says nothing, an Allow must not apply and a Deny must.
 
+use std::borrow::Cow::Borrowed;
+
 use remit_iam::Value::{Absent, Many, One, Unknown};
 use remit_iam::{Context, Decision, Keys, Layers, PolicyKind, Principal, Request, Value, evaluate};
 
@@ -95,8 +97,8 @@ fn several_values() {
         (r#""StringEquals":{"aws:k":"a","aws:other":"x"}"#, One("a"), NO),
         (r#""StringEquals":{"aws:k":"a"},"StringNotEquals":{"aws:other":"x"}"#, One("a"), YES),
         // "Multivalued context keys require a condition set operator."
-        (r#""StringEquals":{"aws:k":"a"}"#, Many(&["a"]), MAYBE),
-        (r#""StringNotEquals":{"aws:k":"a"}"#, Many(&["b"]), MAYBE),
+        (r#""StringEquals":{"aws:k":"a"}"#, Many(&[Borrowed("a")]), MAYBE),
+        (r#""StringNotEquals":{"aws:k":"a"}"#, Many(&[Borrowed("b")]), MAYBE),
         (r#""StringEqualsIfExists":{"aws:k":"a"}"#, Many(&[]), MAYBE),
     ]);
 }
@@ -107,29 +109,29 @@ fn several_values() {
 #[test]
 fn set_operators() {
     table(&[
-        (r#""ForAllValues:StringEquals":{"aws:k":["a","b"]}"#, Many(&["a", "b"]), YES),
-        (r#""ForAllValues:StringEquals":{"aws:k":["a","b"]}"#, Many(&["a", "c"]), NO),
+        (r#""ForAllValues:StringEquals":{"aws:k":["a","b"]}"#, Many(&[Borrowed("a"), Borrowed("b")]), YES),
+        (r#""ForAllValues:StringEquals":{"aws:k":["a","b"]}"#, Many(&[Borrowed("a"), Borrowed("c")]), NO),
         (r#""ForAllValues:StringEquals":{"aws:k":"a"}"#, Absent, YES),
         (r#""ForAllValues:StringEquals":{"aws:k":"a"}"#, Many(&[]), YES),
-        (r#""ForAllValues:StringNotEquals":{"aws:k":["a"]}"#, Many(&["b", "c"]), YES),
-        (r#""ForAllValues:StringNotEquals":{"aws:k":["a"]}"#, Many(&["a", "c"]), NO),
-        (r#""ForAnyValue:StringEquals":{"aws:k":["a","b"]}"#, Many(&["c", "b"]), YES),
-        (r#""ForAnyValue:StringEquals":{"aws:k":["a","b"]}"#, Many(&["c"]), NO),
+        (r#""ForAllValues:StringNotEquals":{"aws:k":["a"]}"#, Many(&[Borrowed("b"), Borrowed("c")]), YES),
+        (r#""ForAllValues:StringNotEquals":{"aws:k":["a"]}"#, Many(&[Borrowed("a"), Borrowed("c")]), NO),
+        (r#""ForAnyValue:StringEquals":{"aws:k":["a","b"]}"#, Many(&[Borrowed("c"), Borrowed("b")]), YES),
+        (r#""ForAnyValue:StringEquals":{"aws:k":["a","b"]}"#, Many(&[Borrowed("c")]), NO),
         (r#""ForAnyValue:StringEquals":{"aws:k":"a"}"#, Absent, NO),
         (r#""ForAnyValue:StringEquals":{"aws:k":"a"}"#, Many(&[]), NO),
         (r#""ForAnyValue:StringNotEquals":{"aws:k":"a"}"#, Absent, NO),
-        (r#""ForAnyValue:StringNotEquals":{"aws:k":"a"}"#, Many(&["a", "b"]), YES),
+        (r#""ForAnyValue:StringNotEquals":{"aws:k":"a"}"#, Many(&[Borrowed("a"), Borrowed("b")]), YES),
         (r#""ForAllValues:StringLike":{"aws:k":"a*"}"#, One("ab"), YES),
-        (r#""ForAnyValue:NumericLessThan":{"aws:k":"5"}"#, Many(&["7", "4"]), YES),
+        (r#""ForAnyValue:NumericLessThan":{"aws:k":"5"}"#, Many(&[Borrowed("7"), Borrowed("4")]), YES),
         (r#""ForAllValues:StringEqualsIfExists":{"aws:k":"a"}"#, Absent, YES),
         // Of both together AWS says nothing.
         (r#""ForAnyValue:StringEqualsIfExists":{"aws:k":"a"}"#, Absent, MAYBE),
-        (r#""ForAnyValue:StringEqualsIfExists":{"aws:k":"a"}"#, Many(&["a"]), YES),
+        (r#""ForAnyValue:StringEqualsIfExists":{"aws:k":"a"}"#, Many(&[Borrowed("a")]), YES),
         // An empty text is a null dataset, and a text.
         (r#""ForAllValues:StringEquals":{"aws:k":"a"}"#, One(""), MAYBE),
         (r#""ForAllValues:StringEquals":{"aws:k":""}"#, One(""), YES),
         (r#""ForAnyValue:StringEquals":{"aws:k":""}"#, One(""), MAYBE),
-        (r#""ForAnyValue:StringEquals":{"aws:k":"a"}"#, Many(&[""]), NO),
+        (r#""ForAnyValue:StringEquals":{"aws:k":"a"}"#, Many(&[Borrowed("")]), NO),
     ]);
 }
 
@@ -266,7 +268,7 @@ fn variables() {
         ("aws:username", One("ann")),
         ("aws:star", One("*")),
         ("aws:empty", One("")),
-        ("aws:list", Many(&["ann"])),
+        ("aws:list", Many(&[Borrowed("ann")])),
         ("aws:unknown", Unknown),
         ("aws:k", One("ann")),
         ("aws:special", One("a*?$")),

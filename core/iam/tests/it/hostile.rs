@@ -210,7 +210,7 @@ fn values_of_requests() {
     let session = Principal::session(ROLE, SESSION).unwrap();
     let long = "9".repeat(100_000);
     for value in VALUES.into_iter().chain([long.as_str()]) {
-        for kind in [Value::One(value), Value::Many(&[value, value])] {
+        for kind in [Value::One(value), Value::Many(&[value.into(), value.into()])] {
             let mut context = Context::new(&keys);
             context.set(keys.slot("aws:k").unwrap(), kind);
             let request = Request {

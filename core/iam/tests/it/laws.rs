@@ -1,5 +1,6 @@
 //! What holds for every document and every request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -353,14 +354,16 @@ fn decide(world: &World, documents: &Documents) -> Decision {
         ..Layers::of_identity(&identity)
     };
     let mut context = Context::new(&keys);
-    let lists: BTreeMap<&String, Vec<&str>> = world
+    let lists: BTreeMap<&String, Vec<Cow<'_, str>>> = world
         .facts
         .iter()
-        .filter_map(
-            |(key, fact)| {
-                if let Fact::Many(texts) = fact { Some((key, texts.iter().map(String::as_str).collect())) } else { None }
-            },
-        )
+        .filter_map(|(key, fact)| {
+            if let Fact::Many(texts) = fact {
+                Some((key, texts.iter().map(|text| Cow::Borrowed(text.as_str())).collect()))
+            } else {
+                None
+            }
+        })
         .collect();
     for (key, fact) in &world.facts {
         let value = match fact {
