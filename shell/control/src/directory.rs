@@ -97,6 +97,10 @@ fn collect(root: &Path, directory: &Path, depth: usize, files: &mut Vec<SourceFi
         }
         let kind = entry.file_type().map_err(|error| io(&path, error))?;
         if kind.is_dir() {
+            // A gateway's data directory that somebody put here: what it keeps there is no configuration.
+            if path.join("journal.vkey").is_file() {
+                continue;
+            }
             collect(root, &path, depth + 1, files)?;
             continue;
         }

@@ -531,6 +531,20 @@ impl Book {
         }
     }
 
+    /// Those of a space and a principal that aren't over: they wait for people, or for the call.
+    pub(crate) fn open_of(&self, space: &str, principal: &str) -> Vec<Arc<Approval>> {
+        let pages = lock(&self.pages);
+        let own = |approval: &&Arc<Approval>| approval.space == space && approval.principal == principal;
+        let mut own: Vec<Arc<Approval>> = pages.open.values().map(|open| &open.approval).filter(own).cloned().collect();
+        own.sort_by(|a, b| a.id.cmp(&b.id));
+        own
+    }
+
+    /// Whether nobody is to wait any longer.
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Lets nobody wait any longer; what waits for people goes on waiting.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);

@@ -475,6 +475,9 @@ impl Arrival {
                 empty(StatusCode::ACCEPTED)
             }
             Kind::Request => {
+                if held_task::is_about(&message) {
+                    return Box::pin(held_task::answer(self, caller, message)).await;
+                }
                 let id = message.id().unwrap_or("null").to_owned();
                 let local = match message.method() {
                     "ping" => Some(Ok("{}".to_owned())),
@@ -534,7 +537,7 @@ impl Arrival {
             Err(refused) => return *refused,
         };
         if held_task::is_about(&message) {
-            return held_task::answer(&self, caller, &message).await;
+            return held_task::answer(&self, caller, message).await;
         }
         if message.method() == "subscriptions/listen" {
             return listen::subscribe(&caller, &message);

@@ -92,7 +92,18 @@ pub(crate) async fn hold(arrival: &Arrival, caller: Caller, message: Message, he
         return json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &answer));
     }
     if matches!(&caller.client, Client::Modern(_)) && !opens && declares_tasks(caller.capabilities()) {
-        return json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &held_task::created(&approval).to_string()));
+        return json_status(
+            StatusCode::OK,
+            remit_mcp::error::result_answer(&id, &held_task::created(era, &approval).to_string()),
+        );
+    }
+    if let Client::Legacy(session) = &caller.client
+        && held_task::is_asked(session, &message)
+    {
+        return json_status(
+            StatusCode::OK,
+            remit_mcp::error::result_answer(&id, &held_task::created(era, &approval).to_string()),
+        );
     }
     let log = match &caller.client {
         Client::Legacy(session) => session.stream(),

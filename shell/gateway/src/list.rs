@@ -9,6 +9,7 @@ use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
 use serde_json::{Map, Value};
 
 use crate::call::{Caller, Client};
+use crate::held_task;
 use crate::session::lock;
 use crate::upstream::{IMPLEMENTATION, Sending, legacy_request};
 use crate::{Inner, State};
@@ -208,7 +209,7 @@ pub(crate) async fn tasks(caller: &Caller, message: &Message) -> Result<String, 
     let Client::Legacy(session) = &caller.client else {
         return Err(RpcError::new(ErrorCode::MethodNotFound, "unknown method `tasks/list`"));
     };
-    let mut list = Vec::new();
+    let mut list = held_task::listed(caller);
     let (facts, now_secs) = (caller.facts(), crate::clock::now_ms() / 1000);
     for (key, _) in &caller.space.servers {
         // What may no longer be called has no tasks to show either.

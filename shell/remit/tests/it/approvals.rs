@@ -4,8 +4,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, send};
+use crate::client::{Client, Session, send};
 use crate::gateway::{Place, Remit, config, remit, until};
+use crate::upstream::{Era, Upstream};
 
 const CLOSE: &str = "helpdesk___close_ticket";
 const DONE: &str = r#"{"ticket_id":"TCK-1001","resolution":"done"}"#;
@@ -291,6 +292,103 @@ fn a_client_that_knows_tasks_gets_one_and_it_outlives_a_restart() {
         (&json!("failed"), &json!("not now")),
         "{failed}"
     );
+}
+
+/// A session's server that makes tasks of calls that ask for it, and whose tasks have ended when they are asked for.
+fn maker_of_tasks() -> Upstream {
+    let server = Upstream::start(Era::Legacy);
+    server.on(|seen, reply| {
+        let task = |status: &str| format!(r#""taskId":"t-7","status":"{status}","createdAt":"2026-01-01T00:00:00Z","ttl":60000"#);
+        let answer = match seen.method().as_str() {
+            "tools/call" if seen.params().get("task").is_some() => format!(r#"{{"task":{{{}}}}}"#, task("working")),
+            "tools/call" => r#"{"content":[],"isError":false,"x":"plain"}"#.to_owned(),
+            "tasks/get" | "tasks/cancel" => format!("{{{}}}", task("completed")),
+            "tasks/result" => {
+                r#"{"content":[],"isError":false,"x":"made","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t-7"}}}"#
+                    .to_owned()
+            }
+            _ => return false,
+        };
+        reply.json(&seen.result(&answer));
+        true
+    });
+    server
+}
+
+#[test]
+fn a_session_that_asks_for_a_task_gets_one_while_people_decide() {
+    let server = maker_of_tasks();
+    let place = Place::new();
+    let mut whole = config(&[server.server("a")]);
+    whole["approval_rules"] = json!([{"id": "echoes", "hold": {"tools": ["a___echo"]}, "ask": {"wait_secs": 30}}]);
+    whole["approvers"] = json!([{"id": "ann"}, {"id": "bob"}]);
+    place.write(&whole);
+    let remit = Remit::up_at(place, &[]);
+    remit.until_server("a", "ready");
+    let session = remit.client("agent-1", "a").session("2025-11-25");
+    let hold = |n: u8| {
+        let params = format!(r#"{{"name":"a___echo","arguments":{{"n":{n}}},"task":{{"ttl":60000}}}}"#);
+        let created = session.request("1", "tools/call", &params).message();
+        let task = &created["result"]["task"];
+        assert_eq!((&task["status"], &task["pollInterval"]), (&json!("working"), &json!(2000)), "{created}");
+        task["taskId"].as_str().unwrap().to_owned()
+    };
+    let ask =
+        |session: &Session, method: &str, id: &str| session.request("2", method, &json!({"taskId": id}).to_string()).message();
+    let first = hold(1);
+    assert_eq!(id(&only(&remit)), first);
+    assert_eq!(ask(&session, "tasks/get", &first)["result"]["status"], "working");
+    let listed = session.request("3", "tasks/list", "{}").message();
+    assert_eq!(listed["result"]["tasks"][0]["taskId"], json!(first), "{listed}");
+    // To others there is no such task.
+    let other = remit.client("agent-2", "a").session("2025-11-25");
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        assert_eq!(ask(&other, method, &first)["error"]["message"], "no such task");
+    }
+    assert_eq!(other.request("3", "tasks/list", "{}").message()["result"]["tasks"], json!([]));
+    assert_eq!(server.calls(), 0, "nothing has gone to the server");
+    // Whoever asks for the result waits for people, and then for the server's own task: under the id that it knows.
+    let mut stream = session.request("4", "tasks/result", &json!({"taskId": first}).to_string());
+    approve(&remit, &only(&remit), "ann");
+    let result = stream.message();
+    assert_eq!((&result["id"], &result["result"]["x"]), (&json!(4), &json!("made")), "{result}");
+    let related = &result["result"]["_meta"]["io.modelcontextprotocol/related-task"]["taskId"];
+    assert_eq!(related, &json!(first), "{result}");
+    let ended = ask(&session, "tasks/get", &first);
+    assert_eq!((&ended["result"]["taskId"], &ended["result"]["status"]), (&json!(first), &json!("completed")), "{ended}");
+    let went = server.wait("the call", |seen| seen.calls("echo"));
+    assert_eq!((&went.params()["arguments"], &went.params()["task"]), (&json!({"n": 1}), &json!({})));
+    // Rejected, the result says so; cancelled, the approval is gone; and either only once.
+    let second = hold(2);
+    let mut stream = session.request("5", "tasks/result", &json!({"taskId": second}).to_string());
+    say(&remit, &["reject", &second, "--by", "bob", "--reason", "not now"]);
+    let rejected = stream.message();
+    assert!(rejected["result"]["isError"] == true && text(&rejected).contains("not now"), "{rejected}");
+    let failed = ask(&session, "tasks/get", &second);
+    assert_eq!((&failed["result"]["status"], &failed["result"]["statusMessage"]), (&json!("failed"), &json!("not now")));
+    assert_eq!(ask(&session, "tasks/cancel", &second)["error"]["code"], -32602);
+    let third = hold(3);
+    assert_eq!(ask(&session, "tasks/cancel", &third)["result"]["status"], "cancelled");
+    assert_eq!(say(&remit, &["show", &third]).1["state"], "REVOKED");
+    assert_eq!(ask(&session, "tasks/cancel", &third)["error"]["code"], -32602);
+    assert_eq!(server.seen().iter().filter(|seen| seen.method() == "tools/call").count(), 1);
+    // A restart loses the session, not the task.
+    let fourth = hold(4);
+    let remit = Remit::up_at(remit.kill(), &[]);
+    remit.until_server("a", "ready");
+    let session = remit.client("agent-1", "a").session("2025-11-25");
+    approve(&remit, &only(&remit), "ann");
+    let result = session.request("6", "tasks/result", &json!({"taskId": fourth}).to_string()).message();
+    assert_eq!(result["result"]["x"], "made", "{result}");
+    // A call that doesn't ask for a task, and one in a session of before, keep their streams.
+    for version in ["2025-11-25", "2025-06-18"] {
+        let session = remit.client("agent-1", "a").session(version);
+        let task = if version == "2025-11-25" { "" } else { r#","task":{}"# };
+        let params = format!("{{\"name\":\"a___echo\",\"arguments\":{{\"v\":\"{version}\"}}{task}}}");
+        let mut stream = session.request("7", "tools/call", &params);
+        approve(&remit, &only(&remit), "ann");
+        assert!(stream.message().get("result").is_some());
+    }
 }
 
 #[test]

