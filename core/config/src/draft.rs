@@ -263,6 +263,7 @@ impl<'a> Draft<'a> {
             "management_account",
             "service_control_policies",
             "resource_control_policies",
+            "findings_admitted",
         ];
         let object = found.first().and_then(|item| item.object("an organization", keys));
         let text = |key: &str| object.as_ref().and_then(|object| object.get(key)).and_then(|item| Some((item.text()?, item)));
@@ -294,6 +295,7 @@ impl<'a> Draft<'a> {
             "organizational_unit",
             "service_control_policies",
             "resource_control_policies",
+            "findings_admitted",
             "permissions_boundary",
             "tags",
         ];

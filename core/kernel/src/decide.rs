@@ -465,7 +465,9 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>, fac
     match &tool.pin {
         PinState::Intact => {}
         PinState::New => {
-            return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it");
+            let why =
+                "nobody has accepted the tool: it is new on its server, or more was found in it than is admitted at first sight";
+            return Finding::explicit(Reason::ToolQuarantined, why);
         }
         PinState::Gone => return Finding::explicit(Reason::ToolQuarantined, "the server no longer offers the tool"),
         PinState::Drifted { digest, .. } => {

@@ -14,7 +14,8 @@ use remit_model::{
 use remit_provenance::Roles;
 
 use crate::approval::Holds;
-use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
+use crate::catalogue::{Catalogue, PinKey, PinState, Pinned, ToolFinding};
+use crate::definitions::INSTRUCTIONS;
 use crate::guardrail::Guards;
 use crate::schema::ArgumentSchema;
 use crate::tree::Tree;
@@ -152,7 +153,7 @@ impl Snapshot {
         let mut findings: Vec<ToolFinding> = Vec::new();
         let mut pinned: HashMap<ServerKey, Vec<Pinned>> = HashMap::new();
         for (key, server) in &organization.servers {
-            let (tools, found) = catalogue.tools(server);
+            let (tools, found) = catalogue.tools(server, organization.findings_admitted(&key.account));
             findings.extend(found);
             pinned.insert(key.clone(), tools);
         }
@@ -289,7 +290,8 @@ impl SpaceBuilder<'_> {
             let Some(server) = self.organization.servers.get(&key).filter(|_| !self.catalogue.servers.contains_key(&key)) else {
                 continue;
             };
-            for (pin_key, pin) in self.catalogue.pins.iter().filter(|(pin_key, _)| pin_key.server == key) {
+            let own = |(pin_key, _): &(&PinKey, _)| pin_key.server == key && pin_key.tool != INSTRUCTIONS;
+            for (pin_key, pin) in self.catalogue.pins.iter().filter(own) {
                 let admitted = match &entry.tools {
                     ToolAdmission::All => true,
                     ToolAdmission::Listed(names) => names.contains(&pin_key.tool),

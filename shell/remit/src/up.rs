@@ -453,10 +453,9 @@ impl Plane for World {
         let unfit = snapshot.findings.iter();
         let mut findings: Vec<Value> =
             unfit.map(|finding| told(&finding.server.to_string(), Some(&finding.tool), &finding.fault)).collect();
-        findings.extend(self.gateway.definition_findings().iter().map(|found| {
-            let fault = format!("{} ({}) at `{}`: {}", found.rule, found.severity, found.pointer, found.reason);
-            told(&found.server, found.tool.as_deref(), &fault)
-        }));
+        findings.extend(
+            self.gateway.definition_findings().iter().map(|found| told(&found.server, found.tool.as_deref(), &found.what())),
+        );
         let mut policy_findings: Vec<Value> = Vec::new();
         for (space, view) in snapshot.spaces.iter().collect::<std::collections::BTreeMap<_, _>>() {
             policy_findings.extend(view.policy_set.iter().flat_map(|set| set.findings()).map(|finding| {
