@@ -8,6 +8,7 @@ mod assume;
 mod behaviour;
 mod chain;
 mod compare;
+
 mod invariant;
 mod recorded;
 mod remedy;
