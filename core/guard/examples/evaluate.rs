@@ -198,7 +198,7 @@ fn judge(guardrail: &Guardrail, kind: &str, fixture: &Value) -> Option<bool> {
         };
         assessment.findings.iter().any(telling)
     };
-    let server = |name: &str, tools: Vec<Value>| ServerDefinition { name: name.to_owned(), instructions: None, tools };
+    let server = |name: &str, tools: Vec<Value>| ServerDefinition { name: name.to_owned(), tools, ..ServerDefinition::default() };
     match kind {
         "malicious-tool-result" | "benign-tool-result" => Some(json(Source::Output, &fixture["result"])),
         "input-required-result" => Some(json(Source::Output, &fixture["result"])),
@@ -244,7 +244,8 @@ fn definitions(bench: &[Value], guardbench: &[Value]) -> Value {
         .collect();
     flagged.dedup();
     let alone = |row: &Value| {
-        let server = ServerDefinition { name: "server".to_owned(), instructions: None, tools: vec![row["tool"].clone()] };
+        let server =
+            ServerDefinition { name: "server".to_owned(), tools: vec![row["tool"].clone()], ..ServerDefinition::default() };
         !scan(&[server], Severity::Medium).is_empty()
     };
     let part = |attack: bool| guardbench.iter().filter(|row| row["attack"] == attack).collect::<Vec<_>>();

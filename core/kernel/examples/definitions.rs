@@ -10,11 +10,11 @@ mod fixtures;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use remit_kernel::definitions::{Severity, findings};
-use remit_kernel::{Catalogue, ServerCatalogue};
+use remit_kernel::Catalogue;
+use remit_kernel::definitions::{DefinitionFinding, Severity, findings};
 use serde_json::{Value, json};
 
-use crate::fixtures::{found, is_found, key, kinds, live};
+use crate::fixtures::{HELD_OUT, found, is_found, key, kinds, live};
 
 fn main() {
     let folder = std::env::args().nth(1).unwrap();
@@ -42,7 +42,7 @@ fn of_kinds() -> Value {
             .filter(|pair| !found(&pair["twin"]).is_empty())
             .map(|pair| json!({"name": pair["name"], "found": found(&pair["twin"])}))
             .collect();
-        json!({"kind": kind, "poisoned": pairs.len(), "found": pairs.len() - missed.len(), "missed": missed, "twins": pairs.len(), "false": wrong})
+        json!({"kind": kind, "held_out": kind == HELD_OUT, "poisoned": pairs.len(), "found": pairs.len() - missed.len(), "missed": missed, "twins": pairs.len(), "false": wrong})
     };
     kinds().iter().map(of_kind).collect()
 }
@@ -118,23 +118,16 @@ fn of_servers(bench: &[Value], started: &[Value]) -> Value {
     for row in started {
         // A server that was collected and started counts once, as it is now.
         let package = row["server"].as_str().unwrap();
-        let name: String = package
-            .rsplit_once('/')
-            .map_or(package, |(_, name)| name)
-            .trim_start_matches('@')
-            .split(['@', '='])
-            .next()
-            .unwrap()
-            .replace('.', "-");
-        let collected = format!("{}-mcp", name.trim_end_matches("-mcp-server").trim_start_matches("awslabs-"));
-        servers.remove(&collected);
+        let package = package.trim_start_matches('@').split(['@', '=']).next().unwrap().replace(['/', '.'], "-");
+        let name = package.trim_start_matches("modelcontextprotocol-").to_owned();
+        servers.remove(&format!("{}-mcp", name.trim_end_matches("-mcp-server").trim_start_matches("awslabs-")));
         servers.insert(name, row.clone());
     }
-    let mut catalogue = Catalogue::default();
-    catalogue.servers = servers.iter().map(|(name, server)| (key(&name[..name.len().min(40)]), live(server))).collect();
-    let count: usize = catalogue.servers.values().map(|live: &std::sync::Arc<ServerCatalogue>| live.tools.len()).sum();
+    let offered = servers.iter().map(|(name, server)| (key(&name[..name.len().min(40)]), live(server))).collect();
+    let catalogue = Catalogue { servers: offered, ..Catalogue::default() };
+    let count: usize = catalogue.servers.values().map(|live| live.tools.len()).sum();
     let all = findings(&catalogue);
-    let told = |least: Severity| all.iter().filter(|one| one.severity >= least).map(|one| one.told()).collect::<Vec<_>>();
+    let told = |least: Severity| all.iter().filter(|one| one.severity >= least).map(DefinitionFinding::told).collect::<Vec<_>>();
     let places: std::collections::BTreeSet<_> =
         all.iter().filter(|one| one.severity >= Severity::Medium).map(|one| (one.server.clone(), one.tool.clone())).collect();
     json!({

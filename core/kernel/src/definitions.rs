@@ -101,14 +101,23 @@ impl Gravest {
     }
 }
 
-/// Scans what all servers offer, together: what one says of another is a finding. The server's order kept.
+/// Scans what all servers offer, together: what one says of another is a finding. Of two that are alike the one that was accepted later is
+/// told of, whatever their names.
 pub fn findings(catalogue: &Catalogue) -> Vec<DefinitionFinding> {
     let read = |(key, live): (&ServerKey, &Arc<ServerCatalogue>)| ServerDefinition {
-        name: key.to_string(),
+        account: key.account.to_string(),
+        name: key.name.to_string(),
         instructions: live.instructions.clone(),
         tools: live.tools.iter().filter_map(|tool| serde_json::from_str::<Value>(tool).ok()).collect(),
     };
-    let servers: Vec<ServerDefinition> = catalogue.servers.iter().map(read).collect();
+    let mut since: BTreeMap<&ServerKey, u64> = BTreeMap::new();
+    for (key, pin) in &catalogue.pins {
+        let first = since.entry(&key.server).or_insert(pin.accepted_at_secs);
+        *first = pin.accepted_at_secs.min(*first);
+    }
+    let mut servers: Vec<(&ServerKey, &Arc<ServerCatalogue>)> = catalogue.servers.iter().collect();
+    servers.sort_by_key(|(key, _)| since.get(key).copied().unwrap_or(u64::MAX));
+    let servers: Vec<ServerDefinition> = servers.into_iter().map(read).collect();
     scan(&servers, Severity::Low).into_iter().map(told).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Definitions with a fault and their harmless twins, in `tests/definitions`: one file a kind, and what is found in each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 /// What is found in servers that are offered together: the rule, and in one line what and where.
 pub(crate) type Found = BTreeSet<(String, String)>;
+
+/// The kind that was written when the rules were done: nothing is tuned on it.
+pub(crate) const HELD_OUT: &str = "held-out";
 
 /// The kinds, each with its pairs: `name`, `finds`, `poisoned`, `twin`.
 pub(crate) fn kinds() -> Vec<(String, Vec<Value>)> {
@@ -81,11 +84,11 @@ fn registered(key: &ServerKey) -> Server {
     Server {
         account: key.account.clone(),
         name: key.name.clone(),
-        transport: Transport::Stdio { command: Vec::new(), env: Default::default(), protocol, sandbox },
+        transport: Transport::Stdio { command: Vec::new(), env: BTreeMap::default(), protocol, sandbox },
         limits: ServerLimits::default(),
-        tools: Default::default(),
+        tools: BTreeMap::default(),
         results: ResultWord::default(),
-        tags: Default::default(),
+        tags: BTreeMap::default(),
         resource_policy: None,
         service_principal: None,
     }

@@ -8,6 +8,8 @@ mod assume;
 mod behaviour;
 mod chain;
 mod compare;
+mod definitions;
+mod fixtures;
 
 mod invariant;
 mod recorded;
