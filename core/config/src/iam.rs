@@ -268,7 +268,7 @@ fn tell(item: &Item<'_>, file: &str, inline: &str, faults: Vec<remit_iam::docume
 }
 
 /// A YAML tree as IAM reads it.
-fn node(from: &Node) -> remit_iam::document::Node {
+pub(crate) fn node(from: &Node) -> remit_iam::document::Node {
     use remit_iam::document::{Data as Is, Entry, Node as To, Place};
     let place = |at: At| Place { line: at.line, column: at.column };
     let value = match &from.value {

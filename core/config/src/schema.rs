@@ -27,6 +27,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
+            "registry": object("How the registry of servers is kept; at most one in all files.", &[], &json!({ "second_person": flag("Whether somebody else than who submitted a server has to approve it, signed in at the console.", false) })),
             "retention": retention::retention(), "behaviour": behaviour::behaviour(),
             "trust": trust::trust(),
             "witnessing": witness::witnessing(),
@@ -236,6 +237,7 @@ fn server() -> Value {
         "results": refer("results"),
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
         "tags": refer("tags"), "resource_policy": refer("document"),
+        "status": { "enum": ["DRAFT", "APPROVED", "DEPRECATED"], "default": "APPROVED", "description": "How it stands in the registry where nobody has said anything else of this registration: a DRAFT has to be approved (remit servers)." },
         "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },
     });
     one_of(object("An MCP server.", &["name"], &properties), &["url", "launch", "command"])

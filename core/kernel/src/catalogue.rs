@@ -6,10 +6,11 @@ use std::sync::Arc;
 use remit_mcp::canonical::tool_digest;
 use remit_mcp::header::{ParamHeader, param_headers};
 use remit_mcp::json::{Limits, scan};
-use remit_model::{FindingsAdmitted, Server, ServerKey, ToolClass};
+use remit_model::{FindingsAdmitted, RegistryStatus, Server, ServerKey, ToolClass};
 use serde_json::Value;
 
 use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS};
+use crate::registry::{self, Record};
 use crate::schema::ArgumentSchema;
 
 /// The most tools of one server (AWS DevOps Agent's limit for a space).
@@ -144,6 +145,8 @@ pub struct Catalogue {
     pub servers: BTreeMap<ServerKey, Arc<ServerCatalogue>>,
     /// Every accepted definition.
     pub pins: BTreeMap<PinKey, Pin>,
+    /// What was said of servers' standing in the registry.
+    pub records: BTreeMap<ServerKey, Record>,
     /// What is found in them, as far as it decides whether they are admitted at first sight.
     pub gravest: BTreeMap<ServerKey, Gravest>,
 }
@@ -158,6 +161,15 @@ pub struct Pinned {
 }
 
 impl Catalogue {
+    /// How a server stands in the registry.
+    pub fn status(&self, server: &Server) -> RegistryStatus {
+        if self.records.is_empty() {
+            return server.status;
+        }
+        let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
+        registry::status(server, self.records.get(&key))
+    }
+
     /// The tools of a server, each with the state of its pin, and what is wrong with the rest. `admitted` says with which findings what was
     /// accepted at first sight is.
     pub fn tools(&self, server: &Server, admitted: FindingsAdmitted) -> (Vec<Pinned>, Vec<ToolFinding>) {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use remit_identity::sts::Tag;
-use remit_model::{AgentId, CallOrigin, Risk, ServerKey, ToolClass};
+use remit_model::{AgentId, CallOrigin, RegistryStatus, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -21,6 +21,7 @@ use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS, Severity};
 use crate::facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
+use crate::registry::Record;
 use crate::trust::Tiers;
 
 /// The version of the form. Another one isn't read.
@@ -435,6 +436,9 @@ struct Offered<'a> {
     /// The gravest finding of each tool, and of the server as a whole under no name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     found: BTreeMap<String, Severity>,
+    /// How it stands in the registry, and which registration does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<(String, RegistryStatus)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -465,6 +469,7 @@ pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
             live: None,
             pins: BTreeMap::new(),
             found: BTreeMap::new(),
+            status: None,
         })
     }
     for (server, live) in &catalogue.servers {
@@ -486,6 +491,9 @@ pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
         let kept = KeptPin { digest: pin.digest.clone(), definition: pin.definition.clone(), first };
         entry(&mut all, &key.server).pins.insert(key.tool.clone(), kept);
     }
+    for (server, record) in &catalogue.records {
+        entry(&mut all, server).status = Some((record.registration.clone(), record.status));
+    }
     for (server, gravest) in &catalogue.gravest {
         let tools = gravest.tools.iter().map(|(tool, severity)| (tool.clone(), *severity));
         let whole = gravest.whole.map(|severity| (String::new(), severity));
@@ -498,7 +506,7 @@ pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
 pub fn catalogue<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Catalogue, Unusable> {
     let mut catalogue = Catalogue::default();
     for text in texts {
-        let Offered { server, live, pins, mut found } = serde_json::from_slice(text)?;
+        let Offered { server, live, pins, mut found, status } = serde_json::from_slice(text)?;
         if let Some(live) = live {
             let listed = |names: Vec<Cow<'_, str>>, key: &str| -> Vec<Listed> {
                 let json = |name: &str| serde_json::json!({ key: name }).to_string().into();
@@ -518,6 +526,12 @@ pub fn catalogue<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Catalogue,
             let accepted_by = if first { FIRST_REGISTRATION.to_owned() } else { String::new() };
             let pin = Pin { digest, definition, accepted_by, accepted_at_secs: 0 };
             catalogue.pins.insert(PinKey { server: server.clone(), tool }, pin);
+        }
+        if let Some((registration, status)) = status {
+            let nobody = String::new;
+            let (by, proof, reason) = (nobody(), nobody(), nobody());
+            let record = Record { registration, status, by, proof, reason, at_secs: 0, submitted_by: None };
+            catalogue.records.insert(server.clone(), record);
         }
         let whole = found.remove("");
         if whole.is_some() || !found.is_empty() {

@@ -8,8 +8,8 @@ use remit_mcp::header::ParamHeader;
 use remit_mcp::json::{Limits, quote, scan};
 use remit_mcp::splice::Splice;
 use remit_model::{
-    AgentId, Organization, ResultLabels, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass,
-    ToolName, ToolPolicy,
+    AgentId, Organization, RegistryStatus, ResultLabels, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR,
+    ToolAdmission, ToolClass, ToolName, ToolPolicy,
 };
 use remit_provenance::Roles;
 
@@ -52,6 +52,8 @@ pub struct SpaceView {
     pub resources: Vec<ListedView>,
     /// Resource templates that it admits.
     pub templates: Vec<ListedView>,
+    /// How servers that meet here stand in the registry, if they aren't simply approved.
+    pub statuses: HashMap<ServerKey, RegistryStatus>,
     /// The servers that meet here, in order, with how they are exposed.
     pub servers: Vec<(ServerKey, SpaceServer)>,
     /// Its policy set, if it has one.
@@ -263,6 +265,7 @@ impl SpaceBuilder<'_> {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            statuses: HashMap::new(),
             servers: Vec::new(),
             policy_set: None,
             holds: Holds::default(),
@@ -272,6 +275,10 @@ impl SpaceBuilder<'_> {
         for entry in &self.space.servers {
             let key = Organization::server_key(self.space, entry);
             let Some(server) = self.organization.servers.get(&key) else { continue };
+            let status = self.catalogue.status(server);
+            if status != RegistryStatus::Approved {
+                view.statuses.insert(key.clone(), status);
+            }
             for tool in pinned.get(&key).into_iter().flatten() {
                 self.tool(&mut view, server, &key, entry, tool);
             }
@@ -426,6 +433,21 @@ fn tool_id(entry: &SpaceServer, server: &Server, own: &str) -> String {
 }
 
 impl SpaceView {
+    /// Why nothing of a server can be reached, if so: how it stands in the registry.
+    pub fn unserved(&self, server: &ServerKey) -> Option<String> {
+        let status = self.statuses.get(server).filter(|status| !status.serves())?;
+        Some(format!("server `{server}` is {status} in the registry, and only what is APPROVED can be reached"))
+    }
+
+    /// The same of the server that a name would be of, by its prefix.
+    pub(crate) fn unserved_by_name(&self, exposed: &str) -> Option<String> {
+        let named = |(key, entry): &&(ServerKey, SpaceServer)| {
+            let rest = exposed.strip_prefix(entry.server.as_str());
+            entry.prefix && rest.is_some_and(|rest| rest.starts_with(TOOL_SEPARATOR)) && self.statuses.contains_key(key)
+        };
+        self.servers.iter().find(named).and_then(|(key, _)| self.unserved(key))
+    }
+
     /// Which server knows a resource: the one that lists it, else the first whose template it could come from, else the only
     /// server here whose resources are admitted.
     pub fn resource_server(&self, uri: &str) -> Option<&ServerKey> {

@@ -48,8 +48,8 @@ pub use person::{Person, Proof};
 pub use retention::{Archive, Framework, Retention, RetentionRule};
 pub use sandbox::{Sandbox, SandboxHost, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
 pub use server::{
-    AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
-    ServerLimits, ToolClass, ToolOverride, Transport,
+    AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, RegistryRules, RegistryStatus,
+    Risk, SecretRef, Server, ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

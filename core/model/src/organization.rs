@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, FindingsAdmitted,
-    GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName,
-    Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
+    GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, RegistryRules, Retention, Role, RoleKey, Server,
+    ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.
@@ -121,6 +121,8 @@ pub struct Organization {
     pub behaviour: Option<Behaviour>,
     /// How people come to the console.
     pub console: Option<Console>,
+    /// How the registry of servers is kept.
+    pub registry: RegistryRules,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).

@@ -75,6 +75,13 @@ fn of_changes(path: &str) -> &'static [Field] {
             ("reason!", TEXT),
         ],
         "/v1/pins/accept" => &[("server!", TEXT), ("tool", TEXT)],
+        "/v1/servers/submit" => &[("server!", TEXT), ("registration", TEXT), ("reason!", Kind::Text(255))],
+        "/v1/servers/status" => &[
+            ("server!", TEXT),
+            ("status!", Kind::Word(&["APPROVED", "REJECTED", "DEPRECATED", "DRAFT"])),
+            ("registration", TEXT),
+            ("reason!", Kind::Text(255)),
+        ],
         "/v1/connections" | "/v1/connections/forget" => &[("server!", TEXT)],
         "/v1/configuration/plan" => &[("files!", Kind::Files), ("source", TEXT), ("reason", TEXT)],
         "/v1/configuration/apply" => {

@@ -31,6 +31,11 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Keeps the catalogue of one server true, until it is aborted.
 pub(crate) async fn run(gateway: Arc<Inner>, upstream: Arc<Upstream>) {
     let mut retry = RETRY_MIN;
+    // Whoever changes how it stands asks again.
+    if !gateway.is_asked(&upstream.key) {
+        upstream.stop();
+        return;
+    }
     loop {
         match watched(&gateway, &upstream).await {
             Ok(()) => retry = RETRY_MIN,

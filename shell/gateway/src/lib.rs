@@ -38,6 +38,7 @@ mod session;
 mod settle;
 mod signed;
 mod space_key;
+mod standing;
 mod stop;
 mod tasks;
 mod trust;
@@ -56,6 +57,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
 use remit_kernel::reach::{Access, ways};
+use remit_kernel::registry::Record;
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
@@ -75,6 +77,7 @@ pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use pins::{ServerStatus, ToolStatus};
 pub use signed::SignedRequest;
 pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
+pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
 
@@ -99,7 +102,7 @@ pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Every pin that is kept, and every server that was ever registered.
 pub type KeptPins = (Vec<(PinKey, Pin)>, Vec<ServerKey>);
 
-/// Keeps accepted tool definitions.
+/// Keeps accepted tool definitions, and how servers stand in the registry.
 pub trait Pins: Send + Sync {
     /// Every pin, and every server that was ever registered.
     fn load(&self) -> Result<KeptPins, String>;
@@ -107,6 +110,10 @@ pub trait Pins: Send + Sync {
     fn save(&self, pins: &[(PinKey, Pin)]) -> Result<(), String>;
     /// Remembers that a server has been registered: what it offers later is new.
     fn registered(&self, server: &ServerKey) -> Result<(), String>;
+    /// What was said of servers' standing in the registry.
+    fn records(&self) -> Result<Vec<(ServerKey, Record)>, String>;
+    /// Keeps what was said of a server, durably.
+    fn save_record(&self, server: &ServerKey, record: &Record) -> Result<(), String>;
 }
 
 /// Limits of the whole gateway.
@@ -258,7 +265,11 @@ impl Gateway {
     pub fn new(options: Options) -> Result<Self, String> {
         let (pins, registered) = options.pins.load()?;
         let registry = Registry {
-            catalogue: Catalogue { pins: pins.into_iter().collect(), ..Catalogue::default() },
+            catalogue: Catalogue {
+                pins: pins.into_iter().collect(),
+                records: options.pins.records()?.into_iter().collect(),
+                ..Catalogue::default()
+            },
             registered: registered.into_iter().collect(),
             ..Registry::default()
         };

@@ -193,8 +193,12 @@ fn instructions(gateway: &Inner, space: &SpaceView) -> String {
         let admitted = registry.organization.findings_admitted(&key.account);
         registry.catalogue.instructions(key, admitted)?.accepted
     };
-    let all: Vec<(&str, String)> =
-        space.servers.iter().filter_map(|(key, _)| Some((key.name.as_str(), accepted(key)?))).collect();
+    let all: Vec<(&str, String)> = space
+        .servers
+        .iter()
+        .filter(|(key, _)| space.unserved(key).is_none())
+        .filter_map(|(key, _)| Some((key.name.as_str(), accepted(key)?)))
+        .collect();
     let text = match all.as_slice() {
         [] => return String::new(),
         [(_, only)] => only.clone(),

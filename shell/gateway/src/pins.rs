@@ -3,14 +3,14 @@
 use remit_kernel::catalogue::Pinned;
 use remit_kernel::definitions::{DefinitionFinding, INSTRUCTIONS, Instructions, instructions_pin};
 use remit_kernel::{Pin, PinKey, PinState};
-use remit_model::ServerKey;
+use remit_model::{RegistryStatus, ServerKey};
 use serde_json::json;
 
 use crate::confine::SandboxStatus;
 use crate::observe::Gauge;
 use crate::session::lock;
 use crate::upstream::streamable::era_name;
-use crate::{Gateway, Inner, ServerState, clock, listen};
+use crate::{Gateway, Inner, RegistryStanding, ServerState, clock, listen};
 
 /// A server for an operator's eyes.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -21,6 +21,8 @@ pub struct ServerStatus {
     pub status: &'static str,
     /// The era that it speaks, or why it is away.
     pub detail: String,
+    /// How it stands in the registry.
+    pub registry: RegistryStanding,
     /// How it is confined, for one that Remit starts and speaks to over stdio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxStatus>,
@@ -59,7 +61,8 @@ impl Gateway {
             let mut tools: Vec<ToolStatus> = registry.catalogue.tools(server, admitted).0.into_iter().map(tool_status).collect();
             tools.extend(registry.catalogue.instructions(key, admitted).and_then(instructions_status));
             let sandbox = registry.upstreams.get(key).and_then(|upstream| upstream.sandbox());
-            ServerStatus { server: key.to_string(), status, detail, sandbox, tools }
+            let standing = registry.standing(key, server);
+            ServerStatus { server: key.to_string(), status, detail, registry: standing, sandbox, tools }
         };
         registry.organization.servers.iter().map(told).collect()
     }
@@ -198,9 +201,20 @@ impl Inner {
         let known = |finding: &&DefinitionFinding| state.upstreams.keys().any(|key| key.to_string() == finding.server);
         all.extend(self.definition_findings().iter().filter(known).map(DefinitionFinding::told));
         all.extend(self.instructions_withheld());
+        all.extend(self.unserved());
         all.sort();
         all.dedup();
         all
+    }
+
+    /// Servers that stand in the registry as anything but approved.
+    fn unserved(&self) -> Vec<String> {
+        let registry = lock(&self.registry);
+        let servers = registry.organization.servers.iter().map(|(key, server)| (key, registry.catalogue.status(server)));
+        servers
+            .filter(|(_, status)| *status != RegistryStatus::Approved)
+            .map(|(key, status)| format!("server {key} is {status} in the registry"))
+            .collect()
     }
 
     /// Servers whose instructions nobody is shown, or not as they are now.

@@ -80,8 +80,11 @@ struct Stored {
 impl Stored {
     fn open(home: &Home) -> Result<Self, Failure> {
         let store = home.store()?;
-        let (pins, _) = StoredPins(Arc::clone(&store)).load().map_err(Failure::new)?;
-        Ok(Self { versions: Versions::new(store), catalogue: accepted(pins) })
+        let kept = StoredPins(Arc::clone(&store));
+        let (pins, _) = kept.load().map_err(Failure::new)?;
+        let mut catalogue = accepted(pins);
+        catalogue.records = kept.records().map_err(Failure::new)?.into_iter().collect();
+        Ok(Self { versions: Versions::new(store), catalogue })
     }
 
     fn refused(Refused(status, value): &Refused, printer: Printer) -> Failure {

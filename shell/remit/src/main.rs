@@ -40,6 +40,7 @@ mod retention;
 mod sample;
 mod sandbox;
 mod serve;
+mod servers;
 mod shared;
 mod suspend;
 mod told;
@@ -115,6 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Servers(options) => runtime()?.block_on(servers::run(options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
         Command::Console(options) => runtime()?.block_on(console::run(&options)),

@@ -59,6 +59,8 @@ impl World {
                 tags: BTreeMap::new(),
                 resource_policy: None,
                 service_principal: None,
+                status: remit_model::RegistryStatus::Approved,
+                registration: String::new(),
             },
         );
         for id in ["agent-a", "agent-b", "agent-none"] {

@@ -79,7 +79,8 @@ pub(crate) fn live(server: &Value) -> Arc<ServerCatalogue> {
     })
 }
 
-fn registered(key: &ServerKey) -> Server {
+/// A registration of it.
+pub(crate) fn registered(key: &ServerKey) -> Server {
     let (protocol, sandbox) = (ProtocolChoice::Auto, Sandbox::default());
     Server {
         account: key.account.clone(),
@@ -91,5 +92,7 @@ fn registered(key: &ServerKey) -> Server {
         tags: BTreeMap::default(),
         resource_policy: None,
         service_principal: None,
+        status: remit_model::RegistryStatus::Approved,
+        registration: String::new(),
     }
 }

@@ -13,6 +13,7 @@ mod fixtures;
 
 mod invariant;
 mod recorded;
+mod registry;
 mod remedy;
 mod suspension;
 mod tree;

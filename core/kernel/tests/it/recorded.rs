@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use remit_kernel::definitions::{DefinitionFinding, Gravest, Severity};
 use remit_kernel::recorded::{Basis, Recorded, RecordedIdentity, catalogue, offered};
+use remit_kernel::registry::Record;
 use remit_kernel::{
     Arguments, Call, Catalogue, Fact, Identity, Listed, PinState, PolicySession, ServerCatalogue, Snapshot, Target,
 };
+
+use remit_model::{RegistryStatus, ServerKey};
 
 use crate::{NOW, World};
 
@@ -88,6 +91,20 @@ fn a_catalogue_comes_back_as_far_as_decisions_hang_on_it() {
     };
     all.gravest =
         Gravest::of_all(organization.servers.keys(), &[found(Some("look"), Severity::High), found(None, Severity::Medium)]);
+    // Another one is refused in the registry.
+    let second = organization.servers.values().nth(1).unwrap();
+    let nobody = String::new;
+    let (by, proof, reason) = (nobody(), nobody(), nobody());
+    let refused = Record {
+        registration: second.registration.clone(),
+        status: RegistryStatus::Rejected,
+        by,
+        proof,
+        reason,
+        at_secs: 0,
+        submitted_by: None,
+    };
+    all.records.insert(ServerKey { account: second.account.clone(), name: second.name.clone() }, refused);
     let texts = offered(&all);
     let again = catalogue(texts.values().map(String::as_bytes)).unwrap();
     let states = |catalogue: &Catalogue| {
@@ -98,7 +115,7 @@ fn a_catalogue_comes_back_as_far_as_decisions_hang_on_it() {
         let listed = |all: &[remit_kernel::snapshot::ListedView]| {
             all.iter().map(|one| (one.exposed.clone(), one.id.clone())).collect::<Vec<_>>()
         };
-        (tools, listed(&view.prompts), listed(&view.templates), snapshot.findings.clone())
+        (tools, listed(&view.prompts), listed(&view.templates), (snapshot.findings.clone(), view.statuses.clone()))
     };
     assert_eq!(states(&again), states(&all));
     assert_eq!(states(&all).0.len(), 6, "drifted, new and gone, of two servers");

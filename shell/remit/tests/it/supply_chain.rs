@@ -121,3 +121,124 @@ fn poisoned_instructions_reach_nobody_from_the_first() {
     assert!(instructions(&client).as_str().is_some_and(|text| text.starts_with("Ignore")), "ann has read them");
     assert!(!client.tools().is_empty());
 }
+
+fn drafted(upstream: &Upstream) -> Value {
+    let mut whole = config(&[upstream.server("up")]);
+    whole["servers"][0]["status"] = json!("DRAFT");
+    whole
+}
+
+fn placed(whole: &Value) -> Remit {
+    let place = Place::new();
+    place.write(whole);
+    Remit::up_at(place, &[])
+}
+
+fn servers(remit: &Remit, args: &[&str]) -> crate::gateway::Said {
+    remit.place().cli(&[&["servers"], args, &["--by", "ann", "--reason", "it is needed", "--json"]].concat())
+}
+
+fn standing(remit: &Remit) -> Value {
+    remit.operator("GET /v1/servers", "").1["servers"][0].clone()
+}
+
+#[test]
+fn a_draft_is_reached_by_nobody_until_it_is_approved() {
+    let upstream = Upstream::start(Era::Modern);
+    upstream.set_instructions("Dates are in UTC.");
+    let own = format!("{ACCOUNT}/up");
+    let remit = placed(&drafted(&upstream));
+    let client = remit.client("agent-1", "up");
+    assert_eq!(reason(&client, "up___echo"), "server_not_approved", "the denial says why, though nothing was asked of it");
+    assert!(client.tools().is_empty() && upstream.seen().is_empty(), "a draft isn't asked what it offers");
+    assert_eq!(standing(&remit)["status"], "DRAFT");
+    assert_eq!(servers(&remit, &["approve", &own]).code, 3, "what nobody submitted nobody approves");
+    // Submitted, it is asked, so that whoever approves sees its tools; and nobody can call it.
+    assert_eq!(servers(&remit, &["submit", &own]).code, 0);
+    remit.until_server("up", "ready");
+    assert_eq!(remit.pin("up", "echo"), "intact");
+    assert!(client.tools().is_empty());
+    assert_eq!((reason(&client, "up___echo"), instructions(&client)), (json!("server_not_approved"), Value::Null));
+    assert!(crate::client::names(&client.modern("prompts/list", "{}").message(), "prompts", "name").is_empty());
+    let greet = client.modern("prompts/get", r#"{"name":"up___greet"}"#).message();
+    assert!(greet.get("result").is_none(), "{greet}");
+    let (status, told) = remit.operator(
+        "POST /v1/servers/status",
+        &json!({"server": own, "status": "APPROVED", "registration": "sha256:other", "reason": "r", "by": "bob"}).to_string(),
+    );
+    assert!(status == 409 && told.to_string().contains("look again"), "another registration isn't approved: {told}");
+    let looked_at = standing(&remit)["registration"].as_str().unwrap().to_owned();
+    let approved =
+        remit.place().cli(&["servers", "approve", &own, "--registration", &looked_at, "--by", "bob", "--reason", "read it"]);
+    assert!(approved.code == 0 && approved.out.contains("is APPROVED"), "{approved:?}");
+    assert_eq!(
+        (client.tools(), instructions(&client)),
+        (vec!["up___echo".to_owned(), "up___other".to_owned()], json!("Dates are in UTC."))
+    );
+    assert!(client.call("up___echo", "{}").get("result").is_some());
+    // Deprecated, it serves, and every record says so.
+    assert_eq!(servers(&remit, &["deprecate", &own]).code, 0);
+    assert!(client.call("up___echo", "{}").get("result").is_some());
+    let listed = remit.place().cli(&["servers"]);
+    assert!(listed.out.contains("DEPRECATED") && listed.out.contains("by ann: it is needed"), "{listed:?}");
+    assert_eq!(servers(&remit, &["submit", &own]).code, 3, "it stays so");
+    // A restart forgets nothing, and another registration begins again.
+    let place = remit.stop();
+    let statuses: Vec<Value> =
+        place.log_of("server_status").iter().map(|entry| json!([entry["from"], entry["to"], entry["by"]])).collect();
+    assert_eq!(
+        statuses,
+        [
+            json!(["DRAFT", "PENDING_APPROVAL", "ann"]),
+            json!(["PENDING_APPROVAL", "APPROVED", "bob"]),
+            json!(["APPROVED", "DEPRECATED", "ann"])
+        ]
+    );
+    let calls = place.log_of("decision");
+    assert!(calls.iter().any(|call| call["layers"].to_string().contains("is DEPRECATED in the registry")), "{calls:?}");
+    let replayed = place.cli(&["replay", "--since", "1h"]);
+    assert!(replayed.code == 0 && replayed.out.contains(" 0 otherwise"), "{replayed:?}");
+    let remit = Remit::up_at(place, &[]);
+    assert_eq!(standing(&remit)["status"], "DEPRECATED");
+    let mut changed = drafted(&upstream);
+    changed["servers"][0]["limits"] = json!({"calls_max": 7});
+    remit.configure(&changed);
+    assert_eq!(standing(&remit)["status"], "DRAFT", "an approval is of one registration");
+    assert_eq!(reason(&remit.client("agent-1", "up"), "up___echo"), "server_not_approved");
+}
+
+#[test]
+fn what_was_refused_is_stopped_and_comes_back_only_by_another_approval() {
+    let mut whole = config(&[json!({"name": "up", "command": ["remit", "sample-server", "ledger"], "status": "DRAFT"})]);
+    whole["tool_policies"][0]["tool"] = json!("up___*");
+    let (own, remit) = (format!("{ACCOUNT}/up"), placed(&whole));
+    assert_eq!(servers(&remit, &["submit", &own]).code, 0);
+    remit.until_server("up", "ready");
+    assert_eq!(servers(&remit, &["reject", &own]).code, 0);
+    let told = standing(&remit);
+    assert_eq!((&told["status"], &told["answers"]), (&json!("REJECTED"), &json!("away")), "{told}");
+    assert_eq!(reason(&remit.client("agent-1", "up"), "up___get_account"), "server_not_approved");
+    assert_eq!(servers(&remit, &["approve", &own]).code, 3);
+    assert_eq!(servers(&remit, &["submit", &own]).code, 0);
+    remit.until_server("up", "ready");
+    assert_eq!(servers(&remit, &["approve", &own]).code, 0);
+    assert!(!remit.client("agent-1", "up").tools().is_empty());
+}
+
+#[test]
+fn a_second_person_approves_who_is_proved_to_be_one() {
+    let upstream = Upstream::start(Era::Modern);
+    let mut whole = drafted(&upstream);
+    whole["registry"] = json!({"second_person": true});
+    let (own, remit) = (format!("{ACCOUNT}/up"), placed(&whole));
+    assert_eq!(servers(&remit, &["submit", &own]).code, 0);
+    for name in ["ann", "bob"] {
+        let said = remit.place().cli(&["servers", "approve", &own, "--by", name, "--reason", "r"]);
+        assert!(
+            said.code == 3 && said.err.contains("sign in at the console"),
+            "whoever holds the token may call themselves anything: {said:?}"
+        );
+    }
+    assert_eq!(standing(&remit)["status"], "PENDING_APPROVAL");
+    assert!(remit.stop().log_of("server_status").iter().all(|entry| entry["to"] != "APPROVED"));
+}
