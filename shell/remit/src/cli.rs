@@ -25,7 +25,7 @@ pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
 pub(crate) use sandbox::{SandboxOf, SandboxRun};
-pub(crate) use servers::{Servers, ServersOf};
+pub(crate) use servers::{ImportServer, InventoryOf, Servers, ServersOf, VerifyPackage};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Status(Common),
     /// See how servers stand in the registry, submit drafts for approval, and approve, reject or deprecate them.
     Servers(ServersOf),
+    /// List the components that a configuration brings in, as CycloneDX: servers, packages, versions, checksums, standing, pins.
+    Inventory(InventoryOf),
     /// Look at tools whose definition changed, accept what changed, and write what is accepted to a file.
     Pins(PinsOf),
     /// Let a person consent to what a server's authorization server asks: for servers with `grant: authorization_code`.

@@ -23,6 +23,7 @@ mod follow;
 mod greet;
 mod home;
 mod iam;
+mod inventory;
 mod kept;
 mod launch;
 mod lines;
@@ -30,6 +31,7 @@ mod lint;
 mod new_access;
 mod offline;
 mod output;
+mod package;
 mod pins;
 mod reach;
 mod recap;
@@ -116,6 +118,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Inventory(options) => inventory::run(&options),
         Command::Servers(options) => runtime()?.block_on(servers::run(options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),

@@ -10,6 +10,7 @@ use crate::cli::{Because, Servers, ServersOf};
 use crate::commands::operator;
 use crate::home::Home;
 use crate::output::{Failure, Printer};
+use crate::package;
 use crate::up::parse_server;
 
 /// Lists servers, or changes how one stands: what is asked for and the question in, how it stands out.
@@ -39,7 +40,7 @@ pub(crate) async fn registry(
         reason: text("reason").unwrap_or_default(),
     };
     let standing = gateway.change_status(&server, &asked).await.map_err(|error| match error {
-        StatusError::Unknown(why) => (StatusCode::NOT_FOUND, why),
+        StatusError::Unknown(why) => (StatusCode::BAD_REQUEST, why),
         StatusError::Refused(why) => (StatusCode::CONFLICT, why),
         StatusError::Away(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     })?;
@@ -61,6 +62,8 @@ pub(crate) async fn run(options: ServersOf) -> Result<(), Failure> {
     let ServersOf { common, command } = options;
     let (server, status, because) = match command.unwrap_or(Servers::List(common)) {
         Servers::List(common) => return list(&common).await,
+        Servers::Import(options) => return package::import(&options),
+        Servers::Verify(options) => return package::verify(&options),
         Servers::Submit { server, because } => (server, None, because),
         Servers::Approve { server, registration, because } => (server, Some(("APPROVED", registration)), because),
         Servers::Reject { server, because } => (server, Some(("REJECTED", None)), because),

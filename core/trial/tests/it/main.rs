@@ -8,6 +8,7 @@ mod mutants;
 mod registry;
 mod replay;
 mod schemas;
+mod server_json;
 mod shapes;
 mod suite;
 

@@ -1,5 +1,7 @@
 //! `remit servers`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{Because, Common};
@@ -40,6 +42,12 @@ pub(crate) enum Servers {
         #[command(flatten)]
         because: Because,
     },
+    /// Turn a `server.json` of the official MCP registry into a registration: a DRAFT, printed as YAML. Nothing is fetched or started.
+    Import(ImportServer),
+    /// Hold the file of a package against what was declared of it. Nothing is fetched; what can't be verified here is said.
+    ///
+    /// Exit code 0 if something fits and nothing is wrong, else 1.
+    Verify(VerifyPackage),
     /// Say that a server shouldn't be used any more: it serves still, and whoever looks is told.
     Deprecate {
         /// Its account and name.
@@ -47,4 +55,58 @@ pub(crate) enum Servers {
         #[command(flatten)]
         because: Because,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportServer {
+    /// The file; - is standard input.
+    pub(crate) file: PathBuf,
+    /// The name to register it under; else the last part of its own.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Which of its packages, from 0, where there are several.
+    #[arg(long, value_name = "N", conflicts_with = "remote")]
+    pub(crate) package: Option<usize>,
+    /// Which of its remotes, from 0.
+    #[arg(long, value_name = "N")]
+    pub(crate) remote: Option<usize>,
+    /// What one of its inputs is; may be said several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The package's file, to be held against the declared `fileSha256`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) package_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyPackage {
+    /// The package's file: a tarball of npm, a wheel, a bundle.
+    pub(crate) file: PathBuf,
+    /// Its SHA-256, as `fileSha256` and PyPI have it.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<String>,
+    /// Its integrity, as npm's `dist.integrity` and lock files have it: sha512-….
+    #[arg(long, value_name = "SRI")]
+    pub(crate) integrity: Option<String>,
+    /// The bundle of its provenance attestation (Sigstore's JSON, or npm's list of attestations).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) provenance: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InventoryOf {
+    /// The configuration directory; the sample organization without one.
+    pub(crate) directory: Option<PathBuf>,
+    /// Take pins and standing from a gateway's data directory, and not from the directory's lock.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print a line of JSON for each server instead of CycloneDX.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -184,6 +184,14 @@ fn a_draft_is_reached_by_nobody_until_it_is_approved() {
     assert_eq!(servers(&remit, &["submit", &own]).code, 3, "it stays so");
     // A restart forgets nothing, and another registration begins again.
     let place = remit.stop();
+    let (config, data) = (place.config(), place.data());
+    let bill = crate::gateway::remit(&["inventory", config.to_str().unwrap(), "--data", data.to_str().unwrap()], None);
+    let bill: Value = serde_json::from_str(&bill.out).unwrap_or_else(|_| panic!("{bill:?}"));
+    let service = &bill["services"][0];
+    assert!(service["endpoints"][0].as_str().unwrap().ends_with("/mcp"), "{service}");
+    for pinned in ["remit:pin:tool:echo", "remit:pin:instructions", r#""value":"DEPRECATED""#] {
+        assert!(service["properties"].to_string().contains(pinned), "{pinned}: {service}");
+    }
     let statuses: Vec<Value> =
         place.log_of("server_status").iter().map(|entry| json!([entry["from"], entry["to"], entry["by"]])).collect();
     assert_eq!(
@@ -241,4 +249,95 @@ fn a_second_person_approves_who_is_proved_to_be_one() {
     }
     assert_eq!(standing(&remit)["status"], "PENDING_APPROVAL");
     assert!(remit.stop().log_of("server_status").iter().all(|entry| entry["to"] != "APPROVED"));
+}
+
+#[test]
+fn what_a_registry_publishes_becomes_a_draft_and_its_file_is_held_against_what_is_declared() {
+    const ABC_SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const ABC_SRI: &str = "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
+    const ABC_SHA512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+    let place = Place::new();
+    let write = |name: &str, text: &str| {
+        let path = place.root().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (package, other) = (write("weather.tgz", "abc"), write("other.tgz", "abd"));
+    let document = json!({
+        "name": "io.github.acme/weather", "description": "The weather.", "version": "1.0.2",
+        "packages": [{"registryType": "npm", "identifier": "weather", "version": "1.0.2", "fileSha256": ABC_SHA256, "transport": {"type": "stdio"},
+                      "environmentVariables": [{"name": "API_KEY", "isSecret": true}]}],
+    });
+    let document = write("server.json", &document.to_string());
+    let run = |args: &[&str]| crate::gateway::remit(&[&["servers"], args].concat(), None);
+    let said = run(&["import", &document, "--package-file", &package]);
+    assert!(
+        said.code == 0 && said.err.contains("fileSha256: verified") && said.err.contains("remit secret set weather-api-key"),
+        "{said:?}"
+    );
+    // What is printed is a configuration as it is.
+    std::fs::write(place.config().join("weather.yaml"), &said.out).unwrap();
+    std::fs::write(place.config().join("a.yaml"), "accounts: [{ id: \"111122223333\", name: a }]").unwrap();
+    let checked = crate::gateway::remit(&["check", place.config().to_str().unwrap()], None);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    // And the inventory knows what it brings in.
+    let inventory = |args: &[&str]| {
+        let directory = place.config();
+        let said = crate::gateway::remit(&[&["inventory", directory.to_str().unwrap()], args].concat(), None);
+        assert_eq!(said.code, 0, "{said:?}");
+        serde_json::from_str::<Value>(&said.out).unwrap()
+    };
+    let bill = inventory(&[]);
+    let weather = &bill["components"][0];
+    assert_eq!(
+        (&bill["bomFormat"], &bill["services"], &weather["purl"]),
+        (&json!("CycloneDX"), &json!([]), &json!("pkg:npm/weather@1.0.2"))
+    );
+    assert_eq!((&weather["hashes"], &weather["version"]), (&json!([{"alg": "SHA-256", "content": ABC_SHA256}]), &json!("1.0.2")));
+    assert!(weather["properties"].to_string().contains(r#"{"name":"remit:status","value":"DRAFT"}"#), "{weather}");
+    assert_eq!(
+        inventory(&["--json"])["package"],
+        json!({"registry": "npm", "name": "weather", "version": "1.0.2", "sha256": ABC_SHA256})
+    );
+    let wrong = run(&["import", &document, "--package-file", &other]);
+    assert!(wrong.code == 1 && wrong.err.contains("WRONG"), "{wrong:?}");
+    let unread = run(&["import", &document]);
+    assert!(unread.code == 0 && unread.err.contains("not verified: give the package's file"), "{unread:?}");
+    let broken = write(
+        "broken.json",
+        &std::fs::read_to_string(&document)
+            .unwrap()
+            .replace("1.0.2\",\"f", "latest\",\"f")
+            .replace("\"version\":\"1.0.2\"", "\"version\":\"latest\""),
+    );
+    let refused = run(&["import", &broken]);
+    assert!(refused.code == 3 && refused.out.contains("no one version"), "{refused:?}");
+
+    let statement = |sha512: &str| {
+        use base64::Engine as _;
+        let statement = json!({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "pkg:npm/weather@1.0.2", "digest": {"sha512": sha512}}], "predicateType": "https://slsa.dev/provenance/v1", "predicate": {}});
+        let payload = base64::engine::general_purpose::STANDARD.encode(statement.to_string());
+        json!({"attestations": [{"predicateType": "https://slsa.dev/provenance/v1", "bundle": {"dsseEnvelope": {"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": []}}}]}).to_string()
+    };
+    let (own, foreign) = (write("own.json", &statement(ABC_SHA512)), write("foreign.json", &statement(&"0".repeat(128))));
+    let all = run(&["verify", &package, "--sha256", ABC_SHA256, "--integrity", ABC_SRI, "--provenance", &own, "--json"]);
+    let told: Value = serde_json::from_str(&all.out).unwrap();
+    let verified: Vec<&Value> = told["checks"].as_array().unwrap().iter().map(|check| &check["verified"]).collect();
+    assert_eq!(
+        (all.code, verified),
+        (0, vec![&json!(true), &json!(true), &json!(true), &Value::Null]),
+        "nobody's signature is taken on trust: {told}"
+    );
+    for wrong in [
+        ["--sha256", &ABC_SHA256.replace('b', "c")],
+        ["--integrity", &ABC_SRI.replace("3a81", "3a82")],
+        ["--provenance", &foreign],
+    ] {
+        let said = run(&["verify", &package, wrong[0], wrong[1]]);
+        assert!(said.code == 1 && said.out.contains("WRONG"), "{said:?}");
+    }
+    for nothing in [["--integrity", "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="], ["--provenance", &document]] {
+        let said = run(&["verify", &package, nothing[0], nothing[1]]);
+        assert!(said.code == 1 && said.out.contains("not verified"), "what can't be verified isn't: {said:?}");
+    }
 }
