@@ -76,6 +76,17 @@ fn of_changes(path: &str) -> &'static [Field] {
         ],
         "/v1/pins/accept" => &[("server!", TEXT), ("tool", TEXT)],
         "/v1/servers/submit" => &[("server!", TEXT), ("registration", TEXT), ("reason!", Kind::Text(255))],
+        "/v1/servers/reached" => &[
+            ("finding!", Kind::Word(&["REGISTERED", "UNKNOWN"])),
+            ("server", TEXT),
+            ("source!", Kind::Text(64)),
+            ("host!", Kind::Text(255)),
+            ("path", Kind::Text(1024)),
+            ("count!", Kind::Number(1, 9_007_199_254_740_991)),
+            ("first_secs!", TIME),
+            ("last_secs!", TIME),
+            ("log!", Kind::Text(255)),
+        ],
         "/v1/servers/status" => &[
             ("server!", TEXT),
             ("status!", Kind::Word(&["APPROVED", "REJECTED", "DEPRECATED", "DRAFT"])),

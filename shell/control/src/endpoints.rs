@@ -90,7 +90,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 54] = [
+pub static ENDPOINTS: [Endpoint; 55] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -107,6 +107,12 @@ pub static ENDPOINTS: [Endpoint; 54] = [
         "remit:UpdateServerStatus",
         Runs::Registry("status"),
         "Approve, reject or deprecate a server, or take it back to a draft",
+    ),
+    change(
+        "/v1/servers/reached",
+        "remit:RecordReachedServer",
+        Runs::Registry("reached"),
+        "Record that a server was reached around Remit",
     ),
     change("/v1/reload", "remit:ReloadConfiguration", Runs::Reload, "Read the configuration directory again"),
     change("/v1/connections", "remit:Connect", Runs::Connect, "Begin to connect a server"),

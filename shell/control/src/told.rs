@@ -25,6 +25,7 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
             &[("Version!", "integer"), ("AccessKeyId!", "string"), ("SecretAccessKey!", "string"), ("Expiration!", "string")]
         }
         "/v1/pins/accept" => &[("server!", "string"), ("accepted!", "array")],
+        "/v1/servers/reached" => &[("entry!", "integer")],
         "/v1/servers" => &[("servers!", "array")],
         "/v1/servers/submit" | "/v1/servers/status" => {
             &[("server!", "string"), ("status!", "string"), ("registration!", "string"), ("said!", "object|null")]

@@ -25,7 +25,7 @@ pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
 pub(crate) use sandbox::{SandboxOf, SandboxRun};
-pub(crate) use servers::{ImportServer, InventoryOf, Servers, ServersOf, VerifyPackage};
+pub(crate) use servers::{EgressImport, EgressOf, ImportServer, InventoryOf, Servers, ServersOf, VerifyPackage};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -119,6 +119,9 @@ pub(crate) enum Command {
     Status(Common),
     /// See how servers stand in the registry, submit drafts for approval, and approve, reject or deprecate them.
     Servers(ServersOf),
+    /// Notice MCP servers that agents reached around Remit, in logs of the network.
+    #[command(subcommand)]
+    Egress(EgressOf),
     /// List the components that a configuration brings in, as CycloneDX: servers, packages, versions, checksums, standing, pins.
     Inventory(InventoryOf),
     /// Look at tools whose definition changed, accept what changed, and write what is accepted to a file.

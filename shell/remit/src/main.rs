@@ -16,6 +16,7 @@ mod connect;
 mod console;
 mod decisions;
 mod deliveries;
+mod egress;
 mod export;
 mod fields;
 mod files;
@@ -118,6 +119,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Egress(command) => runtime()?.block_on(egress::run(command)),
         Command::Inventory(options) => inventory::run(&options),
         Command::Servers(options) => runtime()?.block_on(servers::run(options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),

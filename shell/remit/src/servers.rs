@@ -23,6 +23,10 @@ pub(crate) async fn registry(
     if what == "list" {
         return Ok(json!({"servers": gateway.servers().iter().map(listed).collect::<Vec<_>>()}));
     }
+    if what == "reached" {
+        let entry = gateway.record("server_reached", request).await;
+        return entry.map(|entry| json!({"entry": entry})).map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why));
+    }
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
     let server = parse_server(text("server").unwrap_or_default()).map_err(bad)?;

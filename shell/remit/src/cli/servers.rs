@@ -110,3 +110,31 @@ pub(crate) struct InventoryOf {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EgressOf {
+    /// Look through a log for MCP servers that agents reached around Remit, tell them, and put each on record.
+    ///
+    /// VPC flow logs (version 2), Squid's access log, or JSON lines (`source`, `host` or `url`, `time`). Exit code 1 if any is found.
+    Import(EgressImport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EgressImport {
+    /// The log.
+    pub(crate) file: PathBuf,
+    /// The configuration directory, for the servers that are registered.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: PathBuf,
+    /// An address that Remit itself comes from; may be said several times.
+    #[arg(long, value_name = "IP", required = true)]
+    pub(crate) own: Vec<std::net::IpAddr>,
+    /// Record nothing: no gateway has to be up.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Who imports it, for the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}

@@ -341,3 +341,47 @@ fn what_a_registry_publishes_becomes_a_draft_and_its_file_is_held_against_what_i
         assert!(said.code == 1 && said.out.contains("not verified"), "what can't be verified isn't: {said:?}");
     }
 }
+
+#[test]
+fn what_was_reached_around_remit_is_told_and_on_record() {
+    let upstream = Upstream::start(Era::Modern);
+    let remit = up(&config(&[upstream.server("up")]));
+    let (config, log) = (remit.place().config(), remit.place().root().join("access.log"));
+    let address =
+        upstream.server("up")["url"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/mcp").to_owned();
+    let lines = [
+        format!("1700000000.1 9 10.0.0.9 TCP_TUNNEL/200 51 CONNECT {address} - HIER_DIRECT/127.0.0.1 -"),
+        "1700000001.1 9 10.0.0.9 TCP_MISS/200 51 POST http://tools.example.org/mcp?key=k - HIER_DIRECT/203.0.113.9 -".to_owned(),
+        format!("1700000002.1 9 10.0.0.5 TCP_TUNNEL/200 51 CONNECT {address} - HIER_DIRECT/127.0.0.1 -"),
+    ];
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let import = |more: &[&str]| {
+        let args =
+            ["egress", "import", log.to_str().unwrap(), "--config", config.to_str().unwrap(), "--own", "10.0.0.5", "--by", "ann"];
+        remit.place().cli(&[&args[..], more].concat())
+    };
+    let dry = import(&["--dry-run"]);
+    assert!(
+        dry.code == 1 && dry.out.contains("REGISTERED: 10.0.0.9 reached 127.0.0.1 directly") && dry.out.contains("UNKNOWN: "),
+        "{dry:?}"
+    );
+    let said = import(&["--json"]);
+    let found: Vec<Value> = said.out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(
+        (said.code, found.len(), &found[0]["server"], &found[1]["path"]),
+        (1, 2, &json!(format!("{ACCOUNT}/up")), &json!("/mcp")),
+        "{said:?}"
+    );
+    std::fs::write(&log, &lines[2]).unwrap();
+    assert_eq!(import(&[]).code, 0, "Remit itself may");
+    std::fs::write(&log, "what is this").unwrap();
+    let unknown = import(&[]);
+    assert!(unknown.code == 3 && unknown.err.contains("JSON lines"), "{unknown:?}");
+    let place = remit.stop();
+    let recorded = place.log_of("server_reached");
+    assert_eq!(recorded.len(), 2, "{recorded:?}");
+    assert_eq!(
+        (&recorded[0]["finding"], &recorded[0]["by"], &recorded[0]["log"]),
+        (&json!("REGISTERED"), &json!("ann"), &json!("access.log"))
+    );
+}
