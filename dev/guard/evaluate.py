@@ -266,13 +266,15 @@ def guardbench(root):
 def main():
     root, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
+    write(folder, "bench.jsonl", bench(root))
+    write(folder, "guardbench.jsonl", guardbench(root))
+    if "--definitions" in sys.argv:
+        return
     attack = [{"text": text, "attack": name is not None, "group": name or "benign", "suite": suite} for text, name, suite in agentdojo_texts.texts(root)]
     write(folder, "agentdojo.jsonl", attack)
     lines = (Path(__file__).parent / "overdefence.txt").read_text(encoding="utf-8").splitlines()
     write(folder, "overdefence.jsonl", [{"text": line, "attack": False, "group": "overdefence", "suite": ""} for line in lines if line])
     write(folder, "sensitive.jsonl", sensitive(random.Random(5)) + presidio(root, random.Random(6)))
-    write(folder, "bench.jsonl", bench(root))
-    write(folder, "guardbench.jsonl", guardbench(root))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, retention,
-    review, sandbox, server, trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, registry,
+    retention, review, sandbox, server, trust, witness,
 };
 
 /// The most bytes of all files together.
@@ -44,6 +44,7 @@ const TOP: &[&str] = &[
     "invariants",
     "alarms",
     "behaviour",
+    "registry",
     "retention",
     "trust",
     "witnessing",
@@ -202,8 +203,10 @@ impl<'a> Draft<'a> {
             once(&mut profiles, profile.name.clone(), Arc::new(profile), &item, what);
         }
         let sandbox = |item: Option<&Item<'_>>| sandbox::sandbox(item, &profiles, self.complete);
+        let profiles_said = all("sandbox_profiles", "sandbox profiles");
         for item in all("servers", "servers") {
-            let Some(server) = server::server(&item, account, &policies, sandbox) else { continue };
+            let Some(mut server) = server::server(&item, account, &policies, sandbox) else { continue };
+            server.registration = registry::registration(&item, &profiles_said);
             let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
             let what = format!("account {} already has a server `{}`", key.account, key.name);
             once(&mut self.servers, key, (server, item.clone()), &item, what);
@@ -245,6 +248,7 @@ impl<'a> Draft<'a> {
         self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
         self.organization.behaviour = behaviour::behaviour(roots, self);
         self.organization.console = console::console(roots, self);
+        self.organization.registry = registry::registry(roots);
         self.organization.retention = retention::retention(roots, self);
         self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);
     }
@@ -263,6 +267,7 @@ impl<'a> Draft<'a> {
             "management_account",
             "service_control_policies",
             "resource_control_policies",
+            "findings_admitted",
         ];
         let object = found.first().and_then(|item| item.object("an organization", keys));
         let text = |key: &str| object.as_ref().and_then(|object| object.get(key)).and_then(|item| Some((item.text()?, item)));
@@ -294,6 +299,7 @@ impl<'a> Draft<'a> {
             "organizational_unit",
             "service_control_policies",
             "resource_control_policies",
+            "findings_admitted",
             "permissions_boundary",
             "tags",
         ];

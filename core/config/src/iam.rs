@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use remit_iam::{Policy, PolicyKind};
 use remit_model::{
-    AccountId, Attached, Controls, OrganizationalUnit, OuId, PolicyName, Role, RoleKey, RoleName, Tags, User, UserKey, UserName,
+    AccountId, Attached, Controls, FindingsAdmitted, OrganizationalUnit, OuId, PolicyName, Role, RoleKey, RoleName, Tags, User,
+    UserKey, UserName,
 };
 
 use crate::item::{Item, Object, shown};
@@ -21,6 +22,9 @@ const CONTROLS_MAX: usize = 5;
 /// The most tags of anything (IAM).
 const TAGS_MAX: usize = 50;
 
+/// The words for which findings a tool is admitted with.
+const FINDINGS_ADMITTED: [(&str, FindingsAdmitted); 3] =
+    [("none", FindingsAdmitted::None), ("low", FindingsAdmitted::Low), ("medium", FindingsAdmitted::Medium)];
 /// The words for a managed policy's type, as AWS Organizations has them.
 const TYPES: [(&str, PolicyKind); 3] = [
     ("MANAGED_POLICY", PolicyKind::Identity),
@@ -204,6 +208,7 @@ impl<'f> Shelf<'f> {
         Controls {
             service_control: list("service_control_policies", PolicyKind::ServiceControl),
             resource_control: list("resource_control_policies", PolicyKind::ResourceControl),
+            findings_admitted: object.get("findings_admitted").and_then(|word| word.choice(&FINDINGS_ADMITTED)),
         }
     }
 
@@ -263,7 +268,7 @@ fn tell(item: &Item<'_>, file: &str, inline: &str, faults: Vec<remit_iam::docume
 }
 
 /// A YAML tree as IAM reads it.
-fn node(from: &Node) -> remit_iam::document::Node {
+pub(crate) fn node(from: &Node) -> remit_iam::document::Node {
     use remit_iam::document::{Data as Is, Entry, Node as To, Place};
     let place = |at: At| Place { line: at.line, column: at.column };
     let value = match &from.value {
@@ -284,7 +289,7 @@ fn node(from: &Node) -> remit_iam::document::Node {
 
 /// Reads one organizational unit.
 pub(crate) fn unit<'a>(item: &Item<'a>, shelf: &Shelf<'_>) -> Option<UnitDraft<'a>> {
-    let keys = &["id", "name", "parent", "service_control_policies", "resource_control_policies"];
+    let keys = &["id", "name", "parent", "service_control_policies", "resource_control_policies", "findings_admitted"];
     let object = item.object("an organizational unit", keys)?;
     let id = object.need("id").and_then(|id| id.id(OuId::new));
     let name = object.need("name").and_then(|name| name.text()).unwrap_or_default().to_owned();

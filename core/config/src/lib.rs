@@ -33,6 +33,7 @@ mod managed;
 pub mod outline;
 mod path;
 mod policy_set;
+mod registry;
 mod retention;
 mod review;
 mod sandbox;

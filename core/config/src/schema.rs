@@ -27,6 +27,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
+            "registry": object("How the registry of servers is kept; at most one in all files.", &[], &json!({ "second_person": flag("Whether somebody else than who submitted a server has to approve it, signed in at the console.", false) })),
             "retention": retention::retention(), "behaviour": behaviour::behaviour(),
             "trust": trust::trust(),
             "witnessing": witness::witnessing(),
@@ -68,6 +69,7 @@ pub fn schema() -> Value {
             "secret": secret(), "credential": credential(), "oauth": oauth(), "tool": tool(),
             "class": { "enum": ["READ_ONLY", "MUTATIVE", "DESTRUCTIVE"] },
             "risk": { "enum": ["low", "medium", "high", "critical"] },
+            "findings_admitted": { "enum": ["none", "low", "medium"], "default": "medium", "description": "How grave what the scan of definitions finds may be for a tool to be admitted at first sight. The strictest on the way down the tree counts." },
             "network": { "enum": ["public", "private", "loopback"], "default": "public", "description": "Which addresses the name may resolve to." },
         },
     })
@@ -120,7 +122,7 @@ fn organization() -> Value {
             "partition": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "aws", "description": "The partition of its ARNs." },
             "root": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "default": "r-root", "description": "The id of the root of its tree." },
             "owner": text("Who administers it, such as an address."), "management_account": refer("account_id"),
-            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
+            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"), "findings_admitted": refer("findings_admitted"),
         }),
     )
 }
@@ -201,7 +203,7 @@ fn account() -> Value {
         &json!({
             "id": refer("account_id"), "name": text("Its name, for people."), "owner": text("Who administers it, such as an address."),
             "organizational_unit": { "type": "string", "pattern": "^ou-[a-z0-9-]{1,65}$", "description": "The unit that it is in; directly below the root without one." },
-            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
+            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"), "findings_admitted": refer("findings_admitted"),
             "permissions_boundary": text("The boundary of every role and user of the account: a managed policy."),
             "tags": refer("tags"),
         }),
@@ -235,6 +237,7 @@ fn server() -> Value {
         "results": refer("results"),
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
         "tags": refer("tags"), "resource_policy": refer("document"),
+        "status": { "enum": ["DRAFT", "APPROVED", "DEPRECATED"], "default": "APPROVED", "description": "How it stands in the registry where nobody has said anything else of this registration: a DRAFT has to be approved (remit servers)." },
         "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },
     });
     one_of(object("An MCP server.", &["name"], &properties), &["url", "launch", "command"])

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use remit_model::{
-    AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, ResultWord, Risk,
-    Sandbox, SecretRef, Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
+    AccountId, AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, RegistryStatus,
+    ResultWord, Risk, Sandbox, SecretRef, Server, ServerLimits, ServerName, ToolClass, ToolName, ToolOverride, Transport,
 };
 
 use crate::iam::Shelf;
 use crate::item::{Item, Object, shown};
 use crate::label;
+use crate::registry::DECLARED;
 use crate::secret::{secret, variable_value, word_checked};
 use crate::url::{Rules, url};
 
@@ -51,6 +52,7 @@ const KEYS: &[&str] = &[
     "tags",
     "resource_policy",
     "service_principal",
+    "status",
 ];
 
 /// Reads one server. `account` finds the account of an object; `sandbox` reads what it says of its sandbox.
@@ -81,7 +83,36 @@ pub(crate) fn server(
         }
         fits.then(|| text.to_owned())
     });
-    Some(Server { account: account?, name: name?, transport, limits, tools, results, tags, resource_policy, service_principal })
+    let (status, registration) = (declared(&object), String::new());
+    Some(Server {
+        status,
+        registration,
+        account: account?,
+        name: name?,
+        transport,
+        limits,
+        tools,
+        results,
+        tags,
+        resource_policy,
+        service_principal,
+    })
+}
+
+/// How it stands where nobody has said anything else.
+fn declared(object: &Object<'_>) -> RegistryStatus {
+    let Some(item) = object.get("status") else { return RegistryStatus::default() };
+    let status = item.choice(&DECLARED).unwrap_or(RegistryStatus::Draft);
+    if status == RegistryStatus::Draft && object.has("launch") {
+        item.error(
+            "what Remit launches is started with it, before anybody has approved it",
+            "start it yourself and give its `url`, or let it speak on standard input and output (`command`)",
+        );
+    }
+    if status == RegistryStatus::Deprecated {
+        item.warn("this server is deprecated, and serves still", "move its agents to another one, then take it away");
+    }
+    status
 }
 
 fn transport(object: &Object<'_>, sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox) -> Transport {

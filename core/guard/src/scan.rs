@@ -5,6 +5,7 @@
 //! harmful tool with an honest description is not found here, and drift from a pinned definition is found by its digest.
 
 mod across;
+mod said;
 mod within;
 
 use serde_json::Value;
@@ -15,7 +16,8 @@ pub const STRING_BYTES_MAX: usize = 256 << 10;
 pub const STRINGS_MAX: usize = 50_000;
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.
     Low,
@@ -23,6 +25,18 @@ pub enum Severity {
     Medium,
     /// Not to be admitted without a named person's acceptance.
     High,
+}
+
+impl Severity {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// What found it.
@@ -78,12 +92,26 @@ impl Rule {
 /// One server as it describes itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerDefinition {
-    /// The name under which it is registered.
+    /// The account that it is registered in; findings name it, and nothing is read into it.
+    pub account: String,
+    /// The name under which it is registered there.
     pub name: String,
     /// What `initialize` says in `instructions`.
     pub instructions: Option<String>,
     /// Its tools as it lists them.
     pub tools: Vec<Value>,
+}
+
+impl ServerDefinition {
+    /// What findings call it: its account and name, or its name where there is no account.
+    #[must_use]
+    pub fn id(&self) -> String {
+        if self.account.is_empty() { self.name.clone() } else { format!("{}/{}", self.account, self.name) }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.name == other.name && self.account == other.account
+    }
 }
 
 /// One thing found.
@@ -132,7 +160,8 @@ pub fn scan(servers: &[ServerDefinition], least: Severity) -> Vec<Finding> {
     }
     within::split(servers, &mut findings);
     across::all(servers, &tools, &mut findings);
-    let place = |finding: &Finding| servers.iter().position(|server| server.name == finding.server);
+    let ids: Vec<String> = servers.iter().map(ServerDefinition::id).collect();
+    let place = |finding: &Finding| ids.iter().position(|id| *id == finding.server);
     findings.retain(|finding| finding.severity >= least);
     findings.sort_by_key(|finding| (place(finding), std::cmp::Reverse(finding.severity)));
     findings.dedup_by(|a, b| a.rule == b.rule && a.server == b.server && a.tool == b.tool && a.pointer == b.pointer);

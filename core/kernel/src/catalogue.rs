@@ -6,10 +6,11 @@ use std::sync::Arc;
 use remit_mcp::canonical::tool_digest;
 use remit_mcp::header::{ParamHeader, param_headers};
 use remit_mcp::json::{Limits, scan};
-use remit_model::{Server, ServerKey, ToolClass};
+use remit_model::{FindingsAdmitted, RegistryStatus, Server, ServerKey, ToolClass};
 use serde_json::Value;
 
-use crate::definitions::DefinitionFinding;
+use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS};
+use crate::registry::{self, Record};
 use crate::schema::ArgumentSchema;
 
 /// The most tools of one server (AWS DevOps Agent's limit for a space).
@@ -51,7 +52,7 @@ pub enum PinState {
         /// The live definition: JSON text.
         definition: String,
     },
-    /// It appeared after the server was registered and nobody has accepted it.
+    /// Nobody has accepted it: it appeared after the server was registered, or more was found in it than is admitted at first sight.
     New,
     /// The server no longer offers it.
     Gone,
@@ -93,7 +94,10 @@ impl ToolDefinition {
         }
         scan(json.as_bytes(), Limits::default()).map_err(|error| format!("its definition is no acceptable JSON: {error}"))?;
         let value: Value = serde_json::from_str(json).map_err(|error| format!("its definition can't be read: {error}"))?;
-        let name = value.get("name").and_then(Value::as_str).ok_or("it has no name")?.to_owned();
+        let name = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or("it has no name")?.to_owned();
+        if name == INSTRUCTIONS {
+            return Err("its name is kept for the server's instructions".to_owned());
+        }
         let input = value.get("inputSchema").filter(|schema| schema.is_object()).ok_or("it has no `inputSchema` object")?;
         let schema = ArgumentSchema::compile(input).map_err(|error| error.to_string())?;
         let hint = |key: &str| value.get("annotations").and_then(|all| all.get(key)).and_then(Value::as_bool);
@@ -141,6 +145,10 @@ pub struct Catalogue {
     pub servers: BTreeMap<ServerKey, Arc<ServerCatalogue>>,
     /// Every accepted definition.
     pub pins: BTreeMap<PinKey, Pin>,
+    /// What was said of servers' standing in the registry.
+    pub records: BTreeMap<ServerKey, Record>,
+    /// What is found in them, as far as it decides whether they are admitted at first sight.
+    pub gravest: BTreeMap<ServerKey, Gravest>,
 }
 
 /// One tool of a server, its pin compared with what the server shows.
@@ -153,8 +161,18 @@ pub struct Pinned {
 }
 
 impl Catalogue {
-    /// The tools of a server, each with the state of its pin, and what is wrong with the rest.
-    pub fn tools(&self, server: &Server) -> (Vec<Pinned>, Vec<ToolFinding>) {
+    /// How a server stands in the registry.
+    pub fn status(&self, server: &Server) -> RegistryStatus {
+        if self.records.is_empty() {
+            return server.status;
+        }
+        let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
+        registry::status(server, self.records.get(&key))
+    }
+
+    /// The tools of a server, each with the state of its pin, and what is wrong with the rest. `admitted` says with which findings what was
+    /// accepted at first sight is.
+    pub fn tools(&self, server: &Server, admitted: FindingsAdmitted) -> (Vec<Pinned>, Vec<ToolFinding>) {
         let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
         let mut findings = Vec::new();
         let mut finding = |tool: &str, fault: String| {
@@ -175,6 +193,7 @@ impl Catalogue {
                 continue;
             }
             let pin = self.pins.get(&PinKey { server: key.clone(), tool: shown.name.clone() });
+            let pin = pin.filter(|pin| self.holds(&key, &shown.name, pin, admitted));
             tools.push(match pin {
                 None => Pinned { definition: shown, state: PinState::New },
                 Some(pin) if pin.digest == shown.digest => Pinned { definition: shown, state: PinState::Intact },
@@ -197,27 +216,21 @@ impl Catalogue {
         (tools, findings)
     }
 
-    /// The pins to make for a server that is registered for the first time: one for every tool that can be read, and in which nothing grave
-    /// was found.
+    /// The pins to make for a server that is registered for the first time: one for every tool that can be read and is admitted at first
+    /// sight.
     pub fn first_pins(
         server: &ServerKey,
         live: &ServerCatalogue,
-        found: &[DefinitionFinding],
+        admits: &dyn Fn(&str) -> bool,
         now_secs: u64,
     ) -> Vec<(PinKey, Pin)> {
-        let own = server.to_string();
-        let grave = |tool: &str| {
-            let of =
-                |finding: &&DefinitionFinding| finding.server == own && finding.tool.as_deref().is_none_or(|named| named == tool);
-            found.iter().filter(of).any(DefinitionFinding::is_grave)
-        };
         let read = live.tools.iter().take(TOOLS_MAX).filter_map(|json| ToolDefinition::read(json).ok());
-        read.filter(|tool| !grave(&tool.name))
+        read.filter(|tool| admits(&tool.name))
             .map(|tool| {
                 let pin = Pin {
                     digest: tool.digest,
                     definition: tool.json.to_string(),
-                    accepted_by: "first-registration".to_owned(),
+                    accepted_by: FIRST_REGISTRATION.to_owned(),
                     accepted_at_secs: now_secs,
                 };
                 (PinKey { server: server.clone(), tool: tool.name }, pin)

@@ -461,11 +461,16 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>, fac
     if let (true, Some(why)) = (member.effect.agrees(), stopped) {
         return Finding::explicit(Reason::Suspended, why);
     }
+    if let (true, Some(why)) = (member.effect.agrees(), space.unserved(server)) {
+        return Finding::explicit(Reason::ServerNotApproved, why);
+    }
     let (true, Subject::Tool(tool)) = (member.effect.agrees(), subject) else { return member };
     match &tool.pin {
         PinState::Intact => {}
         PinState::New => {
-            return Finding::explicit(Reason::ToolQuarantined, "the tool is new on its server and nobody has accepted it");
+            let why =
+                "nobody has accepted the tool: it is new on its server, or more was found in it than is admitted at first sight";
+            return Finding::explicit(Reason::ToolQuarantined, why);
         }
         PinState::Gone => return Finding::explicit(Reason::ToolQuarantined, "the server no longer offers the tool"),
         PinState::Drifted { digest, .. } => {
@@ -477,7 +482,10 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>, fac
         let statement = format!("the tool is {} and the space is mandated {}", tool.class, space.space.class_max);
         return Finding::explicit(Reason::ClassExceedsMandate, statement);
     }
-    member
+    match space.statuses.get(server) {
+        Some(status) => Finding::allow(format!("admitted by the space; server `{server}` is {status} in the registry")),
+        None => member,
+    }
 }
 
 fn space_layer(
@@ -490,6 +498,11 @@ fn space_layer(
     let Some(space) = space else { return Finding::implicit(Reason::NotInSpace, "no such space") };
     let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
     let Some(subject) = subject else {
+        if let Target::Tool { name, .. } | Target::Prompt(name) = target
+            && let Some(why) = space.unserved_by_name(name)
+        {
+            return Finding::explicit(Reason::ServerNotApproved, why);
+        }
         let kind = match target {
             Target::Tool { .. } => "tool",
             Target::Prompt(_) => "prompt",

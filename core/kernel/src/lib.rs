@@ -30,6 +30,7 @@ pub mod operate;
 pub mod policy;
 pub mod reach;
 pub mod recorded;
+pub mod registry;
 pub mod remedy;
 pub mod retention;
 mod role;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use remit_identity::sts::Tag;
-use remit_model::{AgentId, CallOrigin, Risk, ServerKey, ToolClass};
+use remit_model::{AgentId, CallOrigin, RegistryStatus, Risk, ServerKey, ToolClass};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -17,9 +17,11 @@ use crate::approval::Approval;
 use crate::assume::session_policy;
 use crate::catalogue::{Catalogue, Listed, Pin, PinKey, ServerCatalogue};
 use crate::context::Origin;
+use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS, Severity};
 use crate::facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
+use crate::registry::Record;
 use crate::trust::Tiers;
 
 /// The version of the form. Another one isn't read.
@@ -431,6 +433,12 @@ struct Offered<'a> {
     live: Option<Live<'a>>,
     #[serde(default)]
     pins: BTreeMap<String, KeptPin>,
+    /// The gravest finding of each tool, and of the server as a whole under no name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    found: BTreeMap<String, Severity>,
+    /// How it stands in the registry, and which registration does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<(String, RegistryStatus)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -447,13 +455,22 @@ struct Live<'a> {
 struct KeptPin {
     digest: String,
     definition: String,
+    /// Whether it was accepted at first sight: then it counts only as long as no more is found than is admitted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    first: bool,
 }
 
 /// What each server offers and what is accepted of it, one JSON text a server: the part of a catalogue that decisions hang on.
 pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
     let mut all: BTreeMap<&ServerKey, Offered<'_>> = BTreeMap::new();
     fn entry<'e, 'a>(all: &'e mut BTreeMap<&'a ServerKey, Offered<'a>>, server: &'a ServerKey) -> &'e mut Offered<'a> {
-        all.entry(server).or_insert_with(|| Offered { server: server.clone(), live: None, pins: BTreeMap::new() })
+        all.entry(server).or_insert_with(|| Offered {
+            server: server.clone(),
+            live: None,
+            pins: BTreeMap::new(),
+            found: BTreeMap::new(),
+            status: None,
+        })
     }
     for (server, live) in &catalogue.servers {
         let names =
@@ -466,8 +483,21 @@ pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
         });
     }
     for (key, pin) in &catalogue.pins {
-        let kept = KeptPin { digest: pin.digest.clone(), definition: pin.definition.clone() };
+        // What clients are told decides nothing.
+        if key.tool == INSTRUCTIONS {
+            continue;
+        }
+        let first = pin.accepted_by == FIRST_REGISTRATION;
+        let kept = KeptPin { digest: pin.digest.clone(), definition: pin.definition.clone(), first };
         entry(&mut all, &key.server).pins.insert(key.tool.clone(), kept);
+    }
+    for (server, record) in &catalogue.records {
+        entry(&mut all, server).status = Some((record.registration.clone(), record.status));
+    }
+    for (server, gravest) in &catalogue.gravest {
+        let tools = gravest.tools.iter().map(|(tool, severity)| (tool.clone(), *severity));
+        let whole = gravest.whole.map(|severity| (String::new(), severity));
+        entry(&mut all, server).found.extend(tools.chain(whole));
     }
     all.into_iter().filter_map(|(server, offered)| Some((server.clone(), serde_json::to_string(&offered).ok()?))).collect()
 }
@@ -476,7 +506,7 @@ pub fn offered(catalogue: &Catalogue) -> BTreeMap<ServerKey, String> {
 pub fn catalogue<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Catalogue, Unusable> {
     let mut catalogue = Catalogue::default();
     for text in texts {
-        let Offered { server, live, pins } = serde_json::from_slice(text)?;
+        let Offered { server, live, pins, mut found, status } = serde_json::from_slice(text)?;
         if let Some(live) = live {
             let listed = |names: Vec<Cow<'_, str>>, key: &str| -> Vec<Listed> {
                 let json = |name: &str| serde_json::json!({ key: name }).to_string().into();
@@ -492,9 +522,20 @@ pub fn catalogue<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Catalogue,
             };
             catalogue.servers.insert(server.clone(), Arc::new(live));
         }
-        for (tool, KeptPin { digest, definition }) in pins {
-            let pin = Pin { digest, definition, accepted_by: String::new(), accepted_at_secs: 0 };
+        for (tool, KeptPin { digest, definition, first }) in pins {
+            let accepted_by = if first { FIRST_REGISTRATION.to_owned() } else { String::new() };
+            let pin = Pin { digest, definition, accepted_by, accepted_at_secs: 0 };
             catalogue.pins.insert(PinKey { server: server.clone(), tool }, pin);
+        }
+        if let Some((registration, status)) = status {
+            let nobody = String::new;
+            let (by, proof, reason) = (nobody(), nobody(), nobody());
+            let record = Record { registration, status, by, proof, reason, at_secs: 0, submitted_by: None };
+            catalogue.records.insert(server.clone(), record);
+        }
+        let whole = found.remove("");
+        if whole.is_some() || !found.is_empty() {
+            catalogue.gravest.insert(server, Gravest { whole, tools: found });
         }
     }
     Ok(catalogue)

@@ -8,13 +8,14 @@ use remit_mcp::header::ParamHeader;
 use remit_mcp::json::{Limits, quote, scan};
 use remit_mcp::splice::Splice;
 use remit_model::{
-    AgentId, Organization, ResultLabels, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR, ToolAdmission, ToolClass,
-    ToolName, ToolPolicy,
+    AgentId, Organization, RegistryStatus, ResultLabels, Risk, Server, ServerKey, Space, SpaceServer, TOOL_SEPARATOR,
+    ToolAdmission, ToolClass, ToolName, ToolPolicy,
 };
 use remit_provenance::Roles;
 
 use crate::approval::Holds;
-use crate::catalogue::{Catalogue, PinState, Pinned, ToolFinding};
+use crate::catalogue::{Catalogue, PinKey, PinState, Pinned, ToolFinding};
+use crate::definitions::INSTRUCTIONS;
 use crate::guardrail::Guards;
 use crate::schema::ArgumentSchema;
 use crate::tree::Tree;
@@ -51,6 +52,8 @@ pub struct SpaceView {
     pub resources: Vec<ListedView>,
     /// Resource templates that it admits.
     pub templates: Vec<ListedView>,
+    /// How servers that meet here stand in the registry, if they aren't simply approved.
+    pub statuses: HashMap<ServerKey, RegistryStatus>,
     /// The servers that meet here, in order, with how they are exposed.
     pub servers: Vec<(ServerKey, SpaceServer)>,
     /// Its policy set, if it has one.
@@ -152,7 +155,7 @@ impl Snapshot {
         let mut findings: Vec<ToolFinding> = Vec::new();
         let mut pinned: HashMap<ServerKey, Vec<Pinned>> = HashMap::new();
         for (key, server) in &organization.servers {
-            let (tools, found) = catalogue.tools(server);
+            let (tools, found) = catalogue.tools(server, organization.findings_admitted(&key.account));
             findings.extend(found);
             pinned.insert(key.clone(), tools);
         }
@@ -262,6 +265,7 @@ impl SpaceBuilder<'_> {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            statuses: HashMap::new(),
             servers: Vec::new(),
             policy_set: None,
             holds: Holds::default(),
@@ -271,6 +275,10 @@ impl SpaceBuilder<'_> {
         for entry in &self.space.servers {
             let key = Organization::server_key(self.space, entry);
             let Some(server) = self.organization.servers.get(&key) else { continue };
+            let status = self.catalogue.status(server);
+            if status != RegistryStatus::Approved {
+                view.statuses.insert(key.clone(), status);
+            }
             for tool in pinned.get(&key).into_iter().flatten() {
                 self.tool(&mut view, server, &key, entry, tool);
             }
@@ -289,7 +297,8 @@ impl SpaceBuilder<'_> {
             let Some(server) = self.organization.servers.get(&key).filter(|_| !self.catalogue.servers.contains_key(&key)) else {
                 continue;
             };
-            for (pin_key, pin) in self.catalogue.pins.iter().filter(|(pin_key, _)| pin_key.server == key) {
+            let own = |(pin_key, _): &(&PinKey, _)| pin_key.server == key && pin_key.tool != INSTRUCTIONS;
+            for (pin_key, pin) in self.catalogue.pins.iter().filter(own) {
                 let admitted = match &entry.tools {
                     ToolAdmission::All => true,
                     ToolAdmission::Listed(names) => names.contains(&pin_key.tool),
@@ -424,6 +433,21 @@ fn tool_id(entry: &SpaceServer, server: &Server, own: &str) -> String {
 }
 
 impl SpaceView {
+    /// Why nothing of a server can be reached, if so: how it stands in the registry.
+    pub fn unserved(&self, server: &ServerKey) -> Option<String> {
+        let status = self.statuses.get(server).filter(|status| !status.serves())?;
+        Some(format!("server `{server}` is {status} in the registry, and only what is APPROVED can be reached"))
+    }
+
+    /// The same of the server that a name would be of, by its prefix.
+    pub(crate) fn unserved_by_name(&self, exposed: &str) -> Option<String> {
+        let named = |(key, entry): &&(ServerKey, SpaceServer)| {
+            let rest = exposed.strip_prefix(entry.server.as_str());
+            entry.prefix && rest.is_some_and(|rest| rest.starts_with(TOOL_SEPARATOR)) && self.statuses.contains_key(key)
+        };
+        self.servers.iter().find(named).and_then(|(key, _)| self.unserved(key))
+    }
+
     /// Which server knows a resource: the one that lists it, else the first whose template it could come from, else the only
     /// server here whose resources are admitted.
     pub fn resource_server(&self, uri: &str) -> Option<&ServerKey> {

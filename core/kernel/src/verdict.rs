@@ -211,6 +211,8 @@ pub enum Reason {
     ToolNotListed,
     /// The tool's definition is not the one that was accepted.
     ToolQuarantined,
+    /// The tool's server isn't approved in the registry.
+    ServerNotApproved,
     /// The space's mandate excludes the tool's class.
     ClassExceedsMandate,
     /// A quota is used up.
@@ -262,6 +264,7 @@ impl Reason {
         Self::NotInSpace,
         Self::ToolNotListed,
         Self::ToolQuarantined,
+        Self::ServerNotApproved,
         Self::ClassExceedsMandate,
         Self::QuotaExceeded,
         Self::Revoked,
@@ -294,6 +297,7 @@ impl Reason {
             Self::NotInSpace => "not_in_space",
             Self::ToolNotListed => "tool_not_listed",
             Self::ToolQuarantined => "tool_quarantined",
+            Self::ServerNotApproved => "server_not_approved",
             Self::ClassExceedsMandate => "class_exceeds_mandate",
             Self::QuotaExceeded => "quota_exceeded",
             Self::Revoked => "revoked",
@@ -327,6 +331,7 @@ impl Reason {
             Self::NotInSpace => "Agent not in this space",
             Self::ToolNotListed => "Tool not listed in this space",
             Self::ToolQuarantined => "Tool quarantined: its definition is not the accepted one",
+            Self::ServerNotApproved => "Server not approved in the registry",
             Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
             Self::QuotaExceeded => "Quota exceeded",
             Self::Revoked => "Credential revoked",

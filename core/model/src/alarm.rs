@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentId, Network, Risk, SecretRef, SpaceId};
 
 /// Every reason of a denial or a hold, as decisions say it (`kernel::verdict::Reason`; a test there holds them together).
-pub const REASONS: [&str; 27] = [
+pub const REASONS: [&str; 28] = [
     "unauthenticated",
     "audience",
     "unknown_agent",
@@ -16,6 +16,7 @@ pub const REASONS: [&str; 27] = [
     "not_in_space",
     "tool_not_listed",
     "tool_quarantined",
+    "server_not_approved",
     "class_exceeds_mandate",
     "quota_exceeded",
     "revoked",

@@ -22,6 +22,21 @@ pub struct Controls {
     pub service_control: Option<Vec<Arc<Policy>>>,
     /// Resource control policies; as above with `RCPFullAWSAccess`.
     pub resource_control: Option<Vec<Arc<Policy>>>,
+    /// With which findings of the scan of definitions a tool is admitted at first sight: nothing below this node may ask for less.
+    pub findings_admitted: Option<FindingsAdmitted>,
+}
+
+/// How grave what the scan of definitions finds may be for a tool to be admitted at first sight, without a named person's acceptance. The
+/// strictest first: what is grave is never admitted so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum FindingsAdmitted {
+    /// Nothing may be found.
+    None,
+    /// What is worth knowing may be found, and no more.
+    Low,
+    /// What is worth a look may be found, too.
+    #[default]
+    Medium,
 }
 
 /// An organizational unit.

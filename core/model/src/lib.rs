@@ -33,7 +33,7 @@ pub use behaviour::{Behaviour, Expectation};
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use delivery::{Delivery, DeliveryFormat, Destination, S3Bucket};
 pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
-pub use iam::{Attached, Controls, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
+pub use iam::{Attached, Controls, FindingsAdmitted, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
     ToolName, UserName,
@@ -48,8 +48,8 @@ pub use person::{Person, Proof};
 pub use retention::{Archive, Framework, Retention, RetentionRule};
 pub use sandbox::{Sandbox, SandboxHost, SandboxLimits, SandboxMechanism, SandboxNetwork, SandboxProfile};
 pub use server::{
-    AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, Risk, SecretRef, Server,
-    ServerLimits, ToolClass, ToolOverride, Transport,
+    AuthorizationCodeClient, Credential, Network, OAuthClient, ProtocolChoice, RegisteredClient, RegistryRules, RegistryStatus,
+    Risk, SecretRef, Server, ServerLimits, ToolClass, ToolOverride, Transport,
 };
 pub use time::time_ms;
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, GuardrailTarget, Guardrails,
-    Invariant, Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy,
-    TrustRules, User, UserKey, Witnessing,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, FindingsAdmitted,
+    GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, RegistryRules, Retention, Role, RoleKey, Server,
+    ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.
@@ -121,6 +121,8 @@ pub struct Organization {
     pub behaviour: Option<Behaviour>,
     /// How people come to the console.
     pub console: Option<Console>,
+    /// How the registry of servers is kept.
+    pub registry: RegistryRules,
 }
 
 /// The most units between the root and an account (AWS Organizations: five levels below the root).
@@ -166,6 +168,12 @@ impl Organization {
         levels.extend(units.map(|unit| (format!("organizational unit {}", unit.id), &unit.controls)));
         levels.extend(self.accounts.get(account).map(|found| (format!("account {account}"), &found.controls)));
         levels
+    }
+
+    /// With which findings tools of an account's servers are admitted at first sight: the strictest of what is said from the root down.
+    pub fn findings_admitted(&self, account: &AccountId) -> FindingsAdmitted {
+        let said = self.controls_above(account).into_iter().filter_map(|(_, controls)| controls.findings_admitted);
+        said.min().unwrap_or_default()
     }
 
     /// The account of a server that a space uses: the space's own unless the entry names another.

@@ -115,6 +115,71 @@ pub struct Server {
     pub resource_policy: Option<std::sync::Arc<remit_iam::Policy>>,
     /// What `aws:CalledViaAWSMCP` is in calls of its tools, such as `eks-mcp.amazonaws.com`; its name where none is given.
     pub service_principal: Option<String>,
+    /// How it stands in the registry where nobody has said anything else of this registration.
+    pub status: RegistryStatus,
+    /// The digest of the registration, with the sandbox profile that it names: what a status is said of.
+    pub registration: String,
+}
+
+/// How a server stands in the registry, in the words of AgentCore's registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RegistryStatus {
+    /// It is being written: nothing of it is started or asked.
+    Draft,
+    /// Somebody wants it approved: it is asked what it offers, so that it can be judged, and nobody can call it.
+    PendingApproval,
+    /// It is in use.
+    #[default]
+    Approved,
+    /// It was refused: nothing of it is started or asked.
+    Rejected,
+    /// It is in use, and shouldn't be any more.
+    Deprecated,
+}
+
+impl RegistryStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Draft, Self::PendingApproval, Self::Approved, Self::Rejected, Self::Deprecated];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "DRAFT",
+            Self::PendingApproval => "PENDING_APPROVAL",
+            Self::Approved => "APPROVED",
+            Self::Rejected => "REJECTED",
+            Self::Deprecated => "DEPRECATED",
+        }
+    }
+
+    /// The status of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether what it offers can be seen and called.
+    pub fn serves(self) -> bool {
+        matches!(self, Self::Approved | Self::Deprecated)
+    }
+
+    /// Whether it is started and asked what it offers.
+    pub fn is_asked(self) -> bool {
+        !matches!(self, Self::Draft | Self::Rejected)
+    }
+}
+
+impl fmt::Display for RegistryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How the registry is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RegistryRules {
+    /// Whether somebody else than who submitted a server has to approve it.
+    pub second_person: bool,
 }
 
 /// How a server is reached.

@@ -5,15 +5,19 @@
 //! - [`cover`]: which statements, policies of sets, rows and listed tools they exercised;
 //! - [`replay`]: recorded calls decided again, as they were or under another configuration;
 //! - [`registry`]: the tool policies in other forms;
+//! - [`egress`]: servers that were reached around Remit, out of logs of the network;
+//! - [`server_json`]: registrations out of what the official MCP registry publishes;
 //! - [`schema`]: the shapes of all of this, for editors.
 
 pub mod cases;
 pub mod cover;
+pub mod egress;
 pub mod lock;
 pub mod registry;
 pub mod replay;
 pub mod run;
 pub mod schema;
+pub mod server_json;
 
 pub use cases::Case;
 pub use cover::Coverage;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use remit_config::{Fault, LOCK_FILE, Severity};
 use remit_kernel::catalogue::{TOOLS_MAX, ToolDefinition};
+use remit_kernel::definitions::INSTRUCTIONS;
 use remit_kernel::{Catalogue, Pin, PinKey, ServerCatalogue, ToolFinding};
 use remit_mcp::json::{JsonError, Limits, Spans, scan, string};
 use remit_model::{AccountId, Organization, ServerKey, ServerName};
@@ -63,6 +64,10 @@ impl Lock {
     pub fn of(pins: impl IntoIterator<Item = (PinKey, Pin)>) -> Result<Self, String> {
         let mut servers: BTreeMap<ServerKey, Locked> = BTreeMap::new();
         for (PinKey { server, tool }, pin) in pins {
+            // A lock is of tools.
+            if tool == INSTRUCTIONS {
+                continue;
+            }
             let read = ToolDefinition::read(&pin.definition).map_err(|why| format!("{server} {tool}: {why}"))?;
             if read.digest != pin.digest {
                 return Err(format!("{server} {tool}: the definition isn't the one that was accepted"));

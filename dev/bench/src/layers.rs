@@ -100,7 +100,7 @@ fn snapshot(text: &str) -> Result<Snapshot, String> {
     let server: ServerKey = organization.servers.keys().next().cloned().ok_or("no server")?;
     let live = ServerCatalogue { tools: vec![crate::upstream::tool().to_string().into()], ..ServerCatalogue::default() };
     let mut catalogue =
-        Catalogue { pins: Catalogue::first_pins(&server, &live, &[], 0).into_iter().collect(), ..Catalogue::default() };
+        Catalogue { pins: Catalogue::first_pins(&server, &live, &|_| true, 0).into_iter().collect(), ..Catalogue::default() };
     catalogue.servers.insert(server, Arc::new(live));
     Ok(Snapshot::compile(1, Arc::new(organization), &catalogue))
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask guard`: measures the guardrails' detectors on the listed data, each from a source that nothing was trained on.
+//! `cargo xtask guard`: measures the guardrails' detectors on the listed data, each from a source that nothing was trained on; with
+//! `--definitions` the scan of what servers say of their tools.
 
 use std::{error::Error, fs, path::Path, process::Command};
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Outcome, root, say, succeeds, target};
 
 /// What the command takes.
-pub(crate) const OPTIONS: &str = "[--json] [--train]";
+pub(crate) const OPTIONS: &str = "[--definitions] [--json] [--train]";
 
 /// The bars of the guardrails, as (what, where in the report, at least).
 const BARS: [(&str, &str, f64); 3] = [
@@ -23,6 +24,9 @@ pub(crate) fn run(options: &[String]) -> Outcome {
     let python = folder.join("venv/bin/python");
     let packages = folder.join("packages");
     prepare(&folder, &python, &packages)?;
+    if has("--definitions") {
+        return definitions(&folder, &python, &packages, has("--json"));
+    }
     let script = |name: &str| root().join("dev/guard").join(name).display().to_string();
     let here = |path: &Path| path.display().to_string();
     if has("--train") {
@@ -52,6 +56,69 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         say(&format!("guard: {what} is {:.3}, less than {least}", number(&report, place)));
     }
     Ok(missed.is_empty())
+}
+
+/// The bars of the scan of definitions: the least share that is found, the largest that is false, and of how many real servers.
+const FOUND_MIN: f64 = 0.9;
+const FALSE_MAX: f64 = 0.01;
+const SERVERS_MIN: f64 = 30.0;
+
+/// Measures the scan of definitions: on fixtures of every kind, on two benchmarks, and on what real servers say, which are started for it.
+fn definitions(folder: &Path, python: &Path, packages: &Path, json: bool) -> Outcome {
+    let script = |name: &str| root().join("dev/guard").join(name).display().to_string();
+    let here = |path: &Path| path.display().to_string();
+    let data = folder.join("evaluation");
+    call(python, &[&script("evaluate.py"), &here(packages), &here(&data), "--definitions"])?;
+    call(python, &[&script("servers.py"), &here(&folder.join("servers")), &here(&data.join("servers.jsonl"))])?;
+    let arguments = ["run", "--quiet", "--package", "remit-kernel", "--example", "definitions", &here(&data)];
+    let report: Value = serde_json::from_slice(&call(Path::new("cargo"), &arguments)?)?;
+    let list = |place: &str| report.pointer(place).and_then(Value::as_array).cloned().unwrap_or_default();
+    let kinds = list("/kinds");
+    // What is held out is measured, and no bar is set to it.
+    let (held_out, kinds): (Vec<Value>, Vec<Value>) =
+        kinds.into_iter().partition(|kind| kind.get("held_out").and_then(Value::as_bool) == Some(true));
+    let sum = |key: &str| kinds.iter().map(|kind| number(kind, key)).sum::<f64>();
+    let wrong: usize = kinds.iter().map(|kind| kind.get("false").and_then(Value::as_array).map_or(0, Vec::len)).sum();
+    if json {
+        say(&report.to_string());
+    } else {
+        say("kind                                 poisoned   found  twins  false");
+        for kind in kinds.iter().chain(&held_out) {
+            let name = kind.get("kind").and_then(Value::as_str).unwrap_or_default();
+            let count = |key: &str| number(kind, key);
+            let wrong = kind.get("false").and_then(Value::as_array).map_or(0, Vec::len);
+            say(&format!("  {name:36}{:7}{:8}{:7}{wrong:7}", count("/poisoned"), count("/found"), count("/twins")));
+            for missed in kind.get("missed").and_then(Value::as_array).into_iter().flatten() {
+                say(&format!("      missed: {}", missed.as_str().unwrap_or_default()));
+            }
+        }
+        say(&format!("  {:36}{:7}{:8}{:7}{wrong:7}", "all", sum("/poisoned"), sum("/found"), sum("/twins")));
+        for (name, place) in [("mcp-guardbench", "/guardbench"), ("mcp-defense-bench, definitions", "/bench")] {
+            let count = |key: &str| number(&report, &format!("{place}/{key}"));
+            let wrong = list(&format!("{place}/false")).len();
+            say(&format!("  {name:36}{:7}{:8}{:7}{wrong:7}", count("attacks"), count("found"), count("harmless")));
+        }
+        say(&format!(
+            "real servers, all together: {} of {} tools false, of {} servers ({} started here), {} with instructions; {} findings that are only worth knowing",
+            number(&report, "/servers/tools_false"),
+            number(&report, "/servers/tools"),
+            number(&report, "/servers/servers"),
+            number(&report, "/servers/started"),
+            number(&report, "/servers/with_instructions"),
+            number(&report, "/servers/low"),
+        ));
+        list("/servers/findings").iter().filter_map(Value::as_str).for_each(|finding| say(&format!("  {finding}")));
+    }
+    let bars = [
+        ("poisoned fixtures are found", sum("/found") >= FOUND_MIN * sum("/poisoned")),
+        ("twins are left alone", f64::from(u32::try_from(wrong)?) <= FALSE_MAX * sum("/twins")),
+        ("real tools are left alone", number(&report, "/servers/tools_false") <= FALSE_MAX * number(&report, "/servers/tools")),
+        ("thirty real servers", number(&report, "/servers/servers") >= SERVERS_MIN),
+    ];
+    for (what, _) in bars.iter().filter(|(_, reached)| !reached) {
+        say(&format!("guard: not reached: {what}"));
+    }
+    Ok(bars.iter().all(|(_, reached)| *reached))
 }
 
 /// Makes the environment and unpacks the packages with data, once for each list of them.

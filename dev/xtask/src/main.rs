@@ -84,7 +84,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "guard",
-        about: "measure the guardrails' detectors; `--train` trains the attack classifier first",
+        about: "measure the guardrails' detectors; `--definitions` measures the scan of servers' definitions; `--train` trains the classifier first",
         options: guard::OPTIONS,
         run: guard::run,
     },

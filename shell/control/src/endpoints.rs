@@ -69,6 +69,7 @@ enum Runs {
     Decisions(&'static str),
     Trust(&'static str),
     Retention(&'static str),
+    Registry(&'static str),
     Alarms,
     Behaviour,
     Journal,
@@ -89,7 +90,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 51] = [
+pub static ENDPOINTS: [Endpoint; 55] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -99,6 +100,20 @@ pub static ENDPOINTS: [Endpoint; 51] = [
     change("/v1/revoke", "remit:Revoke", Runs::Revoke, "Revoke credentials"),
     change("/v1/suspend", "remit:Suspend", Runs::Suspend, "Stop something, or let it go on"),
     change("/v1/pins/accept", "remit:AcceptPin", Runs::Accept, "Accept the definitions that a server shows now"),
+    get("/v1/servers", "remit:ListServers", Runs::Registry("list"), "How servers stand in the registry"),
+    change("/v1/servers/submit", "remit:SubmitServerForApproval", Runs::Registry("submit"), "Submit a server for approval"),
+    change(
+        "/v1/servers/status",
+        "remit:UpdateServerStatus",
+        Runs::Registry("status"),
+        "Approve, reject or deprecate a server, or take it back to a draft",
+    ),
+    change(
+        "/v1/servers/reached",
+        "remit:RecordReachedServer",
+        Runs::Registry("reached"),
+        "Record that a server was reached around Remit",
+    ),
     change("/v1/reload", "remit:ReloadConfiguration", Runs::Reload, "Read the configuration directory again"),
     change("/v1/connections", "remit:Connect", Runs::Connect, "Begin to connect a server"),
     change("/v1/connections/forget", "remit:Disconnect", Runs::Disconnect, "Forget a connection"),
@@ -294,7 +309,7 @@ pub(crate) async fn resource(
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let about = match endpoint.runs {
         Runs::Trust(_) => target(snapshot, text("agent"), None, None, None),
-        Runs::Suspend | Runs::Accept | Runs::Connect | Runs::Disconnect | Runs::Effective => {
+        Runs::Suspend | Runs::Accept | Runs::Registry(_) | Runs::Connect | Runs::Disconnect | Runs::Effective => {
             target(snapshot, text("agent"), text("space"), text("server"), text("tool"))
         }
         Runs::Approvals("approve" | "reject" | "revoke" | "review") => {
@@ -368,6 +383,7 @@ pub(crate) async fn run(
         Runs::Decisions(what) => plane.decisions(what, request).await.map(ok).map_err(refused),
         Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Retention(what) => plane.retention(&caller.person, what, request).await.map(ok).map_err(refused),
+        Runs::Registry(what) => plane.registry(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Alarms => Ok(ok(plane.alarms(&request))),
         Runs::Behaviour => plane.behaviour(&request).map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),

@@ -78,6 +78,13 @@ pub trait Plane: Send + Sync {
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
     fn suspend<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// How servers stand in the registry: `list`, `submit` or `status`, and the question in; the servers, or how the one stands out.
+    fn registry<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// The policies that reach a space, each with where it comes from: `{space}` in.
     fn effective(&self, question: &Value) -> Result<Value, String>;
     /// Who can do something: `{action, resource, who?}` in, every way that was tried out.

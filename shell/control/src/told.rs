@@ -25,6 +25,11 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
             &[("Version!", "integer"), ("AccessKeyId!", "string"), ("SecretAccessKey!", "string"), ("Expiration!", "string")]
         }
         "/v1/pins/accept" => &[("server!", "string"), ("accepted!", "array")],
+        "/v1/servers/reached" => &[("entry!", "integer")],
+        "/v1/servers" => &[("servers!", "array")],
+        "/v1/servers/submit" | "/v1/servers/status" => {
+            &[("server!", "string"), ("status!", "string"), ("registration!", "string"), ("said!", "object|null")]
+        }
         "/v1/connections" => &[("attempt!", "string"), ("server!", "string"), ("authorization_url!", "string")],
         "/v1/connections/forget" => &[("server!", "string"), ("forgotten!", "boolean")],
         "/v1/connections/{id}" => &[("state!", "string"), ("detail", "string")],

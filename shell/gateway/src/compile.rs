@@ -184,6 +184,14 @@ mod tests {
         fn registered(&self, _: &ServerKey) -> Result<(), String> {
             Ok(())
         }
+
+        fn records(&self) -> Result<Vec<(ServerKey, remit_kernel::registry::Record)>, String> {
+            Ok(Vec::new())
+        }
+
+        fn save_record(&self, _: &ServerKey, _: &remit_kernel::registry::Record) -> Result<(), String> {
+            Ok(())
+        }
     }
 
     impl Approvals for None {

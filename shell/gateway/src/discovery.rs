@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remit_kernel::catalogue::Listed;
-use remit_kernel::definitions;
-use remit_kernel::{Catalogue, ServerCatalogue};
+use remit_kernel::definitions::{self, FIRST_REGISTRATION, Gravest, INSTRUCTIONS, instructions_pin};
+use remit_kernel::{Catalogue, PinKey, ServerCatalogue};
 use remit_mcp::json::quote;
 use remit_mcp::{Era, Kind, Message};
+use remit_model::ServerKey;
 use serde_json::value::RawValue;
 
 use crate::listen::{ListKind, list_changed};
@@ -30,6 +31,11 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Keeps the catalogue of one server true, until it is aborted.
 pub(crate) async fn run(gateway: Arc<Inner>, upstream: Arc<Upstream>) {
     let mut retry = RETRY_MIN;
+    // Whoever changes how it stands asks again.
+    if !gateway.is_asked(&upstream.key) {
+        upstream.stop();
+        return;
+    }
     loop {
         match watched(&gateway, &upstream).await {
             Ok(()) => retry = RETRY_MIN,
@@ -209,15 +215,28 @@ impl Inner {
         }
         let live = Arc::new(live);
         offered.servers.insert(key.clone(), Arc::clone(&live));
+        let offered_keys: Vec<ServerKey> = offered.servers.keys().cloned().collect();
         let found = if changed.contains(&ListKind::Tools) {
             // What can't be scanned isn't taken in.
             let scanned = tokio::task::spawn_blocking(move || definitions::findings(&offered)).await;
             let Ok(found) = scanned else { return Vec::new() };
             found
         } else {
-            self.definition_findings()
+            lock(&self.registry).definitions.clone()
         };
-        let new_pins = if known { Vec::new() } else { Catalogue::first_pins(&key, &live, &found, now_secs) };
+        let gravest = Gravest::of_all(offered_keys.iter(), &found);
+        let new_pins = {
+            let registry = lock(&self.registry);
+            let admitted = registry.organization.findings_admitted(&key.account);
+            let admits = |tool: &str| gravest.get(&key).is_none_or(|gravest| gravest.admits(admitted, tool));
+            let mut pins = if known { Vec::new() } else { Catalogue::first_pins(&key, &live, &admits, now_secs) };
+            // Instructions that nobody has looked at yet are accepted at first sight, whenever that is.
+            let own = PinKey { server: key.clone(), tool: INSTRUCTIONS.to_owned() };
+            if !registry.catalogue.pins.contains_key(&own) && admits(INSTRUCTIONS) {
+                pins.push((own, instructions_pin(live.instructions.as_deref(), FIRST_REGISTRATION, now_secs)));
+            }
+            pins
+        };
         // A pin that can't be kept is no pin: the tool stays quarantined.
         let kept = new_pins.is_empty() || self.pins.save(&new_pins).is_ok();
         let registered = self.pins.registered(&key).is_ok();
@@ -229,16 +248,17 @@ impl Inner {
             }
             registry.catalogue.servers.insert(key.clone(), live);
             registry.definitions = found;
+            registry.catalogue.gravest = gravest;
         }
         drop(learning);
         self.rebuild().await;
-        if kept && !new_pins.is_empty() {
+        // That there are no instructions is accepted, too, and needn't be told.
+        let named = new_pins.iter().filter(|(_, held)| kept && held.definition != "null");
+        if named.clone().next().is_some() {
             let tools: Vec<serde_json::Value> =
-                new_pins.iter().map(|(pin, held)| serde_json::json!({"tool": pin.tool, "digest": held.digest})).collect();
-            let _ = self
-                .recorder
-                .event("tool_pin", serde_json::json!({"server": key.to_string(), "by": "first-registration", "tools": tools}))
-                .await;
+                named.map(|(pin, held)| serde_json::json!({"tool": pin.tool, "digest": held.digest})).collect();
+            let event = serde_json::json!({"server": key.to_string(), "by": FIRST_REGISTRATION, "tools": tools});
+            let _ = self.recorder.event("tool_pin", event).await;
         }
         self.report_findings(&before).await;
         changed

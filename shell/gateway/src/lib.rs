@@ -26,6 +26,7 @@ mod kept;
 mod list;
 mod listen;
 mod observe;
+mod pins;
 mod quota;
 mod receipt;
 mod record;
@@ -37,6 +38,7 @@ mod session;
 mod settle;
 mod signed;
 mod space_key;
+mod standing;
 mod stop;
 mod tasks;
 mod trust;
@@ -54,9 +56,8 @@ use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use remit_journal::Journal;
-use remit_kernel::catalogue::PinState;
-use remit_kernel::definitions::DefinitionFinding;
 use remit_kernel::reach::{Access, ways};
+use remit_kernel::registry::Record;
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
     Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
@@ -73,8 +74,10 @@ pub use edge::Edge;
 pub use flow::Touched;
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
+pub use pins::{ServerStatus, ToolStatus};
 pub use signed::SignedRequest;
 pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
+pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
 
@@ -99,7 +102,7 @@ pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Every pin that is kept, and every server that was ever registered.
 pub type KeptPins = (Vec<(PinKey, Pin)>, Vec<ServerKey>);
 
-/// Keeps accepted tool definitions.
+/// Keeps accepted tool definitions, and how servers stand in the registry.
 pub trait Pins: Send + Sync {
     /// Every pin, and every server that was ever registered.
     fn load(&self) -> Result<KeptPins, String>;
@@ -107,6 +110,10 @@ pub trait Pins: Send + Sync {
     fn save(&self, pins: &[(PinKey, Pin)]) -> Result<(), String>;
     /// Remembers that a server has been registered: what it offers later is new.
     fn registered(&self, server: &ServerKey) -> Result<(), String>;
+    /// What was said of servers' standing in the registry.
+    fn records(&self) -> Result<Vec<(ServerKey, Record)>, String>;
+    /// Keeps what was said of a server, durably.
+    fn save_record(&self, server: &ServerKey, record: &Record) -> Result<(), String>;
 }
 
 /// Limits of the whole gateway.
@@ -201,39 +208,6 @@ pub enum ServerState {
     Away(String),
 }
 
-/// A server for an operator's eyes.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ServerStatus {
-    /// Its account and name.
-    pub server: String,
-    /// `connecting`, `ready` or `away`.
-    pub status: &'static str,
-    /// The era that it speaks, or why it is away.
-    pub detail: String,
-    /// How it is confined, for one that Remit starts and speaks to over stdio.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sandbox: Option<SandboxStatus>,
-    /// Its tools: name, pin state, class, risk, by space.
-    pub tools: Vec<ToolStatus>,
-}
-
-/// A tool for an operator's eyes.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ToolStatus {
-    /// The server's own name for it.
-    pub tool: String,
-    /// `intact`, `drifted`, `new` or `gone`.
-    pub pin: &'static str,
-    /// The digest of the accepted definition.
-    pub digest: String,
-    /// The definition that was accepted; absent for a new tool.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accepted: Option<String>,
-    /// The definition that the server shows now, where it differs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shown: Option<String>,
-}
-
 /// The gateway's shared state.
 pub(crate) struct Inner {
     pub(crate) address: String,
@@ -291,7 +265,11 @@ impl Gateway {
     pub fn new(options: Options) -> Result<Self, String> {
         let (pins, registered) = options.pins.load()?;
         let registry = Registry {
-            catalogue: Catalogue { pins: pins.into_iter().collect(), ..Catalogue::default() },
+            catalogue: Catalogue {
+                pins: pins.into_iter().collect(),
+                records: options.pins.records()?.into_iter().collect(),
+                ..Catalogue::default()
+            },
             registered: registered.into_iter().collect(),
             ..Registry::default()
         };
@@ -485,31 +463,6 @@ impl Gateway {
         self.inner.space_address(space).to_string()
     }
 
-    /// What the scan of servers' definitions found.
-    pub fn definition_findings(&self) -> Vec<DefinitionFinding> {
-        self.inner.definition_findings()
-    }
-
-    /// Every server and how it stands.
-    pub fn servers(&self) -> Vec<ServerStatus> {
-        let registry = lock(&self.inner.registry);
-        registry
-            .organization
-            .servers
-            .iter()
-            .map(|(key, server)| {
-                let (status, detail) = match registry.states.get(key) {
-                    Some(ServerState::Ready(era)) => ("ready", upstream::streamable::era_name(*era).to_owned()),
-                    Some(ServerState::Away(why)) => ("away", why.clone()),
-                    Some(ServerState::Connecting) | None => ("connecting", String::new()),
-                };
-                let tools = registry.catalogue.tools(server).0.into_iter().map(tool_status).collect();
-                let sandbox = registry.upstreams.get(key).and_then(|upstream| upstream.sandbox());
-                ServerStatus { server: key.to_string(), status, detail, sandbox, tools }
-            })
-            .collect()
-    }
-
     /// Asks a server anew what it offers, now: its credential changed.
     pub fn ask_again(&self, server: &ServerKey) {
         let Some(upstream) = lock(&self.inner.registry).upstreams.get(server).cloned() else { return };
@@ -534,37 +487,6 @@ impl Gateway {
             }
         };
         let _ = tokio::time::timeout(timeout, settled).await;
-    }
-
-    /// Accepts what a server shows now for a tool, or for all of its tools: an operator's decision, kept and recorded.
-    pub async fn accept(&self, server: &ServerKey, tool: Option<&str>, by: &str) -> Result<Vec<String>, String> {
-        let pins = {
-            let registry = lock(&self.inner.registry);
-            let Some(registered) = registry.organization.servers.get(server) else {
-                return Err(format!("no server `{server}` is registered"));
-            };
-            let now_secs = clock::now_ms() / 1000;
-            let waits = registry
-                .catalogue
-                .tools(registered)
-                .0
-                .into_iter()
-                .filter(|found| tool.is_none_or(|tool| tool == found.definition.name));
-            let pins: Vec<(PinKey, Pin)> = waits.filter_map(|found| accepted(server, found, by, now_secs)).collect();
-            pins
-        };
-        if pins.is_empty() {
-            return Err("no tool of that name waits to be accepted".to_owned());
-        }
-        let names: Vec<String> = pins.iter().map(|(key, _)| key.tool.clone()).collect();
-        let digests: Vec<&str> = pins.iter().map(|(_, pin)| pin.digest.as_str()).collect();
-        let event = serde_json::json!({"server": server.to_string(), "by": by, "tools": names, "digests": digests});
-        self.inner.recorder.event("tool_pin", event).await.map_err(|error| error.to_string())?;
-        self.inner.pins.save(&pins)?;
-        lock(&self.inner.registry).catalogue.pins.extend(pins);
-        self.inner.rebuild().await;
-        listen::list_changed(&self.inner, server, listen::ListKind::Tools);
-        Ok(names)
     }
 
     /// Decides as if an authenticated agent asked, with every layer and with what would have to change, and records nothing: for
@@ -657,27 +579,6 @@ fn space_of(path: &str) -> Option<&str> {
     path.strip_prefix("/spaces/")?.strip_suffix("/mcp").filter(|space| !space.contains('/'))
 }
 
-fn accepted(server: &ServerKey, found: remit_kernel::catalogue::Pinned, by: &str, now_secs: u64) -> Option<(PinKey, Pin)> {
-    let (digest, definition) = match found.state {
-        PinState::Drifted { digest, definition } => (digest, definition),
-        PinState::New => (found.definition.digest.clone(), found.definition.json.to_string()),
-        PinState::Intact | PinState::Gone => return None,
-    };
-    let pin = Pin { digest, definition, accepted_by: by.to_owned(), accepted_at_secs: now_secs };
-    Some((PinKey { server: server.clone(), tool: found.definition.name }, pin))
-}
-
-fn tool_status(found: remit_kernel::catalogue::Pinned) -> ToolStatus {
-    let json = found.definition.json.to_string();
-    let (pin, accepted, shown) = match found.state {
-        PinState::Intact => ("intact", None, None),
-        PinState::Drifted { definition, .. } => ("drifted", Some(json), Some(definition)),
-        PinState::New => ("new", None, Some(json)),
-        PinState::Gone => ("gone", Some(json), None),
-    };
-    ToolStatus { tool: found.definition.name, pin, digest: found.definition.digest, accepted, shown }
-}
-
 impl Inner {
     /// The address of a space.
     pub(crate) fn space_address(&self, space: &str) -> Arc<str> {
@@ -737,51 +638,6 @@ impl Inner {
             })));
         }
         self.authenticate.authenticate(authorization, clock::now_ms() / 1000).await
-    }
-
-    /// What the scan of definitions found.
-    pub(crate) fn definition_findings(&self) -> Vec<DefinitionFinding> {
-        lock(&self.registry).definitions.clone()
-    }
-
-    /// What is wrong with tools, for people: unfit ones and quarantined ones, and those whose definitions speak to models.
-    pub(crate) fn quarantine(&self) -> Vec<String> {
-        let state = self.state.load();
-        let mut all: Vec<String> = state
-            .snapshot
-            .findings
-            .iter()
-            .map(|finding| format!("{} `{}`: {}", finding.server, finding.tool, finding.fault))
-            .collect();
-        let mut quarantined = 0;
-        for space in state.snapshot.spaces.values() {
-            for tool in &space.tools_listed {
-                let why = match &tool.pin {
-                    PinState::Intact => continue,
-                    PinState::Drifted { digest, .. } => format!("drifted from {} to {digest}", tool.digest),
-                    PinState::New => "is new and waits to be accepted".to_owned(),
-                    PinState::Gone => "is gone".to_owned(),
-                };
-                quarantined += 1;
-                all.push(format!("{} `{}` in space `{}` {why}", tool.server, tool.name, space.space.id));
-            }
-        }
-        self.recorder.observer().gauge(Gauge::Quarantined(quarantined));
-        for space in state.snapshot.spaces.values() {
-            let findings = space.policy_set.iter().flat_map(|set| set.findings());
-            all.extend(findings.map(|finding| {
-                let fault = &finding.fault;
-                format!(
-                    "space `{}`: {}:{}: {}: the policy permits nothing, or forbids all of its scope",
-                    space.space.id, fault.path, fault.line, fault.what
-                )
-            }));
-        }
-        let known = |finding: &&DefinitionFinding| state.upstreams.keys().any(|key| key.to_string() == finding.server);
-        all.extend(self.definition_findings().iter().filter(known).map(DefinitionFinding::told));
-        all.sort();
-        all.dedup();
-        all
     }
 
     /// Whether some server has neither answered nor failed yet.

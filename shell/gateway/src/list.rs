@@ -6,6 +6,7 @@ use remit_kernel::{SpaceView, Target, visible};
 use remit_mcp::json::quote;
 use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Message, RpcError, Version};
+use remit_model::ServerKey;
 use serde_json::{Map, Value};
 
 use crate::call::{Caller, Client};
@@ -188,14 +189,20 @@ fn capabilities(gateway: &Inner, state: &State, space: &SpaceView, era: Era) -> 
 /// The servers' instructions, each under its name where there are several; with the comma before it.
 fn instructions(gateway: &Inner, space: &SpaceView) -> String {
     let registry = lock(&gateway.registry);
-    let all: Vec<(&str, &str)> = space
+    // What was accepted of them, whatever a server says now.
+    let accepted = |key: &ServerKey| {
+        let admitted = registry.organization.findings_admitted(&key.account);
+        registry.catalogue.instructions(key, admitted)?.accepted
+    };
+    let all: Vec<(&str, String)> = space
         .servers
         .iter()
-        .filter_map(|(key, _)| Some((key.name.as_str(), registry.catalogue.servers.get(key)?.instructions.as_deref()?)))
+        .filter(|(key, _)| space.unserved(key).is_none())
+        .filter_map(|(key, _)| Some((key.name.as_str(), accepted(key)?)))
         .collect();
     let text = match all.as_slice() {
         [] => return String::new(),
-        [(_, only)] => (*only).to_owned(),
+        [(_, only)] => only.clone(),
         several => several.iter().map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>().join("\n\n"),
     };
     format!(",\"instructions\":{}", quote(&text))

@@ -11,6 +11,7 @@ use remit_control::versions::{Plan as Waiting, Versions, plan_digest};
 use remit_control::{DirectoryError, Source, directory};
 use remit_gateway::Pins as _;
 use remit_journal::SigningKey;
+use remit_kernel::definitions::{self, Gravest, INSTRUCTIONS};
 use remit_kernel::{Catalogue, Pin, PinKey, ServerCatalogue};
 use remit_model::ServerKey;
 use remit_tlog::Signer;
@@ -79,8 +80,11 @@ struct Stored {
 impl Stored {
     fn open(home: &Home) -> Result<Self, Failure> {
         let store = home.store()?;
-        let (pins, _) = StoredPins(Arc::clone(&store)).load().map_err(Failure::new)?;
-        Ok(Self { versions: Versions::new(store), catalogue: accepted(pins) })
+        let kept = StoredPins(Arc::clone(&store));
+        let (pins, _) = kept.load().map_err(Failure::new)?;
+        let mut catalogue = accepted(pins);
+        catalogue.records = kept.records().map_err(Failure::new)?.into_iter().collect();
+        Ok(Self { versions: Versions::new(store), catalogue })
     }
 
     fn refused(Refused(status, value): &Refused, printer: Printer) -> Failure {
@@ -91,13 +95,16 @@ impl Stored {
 /// Servers as if they offered just what was accepted of them.
 fn accepted(pins: Vec<(PinKey, Pin)>) -> Catalogue {
     let mut servers: BTreeMap<ServerKey, ServerCatalogue> = BTreeMap::new();
-    for (key, pin) in &pins {
+    for (key, pin) in pins.iter().filter(|(key, _)| key.tool != INSTRUCTIONS) {
         servers.entry(key.server.clone()).or_default().tools.push(pin.definition.as_str().into());
     }
-    Catalogue {
+    let mut catalogue = Catalogue {
         servers: servers.into_iter().map(|(key, server)| (key, Arc::new(server))).collect(),
         pins: pins.into_iter().collect(),
-    }
+        ..Catalogue::default()
+    };
+    catalogue.gravest = Gravest::of_all(catalogue.servers.keys(), &definitions::findings(&catalogue));
+    catalogue
 }
 
 fn texts(path: &Path) -> Result<(Value, String), Failure> {

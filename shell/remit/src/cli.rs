@@ -9,6 +9,7 @@ mod iam;
 mod record;
 mod retention;
 mod sandbox;
+mod servers;
 mod trust;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
 pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
 pub(crate) use sandbox::{SandboxOf, SandboxRun};
+pub(crate) use servers::{EgressImport, EgressOf, ImportServer, InventoryOf, Servers, ServersOf, VerifyPackage};
 pub(crate) use trust::{Incident, Trust, TrustOf};
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
@@ -115,6 +117,13 @@ pub(crate) enum Command {
     Token(Token),
     /// Show spaces, servers and tools of a running gateway.
     Status(Common),
+    /// See how servers stand in the registry, submit drafts for approval, and approve, reject or deprecate them.
+    Servers(ServersOf),
+    /// Notice MCP servers that agents reached around Remit, in logs of the network.
+    #[command(subcommand)]
+    Egress(EgressOf),
+    /// List the components that a configuration brings in, as CycloneDX: servers, packages, versions, checksums, standing, pins.
+    Inventory(InventoryOf),
     /// Look at tools whose definition changed, accept what changed, and write what is accepted to a file.
     Pins(PinsOf),
     /// Let a person consent to what a server's authorization server asks: for servers with `grant: authorization_code`.

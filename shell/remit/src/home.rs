@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use remit_gateway::{KeptPins, Pins};
 use remit_journal::SigningKey;
+use remit_kernel::registry::Record;
 use remit_kernel::{Pin, PinKey};
 use remit_mcp::canonical::hex;
 use remit_model::ServerKey;
@@ -22,6 +23,8 @@ use crate::output::Failure;
 const MASTER_KEY_ENV: &str = "REMIT_MASTER_KEY";
 /// The store's kind of record for pins.
 const PIN_KIND: &str = "tool_pin";
+/// The kind of the records of how servers stand in the registry.
+const STANDING_KIND: &str = "server_status";
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -359,5 +362,20 @@ impl Pins for StoredPins {
 
     fn registered(&self, server: &ServerKey) -> Result<(), String> {
         self.change(server, |_| {}, "remit", "server registered")
+    }
+
+    fn records(&self) -> Result<Vec<(ServerKey, Record)>, String> {
+        let read = |kept: remit_store::Record| serde_json::from_slice(&kept.body).map_err(|error| error.to_string());
+        self.0.list(STANDING_KIND).map_err(|error| error.to_string())?.into_iter().map(read).collect()
+    }
+
+    fn save_record(&self, server: &ServerKey, record: &Record) -> Result<(), String> {
+        let fault = |error: &dyn std::fmt::Display| error.to_string();
+        let body = serde_json::to_vec(&(server, record)).map_err(|error| fault(&error))?;
+        let before = self.0.get(STANDING_KIND, &server.to_string()).map_err(|error| fault(&error))?;
+        let note = Note { author: &record.by, reason: &record.reason, now_secs: now_secs() };
+        let version = before.map(|before| before.version);
+        self.0.put(STANDING_KIND, &server.to_string(), version, &body, note).map_err(|error| fault(&error))?;
+        Ok(())
     }
 }

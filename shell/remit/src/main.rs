@@ -16,6 +16,7 @@ mod connect;
 mod console;
 mod decisions;
 mod deliveries;
+mod egress;
 mod export;
 mod fields;
 mod files;
@@ -23,6 +24,7 @@ mod follow;
 mod greet;
 mod home;
 mod iam;
+mod inventory;
 mod kept;
 mod launch;
 mod lines;
@@ -30,6 +32,7 @@ mod lint;
 mod new_access;
 mod offline;
 mod output;
+mod package;
 mod pins;
 mod reach;
 mod recap;
@@ -40,6 +43,7 @@ mod retention;
 mod sample;
 mod sandbox;
 mod serve;
+mod servers;
 mod shared;
 mod suspend;
 mod told;
@@ -115,6 +119,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
         Command::Secret(options) => commands::secret(options),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
+        Command::Egress(command) => runtime()?.block_on(egress::run(command)),
+        Command::Inventory(options) => inventory::run(&options),
+        Command::Servers(options) => runtime()?.block_on(servers::run(options)),
         Command::Suspend(switch) => runtime()?.block_on(suspend::run(&switch, false)),
         Command::Resume(switch) => runtime()?.block_on(suspend::run(&switch, true)),
         Command::Console(options) => runtime()?.block_on(console::run(&options)),

@@ -46,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, behaviour, channels, connect, console, deliveries, kept, lines, now_secs, witness};
+use crate::{audit, behaviour, channels, connect, console, deliveries, kept, lines, now_secs, servers, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -453,10 +453,9 @@ impl Plane for World {
         let unfit = snapshot.findings.iter();
         let mut findings: Vec<Value> =
             unfit.map(|finding| told(&finding.server.to_string(), Some(&finding.tool), &finding.fault)).collect();
-        findings.extend(self.gateway.definition_findings().iter().map(|found| {
-            let fault = format!("{} ({}) at `{}`: {}", found.rule, found.severity, found.pointer, found.reason);
-            told(&found.server, found.tool.as_deref(), &fault)
-        }));
+        findings.extend(
+            self.gateway.definition_findings().iter().map(|found| told(&found.server, found.tool.as_deref(), &found.what())),
+        );
         let mut policy_findings: Vec<Value> = Vec::new();
         for (space, view) in snapshot.spaces.iter().collect::<std::collections::BTreeMap<_, _>>() {
             policy_findings.extend(view.policy_set.iter().flat_map(|set| set.findings()).map(|finding| {
@@ -549,6 +548,15 @@ impl Plane for World {
 
     fn behaviour(&self, request: &Value) -> Result<Value, (StatusCode, String)> {
         self.told_behaviour(request)
+    }
+
+    fn registry<'a>(
+        &'a self,
+        person: &'a Person,
+        what: &'a str,
+        request: Value,
+    ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(servers::registry(&self.gateway, person, what, request))
     }
 
     fn alarms(&self, request: &Value) -> Value {

@@ -15,7 +15,7 @@ pub(super) fn unit() -> Value {
         &json!({
             "id": id, "name": text("Its name, for people."),
             "parent": { "type": "string", "pattern": "^ou-[a-z0-9-]{1,65}$", "description": "The unit above it; below the root without one." },
-            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"),
+            "service_control_policies": refer("policy_names"), "resource_control_policies": refer("policy_names"), "findings_admitted": refer("findings_admitted"),
         }),
     )
 }

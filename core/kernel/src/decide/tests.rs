@@ -59,6 +59,8 @@ impl World {
                 tags: BTreeMap::new(),
                 resource_policy: None,
                 service_principal: None,
+                status: remit_model::RegistryStatus::Approved,
+                registration: String::new(),
             },
         );
         for id in ["agent-a", "agent-b", "agent-none"] {
@@ -110,7 +112,7 @@ impl World {
             ],
             ..ServerCatalogue::default()
         };
-        let pins = Catalogue::first_pins(&server_key(), &live, &[], 0).into_iter().collect();
+        let pins = Catalogue::first_pins(&server_key(), &live, &|_| true, 0).into_iter().collect();
         let mut catalogue = Catalogue { pins, ..Catalogue::default() };
         catalogue.servers.insert(server_key(), Arc::new(live));
         Self { organization, catalogue }
@@ -290,7 +292,7 @@ fn unfit_and_taken_names_are_reported() {
     live.tools.push(tool_json("has space", "{}"));
     live.tools.push(tool_json(&"n".repeat(60), "{}"));
     live.tools.push(tool_json("read", "{}"));
-    world.catalogue.pins.extend(Catalogue::first_pins(&server_key(), &live, &[], 0));
+    world.catalogue.pins.extend(Catalogue::first_pins(&server_key(), &live, &|_| true, 0));
     world.catalogue.servers.insert(server_key(), Arc::new(live));
     world.space().servers[0].tools = ToolAdmission::All;
     let said: Vec<String> = world.snapshot().findings.into_iter().map(|finding| finding.fault).collect();

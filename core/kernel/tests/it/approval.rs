@@ -43,7 +43,7 @@ impl Held {
         let mut catalogue = Catalogue::default();
         for key in organization.servers.keys() {
             let live = ServerCatalogue { tools: tools.clone(), ..ServerCatalogue::default() };
-            catalogue.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
+            catalogue.pins.extend(Catalogue::first_pins(key, &live, &|_| true, 0));
             catalogue.servers.insert(key.clone(), Arc::new(live));
         }
         Snapshot::compile(1, Arc::new(organization), &catalogue)

@@ -8,8 +8,12 @@ mod assume;
 mod behaviour;
 mod chain;
 mod compare;
+mod definitions;
+mod fixtures;
+
 mod invariant;
 mod recorded;
+mod registry;
 mod remedy;
 mod suspension;
 mod tree;
@@ -135,7 +139,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
         let mut catalogue = Catalogue::default();
         for key in organization.servers.keys() {
             let live = ServerCatalogue { tools: tools.clone(), ..ServerCatalogue::default() };
-            catalogue.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
+            catalogue.pins.extend(Catalogue::first_pins(key, &live, &|_| true, 0));
             catalogue.servers.insert(key.clone(), Arc::new(live));
         }
         Snapshot::compile(1, Arc::new(organization), &catalogue)

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use remit_kernel::definitions::{DefinitionFinding, Gravest, Severity};
 use remit_kernel::recorded::{Basis, Recorded, RecordedIdentity, catalogue, offered};
-use remit_kernel::{Arguments, Call, Catalogue, Fact, Identity, Listed, PolicySession, ServerCatalogue, Snapshot, Target};
+use remit_kernel::registry::Record;
+use remit_kernel::{
+    Arguments, Call, Catalogue, Fact, Identity, Listed, PinState, PolicySession, ServerCatalogue, Snapshot, Target,
+};
+
+use remit_model::{RegistryStatus, ServerKey};
 
 use crate::{NOW, World};
 
@@ -68,12 +74,37 @@ fn a_catalogue_comes_back_as_far_as_decisions_hang_on_it() {
         let listed = |name: &str| vec![Listed { name: name.into(), json: format!("{{\"name\":\"{name}\"}}").into() }];
         let tool = |name: &str, more: &str| format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}{more}}}"#).into();
         let mut live = ServerCatalogue { tools: vec![tool("look", ""), tool("gone", "")], ..ServerCatalogue::default() };
-        all.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
+        all.pins.extend(Catalogue::first_pins(key, &live, &|_| true, 0));
         live.tools = vec![tool("look", r#","description":"drifted""#), tool("new", "")];
         live.prompts = listed("ask");
         live.templates = listed("a://{b}");
         all.servers.insert(key.clone(), Arc::new(live));
     }
+    // In one of them more was found than is admitted: what was accepted at first sight there doesn't count.
+    let found = |tool: Option<&str>, severity| DefinitionFinding {
+        server: organization.servers.keys().next().unwrap().to_string(),
+        tool: tool.map(str::to_owned),
+        severity,
+        rule: "INSTRUCTION",
+        pointer: String::new(),
+        reason: String::new(),
+    };
+    all.gravest =
+        Gravest::of_all(organization.servers.keys(), &[found(Some("look"), Severity::High), found(None, Severity::Medium)]);
+    // Another one is refused in the registry.
+    let second = organization.servers.values().nth(1).unwrap();
+    let nobody = String::new;
+    let (by, proof, reason) = (nobody(), nobody(), nobody());
+    let refused = Record {
+        registration: second.registration.clone(),
+        status: RegistryStatus::Rejected,
+        by,
+        proof,
+        reason,
+        at_secs: 0,
+        submitted_by: None,
+    };
+    all.records.insert(ServerKey { account: second.account.clone(), name: second.name.clone() }, refused);
     let texts = offered(&all);
     let again = catalogue(texts.values().map(String::as_bytes)).unwrap();
     let states = |catalogue: &Catalogue| {
@@ -84,10 +115,15 @@ fn a_catalogue_comes_back_as_far_as_decisions_hang_on_it() {
         let listed = |all: &[remit_kernel::snapshot::ListedView]| {
             all.iter().map(|one| (one.exposed.clone(), one.id.clone())).collect::<Vec<_>>()
         };
-        (tools, listed(&view.prompts), listed(&view.templates), snapshot.findings.clone())
+        (tools, listed(&view.prompts), listed(&view.templates), (snapshot.findings.clone(), view.statuses.clone()))
     };
     assert_eq!(states(&again), states(&all));
     assert_eq!(states(&all).0.len(), 6, "drifted, new and gone, of two servers");
+    assert_eq!(
+        states(&all).0.iter().filter(|(_, pin, _)| *pin == PinState::New).count(),
+        3,
+        "two that are new, and one that is grave"
+    );
     assert_eq!(offered(&again), texts, "and so does its digest");
     let basis = Basis::new("sha256:c".into(), BTreeMap::from([("1/ops".into(), "sha256:o".into())]));
     assert_eq!(Basis::read(&serde_json::to_vec(&basis).unwrap()).unwrap(), basis);

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
 mod coverage;
+mod egress;
 mod faults;
 mod mutants;
 mod registry;
 mod replay;
 mod schemas;
+mod server_json;
 mod shapes;
 mod suite;
 

@@ -34,7 +34,7 @@ tool_policies: [{ agent: agent-1, tool: '*', max_risk: critical }]
         let schema = json!({"type": "object", "properties": {"rate": {"type": "number"}}});
         let tools = ["pay", "look"].map(|name| json!({"name": name, "inputSchema": schema}).to_string().into());
         let live = ServerCatalogue { tools: tools.to_vec(), ..ServerCatalogue::default() };
-        catalogue.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
+        catalogue.pins.extend(Catalogue::first_pins(key, &live, &|_| true, 0));
         catalogue.servers.insert(key.clone(), Arc::new(live));
     }
     let snapshot = Snapshot::compile(1, Arc::new(loaded.organization), &catalogue);

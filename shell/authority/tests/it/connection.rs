@@ -195,6 +195,8 @@ impl World {
             tags: BTreeMap::new(),
             resource_policy: None,
             service_principal: None,
+            status: remit_model::RegistryStatus::Approved,
+            registration: String::new(),
         };
         let mut held = self.directory.organization.lock().unwrap();
         let mut organization = (**held).clone();

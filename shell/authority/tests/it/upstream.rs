@@ -47,6 +47,8 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         tags: std::collections::BTreeMap::new(),
         resource_policy: None,
         service_principal: None,
+        status: remit_model::RegistryStatus::Approved,
+        registration: String::new(),
     };
     let mut organization = (**directory.organization.lock().unwrap()).clone();
     organization.servers.insert(key(), server);

@@ -201,7 +201,8 @@ pub(super) fn badge(word: &str) -> Markup {
         | "declared" => "good",
         "DENY" | "EXPLICIT_DENY" | "IMPLICIT_DENY" | "REJECTED" | "REVOKED" | "REJECT" | "drifted" | "gone" | "suspended"
         | "critical" | "failed" | "ALARM" | "break-glass" | "untrusted" | "BLOCKED" => "bad",
-        "HOLD" | "PENDING" | "new" | "high" | "waiting" | "starting" | "nowhere" | "secret" | "ANONYMIZED" => "hold",
+        "HOLD" | "PENDING" | "PENDING_APPROVAL" | "DEPRECATED" | "new" | "high" | "waiting" | "starting" | "nowhere"
+        | "secret" | "ANONYMIZED" => "hold",
         _ => "plain",
     };
     html! { span class={ "badge " (kind) } { (shown(&word.replace('_', " "))) } }

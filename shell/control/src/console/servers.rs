@@ -30,7 +30,11 @@ pub(super) async fn page(view: &View<'_>) -> Response<Reply> {
                 tbody { @for server in servers {
                     tr data-row {
                         th scope="row" { a href={ "/console/servers/" (text(server, "server")) } { (shown(text(server, "server"))) } }
-                        td { (badge(text(server, "status"))) " " span.hint { (shown(text(server, "detail"))) } }
+                        td {
+                            @let registry = server.pointer("/registry/status").and_then(Value::as_str).unwrap_or_default();
+                            @if !matches!(registry, "" | "APPROVED") { (badge(registry)) " " }
+                            (badge(text(server, "status"))) " " span.hint { (shown(text(server, "detail"))) }
+                        }
                         td.number { (list(server, "tools").len()) }
                         td {
                             @for pin in ["drifted", "new", "gone"] {
@@ -63,6 +67,7 @@ pub(super) async fn one(view: &View<'_>, key: &str) -> Response<Reply> {
     let body = html! {
         p.crumbs { a href=(SECTION) { "Servers and tools" } " / " (shown(key)) }
         p { (badge(text(server, "status"))) " " (shown(text(server, "detail"))) }
+        (standing(view, key, server))
         @if let Some(sandbox) = server.get("sandbox") {
             @if sandbox.get("reason").is_some() { div.notice.bad { p { "It runs without a sandbox: " (shown(text(sandbox, "reason"))) } } }
             @for one in list(sandbox, "missing") { div.notice.bad { p { "Its sandbox lacks " (shown(text(one, "mechanism"))) ": " (shown(text(one, "why"))) } } }
@@ -98,6 +103,52 @@ pub(super) async fn one(view: &View<'_>, key: &str) -> Response<Reply> {
         }
     };
     page::page(view, SECTION, key, &body)
+}
+
+/// How a server stands in the registry, and the forms that change it: each names the registration that was looked at.
+fn standing(view: &View<'_>, key: &str, server: &Value) -> Markup {
+    let registry = server.get("registry").unwrap_or(&Value::Null);
+    let (status, said) = (text(registry, "status"), registry.get("said").unwrap_or(&Value::Null));
+    let submits = matches!(status, "DRAFT" | "REJECTED") && view.may("remit:SubmitServerForApproval");
+    let decides = view.may("remit:UpdateServerStatus");
+    let form = |to: &str, class: &str, label: &str| {
+        html! {
+            form.inline method="post" action="/console/server-status" {
+                (view.csrf())
+                input type="hidden" name="server" value=(key);
+                input type="hidden" name="registration" value=(text(registry, "registration"));
+                input type="hidden" name="status" value=(to);
+                label for={ "registry-" (to) } { "Reason" }
+                input id={ "registry-" (to) } name="reason" required maxlength="255";
+                button class=(class) type="submit" { (label) }
+            }
+        }
+    };
+    html! {
+        section.card aria-labelledby="registry" {
+            h2 id="registry" { "In the registry" }
+            p { (badge(status)) @if said.is_object() { " by " (shown(text(said, "by"))) ": " (shown(text(said, "reason"))) } }
+            @if !text(said, "submitted_by").is_empty() { p { "Submitted by " (shown(text(said, "submitted_by"))) } }
+            @if submits { (form("SUBMIT", "", "Submit for approval")) }
+            @if decides && status == "PENDING_APPROVAL" { (form("APPROVED", "good", "Approve")) (form("REJECTED", "bad", "Reject")) }
+            @if decides && status == "APPROVED" { (form("DEPRECATED", "", "Deprecate")) }
+        }
+    }
+}
+
+/// Changes how a server stands, with the endpoints that programs use.
+pub(super) async fn change_status(view: &View<'_>) -> Response<Reply> {
+    let (server, status) = (view.field("server"), view.field("status"));
+    let mut asked =
+        json!({"server": server, "registration": super::given(view.field("registration")), "reason": view.field("reason")});
+    let path = if status == "SUBMIT" { "/v1/servers/submit" } else { "/v1/servers/status" };
+    if let Some(fields) = asked.as_object_mut().filter(|_| status != "SUBMIT") {
+        fields.insert("status".to_owned(), status.into());
+    }
+    match view.ask(path, asked).await {
+        Ok(_) => page::redirect(&format!("/console/servers/{server}?done=status"), &[]),
+        Err(failed) => page::failed(view, SECTION, "Registry", &failed),
+    }
 }
 
 /// The form that stops one tool.

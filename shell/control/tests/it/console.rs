@@ -323,3 +323,27 @@ async fn whoever_cannot_agree_is_told_what_would_help() {
     let page = shown(json!({"may": true, "why": null})).await;
     assert!(!page.contains("Sign in again") && !page.contains("You can't agree to it"), "{page}");
 }
+
+#[tokio::test]
+async fn a_server_is_approved_on_its_page_as_it_was_looked_at() {
+    let desk = Desk::new();
+    let (session, csrf) = desk.signed_in("administrator").await;
+    let cookie = ("cookie", session.as_str());
+    let headers = [cookie, ("origin", "http://127.0.0.1:7481"), ("content-type", "application/x-www-form-urlencoded")];
+    let fields = format!("server=111122223333%2Fup&registration=sha256%3Ar&status=APPROVED&reason=read%20it&csrf={csrf}");
+    let done = desk.ask("POST /console/server-status", &headers, &fields).await;
+    assert_eq!((done.status, done.header("location")), (303, "/console/servers/111122223333/up?done=status"), "{done:?}");
+    let (what, request) = desk.plane.last();
+    assert_eq!((what.as_str(), &request["status"], &request["registration"]), ("status", &json!("APPROVED"), &json!("sha256:r")));
+    assert_eq!((&request["by"], &request["proof"]), (&json!("administrator@acme.example"), &json!("SIGN_IN")));
+    let fields = format!("server=111122223333%2Fup&status=SUBMIT&reason=new&csrf={csrf}");
+    assert_eq!(
+        (desk.ask("POST /console/server-status", &headers, &fields).await.status, desk.plane.last().0.as_str()),
+        (303, "submit")
+    );
+    let (session, csrf) = desk.signed_in("viewer").await;
+    let headers = [("cookie", session.as_str()), headers[1], headers[2]];
+    let fields = format!("server=111122223333%2Fup&status=APPROVED&reason=x&csrf={csrf}");
+    let refused = desk.ask("POST /console/server-status", &headers, &fields).await;
+    assert!(refused.status == 403 && desk.plane.last().0 != "status", "{refused:?}");
+}

@@ -20,6 +20,10 @@ POST /v1/credentials                   - - - a -  remit:IssueCredentials
 POST /v1/revoke                        - - - a -  remit:Revoke
 POST /v1/suspend                       - - - a -  remit:Suspend
 POST /v1/pins/accept                   - - - a -  remit:AcceptPin
+GET  /v1/servers                       a a a a -  remit:ListServers
+POST /v1/servers/submit                - - - a -  remit:SubmitServerForApproval
+POST /v1/servers/status                - - - a -  remit:UpdateServerStatus
+POST /v1/servers/reached               - - - a -  remit:RecordReachedServer
 POST /v1/reload                        - - - a -  remit:ReloadConfiguration
 POST /v1/connections                   - - - a -  remit:Connect
 POST /v1/connections/forget            - - - a -  remit:Disconnect

@@ -206,6 +206,20 @@ impl Plane for FakePlane {
         Box::pin(async move { Ok(self.did(what, &request)) })
     }
 
+    fn registry<'a>(&'a self, _: &'a Person, what: &'a str, request: Value) -> Boxed<'a, Result<Value, (StatusCode, String)>> {
+        Box::pin(async move {
+            let status = if what == "list" {
+                json!({"servers": []})
+            } else if what == "reached" {
+                json!({"entry": 7})
+            } else {
+                json!({"server": request["server"], "status": "APPROVED", "registration": "sha256:r", "said": null})
+            };
+            self.did(what, &request);
+            Ok(status)
+        })
+    }
+
     fn behaviour(&self, question: &Value) -> Result<Value, (StatusCode, String)> {
         self.did("behaviour", question);
         Ok(json!({"watched": true, "agents": [], "findings": [], "counts": {}}))

@@ -118,7 +118,7 @@ invariants: [{{ name: never, never: {{ tools: [bank___pay], when: {} }} }}]
         for key in loaded.organization.servers.keys() {
             let tools = ["pay", "look"].map(|name| json!({"name": name, "inputSchema": self.schema}).to_string().into());
             let live = ServerCatalogue { tools: tools.to_vec(), ..ServerCatalogue::default() };
-            catalogue.pins.extend(Catalogue::first_pins(key, &live, &[], 0));
+            catalogue.pins.extend(Catalogue::first_pins(key, &live, &|_| true, 0));
             catalogue.servers.insert(key.clone(), Arc::new(live));
         }
         Snapshot::compile(1, Arc::new(loaded.organization), &catalogue)

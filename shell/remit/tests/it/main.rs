@@ -56,5 +56,6 @@ mod replay;
 mod retention;
 mod sandboxes;
 mod smuggling;
+mod supply_chain;
 mod suspensions;
 mod trust;

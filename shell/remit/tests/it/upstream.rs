@@ -132,6 +132,8 @@ struct Inner {
     streams: Mutex<Vec<(String, TcpStream)>>,
     connections: Mutex<Vec<TcpStream>>,
     tools: Mutex<Vec<String>>,
+    /// What it says of itself to clients.
+    instructions: Mutex<Option<String>>,
     page: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -179,6 +181,7 @@ impl Upstream {
             streams: Mutex::default(),
             connections: Mutex::default(),
             tools: Mutex::new(vec![tool("echo"), tool("other")]),
+            instructions: Mutex::default(),
             page: AtomicUsize::new(usize::MAX),
             stopping: AtomicBool::new(false),
         });
@@ -210,6 +213,10 @@ impl Upstream {
 
     pub(crate) fn set_tools(&self, tools: Vec<String>) {
         *self.inner.tools.lock().unwrap() = tools;
+    }
+
+    pub(crate) fn set_instructions(&self, text: &str) {
+        *self.inner.instructions.lock().unwrap() = Some(text.to_owned());
     }
 
     /// How many entries a page of its tools holds.
@@ -358,12 +365,14 @@ impl Inner {
         let cached = if modern { ",\"ttlMs\":0,\"cacheScope\":\"private\"" } else { "" };
         let capabilities = "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\"resources\":{\"listChanged\":true,\"subscribe\":true},\"logging\":{},\"completions\":{}}";
         let info = "{\"name\":\"scripted\",\"version\":\"1\"}";
+        let said = self.instructions.lock().unwrap().as_deref().map(|text| format!(",\"instructions\":{}", json!(text)));
+        let said = said.unwrap_or_default();
         let result = match (method, modern) {
             ("initialize", false) => {
                 let id = format!("upstream-session-{}", self.session_next.fetch_add(1, Ordering::SeqCst));
                 self.sessions.lock().unwrap().insert(id.clone());
                 let result =
-                    format!("{{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{capabilities},\"serverInfo\":{info}}}");
+                    format!("{{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{capabilities},\"serverInfo\":{info}{said}}}");
                 return reply.answer(
                     200,
                     &[("content-type", "application/json"), ("mcp-session-id", &id)],
@@ -372,7 +381,7 @@ impl Inner {
             }
             ("server/discover", true) => {
                 format!(
-                    "{{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{capabilities},\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}{cached}}}"
+                    "{{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{capabilities}{said},\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}{cached}}}"
                 )
             }
             ("tools/list", _) => self.tools_page(seen, complete, cached),
