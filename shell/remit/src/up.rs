@@ -152,7 +152,10 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world
         .record(
             "started",
-            json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read}),
+            json!({
+                "version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read,
+                "had_stopped": recovered.stopped,
+            }),
         )
         .await?;
     crate::sandbox::warn_of(&world);

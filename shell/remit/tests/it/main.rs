@@ -54,6 +54,7 @@ mod real;
 mod receipts;
 mod replay;
 mod retention;
+mod runbooks;
 mod sandboxes;
 mod smuggling;
 mod suspensions;
