@@ -11,8 +11,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, retention,
-    review, sandbox, server, trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, cloudwatch, console, delivery, guardrail, invariant, path,
+    retention, review, sandbox, server, trust, witness,
 };
 
 /// The most bytes of all files together.
@@ -44,6 +44,7 @@ const TOP: &[&str] = &[
     "invariants",
     "alarms",
     "behaviour",
+    "cloudwatch",
     "retention",
     "trust",
     "witnessing",
@@ -244,6 +245,7 @@ impl<'a> Draft<'a> {
         self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
         self.organization.behaviour = behaviour::behaviour(roots, self);
+        self.organization.cloudwatch = cloudwatch::cloudwatch(roots);
         self.organization.console = console::console(roots, self);
         self.organization.retention = retention::retention(roots, self);
         self.organization.deliveries = delivery::deliveries(&all("deliveries", "deliveries"), self);

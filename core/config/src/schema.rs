@@ -3,6 +3,7 @@
 mod alarm;
 mod approval;
 mod behaviour;
+mod cloudwatch;
 mod delivery;
 mod guardrail;
 mod iam;
@@ -27,7 +28,7 @@ pub fn schema() -> Value {
             "$schema": { "type": "string", "description": "For editors; Remit ignores it." },
             "organization": organization(),
             "change_review": change_review(),
-            "retention": retention::retention(), "behaviour": behaviour::behaviour(),
+            "retention": retention::retention(), "behaviour": behaviour::behaviour(), "cloudwatch": cloudwatch::cloudwatch(),
             "trust": trust::trust(),
             "witnessing": witness::witnessing(),
             "console": console(),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, GuardrailTarget, Guardrails,
-    Invariant, Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy,
-    TrustRules, User, UserKey, Witnessing,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, CloudWatch, Console, Controls, Delivery, GuardrailTarget,
+    Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, Retention, Role, RoleKey, Server, ServerName, Space, SpaceId, Tags,
+    ToolPolicy, TrustRules, User, UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.
@@ -119,6 +119,8 @@ pub struct Organization {
     pub alarms: Vec<Alarm>,
     /// How the behaviour of agents is watched; `None`: it isn't.
     pub behaviour: Option<Behaviour>,
+    /// Where metrics of decisions are put; `None`: nowhere.
+    pub cloudwatch: Option<CloudWatch>,
     /// How people come to the console.
     pub console: Option<Console>,
 }

@@ -11,6 +11,7 @@ mod behaviour;
 mod change;
 mod channels;
 mod cli;
+mod cloudwatch;
 mod commands;
 mod connect;
 mod console;

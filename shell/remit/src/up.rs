@@ -46,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, behaviour, channels, connect, console, deliveries, kept, lines, now_secs, witness};
+use crate::{audit, behaviour, channels, cloudwatch, connect, console, deliveries, kept, lines, now_secs, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) alarms: Board,
     /// What is usual for agents.
     pub(crate) behaviour: behaviour::Watch,
+    /// Metrics that wait to be put to CloudWatch.
+    pub(crate) cloudwatch: cloudwatch::Outbox,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -126,7 +128,9 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
     let alarms = alarms::keep(&world, Arc::clone(&world.tls))?;
     let watching = behaviour::keep(&world)?;
-    let lines = lines::write(&options, &home, world.journal.checkpoint().size)?;
+    let begins = world.journal.checkpoint().size;
+    let lines = lines::write(&options, &home, begins)?;
+    let putting = cloudwatch::keep(&world, begins)?;
 
     let (stop, stopping) = watch::channel(false);
     let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
@@ -175,6 +179,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     // What it finds last is an alarm's, too.
     drop(watching);
     drop((alarms, lines));
+    putting.end().await;
     world.record("stopped", json!({})).await?;
     drop(keeping);
     world.telemetry.flush();
@@ -294,6 +299,7 @@ fn assemble(
             book,
             alarms: Board::default(),
             behaviour: behaviour::Watch::default(),
+            cloudwatch: cloudwatch::Outbox::default(),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -442,9 +448,10 @@ impl Plane for World {
         let healthy = u8::from(self.ready().is_ok());
         let delivered = self.delivered.metrics(size);
         self.telemetry.prometheus(&format!(
-            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}",
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}{}",
             self.alarms.prometheus(),
-            self.behaviour.prometheus()
+            self.behaviour.prometheus(),
+            self.cloudwatch.prometheus()
         ))
     }
 

@@ -33,6 +33,7 @@ mod behaviour;
 mod bridging;
 mod changes;
 mod channels;
+mod cloudwatch;
 mod connect;
 mod console;
 mod decisions;
