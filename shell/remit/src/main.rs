@@ -8,6 +8,7 @@ mod archive;
 mod audit;
 mod aws;
 mod behaviour;
+mod certificate;
 mod change;
 mod channels;
 mod cli;

@@ -95,6 +95,8 @@ pub(crate) struct World {
     /// One-time links that decide approvals.
     pub(crate) links: Links,
     pub(crate) delivered: deliveries::Told,
+    /// What is shown to clients, where Remit speaks TLS.
+    certificate: Option<Arc<Certificate>>,
     /// The address of the operator's interface.
     pub(crate) control_address: String,
     pub(crate) tls: Arc<ClientConfig>,
@@ -120,7 +122,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let public = public_address(&options, address, certificate.is_some());
-    let (world, mut recovered) = assemble(&options, &home, &public, control_address, printer)?;
+    let (world, mut recovered) = assemble(&options, &home, &public, control_address, certificate.clone(), printer)?;
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
@@ -226,6 +228,7 @@ fn assemble(
     home: &Home,
     public: &str,
     control: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
     printer: Printer,
 ) -> Result<(World, audit::Recovered), Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
@@ -313,6 +316,7 @@ fn assemble(
             standing: Mutex::default(),
             links: Links::default(),
             delivered: deliveries::Told::default(),
+            certificate,
             control_address: control_url(options, control),
             tls: upstream_tls,
             versions,
@@ -446,7 +450,12 @@ impl Plane for World {
     fn metrics(&self) -> Result<String, String> {
         let size = self.journal.checkpoint().size;
         let healthy = u8::from(self.ready().is_ok());
-        let delivered = self.delivered.metrics(size);
+        let mut delivered = self.delivered.metrics(size);
+        if let Some(ends) = self.certificate.as_ref().and_then(|certificate| certificate.ends_secs()) {
+            let name = "remit_tls_certificate_expiry_timestamp_seconds";
+            let help = "When the first certificate of the chain that clients are shown ends";
+            delivered.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {ends}\n"));
+        }
         self.telemetry.prometheus(&format!(
             "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}{}",
             self.alarms.prometheus(),

@@ -14,7 +14,7 @@ mod spans;
 
 use std::sync::Arc;
 
-use remit_gateway::{Gauge, Observed, Observer, PolicyFlip};
+use remit_gateway::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 
 pub use spans::{SpanError, Spans};
 
@@ -54,6 +54,13 @@ impl Observer for Telemetry {
         self.metrics.observed(call);
         if let Some(spans) = &self.spans {
             spans.observed(call);
+        }
+    }
+
+    fn session_ended(&self, ended: SessionEnded<'_>) {
+        self.metrics.session_ended(&ended);
+        if let Some(spans) = &self.spans {
+            spans.session_ended(&ended);
         }
     }
 
