@@ -11,8 +11,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, console, delivery, guardrail, invariant, path, registry,
-    retention, review, sandbox, server, trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, cloudwatch, console, delivery, guardrail, invariant, path,
+    registry, retention, review, sandbox, server, trust, witness,
 };
 
 /// The most bytes of all files together.
@@ -45,6 +45,7 @@ const TOP: &[&str] = &[
     "alarms",
     "behaviour",
     "registry",
+    "cloudwatch",
     "retention",
     "trust",
     "witnessing",
@@ -247,6 +248,7 @@ impl<'a> Draft<'a> {
         self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
         self.organization.behaviour = behaviour::behaviour(roots, self);
+        self.organization.cloudwatch = cloudwatch::cloudwatch(roots);
         self.organization.console = console::console(roots, self);
         self.organization.registry = registry::registry(roots);
         self.organization.retention = retention::retention(roots, self);

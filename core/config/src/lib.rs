@@ -19,6 +19,7 @@ mod alarm;
 mod approval;
 mod behaviour;
 mod check;
+mod cloudwatch;
 mod console;
 mod delivery;
 mod draft;

@@ -3,6 +3,7 @@
 mod alarm;
 mod approval;
 mod behaviour;
+mod cloudwatch;
 mod delivery;
 mod guardrail;
 mod iam;
@@ -28,7 +29,7 @@ pub fn schema() -> Value {
             "organization": organization(),
             "change_review": change_review(),
             "registry": object("How the registry of servers is kept; at most one in all files.", &[], &json!({ "second_person": flag("Whether somebody else than who submitted a server has to approve it, signed in at the console.", false) })),
-            "retention": retention::retention(), "behaviour": behaviour::behaviour(),
+            "retention": retention::retention(), "behaviour": behaviour::behaviour(), "cloudwatch": cloudwatch::cloudwatch(),
             "trust": trust::trust(),
             "witnessing": witness::witnessing(),
             "console": console(),

@@ -1,9 +1,10 @@
 //! OCSF: class 6003, API Activity, with the profiles `security_control`, `ai_operation`, `trace` and, where an account is known, `cloud`.
 //!
-//! Attributes, their enumerations and which of them are required: the schema of OCSF 1.8.0, class `api_activity`. Its profile
-//! `record_integrity` came later; what it tells stands in `unmapped.record_integrity`, and the place in the log in `unmapped.log`.
-//! Hashes are lower-case hexadecimal.
+//! Attributes, their enumerations and which of them are required: the schema of OCSF 1.8.0, class `api_activity`. The profile
+//! `record_integrity` came with 1.9.0; its one attribute, `attestation`, stands in `unmapped.attestation` as 1.9.0 defines it, so that nothing is
+//! claimed of a version that events aren't held to. The place in the log is in `unmapped.log`. Hashes are lower-case hexadecimal.
 
+use remit_mcp::canonical::{canonical, hex, sha256};
 use serde_json::{Map, Value, json};
 
 use crate::record::{Leaf, Record};
@@ -72,7 +73,23 @@ pub fn ocsf(record: &Record) -> Value {
     }
     set("metadata", metadata(record));
     set("unmapped", unmapped(record));
-    Value::Object(event)
+    attested(record, Value::Object(event))
+}
+
+/// With an attestation of the event itself (OCSF 1.9.0, object `attestation`): a fingerprint of all of the event but the fingerprint, in RFC 8785's
+/// form. No `prev_event`: what is exported is a selection, and the log's own chain is in `unmapped.log`.
+fn attested(record: &Record, mut event: Value) -> Value {
+    let attestation = json!({"uid": format!("{}#{}", record.origin, record.decision.index), "chain_uid": record.origin});
+    let put = |attestation: Value, event: &mut Value| {
+        if let Some(unmapped) = event.get_mut("unmapped").and_then(Value::as_object_mut) {
+            unmapped.insert("attestation".to_owned(), attestation);
+        }
+    };
+    put(attestation.clone(), &mut event);
+    let value = hex(&sha256(canonical(&event).as_bytes()));
+    let fingerprint = json!({"algorithm_id": 3, "algorithm": "SHA-256", "value": value});
+    put(with(attestation, "fingerprint", Some(fingerprint)), &mut event);
+    event
 }
 
 /// What the tool does, by its class.
@@ -237,15 +254,13 @@ fn metadata(record: &Record) -> Value {
 
 /// What OCSF has no attribute for.
 fn unmapped(record: &Record) -> Value {
-    let hex = |leaf: &Leaf| leaf.hash.to_string();
-    let mut log = json!({"origin": record.origin, "index": record.decision.index, "leaf_hash": hex(&record.decision)});
+    let hash = |leaf: &Leaf| leaf.hash.to_string();
+    let mut log = json!({"origin": record.origin, "index": record.decision.index, "leaf_hash": hash(&record.decision)});
     if let Some(outcome) = &record.outcome {
         log = with(log, "outcome_index", Some(json!(outcome.index)));
-        log = with(log, "outcome_leaf_hash", Some(json!(hex(outcome))));
+        log = with(log, "outcome_leaf_hash", Some(json!(hash(outcome))));
     }
-    let fingerprint = json!({"algorithm_id": 99, "algorithm": "SHA-256, RFC 6962 leaf", "value": hex(&record.decision)});
-    let previous = record.decision.previous.map(|hash| json!(hash.to_string()));
-    let integrity = with(json!({"chain_uid": record.origin, "fingerprint": fingerprint}), "prev_event", previous);
+    log = with(log, "previous_leaf_hash", record.decision.previous.map(|hash| json!(hash.to_string())));
     let mut told = present([
         ("verdict", record.text("verdict")),
         ("reason", record.text("reason")),
@@ -263,5 +278,5 @@ fn unmapped(record: &Record) -> Value {
         told = with(told, "result_bytes", outcome.number("result_bytes").map(Value::from));
         told = with(told, "upstream_us", outcome.number("upstream_us").map(Value::from));
     }
-    json!({"log": log, "record_integrity": integrity, "remit": told})
+    json!({"log": log, "remit": told})
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Console, Controls, Delivery, FindingsAdmitted,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, CloudWatch, Console, Controls, Delivery, FindingsAdmitted,
     GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, RegistryRules, Retention, Role, RoleKey, Server,
     ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
 };
@@ -119,6 +119,8 @@ pub struct Organization {
     pub alarms: Vec<Alarm>,
     /// How the behaviour of agents is watched; `None`: it isn't.
     pub behaviour: Option<Behaviour>,
+    /// Where metrics of decisions are put; `None`: nowhere.
+    pub cloudwatch: Option<CloudWatch>,
     /// How people come to the console.
     pub console: Option<Console>,
     /// How the registry of servers is kept.

@@ -1,5 +1,7 @@
-"""What stands around a state machine: `aws.py ENDPOINT set-up FILE`, `topic` (one with a queue), `receive QUEUE`, `answer TOKEN JSON`, `status ARN NAME`. Prints JSON."""
+"""What stands around a state machine: `aws.py ENDPOINT set-up FILE`, `topic` (one with a queue), `receive QUEUE`, `answer TOKEN JSON`, `status ARN NAME`;
+and what an alarm of CloudWatch sees: `metrics ALARM`. Prints JSON."""
 
+import datetime
 import json
 import sys
 
@@ -49,6 +51,38 @@ def receive(endpoint, queue):
     raise SystemExit("nothing came")
 
 
+def metrics(endpoint, alarm):
+    """What the alarm would sum up, the sums of every metric by dimension, and how many durations there are."""
+    watch = client("cloudwatch", endpoint)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    window = {"StartTime": now - datetime.timedelta(hours=1), "EndTime": now + datetime.timedelta(minutes=1)}
+    [alarm] = watch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
+    names = {key: alarm[key] for key in ("Namespace", "MetricName")}
+    asked = watch.get_metric_statistics(**names, **window, Period=7200, Dimensions=alarm["Dimensions"], Statistics=[alarm["Statistic"]])
+    everything = sum(point[alarm["Statistic"]] for point in asked["Datapoints"])
+    sums = {}
+    for listed in watch.list_metrics(Namespace=alarm["Namespace"])["Metrics"]:
+        metric = {key: listed[key] for key in ("Namespace", "MetricName", "Dimensions")}
+        query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 7200, "Stat": "Sum"}}
+        [found] = watch.get_metric_data(MetricDataQueries=[query], **window)["MetricDataResults"]
+        dimension = ",".join(f"{one['Name']}={one['Value']}" for one in listed["Dimensions"])
+        sums.setdefault(listed["MetricName"], {})[dimension] = sum(found["Values"])
+    # Who names no dimensions sees what has none. moto sums up what has some, too: that is taken out again.
+    for of in sums.values():
+        of[""] -= sum(value for dimension, value in of.items() if dimension)
+    everything -= sum(value for dimension, value in sums[alarm["MetricName"]].items() if dimension)
+    seen = {**names, "Threshold": alarm["Threshold"], "sum": everything}
+    latency = watch.get_metric_statistics(
+        Namespace=alarm["Namespace"], MetricName="CallLatency", **window, Period=7200, Dimensions=[], Statistics=["SampleCount"]
+    )["Datapoints"]
+    count = sum(point["SampleCount"] for point in latency)
+    for listed in watch.list_metrics(MetricName="CallLatency")["Metrics"]:
+        if listed["Dimensions"]:
+            of = watch.get_metric_statistics(**listed, **window, Period=7200, Statistics=["SampleCount"])
+            count -= sum(point["SampleCount"] for point in of["Datapoints"])
+    return {"alarm": seen, "sums": sums, "latency": {"count": int(count), "unit": latency[0]["Unit"]}}
+
+
 def main():
     endpoint, what, *rest = sys.argv[1:]
     states = client("stepfunctions", endpoint)
@@ -58,6 +92,8 @@ def main():
         told = topic(endpoint)
     elif what == "receive":
         told = receive(endpoint, *rest)
+    elif what == "metrics":
+        told = metrics(endpoint, *rest)
     elif what == "answer":
         states.send_task_success(taskToken=rest[0], output=rest[1])
         told = {}

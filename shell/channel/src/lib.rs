@@ -3,11 +3,13 @@
 //! - [`webhook`]: a signed request to an address (Standard Webhooks);
 //! - [`step_functions`]: a state machine that is started with an approval, and whose result decides it;
 //! - [`sns`]: a message to a topic of Amazon SNS;
-//! - [`pagerduty`]: an event for PagerDuty, and its end.
+//! - [`pagerduty`]: an event for PagerDuty, and its end;
+//! - [`cloudwatch`]: metrics for Amazon CloudWatch.
 //!
 //! Each function here makes one request and says what came of it; when it is made, and how often again, is its caller's affair.
 
 mod aws;
+pub mod cloudwatch;
 pub mod pagerduty;
 pub mod sns;
 pub mod step_functions;

@@ -182,10 +182,10 @@ const MESSAGE: &str = "message ocsf_api_activity {
   optional group unmapped {
     optional group log {
       optional binary origin (STRING); optional int64 index; optional binary leaf_hash (STRING);
-      optional int64 outcome_index; optional binary outcome_leaf_hash (STRING);
+      optional binary previous_leaf_hash (STRING); optional int64 outcome_index; optional binary outcome_leaf_hash (STRING);
     }
-    optional group record_integrity {
-      optional binary chain_uid (STRING); optional binary prev_event (STRING);
+    optional group attestation {
+      optional binary uid (STRING); optional binary chain_uid (STRING);
       optional group fingerprint { optional int32 algorithm_id; optional binary algorithm (STRING); optional binary value (STRING); }
     }
     optional group remit {

@@ -221,6 +221,8 @@ mod tests {
     impl Observer for None {
         fn observed(&self, _: &Observed<'_>) {}
 
+        fn session_ended(&self, _: crate::SessionEnded<'_>) {}
+
         fn gauge(&self, _: Gauge) {}
 
         fn policy_flip(&self, _: PolicyFlip<'_>) {}

@@ -73,7 +73,7 @@ pub use confine::SandboxStatus;
 pub use edge::Edge;
 pub use flow::Touched;
 pub use kept::{KeptFacts, NotKept};
-pub use observe::{Gauge, Observed, Observer, PolicyFlip};
+pub use observe::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 pub use pins::{ServerStatus, ToolStatus};
 pub use signed::SignedRequest;
 pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
@@ -276,6 +276,7 @@ impl Gateway {
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
         let keys = SpaceKeys::new(&options.history_key, options.space_keys_dir).ok_or("the history key is not fit")?;
         let keys = Arc::new(keys);
+        let watcher = observe::Watcher(Arc::clone(&options.observer));
         let recorder = Arc::new(Recorder::new(options.journal, options.observer, Arc::clone(&keys)));
         let inner = Inner {
             address: options.address,
@@ -292,7 +293,7 @@ impl Gateway {
             held_tasks: held_task::HeldTasks::default(),
             approval_pages: options.approval_pages,
             recorder,
-            sessions: Sessions::new(options.limits.sessions_max),
+            sessions: Sessions::new(options.limits.sessions_max, watcher.clone()),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             flows: flow::Flows::default(),
             histories: Arc::new(history::Histories::new(Arc::clone(&keys))),
@@ -309,6 +310,7 @@ impl Gateway {
                 credentials: options.credentials,
                 program: options.program.into(),
                 forbidden: options.forbidden.into(),
+                watcher,
             },
             edge: options.edge,
             anonymous_agent: options.anonymous_agent,

@@ -1,5 +1,6 @@
 //! What the data plane shows to those who watch it. Telemetry implements [`Observer`]; it can't change anything, and nothing waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{Names, Trace};
@@ -82,6 +83,31 @@ pub enum Gauge {
     EmergenciesUnreviewed(usize),
 }
 
+/// A session of the session era that is over, as one of its sides saw it. 2026-07-28 has none.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionEnded<'a> {
+    /// The server's name in its account, where Remit was its client; `None`: Remit was the server.
+    pub server: Option<&'a str>,
+    /// The revision that was agreed on.
+    pub version: &'a str,
+    /// `tcp`, or `pipe` with a server that speaks on standard input and output.
+    pub transport: &'a str,
+    /// Why it ended, where neither side ended it.
+    pub error: Option<&'a str>,
+    /// How long it lasted.
+    pub lasted: Duration,
+}
+
+/// An observer in what can be shown.
+#[derive(Clone)]
+pub(crate) struct Watcher(pub(crate) Arc<dyn Observer>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
 /// Where a policy set that is, wholly or in part, only logged would have said otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyFlip<'a> {
@@ -97,6 +123,9 @@ pub struct PolicyFlip<'a> {
 pub trait Observer: Send + Sync {
     /// A call has ended. Must return at once.
     fn observed(&self, call: &Observed<'_>);
+
+    /// A session is over. Must return at once.
+    fn session_ended(&self, ended: SessionEnded<'_>);
 
     /// A figure has changed.
     fn gauge(&self, gauge: Gauge);

@@ -261,6 +261,7 @@ impl Relay {
     }
 
     fn unlink(&self, upstream: &Arc<Upstream>, link: &Arc<Link>) {
+        link.lose();
         match &self.caller.client {
             Client::Legacy(session) => session.unlink(&upstream.key),
             Client::Modern(_) => upstream.unlink(link),

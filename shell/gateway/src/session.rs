@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use remit_kernel::Principal;
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OnceCell, oneshot};
 
 use crate::body::EventLog;
 use crate::clock::{now_ms, random};
+use crate::observe::{SessionEnded, Watcher};
 use crate::upstream::{Link, Upstream, UpstreamError};
 
 /// How many policy sessions one session's calls may name and be told of what servers say of their own accord.
@@ -60,6 +61,7 @@ pub(crate) struct Session {
     calls: Mutex<HashMap<String, Arc<Notify>>>,
     pub(crate) subscriptions: Mutex<HashMap<String, tokio::task::AbortHandle>>,
     tasks: Mutex<Vec<tokio::task::AbortHandle>>,
+    begun: Instant,
     used_ms: AtomicU64,
     /// The policy sessions that its calls have named, besides its own.
     policy_sessions: Mutex<BTreeSet<Arc<str>>>,
@@ -115,6 +117,7 @@ impl Session {
             calls: Mutex::default(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
+            begun: Instant::now(),
             used_ms: AtomicU64::new(now_ms()),
             policy_sessions: Mutex::default(),
         }
@@ -272,6 +275,7 @@ impl Drop for Cancel {
 pub(crate) struct Sessions {
     all: Mutex<HashMap<String, Arc<Session>>>,
     sessions_max: usize,
+    watcher: Watcher,
 }
 
 /// Why no session could be opened.
@@ -286,8 +290,16 @@ pub(crate) enum NoSession {
 }
 
 impl Sessions {
-    pub(crate) fn new(sessions_max: usize) -> Self {
-        Self { all: Mutex::default(), sessions_max }
+    pub(crate) fn new(sessions_max: usize, watcher: Watcher) -> Self {
+        Self { all: Mutex::default(), sessions_max, watcher }
+    }
+
+    /// Tells of sessions that are no more, and why, where neither side ended them.
+    fn over(&self, sessions: &[Arc<Session>], error: Option<&str>) {
+        for session in sessions {
+            let (version, lasted) = (session.version.as_str(), session.begun.elapsed());
+            self.watcher.0.session_ended(SessionEnded { server: None, version, transport: "tcp", error, lasted });
+        }
     }
 
     /// Opens a session.
@@ -306,8 +318,9 @@ impl Sessions {
                 let unused = all.values().filter(own).filter(|session| Arc::strong_count(session) == 1);
                 let oldest =
                     unused.min_by_key(|session| session.used_ms.load(Ordering::Relaxed)).map(|session| session.id.clone());
-                let ended = all.remove(&oldest.ok_or(NoSession::Full)?);
+                let ended: Vec<Arc<Session>> = all.remove(&oldest.ok_or(NoSession::Full)?).into_iter().collect();
                 ended.iter().for_each(|session| session.end());
+                self.over(&ended, Some("displaced"));
             }
             _ => {}
         }
@@ -325,10 +338,9 @@ impl Sessions {
 
     /// Ends a session.
     pub(crate) fn end(&self, session: &Arc<Session>) {
-        let ended = lock(&self.all).remove(&session.id);
-        if let Some(session) = ended {
-            session.end();
-        }
+        let ended: Vec<Arc<Session>> = lock(&self.all).remove(&session.id).into_iter().collect();
+        ended.iter().for_each(|session| session.end());
+        self.over(&ended, None);
     }
 
     /// Ends sessions that have not been used for long; answers how many are left.
@@ -344,6 +356,7 @@ impl Sessions {
         let left = all.len();
         drop(all);
         ended.iter().for_each(|session| session.end());
+        self.over(&ended, Some("timeout"));
         left
     }
 
@@ -354,6 +367,7 @@ impl Sessions {
         let out: Vec<Arc<Session>> = ids.iter().filter_map(|id| all.remove(id)).collect();
         drop(all);
         out.iter().for_each(|session| session.hush());
+        self.over(&out, Some("evicted"));
     }
 
     /// Every session.
@@ -365,6 +379,7 @@ impl Sessions {
     pub(crate) fn end_all(&self) {
         let all: Vec<Arc<Session>> = lock(&self.all).drain().map(|(_, session)| session).collect();
         all.iter().for_each(|session| session.end());
+        self.over(&all, None);
     }
 }
 

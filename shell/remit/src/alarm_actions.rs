@@ -279,7 +279,7 @@ fn notification(change: &Change, topic: &str) -> Value {
         "OldStateValue": change.from,
         "Trigger": {
             "MetricName": alarm.metric.cloudwatch_name(),
-            "Namespace": remit_telemetry::emf::NAMESPACE,
+            "Namespace": remit_telemetry::figures::NAMESPACE,
             "StatisticType": "Statistic",
             "Statistic": statistic,
             "Unit": null,

@@ -163,7 +163,8 @@ pub(crate) struct Filter {
 impl Filter {
     fn shows(&self, entry: &Value) -> bool {
         let is = |key: &str, wanted: &str| entry.get(key).and_then(Value::as_str) == Some(wanted);
-        let of_decision = self.decision.as_ref().is_none_or(|id| is("id", id) || is("decision", id));
+        let ends = |key: &str, end: &str| entry.get(key).and_then(Value::as_str).is_some_and(|id| id.ends_with(end));
+        let of_decision = self.decision.as_ref().is_none_or(|end| ends("id", end) || ends("decision", end));
         of_decision && self.fields.iter().all(|(key, wanted)| is(key, wanted))
     }
 }

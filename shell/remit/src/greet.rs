@@ -32,7 +32,8 @@ pub(crate) fn greet(
                 "authorize": format!("{}/authorize", running.gateway), "issuer": world.authority.issuer(), "token_endpoint": running.token_endpoint,
                 "jwks": format!("{}{JWKS_PATH}", running.gateway), "metrics": format!("{}/metrics", running.control), "health": format!("{}/healthz", running.control),
                 "ready": format!("{}/readyz", running.control), "operator_token_file": data.join("operator.token"), "data": data,
-                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid
+                "journal": world.home.journal(), "journal_key": world.journal.verifier_key(), "pid": running.pid,
+                "had_stopped": recovered.stopped,
             })
             .to_string(),
         );

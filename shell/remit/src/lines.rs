@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use remit_kernel::alarm::Event;
-use remit_telemetry::decision_log;
-use remit_telemetry::emf::Batch;
+use remit_telemetry::figures::Batch;
+use remit_telemetry::{decision_log, emf};
 
 use crate::cli::Up;
 use crate::follow::{Follow, Following};
@@ -112,7 +112,7 @@ impl Follow for Metrics {
             return;
         }
         self.written = Instant::now();
-        for line in self.batch.take(now_ms()) {
+        for line in emf::lines(&self.batch.take(), now_ms()) {
             self.lines.add(&line);
         }
         self.lines.flush();

@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::certificate::not_after_secs;
+
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
@@ -60,6 +62,11 @@ impl Certificate {
     pub(crate) fn written_at(&self) -> Option<(SystemTime, SystemTime)> {
         let at = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
         Some((at(&self.chain)?, at(&self.key)?))
+    }
+
+    /// When the first of its chain ends, in seconds since the epoch.
+    pub(crate) fn ends_secs(&self) -> Option<u64> {
+        self.current.load().cert.iter().filter_map(|certificate| not_after_secs(certificate)).min()
     }
 
     fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, String> {

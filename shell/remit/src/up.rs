@@ -46,7 +46,7 @@ use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, behaviour, channels, connect, console, deliveries, kept, lines, now_secs, servers, witness};
+use crate::{audit, behaviour, channels, cloudwatch, connect, console, deliveries, kept, lines, now_secs, servers, witness};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) alarms: Board,
     /// What is usual for agents.
     pub(crate) behaviour: behaviour::Watch,
+    /// Metrics that wait to be put to CloudWatch.
+    pub(crate) cloudwatch: cloudwatch::Outbox,
     telemetry: Arc<Telemetry>,
     pub(crate) home: Home,
     pub(crate) config: Option<PathBuf>,
@@ -93,6 +95,8 @@ pub(crate) struct World {
     /// One-time links that decide approvals.
     pub(crate) links: Links,
     pub(crate) delivered: deliveries::Told,
+    /// What is shown to clients, where Remit speaks TLS.
+    certificate: Option<Arc<Certificate>>,
     /// The address of the operator's interface.
     pub(crate) control_address: String,
     pub(crate) tls: Arc<ClientConfig>,
@@ -118,7 +122,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let public = public_address(&options, address, certificate.is_some());
-    let (world, mut recovered) = assemble(&options, &home, &public, control_address, printer)?;
+    let (world, mut recovered) = assemble(&options, &home, &public, control_address, certificate.clone(), printer)?;
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
@@ -126,7 +130,9 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
     let alarms = alarms::keep(&world, Arc::clone(&world.tls))?;
     let watching = behaviour::keep(&world)?;
-    let lines = lines::write(&options, &home, world.journal.checkpoint().size)?;
+    let begins = world.journal.checkpoint().size;
+    let lines = lines::write(&options, &home, begins)?;
+    let putting = cloudwatch::keep(&world, begins)?;
 
     let (stop, stopping) = watch::channel(false);
     let reached = remit_control::Options { address: control_url(&options, control_address), now_secs };
@@ -152,7 +158,10 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world
         .record(
             "started",
-            json!({"version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read}),
+            json!({
+                "version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read,
+                "had_stopped": recovered.stopped,
+            }),
         )
         .await?;
     crate::sandbox::warn_of(&world);
@@ -172,6 +181,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     // What it finds last is an alarm's, too.
     drop(watching);
     drop((alarms, lines));
+    putting.end().await;
     world.record("stopped", json!({})).await?;
     drop(keeping);
     world.telemetry.flush();
@@ -218,6 +228,7 @@ fn assemble(
     home: &Home,
     public: &str,
     control: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
     printer: Printer,
 ) -> Result<(World, audit::Recovered), Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
@@ -291,6 +302,7 @@ fn assemble(
             book,
             alarms: Board::default(),
             behaviour: behaviour::Watch::default(),
+            cloudwatch: cloudwatch::Outbox::default(),
             telemetry,
             home: home.clone(),
             config: options.config.clone(),
@@ -304,6 +316,7 @@ fn assemble(
             standing: Mutex::default(),
             links: Links::default(),
             delivered: deliveries::Told::default(),
+            certificate,
             control_address: control_url(options, control),
             tls: upstream_tls,
             versions,
@@ -437,11 +450,17 @@ impl Plane for World {
     fn metrics(&self) -> Result<String, String> {
         let size = self.journal.checkpoint().size;
         let healthy = u8::from(self.ready().is_ok());
-        let delivered = self.delivered.metrics(size);
+        let mut delivered = self.delivered.metrics(size);
+        if let Some(ends) = self.certificate.as_ref().and_then(|certificate| certificate.ends_secs()) {
+            let name = "remit_tls_certificate_expiry_timestamp_seconds";
+            let help = "When the first certificate of the chain that clients are shown ends";
+            delivered.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {ends}\n"));
+        }
         self.telemetry.prometheus(&format!(
-            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}",
+            "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}{}",
             self.alarms.prometheus(),
-            self.behaviour.prometheus()
+            self.behaviour.prometheus(),
+            self.cloudwatch.prometheus()
         ))
     }
 

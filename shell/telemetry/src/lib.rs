@@ -1,18 +1,20 @@
-//! What operations sees of the data plane: metrics in Prometheus' text format, and spans, metrics and logs over OTLP; and of the journal: metrics for
-//! CloudWatch ([`emf`]), and decisions as a log ([`decision_log`]).
+//! What operations sees of the data plane: metrics in Prometheus' text format, and spans, metrics and logs over OTLP; and of the journal: [`figures`] for
+//! CloudWatch in its embedded format ([`emf`]) and as requests ([`cloudwatch`]), and decisions as a log ([`decision_log`]).
 //!
 //! Nothing here can fail a call or make one wait: spans go into a bounded queue of the SDK's and are dropped, and counted by it, when
 //! nobody takes them.
 
+pub mod cloudwatch;
 pub mod decision_log;
 pub mod emf;
+pub mod figures;
 mod metrics;
 mod signals;
 mod spans;
 
 use std::sync::Arc;
 
-use remit_gateway::{Gauge, Observed, Observer, PolicyFlip};
+use remit_gateway::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 
 pub use spans::{SpanError, Spans};
 
@@ -52,6 +54,13 @@ impl Observer for Telemetry {
         self.metrics.observed(call);
         if let Some(spans) = &self.spans {
             spans.observed(call);
+        }
+    }
+
+    fn session_ended(&self, ended: SessionEnded<'_>) {
+        self.metrics.session_ended(&ended);
+        if let Some(spans) = &self.spans {
+            spans.session_ended(&ended);
         }
     }
 

@@ -1,11 +1,15 @@
 //! Figures for Prometheus. Label values are bounded: a name that no configuration holds is `other`.
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
-use remit_gateway::{Gauge, Observed, PolicyFlip};
+use remit_gateway::{Gauge, Observed, PolicyFlip, SessionEnded};
 
 /// The boundaries that OpenTelemetry's conventions for MCP give durations, in seconds, with finer ones below.
 const BOUNDARIES: [f64; 17] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// Those of sessions: coarser ones above.
+const SESSION_BOUNDARIES: [f64; 19] =
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -15,6 +19,8 @@ pub(crate) struct Metrics {
     policy_flips: IntCounterVec,
     duration: HistogramVec,
     upstream: HistogramVec,
+    server_session: HistogramVec,
+    client_session: HistogramVec,
     sessions: IntGauge,
     snapshot: IntGauge,
     quarantined: IntGauge,
@@ -29,6 +35,9 @@ impl Metrics {
         let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let histogram = |name: &str, help: &str, labels: &[&str]| {
             HistogramVec::new(HistogramOpts::new(name, help).buckets(BOUNDARIES.to_vec()), labels)
+        };
+        let session = |name: &str, help: &str, labels: &[&str]| {
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(SESSION_BOUNDARIES.to_vec()), labels)
         };
         let metrics = Self {
             registry: Registry::new(),
@@ -53,6 +62,16 @@ impl Metrics {
                 "What the upstream server took of it",
                 &["mcp_method_name", "server"],
             )?,
+            server_session: session(
+                "mcp_server_session_duration_seconds",
+                "How long sessions of clients lasted",
+                &["mcp_protocol_version", "error_type"],
+            )?,
+            client_session: session(
+                "mcp_client_session_duration_seconds",
+                "How long sessions with servers lasted",
+                &["server", "mcp_protocol_version", "error_type"],
+            )?,
             sessions: IntGauge::new("remit_sessions", "Client sessions that are open")?,
             snapshot: IntGauge::new("remit_snapshot_version", "The version of the snapshot in effect")?,
             quarantined: IntGauge::new("remit_tools_quarantined", "Tools whose definition is not the accepted one")?,
@@ -64,11 +83,12 @@ impl Metrics {
             approvals: IntGauge::new("remit_approvals_pending", "Calls that wait for people")?,
             emergencies: IntGauge::new("remit_break_glass_unreviewed", "Emergencies that nobody has looked at yet")?,
         };
-        metrics.registry.register(Box::new(metrics.calls.clone()))?;
-        metrics.registry.register(Box::new(metrics.denials.clone()))?;
-        metrics.registry.register(Box::new(metrics.policy_flips.clone()))?;
-        metrics.registry.register(Box::new(metrics.duration.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream.clone()))?;
+        for counter in [&metrics.calls, &metrics.denials, &metrics.policy_flips] {
+            metrics.registry.register(Box::new(counter.clone()))?;
+        }
+        for histogram in [&metrics.duration, &metrics.upstream, &metrics.server_session, &metrics.client_session] {
+            metrics.registry.register(Box::new(histogram.clone()))?;
+        }
         let gauges = [
             &metrics.sessions,
             &metrics.snapshot,
@@ -101,6 +121,14 @@ impl Metrics {
             self.upstream.with_label_values(&[method, call.server()]).observe(call.upstream.as_secs_f64());
         }
         self.duration.with_label_values(&[method, space, call.outcome]).observe(call.total.as_secs_f64());
+    }
+
+    pub(crate) fn session_ended(&self, ended: &SessionEnded<'_>) {
+        let (error, secs) = (ended.error.unwrap_or_default(), ended.lasted.as_secs_f64());
+        match ended.server {
+            Some(server) => self.client_session.with_label_values(&[server, ended.version, error]).observe(secs),
+            None => self.server_session.with_label_values(&[ended.version, error]).observe(secs),
+        }
     }
 
     pub(crate) fn policy_flip(&self, flip: PolicyFlip<'_>) {

@@ -12,7 +12,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{LogExporter, MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use remit_gateway::Observed;
+use remit_gateway::{Observed, SessionEnded};
 use remit_model::Network;
 use rustls::ClientConfig;
 
@@ -29,6 +29,8 @@ pub(crate) struct Signals {
     logger: SdkLogger,
     server: Histogram<f64>,
     client: Histogram<f64>,
+    server_session: Histogram<f64>,
+    client_session: Histogram<f64>,
     decisions: Counter<u64>,
 }
 
@@ -64,10 +66,14 @@ impl Signals {
             duration("mcp.server.operation.duration", "From a request's head to its reply"),
             duration("mcp.client.operation.duration", "What the upstream server took of it"),
         );
+        let (server_session, client_session) = (
+            duration("mcp.server.session.duration", "How long sessions of clients lasted"),
+            duration("mcp.client.session.duration", "How long sessions with servers lasted"),
+        );
         let decisions = meter.u64_counter("remit.decisions").with_unit("{decision}").with_description("Calls by their verdict");
         let decisions = decisions.build();
         let logger = loggers.logger_with_scope(scope);
-        Ok(Self { meters, loggers, logger, server, client, decisions })
+        Ok(Self { meters, loggers, logger, server, client, server_session, client_session, decisions })
     }
 
     pub(crate) fn observed(&self, call: &Observed<'_>) {
@@ -99,6 +105,20 @@ impl Signals {
             ],
         );
         self.log(call);
+    }
+
+    pub(crate) fn session_ended(&self, ended: &SessionEnded<'_>) {
+        let mut attributes = vec![
+            KeyValue::new("mcp.protocol.version", ended.version.to_owned()),
+            KeyValue::new("network.transport", ended.transport.to_owned()),
+        ];
+        if ended.transport == "tcp" {
+            attributes.push(KeyValue::new("network.protocol.name", "http"));
+        }
+        attributes.extend(ended.error.map(|error| KeyValue::new("error.type", error.to_owned())));
+        attributes.extend(ended.server.map(|server| KeyValue::new("remit.server", server.to_owned())));
+        let histogram = if ended.server.is_some() { &self.client_session } else { &self.server_session };
+        histogram.record(ended.lasted.as_secs_f64(), &attributes);
     }
 
     /// The decision as a log record: what the decision log has, in the trace of the call.

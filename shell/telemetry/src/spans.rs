@@ -12,7 +12,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor};
-use remit_gateway::Observed;
+use remit_gateway::{Observed, SessionEnded};
 use remit_model::Network;
 use rustls::ClientConfig;
 
@@ -111,6 +111,10 @@ impl Spans {
             status: status(call),
             instrumentation_scope: self.scope.clone(),
         });
+    }
+
+    pub(crate) fn session_ended(&self, ended: &SessionEnded<'_>) {
+        self.signals.session_ended(ended);
     }
 
     pub(crate) fn flush(&self) {

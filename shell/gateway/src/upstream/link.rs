@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use remit_mcp::json::quote;
 use remit_mcp::{Kind, Message, Version};
+
+use crate::observe::{SessionEnded, Watcher};
 
 use super::{IMPLEMENTATION, Sending, Upstream, UpstreamError, legacy_request, stdio, streamable};
 
@@ -27,6 +29,10 @@ pub(crate) struct Link {
     /// The log level that the server was last told.
     pub(crate) log_level: std::sync::Mutex<Option<String>>,
     upstream: std::sync::Weak<Upstream>,
+    server: String,
+    watcher: Watcher,
+    /// The server has ended it.
+    gone: AtomicBool,
     next_id: AtomicU64,
     started: Instant,
     used_ms: AtomicU64,
@@ -41,6 +47,9 @@ impl Link {
             child,
             log_level: std::sync::Mutex::new(None),
             upstream: Arc::downgrade(upstream),
+            server: upstream.key.name.as_str().to_owned(),
+            watcher: upstream.watcher.clone(),
+            gone: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             started: Instant::now(),
             used_ms: AtomicU64::new(0),
@@ -82,6 +91,25 @@ impl Link {
         let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         upstream.tell(initialized, &Sending { link: Some(&link), ..Sending::default() }).await?;
         Ok(link)
+    }
+
+    /// The server says that it has ended this.
+    pub(crate) fn lose(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// A server that keeps no session has none that ends.
+    fn tell_of_the_end(&self) {
+        if self.initialized.is_empty() || self.session_id.is_none() && self.child.is_none() {
+            return;
+        }
+        self.watcher.0.session_ended(SessionEnded {
+            server: Some(&self.server),
+            version: self.version.map_or("2024-11-05", Version::as_str),
+            transport: if self.child.is_some() { "pipe" } else { "tcp" },
+            error: self.gone.load(Ordering::Relaxed).then_some("session_gone"),
+            lasted: self.started.elapsed(),
+        });
     }
 
     fn read(&mut self, message: &Message) -> Result<(), UpstreamError> {
@@ -134,6 +162,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        self.tell_of_the_end();
         let (Some(upstream), Some(id)) = (self.upstream.upgrade(), self.session_id.take()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let version = self.version;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::observe::Watcher;
 use bytes::Bytes;
 use remit_egress::EgressError;
 use remit_mcp::json::quote;
@@ -113,6 +114,7 @@ pub(crate) struct Upstream {
     calls: Arc<Semaphore>,
     /// Sessions that no client's own session holds, by owner.
     links: Mutex<std::collections::HashMap<String, Arc<Link>>>,
+    watcher: Watcher,
 }
 
 #[derive(Debug)]
@@ -236,6 +238,7 @@ impl Upstream {
         };
         Ok(Self {
             calls: Arc::new(Semaphore::new(server.limits.calls_max)),
+            watcher: ctx.watcher.clone(),
             key,
             server,
             kind,
@@ -440,6 +443,7 @@ pub(crate) struct Context {
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) program: Arc<std::path::Path>,
     pub(crate) forbidden: Arc<[std::path::PathBuf]>,
+    pub(crate) watcher: Watcher,
 }
 
 /// The `_meta` fields that 2026-07-28 demands of every request, as `"key":value` pairs.

@@ -4,6 +4,16 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 
+/// The least of an id that names a decision.
+const ID_END_MIN: usize = 6;
+
+fn decision_end(said: &str) -> Result<String, String> {
+    if said.len() < ID_END_MIN {
+        return Err(format!("name at least the last {ID_END_MIN} characters of the decision's id"));
+    }
+    Ok(said.to_owned())
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Log {
     #[command(flatten)]
@@ -53,8 +63,8 @@ pub(crate) struct Log {
     /// Only this trace.
     #[arg(long)]
     pub(crate) trace: Option<String>,
-    /// Only this decision and its outcome.
-    #[arg(long)]
+    /// Only this decision and its outcome: its id, or the end of it that lines of decisions show after the #.
+    #[arg(long, value_name = "ID", value_parser = decision_end)]
     pub(crate) decision: Option<String>,
     /// From this entry on.
     #[arg(long, value_name = "INDEX")]

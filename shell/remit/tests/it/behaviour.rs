@@ -11,7 +11,7 @@ use crate::gateway::{Place, Remit, config, until};
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn settings() -> Value {
+pub(crate) fn settings() -> Value {
     let mut config = config(&[json!({"name": "helpdesk", "command": ["remit", "sample-server", "helpdesk"]})]);
     config["behaviour"] = json!({"learning_days": 7});
     config["alarms"] = json!([{
@@ -22,7 +22,7 @@ fn settings() -> Value {
 }
 
 /// Makes a journal of thirty days, in which an agent searched once an hour, from one address.
-fn past(place: &Place) {
+pub(crate) fn past(place: &Place) {
     std::fs::create_dir_all(place.data()).unwrap();
     // The key that such a gateway would have made.
     let key = place.data().join("journal.key");

@@ -109,6 +109,7 @@ fn what_is_exported_keeps_the_published_schema_and_leads_back_to_a_proof() {
     // The schema as it was published, and the rows of Parquet, which are the very events.
     let checked: Value = serde_json::from_str(&check(&["ocsf", file])).unwrap();
     assert_eq!((&checked["checked"], &checked["version"]), (&json!(events.len()), &json!("1.8.0")));
+    assert_eq!(checked["attested"], json!(events.len()), "each event's fingerprint is of that very event");
     assert_eq!(checked["profiles"], json!(["ai_operation", "cloud", "security_control", "trace"]));
     assert_eq!(place.cli(&["export", "--format", "parquet", "--output", lake]).code, 0);
     let same: Value = serde_json::from_str(&check(&["same", file, lake])).unwrap();
@@ -137,7 +138,7 @@ fn what_is_exported_keeps_the_published_schema_and_leads_back_to_a_proof() {
     // Records are a chain: each names the entry before it.
     let (status, before) = remit.operator(&format!("GET /v1/decisions/{}", place_of(allowed) - 1), "");
     let leaf = remit_tlog::Hash::from_base64(before["proof"]["leaf"].as_str().unwrap()).unwrap().to_string();
-    assert_eq!((status, &allowed["unmapped"]["record_integrity"]["prev_event"]), (200, &json!(leaf)));
+    assert_eq!((status, &allowed["unmapped"]["log"]["previous_leaf_hash"]), (200, &json!(leaf)));
     // In CloudTrail's words.
     let records = export(place, &["--format", "cloudtrail"]);
     assert_eq!(records.len(), events.len());

@@ -95,7 +95,12 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self { dir: TempDir::new().unwrap() };
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Within a directory.
+    pub(crate) fn within(dir: &Path) -> Self {
+        let place = Self { dir: TempDir::new_in(dir).unwrap() };
         std::fs::create_dir(place.config()).unwrap();
         place
     }

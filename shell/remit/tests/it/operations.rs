@@ -301,12 +301,23 @@ fn certificates_are_taken_when_they_change() {
     };
     assert_eq!(verdict(&call()), "ok");
     assert_eq!(secure(&folder, remit.addr).1, der("first.pem"));
+    let ends = || {
+        let text = send(remit.control, "GET /metrics", &[], b"").body();
+        text.lines().find_map(|line| line.strip_prefix("remit_tls_certificate_expiry_timestamp_seconds ")).unwrap().to_owned()
+    };
+    let by_openssl = |name: &str| {
+        let told = "openssl x509 -noout -enddate -in $0 | cut -d= -f2 | xargs -I{} date -d '{}' +%s";
+        let done = Command::new("sh").args(["-c", told, name]).current_dir(&folder).output().unwrap();
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(ends(), by_openssl("first.pem"));
     // A certificate without its key replaces nothing.
     std::fs::copy(folder.join("second.pem"), folder.join("live.pem")).unwrap();
     remit.until_said("the certificate was not taken");
     assert_eq!(secure(&folder, remit.addr).1, der("first.pem"));
     put("second");
     until("the new certificate", || secure(&folder, remit.addr).1 == der("second.pem"));
+    assert_eq!(ends(), by_openssl("second.pem"));
     assert_eq!(verdict(&call()), "ok");
     remit.stop();
 }

@@ -10,11 +10,14 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::client::send;
 use crate::gateway::{Place, Remit, config};
+use crate::upstream::{Era, Upstream};
 
 /// What was sent, by path.
 type Sent = Arc<Mutex<HashMap<String, Vec<Vec<u8>>>>>;
@@ -57,6 +60,75 @@ fn read(attributes: &[KeyValue]) -> Value {
         _ => Value::Null,
     };
     attributes.iter().map(|one| (one.key.clone(), value(one))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Cumulative: the last that was sent has everything.
+fn metrics(sent: &HashMap<String, Vec<Vec<u8>>>) -> Vec<Metric> {
+    let last = sent["/v1/metrics"].last().unwrap();
+    let resources = ExportMetricsServiceRequest::decode(last.as_slice()).unwrap().resource_metrics;
+    let scopes = resources.into_iter().flat_map(|resource| resource.scope_metrics);
+    scopes.flat_map(|scope| scope.metrics).collect()
+}
+
+/// The points of a histogram: what each is about, and how many there were.
+fn counted(metrics: &[Metric], name: &str) -> Vec<(Value, u64)> {
+    let metric = metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
+    let Some(Data::Histogram(histogram)) = &metric.data else { panic!("no histogram: {metric:?}") };
+    assert_eq!(metric.unit, "s");
+    for point in &histogram.data_points {
+        // As the conventions for MCP say.
+        let bounds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+        assert_eq!(point.explicit_bounds, bounds);
+    }
+    histogram.data_points.iter().map(|point| (read(&point.attributes), point.count)).collect()
+}
+
+#[test]
+fn sessions_have_a_duration_on_both_sides_and_2026_07_28_has_none() {
+    let (address, sent) = collector();
+    let (old, new) = (Upstream::start(Era::Legacy), Upstream::start(Era::Modern));
+    let place = Place::new();
+    place.write(&config(&[old.server("old"), new.server("new")]));
+    let remit = Remit::up_at(place, &["--otlp", &address]);
+    ["old", "new"].iter().for_each(|server| remit.until_server(server, "ready"));
+    for space in ["old", "new"] {
+        assert!(remit.client("agent-1", space).call(&format!("{space}___echo"), "{}").get("result").is_some());
+    }
+    let ended = remit.client("agent-1", "new").session("2025-11-25");
+    assert!(ended.call("new___echo", "{}").get("result").is_some());
+    assert_eq!(ended.end(), 200);
+    let _open = remit.client("agent-1", "new").session("2025-03-26");
+    let _out = remit.client("agent-2", "new").session("2025-06-18");
+    assert_eq!(remit.place().cli(&["suspend", "agent", "agent-2", "--reason", "it", "--by", "it"]).code, 0);
+    let text = send(remit.control, "GET /metrics", &[], b"").body();
+    for line in [
+        r#"mcp_server_session_duration_seconds_count{error_type="",mcp_protocol_version="2025-11-25"} 1"#,
+        r#"mcp_server_session_duration_seconds_count{error_type="evicted",mcp_protocol_version="2025-06-18"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} isn't in {text}");
+    }
+    assert!(!text.contains(r#"session_duration_seconds_count{error_type="",mcp_protocol_version="2026-07-28"}"#));
+    remit.stop();
+    let sent = sent.lock().unwrap();
+    let metrics = metrics(&sent);
+    let mut of_clients: Vec<Value> = counted(&metrics, "mcp.server.session.duration")
+        .into_iter()
+        .map(|(of, count)| {
+            json!([of["mcp.protocol.version"], of.get("error.type"), of["network.transport"], of["network.protocol.name"], count])
+        })
+        .collect();
+    of_clients.sort_by_key(Value::to_string);
+    let expected = [
+        json!(["2025-03-26", null, "tcp", "http", 1]),
+        json!(["2025-06-18", "evicted", "tcp", "http", 1]),
+        json!(["2025-11-25", null, "tcp", "http", 1]),
+    ];
+    assert_eq!(of_clients, expected);
+    let with_servers = counted(&metrics, "mcp.client.session.duration");
+    assert!(!with_servers.is_empty());
+    for (of, _) in with_servers {
+        assert_eq!((&of["remit.server"], &of["mcp.protocol.version"]), (&json!("old"), &json!("2025-11-25")), "{of}");
+    }
 }
 
 #[test]
@@ -102,15 +174,7 @@ fn a_collector_gets_spans_metrics_and_logs_of_the_same_calls() {
     assert!(spans.iter().any(|span| span.trace_id == denied[0].trace_id), "and of the span");
     assert_eq!((denied[0].event_name.as_str(), denied[0].severity_text.as_str()), ("remit.decision", "WARN"));
 
-    // Cumulative: the last that was sent has everything.
-    let metrics: Vec<_> = of("/v1/metrics")
-        .next_back()
-        .map(|body| ExportMetricsServiceRequest::decode(body).unwrap().resource_metrics)
-        .unwrap()
-        .into_iter()
-        .flat_map(|resource| resource.scope_metrics)
-        .flat_map(|scope| scope.metrics)
-        .collect();
+    let metrics = metrics(&sent);
     let named = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"));
     let server = named("mcp.server.operation.duration");
     assert_eq!(server.unit, "s");

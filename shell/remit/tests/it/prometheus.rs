@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::send;
-use crate::gateway::{Remit, config, until};
+use crate::gateway::{Place, Remit, config, until};
 
 fn deploy(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(file).canonicalize().unwrap()
@@ -22,7 +22,7 @@ fn promtool(args: &[&str]) -> String {
     said
 }
 
-/// A Prometheus with the rules, which scrapes one gateway every second.
+/// A Prometheus with the rules, which scrapes gateways every second.
 struct Prometheus {
     child: Child,
     addr: SocketAddr,
@@ -37,14 +37,14 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    fn up(target: SocketAddr) -> Self {
+    fn up(targets: &[SocketAddr]) -> Self {
         let dir = TempDir::new().unwrap();
         let file = dir.path().join("prometheus.yml");
         // JSON is YAML, and every path and address in it is whole.
         let settings = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [deploy("prometheus/remit.rules.yml")],
-            "scrape_configs": [{"job_name": "remit", "static_configs": [{"targets": [target.to_string()]}]}],
+            "scrape_configs": [{"job_name": "remit", "static_configs": [{"targets": targets}]}],
         });
         std::fs::write(&file, settings.to_string()).unwrap();
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -105,7 +105,14 @@ fn the_rules_hold_and_a_denial_spike_goes_off_in_prometheus() {
     whole["alarms"] = json!([{"name": "any denial", "metric": "denials", "threshold": 1, "period_secs": 60}]);
     let remit = Remit::up(&whole);
     remit.until_server("helpdesk", "ready");
-    let prometheus = Prometheus::up(remit.control);
+    // Another one speaks TLS, with a certificate that ends in two days.
+    let place = Place::new();
+    let folder = place.root().to_owned();
+    crate::operations::certificates(&folder);
+    place.write(&config(&[json!({"name": "helpdesk", "command": ["remit", "sample-server", "helpdesk"]})]));
+    let (chain, key) = (folder.join("first.pem"), folder.join("first.key"));
+    let secure = Remit::up_at(place, &["--tls-cert", chain.to_str().unwrap(), "--tls-key", key.to_str().unwrap()]);
+    let prometheus = Prometheus::up(&[remit.control, secure.control]);
     until("it was scraped", || prometheus.query("remit_journal_healthy")[0]["value"][1] == "1");
     assert_eq!(prometheus.firing("RemitDenialSpike"), None);
     let client = remit.client("agent-1", "helpdesk");
@@ -123,15 +130,13 @@ fn the_rules_hold_and_a_denial_spike_goes_off_in_prometheus() {
         prometheus.firing("RemitAgentDenied").is_some_and(|alert| alert["labels"]["agent"] == "agent-1")
     });
     until("Remit's own is shown", || prometheus.firing("RemitAlarm").is_some());
+    until("the certificate's goes off", || prometheus.firing("RemitCertificateEnds").is_some());
+    assert_eq!(prometheus.firing("RemitCertificateEnds").unwrap()["labels"]["instance"], secure.control.to_string());
     for quiet in ["RemitJournalStopped", "RemitDown", "RemitSuspectedInjection", "RemitHeldTooLong"] {
         assert_eq!(prometheus.firing(quiet), None, "{quiet}");
     }
 
     // Every metric that rules and dashboard name is one that is scraped; every question of the dashboard can be asked.
-    let known: Vec<String> = {
-        let names = prometheus.ask("/api/v1/label/__name__/values");
-        names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
-    };
     let rules = prometheus.ask("/api/v1/rules");
     let rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
     let mut asked: Vec<String> = rules.clone().map(|rule| rule["query"].as_str().unwrap().to_owned()).collect();
@@ -145,9 +150,20 @@ fn the_rules_hold_and_a_denial_spike_goes_off_in_prometheus() {
     let targets = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     for target in targets {
         let expression = target["expr"].as_str().unwrap().replace("$instance", ".*");
-        assert!(prometheus.query(&expression).is_array(), "{expression}");
+        // There is traffic of every kind, so every panel has something to show.
+        let shows = |expression: &str| {
+            assert!(client.call("helpdesk___search_kb", r#"{"query":"vpn"}"#).get("result").is_some());
+            client.session("2025-11-25").end();
+            let result = prometheus.query(expression);
+            result.as_array().unwrap().iter().any(|one| one["value"][1] != "NaN")
+        };
+        until(&expression, || shows(&expression));
         asked.push(expression);
     }
+    let known: Vec<String> = {
+        let names = prometheus.ask("/api/v1/label/__name__/values");
+        names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
     for name in asked.iter().flat_map(|expression| metrics_in(expression)) {
         assert!(known.contains(&name), "{name} is no metric: {known:?}");
     }

@@ -240,7 +240,7 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
     let said = place.cli(&["export", "--format", "ocsf", "--output", "-"]);
     let first: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
     assert_eq!(first["unmapped"]["log"]["index"], 2, "{first}");
-    assert!(first.to_string().contains(&format!("\"prev_event\":\"{}\"", gone[1].hash)), "{first}");
+    assert!(first.to_string().contains(&format!("\"previous_leaf_hash\":\"{}\"", gone[1].hash)), "{first}");
     let cursor = json!({"next": 2, "open": [], "leaf": gone[1].hash.to_string(), "records": 1, "delivered_at_secs": 0});
     std::fs::create_dir_all(place.data().join("deliveries")).unwrap();
     std::fs::write(place.data().join("deliveries/soc.cursor.json"), cursor.to_string()).unwrap();
