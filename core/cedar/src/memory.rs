@@ -60,22 +60,22 @@ impl Memory {
         &self,
         ask: &Ask<'_>,
         of_slice: bool,
-        make: impl FnOnce() -> Result<Entities, String>,
+        entities: impl FnOnce() -> Result<Entities, String>,
     ) -> Result<Arc<Entities>, String> {
         let mut caller = Question(Vec::with_capacity(256));
         caller.text(if of_slice { ask.tool } else { "" });
         caller.who(ask);
-        let entities = || self.entities.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = entities().get(caller.0.as_slice()) {
+        let kept = || self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept().get(caller.0.as_slice()) {
             return Ok(Arc::clone(known));
         }
-        let made = Arc::new(make()?);
-        let mut entities = entities();
+        let made = Arc::new(entities()?);
+        let mut kept = kept();
         if caller.0.len() <= QUESTION_BYTES_MAX {
-            if entities.len() >= CALLERS_MAX {
-                entities.clear();
+            if kept.len() >= CALLERS_MAX {
+                kept.clear();
             }
-            entities.insert(caller.0.into_boxed_slice(), Arc::clone(&made));
+            kept.insert(caller.0.into_boxed_slice(), Arc::clone(&made));
         }
         Ok(made)
     }

@@ -88,9 +88,6 @@ pub trait Source {
     fn value(&self, slot: Slot) -> Value<'_>;
 }
 
-/// How many keys are bound without asking for memory.
-const INLINE: usize = 32;
-
 /// The facts of one request, by slot.
 #[derive(Clone)]
 pub struct Context<'a> {
@@ -101,24 +98,16 @@ pub struct Context<'a> {
 
 #[derive(Clone)]
 enum Values<'a> {
-    Bound {
-        inline: [Value<'a>; INLINE],
-        /// The slots from `INLINE` on.
-        rest: Vec<Value<'a>>,
-        len: usize,
-    },
+    /// By slot.
+    Bound(Vec<Value<'a>>),
     Asked(&'a dyn Source),
 }
 
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = f.debug_struct("Context");
-        match &self.values {
-            Values::Bound { inline, rest, len } => {
-                let values = inline.iter().chain(rest).take(*len);
-                told.field("values", &values.collect::<Vec<_>>());
-            }
-            Values::Asked(_) => {}
+        if let Values::Bound(values) = &self.values {
+            told.field("values", values);
         }
         told.field("lenient", &self.lenient).finish_non_exhaustive()
     }
@@ -127,9 +116,7 @@ impl fmt::Debug for Context<'_> {
 impl<'a> Context<'a> {
     /// A context in which every key is absent.
     pub fn new(keys: &Keys) -> Self {
-        let len = keys.len();
-        let rest = vec![Value::Absent; len.saturating_sub(INLINE)];
-        Self { values: Values::Bound { inline: [Value::Absent; INLINE], rest, len }, lenient: false }
+        Self { values: Values::Bound(vec![Value::Absent; keys.len()]), lenient: false }
     }
 
     /// A context whose values are found when a policy asks for them: most policies ask for few.
@@ -153,16 +140,9 @@ impl<'a> Context<'a> {
     /// Binds a key. A slot of other [`Keys`] is ignored, and so is every one where a source is asked.
     #[inline]
     pub fn set(&mut self, slot: Slot, value: Value<'a>) {
-        let index = slot.index();
-        let Values::Bound { inline, rest, len } = &mut self.values else { return };
-        if index >= *len {
-            return;
-        }
-        let place = match index.checked_sub(INLINE) {
-            None => inline.get_mut(index),
-            Some(index) => rest.get_mut(index),
-        };
-        if let Some(place) = place {
+        if let Values::Bound(values) = &mut self.values
+            && let Some(place) = values.get_mut(slot.index())
+        {
             *place = value;
         }
     }
@@ -170,17 +150,9 @@ impl<'a> Context<'a> {
     /// What a key holds; unknown for a slot of other [`Keys`].
     #[inline]
     pub fn get(&self, slot: Slot) -> Value<'a> {
-        let index = slot.index();
         match &self.values {
             Values::Asked(source) => source.value(slot),
-            Values::Bound { len, .. } if index >= *len => Value::Unknown,
-            Values::Bound { inline, rest, .. } => {
-                let value = match index.checked_sub(INLINE) {
-                    None => inline.get(index),
-                    Some(index) => rest.get(index),
-                };
-                value.copied().unwrap_or(Value::Unknown)
-            }
+            Values::Bound(values) => values.get(slot.index()).copied().unwrap_or(Value::Unknown),
         }
     }
 

@@ -329,33 +329,25 @@ fn bindings(keys: &Keys) -> Vec<Key> {
     keys.iter().map(|(_, name)| Key::parse(name)).collect()
 }
 
-/// How many values are kept without asking for memory.
-const INLINE: usize = 32;
-
 /// The values of a request's keys, each found when the first policy asks for it: times and addresses are texts that few want.
 struct Values<'a> {
     bindings: &'a [Key],
     ask: &'a Ask<'a>,
-    inline: [OnceCell<Text<'a>>; INLINE],
-    /// The slots from `INLINE` on.
-    rest: Vec<OnceCell<Text<'a>>>,
+    /// By slot.
+    found: Vec<OnceCell<Text<'a>>>,
 }
 
 impl<'a> Values<'a> {
     fn new(bindings: &'a [Key], ask: &'a Ask<'a>) -> Self {
-        let rest = bindings.iter().skip(INLINE).map(|_| OnceCell::new()).collect();
-        Self { bindings, ask, inline: [const { OnceCell::new() }; INLINE], rest }
+        Self { bindings, ask, found: bindings.iter().map(|_| OnceCell::new()).collect() }
     }
 }
 
 impl Source for Values<'_> {
     fn value(&self, slot: Slot) -> Value<'_> {
-        let Some(key) = self.bindings.get(slot.index()) else { return Value::Unknown };
-        let cell = match slot.index().checked_sub(INLINE) {
-            None => self.inline.get(slot.index()),
-            Some(index) => self.rest.get(index),
+        let (Some(key), Some(cell)) = (self.bindings.get(slot.index()), self.found.get(slot.index())) else {
+            return Value::Unknown;
         };
-        let Some(cell) = cell else { return Value::Unknown };
         match cell.get_or_init(|| if self.ask.open.leaves(key) { Text::Unknown } else { self.ask.asked.value(key) }) {
             Text::Absent => Value::Absent,
             Text::One(text) => Value::One(text),

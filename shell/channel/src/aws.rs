@@ -33,6 +33,17 @@ pub(crate) fn region(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
 }
 
+/// Posts a form, as services of the query protocol take it.
+pub(crate) async fn post_form(
+    tls: &Arc<ClientConfig>,
+    to: Endpoint<'_>,
+    form: String,
+    now_secs: u64,
+) -> Result<(), ChannelError> {
+    let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+    post(tls, to, &headers, form, now_secs).await.map(drop)
+}
+
 /// Posts a body; an answer that is no success is a refusal.
 pub(crate) async fn post(
     tls: &Arc<ClientConfig>,

@@ -38,8 +38,7 @@ impl Metrics<'_> {
         let url = self.url();
         let (network, credentials, region) = (self.network, self.credentials, self.region);
         let to = Endpoint { url: &url, network, credentials, region, service: "monitoring" };
-        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-        aws::post(tls, to, &headers, form, now_secs).await.map(drop)
+        aws::post_form(tls, to, form, now_secs).await
     }
 }
 

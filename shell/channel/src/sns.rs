@@ -65,8 +65,7 @@ impl Topic<'_> {
         let url = self.url();
         let (network, credentials, region) = (self.network, self.credentials, self.region());
         let to = Endpoint { url: &url, network, credentials, region, service: "sns" };
-        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-        aws::post(tls, to, &headers, form::write(fields), now_secs).await.map(drop)
+        aws::post_form(tls, to, form::write(fields), now_secs).await
     }
 }
 

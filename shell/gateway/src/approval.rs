@@ -522,7 +522,7 @@ impl Book {
         loop {
             changes.borrow_and_update();
             let now = self.get(id).ok().flatten()?;
-            if now.state != ApprovalState::Pending || self.closing.load(Ordering::Acquire) {
+            if now.state != ApprovalState::Pending || self.closing() {
                 return Some(now);
             }
             if tokio::time::timeout_at(end, changes.changed()).await.is_err() {

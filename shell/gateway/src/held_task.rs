@@ -39,7 +39,7 @@ const RESULT_BYTES_MAX: usize = 8 * 1024 * 1024;
 const POLL_MS: u64 = 2_000;
 
 /// How long `tasks/result` waits at a time for something to change.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 /// By what a message says of which task it is (2025-11-25).
 const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
@@ -198,18 +198,19 @@ async fn of_session(
             Some(cancelled) => answered(&told(Era::Legacy, &cancelled, standing(arrival, &caller, &cancelled)).to_string()),
             None => answer_rpc(Era::Legacy, &id, &RpcError::new(ErrorCode::InvalidParams, "the task has ended already")),
         },
-        method => match standing(arrival, &caller, &approval) {
-            Standing::Answered(answer) if upstream_task(&answer).is_some() => {
-                let theirs = upstream_task(&answer).unwrap_or_default();
-                let last = pass(arrival, caller, &message, &theirs, &approval.id).await;
-                json_status(StatusCode::OK, last)
+        method => {
+            let standing = standing(arrival, &caller, &approval);
+            let theirs = if let Standing::Answered(answer) = &standing { upstream_task(answer) } else { None };
+            match (theirs, method) {
+                (Some(theirs), _) => json_status(StatusCode::OK, pass(arrival, caller, &message, &theirs, &approval.id).await),
+                (None, "tasks/cancel") => {
+                    let error =
+                        RpcError::new(ErrorCode::InvalidParams, "the task can't be cancelled any more: the call was made");
+                    answer_rpc(Era::Legacy, &id, &error)
+                }
+                (None, _) => answered(&told(Era::Legacy, &approval, standing).to_string()),
             }
-            _ if method == "tasks/cancel" => {
-                let error = RpcError::new(ErrorCode::InvalidParams, "the task can't be cancelled any more: the call was made");
-                answer_rpc(Era::Legacy, &id, &error)
-            }
-            standing => answered(&told(Era::Legacy, &approval, standing).to_string()),
-        },
+        }
     }
 }
 
@@ -311,21 +312,16 @@ async fn result(
 /// What a call answered, as the answer to a request with this id about its task.
 fn related(answer: &[u8], id: &str, task_id: &str) -> Bytes {
     let mut answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    match answer.get_mut("result").and_then(Value::as_object_mut) {
-        Some(result) => {
-            let meta = result.entry("_meta").or_insert_with(|| json!({}));
-            if let Some(meta) = meta.as_object_mut() {
-                meta.insert(RELATED_TASK.to_owned(), json!({"taskId": task_id}));
-            }
-            remit_mcp::error::result_answer(id, &Value::Object(std::mem::take(result)).to_string()).into()
+    if let Some(result) = answer.get_mut("result").and_then(Value::as_object_mut) {
+        let meta = result.entry("_meta").or_insert_with(|| json!({}));
+        if let Some(meta) = meta.as_object_mut() {
+            meta.insert(RELATED_TASK.to_owned(), json!({"taskId": task_id}));
         }
-        None => {
-            let error = answer.get("error").cloned().unwrap_or_else(
-                || json!({"code": ErrorCode::Internal.number(), "message": "the call answered nothing that could be kept"}),
-            );
-            format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}").into()
-        }
+        return remit_mcp::error::result_answer(id, &Value::Object(std::mem::take(result)).to_string()).into();
     }
+    let nothing = || json!({"code": ErrorCode::Internal.number(), "message": "the call answered nothing that could be kept"});
+    let error = answer.get("error").cloned().unwrap_or_else(nothing);
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}").into()
 }
 
 /// How a task stands. A call that people have agreed to is made now.

@@ -91,15 +91,11 @@ pub(crate) async fn hold(arrival: &Arrival, caller: Caller, message: Message, he
     {
         return json_status(StatusCode::OK, remit_mcp::error::result_answer(&id, &answer));
     }
-    if matches!(&caller.client, Client::Modern(_)) && !opens && declares_tasks(caller.capabilities()) {
-        return json_status(
-            StatusCode::OK,
-            remit_mcp::error::result_answer(&id, &held_task::created(era, &approval).to_string()),
-        );
-    }
-    if let Client::Legacy(session) = &caller.client
-        && held_task::is_asked(session, &message)
-    {
+    let is_task = match &caller.client {
+        Client::Modern(_) => !opens && declares_tasks(caller.capabilities()),
+        Client::Legacy(session) => held_task::is_asked(session, &message),
+    };
+    if is_task {
         return json_status(
             StatusCode::OK,
             remit_mcp::error::result_answer(&id, &held_task::created(era, &approval).to_string()),
