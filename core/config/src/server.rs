@@ -48,6 +48,7 @@ const KEYS: &[&str] = &[
     "sandbox",
     "results",
     "tools",
+    "cost",
     "tags",
     "resource_policy",
     "service_principal",
@@ -67,6 +68,7 @@ pub(crate) fn server(
     let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
     let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
     let results = object.get("results").map(|results| label::results(&results)).unwrap_or_default();
+    let cost = object.get("cost").and_then(|cost| crate::budget::stated(&cost));
     let tags = crate::iam::tags(&object);
     let title = name.as_ref().map_or("resource policy", ServerName::as_str);
     let resource_policy = object
@@ -81,7 +83,18 @@ pub(crate) fn server(
         }
         fits.then(|| text.to_owned())
     });
-    Some(Server { account: account?, name: name?, transport, limits, tools, results, tags, resource_policy, service_principal })
+    Some(Server {
+        account: account?,
+        name: name?,
+        transport,
+        limits,
+        tools,
+        results,
+        cost,
+        tags,
+        resource_policy,
+        service_principal,
+    })
 }
 
 fn transport(object: &Object<'_>, sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox) -> Transport {

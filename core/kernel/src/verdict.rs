@@ -215,6 +215,8 @@ pub enum Reason {
     ClassExceedsMandate,
     /// A quota is used up.
     QuotaExceeded,
+    /// A budget is used up.
+    BudgetExceeded,
     /// The credential, the agent or the role was revoked.
     Revoked,
     /// An operator has stopped the agent, the user's delegations, the space, the server or the tool.
@@ -264,6 +266,7 @@ impl Reason {
         Self::ToolQuarantined,
         Self::ClassExceedsMandate,
         Self::QuotaExceeded,
+        Self::BudgetExceeded,
         Self::Revoked,
         Self::Suspended,
         Self::ServiceControlPolicy,
@@ -296,6 +299,7 @@ impl Reason {
             Self::ToolQuarantined => "tool_quarantined",
             Self::ClassExceedsMandate => "class_exceeds_mandate",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Revoked => "revoked",
             Self::Suspended => "suspended",
             Self::ServiceControlPolicy => "service_control_policy",
@@ -329,6 +333,7 @@ impl Reason {
             Self::ToolQuarantined => "Tool quarantined: its definition is not the accepted one",
             Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
             Self::QuotaExceeded => "Quota exceeded",
+            Self::BudgetExceeded => "Budget exceeded",
             Self::Revoked => "Credential revoked",
             Self::Suspended => "Suspended by an operator",
             Self::ServiceControlPolicy => "Service control policy does not permit",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentId, Network, Risk, SecretRef, SpaceId};
 
 /// Every reason of a denial or a hold, as decisions say it (`kernel::verdict::Reason`; a test there holds them together).
-pub const REASONS: [&str; 27] = [
+pub const REASONS: [&str; 28] = [
     "unauthenticated",
     "audience",
     "unknown_agent",
@@ -18,6 +18,7 @@ pub const REASONS: [&str; 27] = [
     "tool_quarantined",
     "class_exceeds_mandate",
     "quota_exceeded",
+    "budget_exceeded",
     "revoked",
     "suspended",
     "service_control_policy",

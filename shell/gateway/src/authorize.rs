@@ -120,6 +120,10 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         facts.quota = fact;
         place
     });
+    if let (Fact::Known(Identity::Authenticated(principal)), Some(view)) = (&facts.identity, state.snapshot.spaces.get(&space)) {
+        // What is only asked about uses nothing up: the call is made, and counted, elsewhere.
+        facts.budgets = gateway.budgeted(&state.snapshot.organization.budgets, &view.space.id, principal).0;
+    }
     let arguments = match arguments(question, state.snapshot.spaces.get(&space)) {
         Ok(arguments) => arguments,
         Err(why) => return invalid(&why),

@@ -599,7 +599,17 @@ impl Arrival {
         let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
         // Decide, and record.
         let stamp = Stamp { decision_id: &decision_id, trace: &trace, at_ms };
+        let deciding = if remit_kernel::budget::counts(message.method()) {
+            let budgets = &caller.state.snapshot.organization.budgets;
+            let (uses, deciding) = caller.gateway.budgeted(budgets, &caller.space.space.id, &caller.principal);
+            facts.budgets = uses;
+            deciding
+        } else {
+            None
+        };
         let settled = settle(&self.headers, &mut caller, &asked, &message, &mut facts, &stamp);
+        // From here on its entry counts.
+        drop(deciding);
         let Settled { decision, recorded, watched } = match settled {
             Ok(settled) => settled,
             Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
@@ -641,7 +651,7 @@ impl Arrival {
     /// Does what was decided, now that it is durable.
     async fn enforced(&self, mut caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
         let Recorded { decision_id, at_ms, index, trace, names, watched, place, again } = recorded;
-        let Decision { verdict, tool, risk, layers, .. } = decision;
+        let Decision { verdict, tool, risk, layers, server, .. } = decision;
         match verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
@@ -660,8 +670,10 @@ impl Arrival {
             }
             Verdict::Allow(permit) => {
                 caller.recorded_at = Some(index);
+                let cost_at = server.and_then(|server| caller.state.snapshot.organization.servers.get(&server)?.cost.clone());
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started)
                     .watched_by(watched)
+                    .costed_by(cost_at)
                     .keeping_result(caller.space.space.keep_results);
                 enforce(caller, message, permit, pending, place).await
             }

@@ -8,6 +8,7 @@ mod approval;
 mod asked;
 mod authorize;
 mod body;
+mod budget;
 mod call;
 mod caller;
 mod clock;
@@ -66,17 +67,14 @@ use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
-pub use body::Body;
-pub use clock::rfc3339;
-pub use confine::SandboxStatus;
-pub use edge::Edge;
-pub use flow::Touched;
+pub use budget::{Total, Usage};
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip};
 pub use signed::SignedRequest;
 pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
+pub use {body::Body, clock::rfc3339, confine::SandboxStatus, edge::Edge, flow::Touched};
 
 use record::Recorder;
 use registry::Registry;
@@ -701,6 +699,7 @@ impl Inner {
             identity,
             audience,
             quota,
+            budgets: Fact::Known(Vec::new()),
             origin,
             revocations: Fact::Known(self.revocations.load_full()),
             policy_session: PolicySession::default(),

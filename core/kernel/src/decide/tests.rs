@@ -59,6 +59,7 @@ impl World {
                 tags: BTreeMap::new(),
                 resource_policy: None,
                 service_principal: None,
+                cost: None,
             },
         );
         for id in ["agent-a", "agent-b", "agent-none"] {
@@ -162,6 +163,7 @@ fn facts(id: &str) -> Facts {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal(id)))),
         audience: AUDIENCE.into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        budgets: Fact::Known(Vec::new()),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),

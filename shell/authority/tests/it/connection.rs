@@ -195,6 +195,7 @@ impl World {
             tags: BTreeMap::new(),
             resource_policy: None,
             service_principal: None,
+            cost: None,
         };
         let mut held = self.directory.organization.lock().unwrap();
         let mut organization = (**held).clone();

@@ -47,6 +47,7 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         tags: std::collections::BTreeMap::new(),
         resource_policy: None,
         service_principal: None,
+        cost: None,
     };
     let mut organization = (**directory.organization.lock().unwrap()).clone();
     organization.servers.insert(key(), server);
