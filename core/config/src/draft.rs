@@ -11,8 +11,8 @@ use crate::item::{Item, Object, Sink};
 use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
-    Fault, Loaded, SourceFile, alarm, approval, behaviour, check, cloudwatch, console, delivery, guardrail, invariant, path,
-    registry, retention, review, sandbox, server, trust, witness,
+    Fault, Loaded, SourceFile, alarm, approval, behaviour, budget, check, cloudwatch, console, delivery, guardrail, invariant,
+    path, registry, retention, review, sandbox, server, trust, witness,
 };
 
 /// The most bytes of all files together.
@@ -43,6 +43,7 @@ const TOP: &[&str] = &[
     "bedrock_policies",
     "invariants",
     "alarms",
+    "budgets",
     "behaviour",
     "cloudwatch",
     "registry",
@@ -247,6 +248,7 @@ impl<'a> Draft<'a> {
         self.organization.approvals = found;
         self.organization.invariants = invariant::invariants(&all("invariants", "invariants"), self);
         self.organization.alarms = alarm::alarms(&all("alarms", "alarms"), self);
+        self.organization.budgets = budget::budgets(&all("budgets", "budgets"), self);
         self.organization.behaviour = behaviour::behaviour(roots, self);
         self.organization.cloudwatch = cloudwatch::cloudwatch(roots);
         self.organization.console = console::console(roots, self);

@@ -18,6 +18,7 @@ mod access;
 mod alarm;
 mod approval;
 mod behaviour;
+mod budget;
 mod check;
 mod cloudwatch;
 mod console;

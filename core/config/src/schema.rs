@@ -3,6 +3,7 @@
 mod alarm;
 mod approval;
 mod behaviour;
+mod budget;
 mod cloudwatch;
 mod delivery;
 mod guardrail;
@@ -52,6 +53,7 @@ pub fn schema() -> Value {
             "bedrock_policies": list("Where guardrails are attached, with the inheritance of AWS Organizations' Bedrock policies.", "bedrock_policy"),
             "invariants": list("What must never be possible, whatever else the configuration says; a change that makes it possible is refused.", "invariant"),
             "alarms": list("What is watched in the decisions, and what is done when it is too much.", "alarm"),
+            "budgets": list("How much of what calls cost agents, spaces and users may use up.", "budget"),
         },
         "$defs": {
             "account": account(), "unit": iam::unit(), "policy": iam::policy(), "role": iam::role(), "user": iam::user(),
@@ -60,7 +62,7 @@ pub fn schema() -> Value {
             "agent_credential": agent_credential(), "claim_rule": claim_rule(), "issuer": issuer(), "tool_policy": tool_policy(), "invariant": invariant(),
             "approval_rule": approval::rule(), "approver": approval::approver(), "approval_channel": approval::channel(), "delivery": delivery::delivery(),
             "guardrail": guardrail::version(), "bedrock_policy": guardrail::policy(),
-            "alarm": alarm::alarm(), "alarm_action": alarm::action(),
+            "budget": budget::budget(), "alarm": alarm::alarm(), "alarm_action": alarm::action(),
             "results": label::results(), "argument_role": label::argument_role(),
             "sandbox_profile": sandbox::profile(), "sandbox_profile_name": sandbox::profile_name(), "sandbox": sandbox::sandbox(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
@@ -237,6 +239,7 @@ fn server() -> Value {
         "credential": refer("credential"), "limits": limits, "sandbox": refer("sandbox"),
         "results": refer("results"),
         "tools": { "type": "object", "additionalProperties": refer("tool"), "description": "Your word on its tools, by the server's own names." },
+        "cost": budget::stated(),
         "tags": refer("tags"), "resource_policy": refer("document"),
         "status": { "enum": ["DRAFT", "APPROVED", "DEPRECATED"], "default": "APPROVED", "description": "How it stands in the registry where nobody has said anything else of this registration: a DRAFT has to be approved (remit servers)." },
         "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },

@@ -49,6 +49,7 @@ const KEYS: &[&str] = &[
     "sandbox",
     "results",
     "tools",
+    "cost",
     "tags",
     "resource_policy",
     "service_principal",
@@ -69,6 +70,7 @@ pub(crate) fn server(
     let limits = object.get("limits").map_or_else(ServerLimits::default, |limits| self::limits(&limits));
     let tools = object.get("tools").map(|tools| overrides(&tools)).unwrap_or_default();
     let results = object.get("results").map(|results| label::results(&results)).unwrap_or_default();
+    let cost = object.get("cost").and_then(|cost| crate::budget::stated(&cost));
     let tags = crate::iam::tags(&object);
     let title = name.as_ref().map_or("resource policy", ServerName::as_str);
     let resource_policy = object
@@ -93,6 +95,7 @@ pub(crate) fn server(
         limits,
         tools,
         results,
+        cost,
         tags,
         resource_policy,
         service_principal,

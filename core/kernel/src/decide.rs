@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use remit_model::{Agent, Risk, TOOL_SEPARATOR};
 
+use crate::budget;
 use crate::catalogue::PinState;
 use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
 use crate::guardrail::Guarded;
@@ -28,7 +29,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
 
     let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, call.space, subject.as_ref(), now_secs));
     let principal = principal.map(Arc::as_ref);
-    asked.ask(Layer::Space, || space_layer(facts, space, principal, subject.as_ref(), call.target));
+    asked.ask(Layer::Space, || space_layer(snapshot, facts, space, principal, subject.as_ref(), call.target));
     let mut acted_as = None;
     if let (Some(space), Some(principal), Some(subject)) = (space, principal, &subject)
         && asked.goes_on()
@@ -489,6 +490,7 @@ fn admitted(space: &SpaceView, principal: &Principal, subject: &Subject<'_>, fac
 }
 
 fn space_layer(
+    snapshot: &Snapshot,
     facts: &Facts,
     space: Option<&SpaceView>,
     principal: Option<&Principal>,
@@ -525,7 +527,15 @@ fn space_layer(
     if let Some(max) = limits.calls_per_minute_max.filter(|max| quota.calls_per_minute > *max) {
         return Finding::explicit(Reason::QuotaExceeded, format!("more than {max} calls of this agent and tool in a minute"));
     }
-    finding
+    let organization = &snapshot.organization;
+    match &facts.budgets {
+        Fact::Unknown(_) if organization.budgets.iter().all(|budget| budget.log_only) => finding,
+        Fact::Unknown(why) => Finding::implicit(Reason::CouldNotDecide, why.clone()),
+        Fact::Known(uses) => match budget::exceeded(organization, uses) {
+            Some((why, origin)) => Finding::explicit(Reason::BudgetExceeded, why).origin(&origin.into()),
+            None => finding,
+        },
+    }
 }
 
 fn tool_policy(

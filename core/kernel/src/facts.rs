@@ -234,6 +234,8 @@ pub struct Facts {
     pub audience: Arc<str>,
     /// What is used of the space's quotas.
     pub quota: Fact<QuotaUse>,
+    /// What was used up of the budgets that the call counts against; nothing where it counts against none.
+    pub budgets: Fact<Vec<crate::budget::BudgetUse>>,
     /// From where the request came.
     pub origin: Origin,
     /// What has been revoked.
@@ -282,6 +284,7 @@ impl Facts {
             identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
             audience: "".into(),
             quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+            budgets: Fact::Known(Vec::new()),
             origin: Origin::default(),
             revocations: Fact::Known(revocations),
             policy_session: PolicySession::default(),

@@ -18,6 +18,7 @@ pub mod alarm;
 pub mod approval;
 pub mod assume;
 pub mod behaviour;
+pub mod budget;
 pub mod catalogue;
 pub mod compare;
 mod context;

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::approval::Approval;
 use crate::assume::session_policy;
+use crate::budget::BudgetUse;
 use crate::catalogue::{Catalogue, Listed, Pin, PinKey, ServerCatalogue};
 use crate::context::Origin;
 use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS, Severity};
@@ -54,6 +55,8 @@ pub struct Recorded<'a> {
     #[serde(borrow)]
     audience: Cow<'a, str>,
     quota: Kept<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    budgets: Option<Kept<Vec<BudgetUse>>>,
     source_ip: Kept<IpAddr>,
     secure_transport: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -292,6 +295,10 @@ impl<'a> Recorded<'a> {
             identity: &identity.0,
             audience: Cow::Borrowed(&facts.audience),
             quota: Kept::of(&facts.quota, |quota| (quota.calls_concurrent, quota.calls_per_minute)),
+            budgets: match &facts.budgets {
+                Fact::Known(uses) if uses.is_empty() => None,
+                budgets => Some(Kept::of(budgets, Clone::clone)),
+            },
             source_ip: Kept::of(&facts.origin.source_ip, |ip| *ip),
             secure_transport: facts.origin.secure_transport,
             revocations: Some(revocations).filter(|revocations| *revocations != Kept::Known(Revocations::default())),
@@ -383,6 +390,7 @@ impl<'a> Recorded<'a> {
                 .quota
                 .clone()
                 .fact(|(calls_concurrent, calls_per_minute)| QuotaUse { calls_concurrent, calls_per_minute }),
+            budgets: self.budgets.clone().unwrap_or(Kept::Known(Vec::new())).fact(|uses| uses),
             origin: Origin { source_ip: self.source_ip.clone().fact(|ip| ip), secure_transport: self.secure_transport },
             revocations: revocations.fact(Arc::new),
             policy_session: PolicySession { id: (*self.policy_session).into(), bindings },

@@ -94,6 +94,9 @@ impl Asked<'_> {
     fn space_change(&self, line: &LayerLine) -> String {
         let Some(space) = self.space else { return format!("add a space `{}`", self.call.space) };
         if let Some(tool) = &self.decision.tool {
+            if line.statement.as_str().starts_with("budget `") {
+                return "wait until its period is over, or raise the budget's limit in `budgets`".to_owned();
+            }
             if line.statement.as_str().contains("quota") || line.statement.as_str().contains("more than") {
                 return "wait, or raise the space's `quotas`".to_owned();
             }

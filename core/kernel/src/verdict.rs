@@ -217,6 +217,8 @@ pub enum Reason {
     ClassExceedsMandate,
     /// A quota is used up.
     QuotaExceeded,
+    /// A budget is used up.
+    BudgetExceeded,
     /// The credential, the agent or the role was revoked.
     Revoked,
     /// An operator has stopped the agent, the user's delegations, the space, the server or the tool.
@@ -267,6 +269,7 @@ impl Reason {
         Self::ServerNotApproved,
         Self::ClassExceedsMandate,
         Self::QuotaExceeded,
+        Self::BudgetExceeded,
         Self::Revoked,
         Self::Suspended,
         Self::ServiceControlPolicy,
@@ -300,6 +303,7 @@ impl Reason {
             Self::ServerNotApproved => "server_not_approved",
             Self::ClassExceedsMandate => "class_exceeds_mandate",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Revoked => "revoked",
             Self::Suspended => "suspended",
             Self::ServiceControlPolicy => "service_control_policy",
@@ -334,6 +338,7 @@ impl Reason {
             Self::ServerNotApproved => "Server not approved in the registry",
             Self::ClassExceedsMandate => "Tool class exceeds the space's mandate",
             Self::QuotaExceeded => "Quota exceeded",
+            Self::BudgetExceeded => "Budget exceeded",
             Self::Revoked => "Credential revoked",
             Self::Suspended => "Suspended by an operator",
             Self::ServiceControlPolicy => "Service control policy does not permit",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentId, Network, Risk, SecretRef, SpaceId};
 
 /// Every reason of a denial or a hold, as decisions say it (`kernel::verdict::Reason`; a test there holds them together).
-pub const REASONS: [&str; 28] = [
+pub const REASONS: [&str; 29] = [
     "unauthenticated",
     "audience",
     "unknown_agent",
@@ -19,6 +19,7 @@ pub const REASONS: [&str; 28] = [
     "server_not_approved",
     "class_exceeds_mandate",
     "quota_exceeded",
+    "budget_exceeded",
     "revoked",
     "suspended",
     "service_control_policy",

@@ -5,6 +5,7 @@ mod access;
 mod alarm;
 mod approval;
 mod behaviour;
+mod budget;
 mod cloudwatch;
 mod console;
 mod delivery;
@@ -31,6 +32,7 @@ pub use alarm::{
 };
 pub use approval::{ApprovalRule, Approvals, Approver, Ask, Authentication, Away, CallsHeld, Channel, Escalation};
 pub use behaviour::{Behaviour, Expectation};
+pub use budget::{Budget, BudgetLimits, BudgetPer, Money, StatedCost, TimeUnit, decimal, micros};
 pub use cloudwatch::CloudWatch;
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use delivery::{Delivery, DeliveryFormat, Destination, S3Bucket};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, CloudWatch, Console, Controls, Delivery, FindingsAdmitted,
-    GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, RegistryRules, Retention, Role, RoleKey, Server,
-    ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
+    AccountId, Agent, AgentId, Alarm, Approvals, Attached, Behaviour, Budget, CloudWatch, Console, Controls, Delivery,
+    FindingsAdmitted, GuardrailTarget, Guardrails, Invariant, Issuer, OrganizationalUnit, OuId, RegistryRules, Retention, Role,
+    RoleKey, Server, ServerName, Space, SpaceId, Tags, ToolPolicy, TrustRules, User, UserKey, Witnessing,
 };
 
 /// A server's place: its account and its name there.
@@ -117,6 +117,8 @@ pub struct Organization {
     pub deliveries: Vec<Delivery>,
     /// What is watched in the decisions, and what is done when it is too much.
     pub alarms: Vec<Alarm>,
+    /// How much of what calls cost may be used up.
+    pub budgets: Vec<Budget>,
     /// How the behaviour of agents is watched; `None`: it isn't.
     pub behaviour: Option<Behaviour>,
     /// Where metrics of decisions are put; `None`: nowhere.

@@ -109,6 +109,8 @@ pub struct Server {
     pub tools: BTreeMap<String, ToolOverride>,
     /// What its results are, where nothing else is said of a tool.
     pub results: ResultWord,
+    /// Where its results say what they cost, if they do.
+    pub cost: Option<crate::StatedCost>,
     /// Its tags: `aws:ResourceTag/…` of everything that it offers.
     pub tags: crate::Tags,
     /// The resource policy of everything that it offers.

@@ -52,7 +52,7 @@ macro_rules! keys {
         &[
             $($first,)*
             "space", "agent", "user", "claims", "credential", "session", "policy_session", "tool", "prompt", "resource", "arguments", "risk", "request", "source_ip",
-            "secure_transport", "at", "quota", "unknown", "trust", "after", "approved", "suppose", "expect",
+            "secure_transport", "at", "quota", "budgets_used_up", "unknown", "trust", "after", "approved", "suppose", "expect",
         ]
     };
 }

@@ -91,6 +91,10 @@ fn said() -> Value {
         "quota": object("What is used right now, this call counted.", &[], &json!({
             "calls_concurrent": count("Calls of this agent and tool under way."), "calls_per_minute": count("Calls of this agent and tool in the last minute."),
         })),
+        "budgets_used_up": { "description": "Budgets of which nothing is left, by their names.", "anyOf": [
+            { "type": "string" },
+            { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" } },
+        ] },
         "unknown": { "description": "Facts that can't be found out.", "anyOf": [
             { "enum": ["identity", "quota", "revocations"] },
             { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["identity", "quota", "revocations"] } },

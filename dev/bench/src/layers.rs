@@ -121,6 +121,7 @@ fn facts() -> Result<Facts, String> {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
         audience: "bench".into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        budgets: Fact::Known(Vec::new()),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: remit_kernel::PolicySession::default(),

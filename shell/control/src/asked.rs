@@ -149,6 +149,7 @@ fn of_records(path: &str) -> &'static [Field] {
         ],
         "/v1/alarms" => &[("state", Kind::Word(&["OK", "ALARM", "INSUFFICIENT_DATA"]))],
         "/v1/behaviour" => &[("agent", TEXT)],
+        "/v1/usage" => &[("time_unit", Kind::Word(&["DAILY", "MONTHLY"]))],
         "/v1/trust/explain" => &[("agent!", TEXT), ("category", TEXT)],
         "/v1/trust/promote" => &[("agent!", TEXT), ("category!", TEXT), ("reason!", TEXT)],
         "/v1/retention/sweep" => &[("dry_run", Kind::Truth), ("reason!", TEXT)],

@@ -72,6 +72,7 @@ enum Runs {
     Registry(&'static str),
     Alarms,
     Behaviour,
+    Usage,
     Journal,
     Link,
 }
@@ -90,7 +91,7 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 55] = [
+pub static ENDPOINTS: [Endpoint; 56] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
@@ -153,6 +154,7 @@ pub static ENDPOINTS: [Endpoint; 55] = [
     change("/v1/trust/promote", "remit:PromoteAgent", Runs::Trust("promote"), "Sign the promotion that is proposed for an agent"),
     change("/v1/incidents", "remit:RecordIncident", Runs::Trust("incident"), "Record that an agent did harm"),
     get("/v1/alarms", "remit:ListAlarms", Runs::Alarms, "How alarms over decisions stand"),
+    get("/v1/usage", "remit:GetUsage", Runs::Usage, "What calls used up, and how budgets stand"),
     get("/v1/behaviour", "remit:GetBehaviour", Runs::Behaviour, "What is usual for agents, and what was found that isn't"),
     get("/v1/journal", "remit:GetJournal", Runs::Journal, "The journal's key, size and checkpoint"),
     get("/v1/journal/{index}", "remit:GetJournal", Runs::Journal, "An entry, byte for byte, and the proof that it is in the log"),
@@ -385,6 +387,7 @@ pub(crate) async fn run(
         Runs::Retention(what) => plane.retention(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Registry(what) => plane.registry(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Alarms => Ok(ok(plane.alarms(&request))),
+        Runs::Usage => Ok(ok(plane.usage(&request))),
         Runs::Behaviour => plane.behaviour(&request).map(ok).map_err(refused),
         Runs::Journal => plane.journal(&request).await.map(ok).map_err(refused),
         Runs::Link => {

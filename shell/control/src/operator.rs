@@ -132,6 +132,8 @@ pub trait Plane: Send + Sync {
     ) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// How alarms over decisions stand, every group by itself: `{state?}`.
     fn alarms(&self, request: &Value) -> Value;
+    /// What calls used up on this day or in this month, and how budgets stand: `{time_unit?}`.
+    fn usage(&self, request: &Value) -> Value;
     /// What is usual for every agent, or in full for one, and what was found lately that isn't: `{agent?}`.
     fn behaviour(&self, request: &Value) -> Result<Value, (StatusCode, String)>;
     /// The journal: its public key, its size, its checkpoint; with `{index}` the entry there, byte for byte, and the proof that it is in.

@@ -60,6 +60,7 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/v1/trust" | "/v1/trust/explain" => &[("initial!", "string"), ("agents!", "array")],
         "/v1/trust/promote" => &[("agent!", "string"), ("category!", "string"), ("from!", "string"), ("to!", "string")],
         "/v1/behaviour" => &[("watched!", "boolean"), ("agents!", "array"), ("findings!", "array"), ("counts!", "object")],
+        "/v1/usage" => &[("time_unit!", "string"), ("budgets!", "array"), ("totals!", "array")],
         "/v1/alarms" => &[("alarms!", "array"), ("more!", "boolean")],
         "/v1/retention" => &[("days!", "integer|null"), ("rules!", "array"), ("holds!", "object")],
         "/v1/retention/sweep" | "/v1/retention/erase" => &[

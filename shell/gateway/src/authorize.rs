@@ -17,12 +17,12 @@ use remit_mcp::json::{Limits, quote, scan};
 use remit_model::{AgentId, Risk};
 use serde_json::value::RawValue;
 
-use crate::Inner;
 use crate::body::Body;
 use crate::call::STRANGER_BYTES_MAX;
 use crate::record::{DecisionEntry, Names, Pending, Trace, clip, fresh_id};
 use crate::reply::{json_status, read, unavailable};
 use crate::space_key::Committed;
+use crate::{Inner, State};
 
 /// What a caller may say.
 #[derive(Debug, serde::Deserialize)]
@@ -116,8 +116,8 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     // Only what the space knows is counted: a count is kept by name.
     let known = state.snapshot.spaces.get(&space).is_some_and(|space| space.tools.contains_key(&question.tool_id));
     let place = agent.as_ref().filter(|_| known).and_then(|agent| {
-        let (fact, place) = gateway.quotas.take(&space, agent, &question.tool_id, at_ms);
-        facts.quota = fact;
+        let place;
+        (facts.quota, place) = gateway.quotas.take(&space, agent, &question.tool_id, at_ms);
         place
     });
     let arguments = match arguments(question, state.snapshot.spaces.get(&space)) {
@@ -125,7 +125,7 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
         Err(why) => return invalid(&why),
     };
     let target = Target::Tool { name: &question.tool_id, arguments };
-    outside(&mut facts, state.snapshot.spaces.get(&space));
+    outside(gateway, &state, &space, &mut facts);
     let call = Call { space: &space, target, risk_requested, explain: true };
     let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
@@ -177,10 +177,15 @@ fn arguments<'a>(question: &Question<'a>, space: Option<&Arc<SpaceView>>) -> Res
     Ok(scanned.or_else(|| if judged { Arguments::scan("{}").ok() } else { None }))
 }
 
-/// Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on, and nobody knows what was read.
-fn outside(facts: &mut Facts, space: Option<&Arc<SpaceView>>) {
+/// Whoever asks here also makes the call, and doesn't tell how it ended: there is no history to look back on, nobody knows what was read, and
+/// what is only asked about uses no budget up.
+fn outside(gateway: &Inner, state: &State, space: &str, facts: &mut Facts) {
+    let view = state.snapshot.spaces.get(space);
+    if let (Fact::Known(Identity::Authenticated(principal)), Some(view)) = (&facts.identity, view) {
+        facts.budgets = gateway.budgeted(&state.snapshot.organization.budgets, &view.space.id, principal).0;
+    }
     facts.policy_session.bindings = Fact::Unknown("rules that look back are for calls through the space's endpoint".to_owned());
-    if space.is_some_and(|space| space.traces) {
+    if view.is_some_and(|space| space.traces) {
         facts.provenance = Fact::Unknown("where values come from is known of calls through the space's endpoint".to_owned());
     }
 }

@@ -30,7 +30,6 @@ use crate::detach::detached;
 use crate::held_task;
 use crate::history::Watched;
 use crate::hold::{self, Held as HeldCall, hold};
-use crate::observe::PolicyFlip;
 use crate::quota::Place;
 use crate::record::{DecisionEntry, Names, Pending, Trace, Unrecorded, clip, fresh_id, method_name};
 use crate::relay::{Held, Relay};
@@ -599,7 +598,10 @@ impl Arrival {
         let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
         // Decide, and record.
         let stamp = Stamp { decision_id: &decision_id, trace: &trace, at_ms };
+        let deciding = caller.count(message.method(), &mut facts);
         let settled = settle(&self.headers, &mut caller, &asked, &message, &mut facts, &stamp);
+        // From here on its entry counts.
+        drop(deciding);
         let Settled { decision, recorded, watched } = match settled {
             Ok(settled) => settled,
             Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
@@ -617,10 +619,7 @@ impl Arrival {
             let before = hold::before(&decision_id, at_ms, &names.tool, decision.word().0);
             caller.gateway.approvals.came(&names.space, &caller.who, before);
         }
-        if decision.policy_flip.is_some() {
-            let flip = PolicyFlip { space: &names.space, tool: &names.tool, allowed: decision.allows() };
-            caller.gateway.recorder.observer().policy_flip(flip);
-        }
+        caller.flipped(&names, &decision);
         let recorded = match recorded {
             Ok(append) => append.await.map_err(Unrecorded::from),
             Err(error) => Err(error),
@@ -641,7 +640,7 @@ impl Arrival {
     /// Does what was decided, now that it is durable.
     async fn enforced(&self, mut caller: Caller, message: Message, decision: Decision, recorded: Recorded) -> Response<Body> {
         let Recorded { decision_id, at_ms, index, trace, names, watched, place, again } = recorded;
-        let Decision { verdict, tool, risk, layers, .. } = decision;
+        let Decision { verdict, tool, risk, layers, server, .. } = decision;
         match verdict {
             Verdict::Deny(denial) => {
                 caller.gateway.recorder.refused(&names, &trace, self.started, denial.reason.as_str());
@@ -660,8 +659,10 @@ impl Arrival {
             }
             Verdict::Allow(permit) => {
                 caller.recorded_at = Some(index);
+                let cost_at = server.and_then(|server| caller.state.snapshot.organization.servers.get(&server)?.cost.clone());
                 let pending = Pending::new(&caller.gateway.recorder, decision_id, trace, names, self.started)
                     .watched_by(watched)
+                    .costed_by(cost_at)
                     .keeping_result(caller.space.space.keep_results);
                 enforce(caller, message, permit, pending, place).await
             }

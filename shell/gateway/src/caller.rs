@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use remit_kernel::{Approval, Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
+use remit_kernel::{Approval, Decision, Fact, Facts, Identity, Origin, PolicySession, Principal, SpaceView};
 use remit_mcp::{Era, Version};
 use remit_model::CallOrigin;
 
+use crate::budget::Deciding;
 use crate::flow::Traced;
+use crate::observe::PolicyFlip;
+use crate::record::Names;
 use crate::session::Session;
 use crate::{Inner, State};
 
@@ -59,6 +62,25 @@ impl Caller {
         self.state = self.gateway.state.load_full();
         if let Some(space) = self.state.snapshot.spaces.get(self.space.space.id.as_str()) {
             self.space = Arc::clone(space);
+        }
+    }
+
+    /// What its budgets say to a call; until what is returned is dropped, it counts.
+    pub(crate) fn count(&self, method: &str, facts: &mut Facts) -> Option<Deciding> {
+        if !remit_kernel::budget::counts(method) {
+            return None;
+        }
+        let budgets = &self.state.snapshot.organization.budgets;
+        let (uses, deciding) = self.gateway.budgeted(budgets, &self.space.space.id, &self.principal);
+        facts.budgets = uses;
+        deciding
+    }
+
+    /// Counts a decision that policies in LOG_ONLY would have turned.
+    pub(crate) fn flipped(&self, names: &Names, decision: &Decision) {
+        if decision.policy_flip.is_some() {
+            let flip = PolicyFlip { space: &names.space, tool: &names.tool, allowed: decision.allows() };
+            self.gateway.recorder.observer().policy_flip(flip);
         }
     }
 

@@ -8,6 +8,7 @@ mod approval;
 mod asked;
 mod authorize;
 mod body;
+mod budget;
 mod call;
 mod caller;
 mod clock;
@@ -67,11 +68,7 @@ use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
 
 pub use approval::{ApprovalError, ApprovalEvent, Approvals};
-pub use body::Body;
-pub use clock::rfc3339;
-pub use confine::SandboxStatus;
-pub use edge::Edge;
-pub use flow::Touched;
+pub use budget::{Total, Usage};
 pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 pub use pins::{ServerStatus, ToolStatus};
@@ -80,6 +77,7 @@ pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
 pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
+pub use {body::Body, clock::rfc3339, confine::SandboxStatus, edge::Edge, flow::Touched};
 
 use record::Recorder;
 use registry::Registry;
@@ -604,6 +602,7 @@ impl Inner {
             identity,
             audience,
             quota,
+            budgets: Fact::Known(Vec::new()),
             origin,
             revocations: Fact::Known(self.revocations.load_full()),
             policy_session: PolicySession::default(),

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use remit_cedar::EventKind;
 use remit_journal::{Append, AppendError, Journal};
+use remit_kernel::budget::{Cost, Payer, counts};
 use remit_kernel::{ActedAs, Guarded, LayerLine, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
-use remit_model::{AgentId, Labels, ServerKey, ServerName, ValueOrigin, plain_pointer};
+use remit_model::{AgentId, Labels, ServerKey, ServerName, StatedCost, ValueOrigin, decimal, plain_pointer};
 use serde::Serialize;
 
+use crate::budget::{self, Budgets};
 use crate::clock::{id, now_ms, rfc3339};
 use crate::history::{Told, Watched};
 use crate::kept::Sealed;
@@ -28,6 +30,7 @@ const TEXT_MAX: usize = 512;
 pub(crate) struct Recorder {
     journal: Journal,
     keys: Arc<SpaceKeys>,
+    budgets: Arc<Budgets>,
     observer: Arc<dyn Observer>,
     strangers: AtomicU64,
     strangers_second: AtomicU64,
@@ -137,6 +140,9 @@ struct OutcomeEntry<'a> {
     result_bytes: Option<usize>,
     latency_us: u64,
     upstream_us: u64,
+    /// What the server says that it cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<StatedAmount<'a>>,
     /// What keeps the result from the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     withheld_by: Option<&'a LayerLine>,
@@ -151,6 +157,13 @@ struct OutcomeEntry<'a> {
     history_output: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     history_at_ms: u64,
+}
+
+/// An amount of money: a decimal number.
+#[derive(Debug, Clone, Serialize)]
+struct StatedAmount<'a> {
+    currency: &'a str,
+    amount: String,
 }
 
 /// Why nothing could be recorded: the call is refused.
@@ -177,6 +190,8 @@ pub(crate) struct Pending {
     watched: Option<Watched>,
     withheld_by: Option<(LayerLine, &'static str)>,
     guarded: Option<Guarded>,
+    /// Where the result says what it cost.
+    cost_at: Option<StatedCost>,
     /// Whether the result is kept, sealed, beside the entry.
     keeps_result: bool,
 }
@@ -277,6 +292,7 @@ impl Recorder {
         Self {
             journal,
             keys,
+            budgets: Arc::default(),
             observer,
             strangers: AtomicU64::new(0),
             strangers_second: AtomicU64::new(0),
@@ -287,6 +303,11 @@ impl Recorder {
     /// How many decisions' facts could not be kept.
     pub(crate) fn facts_lost(&self) -> u64 {
         self.journal.attachments_lost()
+    }
+
+    /// What calls use up.
+    pub(crate) fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
     }
 
     /// The keys of spaces.
@@ -340,6 +361,11 @@ impl Recorder {
     ) -> Result<Append, Unrecorded> {
         let (facts_digest, attachment) = facts.map(|facts| (facts.digest, facts.bytes)).unzip();
         entry.facts_digest = facts_digest;
+        if let (Some(agent), "ALLOW" | "DENY", true) = (entry.agent, entry.verdict, counts(entry.method)) {
+            let user = entry.user.map(str::to_owned);
+            let payer = Payer { space: entry.space.to_owned(), agent: agent.to_owned(), user };
+            self.budgets.decided(at_ms, decision_id, payer, entry.verdict == "ALLOW");
+        }
         let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
         let entry = encode(&whole)?;
         Ok(match attachment {
@@ -433,6 +459,7 @@ impl Pending {
             watched: None,
             withheld_by: None,
             guarded: None,
+            cost_at: None,
             keeps_result: false,
         }
     }
@@ -440,6 +467,12 @@ impl Pending {
     /// The result is kept as well, sealed under the key of its space.
     pub(crate) fn keeping_result(mut self, keeps: bool) -> Self {
         self.keeps_result = keeps;
+        self
+    }
+
+    /// The result says there what it cost.
+    pub(crate) fn costed_by(mut self, cost_at: Option<StatedCost>) -> Self {
+        self.cost_at = cost_at;
         self
     }
 
@@ -520,6 +553,16 @@ impl Pending {
         at_ms: u64,
     ) -> Result<Vec<u8>, Unrecorded> {
         let history_event = told.as_ref().map(|told| told.kind).map(EventKind::as_str);
+        let (latency_us, upstream_us) = (micros(self.started.elapsed()), micros(self.upstream));
+        let money = self.cost_at.as_ref().zip(result);
+        let money = money.and_then(|(at, (answer, _))| Some((at.currency.as_str(), budget::stated(at, answer)?)));
+        let cost = Cost {
+            bytes: result.map_or(0, |(result, _)| result.len() as u64),
+            upstream_us,
+            latency_us,
+            money: money.map(|(currency, amount)| (currency.to_owned(), amount)),
+        };
+        self.recorder.budgets.ended(at_ms, &self.decision_id, &cost);
         let result_commitment = result.map(|(result, key)| key.commitment(Committed::Result, &self.decision_id, result));
         let entry = OutcomeEntry {
             decision: &self.decision_id,
@@ -529,8 +572,9 @@ impl Pending {
             outcome,
             result_commitment,
             result_bytes: result.map(|(result, _)| result.len()),
-            latency_us: micros(self.started.elapsed()),
-            upstream_us: micros(self.upstream),
+            latency_us,
+            upstream_us,
+            cost: money.map(|(currency, amount)| StatedAmount { currency, amount: decimal(amount) }),
             withheld_by: self.withheld_by.as_ref().map(|(layer, _)| layer),
             guardrails: self.guarded.as_ref(),
             history_event,

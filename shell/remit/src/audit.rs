@@ -75,6 +75,7 @@ pub(crate) fn open(
         stopped: recovery.stopped,
         past,
         touched: fold.touched.clone(),
+        spending: fold.spending.clone(),
     };
     for (decision, left) in &fold.open {
         let entry = serde_json::json!({
@@ -107,6 +108,8 @@ pub(crate) struct Recovered {
     pub(crate) past: Vec<Vec<u8>>,
     /// What sessions have touched.
     pub(crate) touched: remit_gateway::Touched,
+    /// What calls used up.
+    pub(crate) spending: remit_kernel::budget::Spending,
 }
 
 /// How far a temporal condition can look back: 30 days.

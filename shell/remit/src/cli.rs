@@ -11,6 +11,7 @@ mod retention;
 mod sandbox;
 mod servers;
 mod trust;
+mod usage;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub(crate) use retention::{Archive, ArchiveOf, Retention, RetentionOf};
 pub(crate) use sandbox::{SandboxOf, SandboxRun};
 pub(crate) use servers::{EgressImport, EgressOf, ImportServer, InventoryOf, Servers, ServersOf, VerifyPackage};
 pub(crate) use trust::{Incident, Trust, TrustOf};
+pub(crate) use usage::UsageOf;
 
 /// Keep AI agents within their remit: every tool call authenticated, decided, enforced and recorded.
 ///
@@ -158,6 +160,8 @@ pub(crate) enum Command {
     Alarms(AlarmsOf),
     /// Show what is usual for agents and their tools, and what was found lately that isn't.
     Behaviour(BehaviourOf),
+    /// Show what calls use up and how budgets stand.
+    Usage(UsageOf),
     /// See for how long records of calls are kept, erase those whose time is over, keep some for ever, or forget a person.
     ///
     /// Erased entries leave their hashes: the tree, every checkpoint and every proof of another entry stay what they were, and the journal

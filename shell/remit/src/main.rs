@@ -55,6 +55,7 @@ mod trial;
 mod trust;
 mod up;
 mod upkeep;
+mod usage;
 mod witness;
 
 use std::process::ExitCode;
@@ -136,6 +137,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Witness(options) => runtime()?.block_on(witness::run(&options)),
         Command::Archive(options) => runtime()?.block_on(archive::run(&options)),
         Command::Alarms(options) => runtime()?.block_on(alarms::run(&options)),
+        Command::Usage(options) => runtime()?.block_on(usage::run(&options)),
         Command::Behaviour(options) => runtime()?.block_on(behaviour::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
         Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),

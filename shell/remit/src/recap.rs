@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use remit_gateway::Touched;
 use remit_journal::{Known, SigningKey};
 use remit_kernel::alarm::States;
+use remit_kernel::budget::Spending;
 use remit_kernel::retention::{Hold, Holds};
 use remit_kernel::trust::{Event, Ledger};
 use remit_tlog::{Hash, Note, Signer, leaf_hash};
@@ -20,7 +21,7 @@ use serde_json::value::RawValue;
 /// The name of the key when it signs a recap: no checkpoint has it.
 const NAME: &str = "remit/recap";
 /// The first line of what is signed.
-const MAGIC: &str = "remit-recap/2";
+const MAGIC: &str = "remit-recap/3";
 /// The largest recap that is read.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// How many days a temporal condition can look back.
@@ -36,6 +37,8 @@ pub(crate) struct Fold {
     pub(crate) ledger: Ledger,
     /// What sessions have touched.
     pub(crate) touched: Touched,
+    /// What calls used up.
+    pub(crate) spending: Spending,
     /// Calls that were allowed and have not ended, by decision.
     pub(crate) open: BTreeMap<String, Left>,
     /// Legal holds.
@@ -97,6 +100,7 @@ impl Fold {
         self.entries = index + 1;
         self.brief(index, entry);
         self.touched.take(entry);
+        self.spending.take(entry);
         Event::read(entry).and_then(|event| self.ledger.fold(&event))
     }
 

@@ -127,6 +127,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
     world.gateway.recall_touched(std::mem::take(&mut recovered.touched));
+    world.gateway.recall_spending(std::mem::take(&mut recovered.spending));
     let keeping = world.book.keep(&world.gateway, &home.journal(), audit::home_recap(&home)?)?;
     let alarms = alarms::keep(&world, Arc::clone(&world.tls))?;
     let watching = behaviour::keep(&world)?;
@@ -563,6 +564,10 @@ impl Plane for World {
         request: Value,
     ) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(self.answer_retention(person, what, request))
+    }
+
+    fn usage(&self, request: &Value) -> Value {
+        crate::usage::told(&self.gateway, request)
     }
 
     fn behaviour(&self, request: &Value) -> Result<Value, (StatusCode, String)> {

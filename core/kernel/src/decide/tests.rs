@@ -44,25 +44,27 @@ struct World {
     catalogue: Catalogue,
 }
 
+fn server() -> Server {
+    Server {
+        account: account(),
+        name: server_key().name,
+        transport: transport(),
+        limits: ServerLimits::default(),
+        tools: BTreeMap::new(),
+        results: remit_model::ResultWord::default(),
+        tags: BTreeMap::new(),
+        resource_policy: None,
+        service_principal: None,
+        status: remit_model::RegistryStatus::Approved,
+        registration: String::new(),
+        cost: None,
+    }
+}
+
 impl World {
     fn new() -> Self {
         let mut organization = Organization { id: "o-acme".into(), partition: "aws".into(), ..Organization::default() };
-        organization.servers.insert(
-            server_key(),
-            Server {
-                account: account(),
-                name: server_key().name,
-                transport: transport(),
-                limits: ServerLimits::default(),
-                tools: BTreeMap::new(),
-                results: remit_model::ResultWord::default(),
-                tags: BTreeMap::new(),
-                resource_policy: None,
-                service_principal: None,
-                status: remit_model::RegistryStatus::Approved,
-                registration: String::new(),
-            },
-        );
+        organization.servers.insert(server_key(), server());
         for id in ["agent-a", "agent-b", "agent-none"] {
             organization.agents.insert(
                 agent(id),
@@ -164,6 +166,7 @@ fn facts(id: &str) -> Facts {
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal(id)))),
         audience: AUDIENCE.into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        budgets: Fact::Known(Vec::new()),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),

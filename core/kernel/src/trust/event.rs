@@ -102,7 +102,7 @@ pub enum What {
 }
 
 /// Reasons of denials that say nothing about what an agent tries: they follow from its standing, or are nobody's or somebody else's doing.
-const NOT_ITS_DOING: [&str; 8] = [
+const NOT_ITS_DOING: [&str; 9] = [
     "trust_tier",
     "suspended",
     "agent_suspended",
@@ -110,6 +110,7 @@ const NOT_ITS_DOING: [&str; 8] = [
     "unauthenticated",
     "tool_quarantined",
     "quota_exceeded",
+    "budget_exceeded",
     "could_not_decide",
 ];
 

@@ -94,5 +94,6 @@ pub(crate) fn registered(key: &ServerKey) -> Server {
         service_principal: None,
         status: remit_model::RegistryStatus::Approved,
         registration: String::new(),
+        cost: None,
     }
 }

@@ -161,6 +161,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
             audience: "here".into(),
             quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+            budgets: Fact::Known(Vec::new()),
             origin: self.origin.clone(),
             revocations: Fact::Known(Arc::new(self.revocations.clone())),
             policy_session: remit_kernel::PolicySession::default(),

@@ -10,6 +10,7 @@ use remit_config::{did_you_mean, session_policy};
 use remit_identity::access::scope_class;
 use remit_identity::sigv4;
 use remit_identity::sts::Tag;
+use remit_kernel::budget::BudgetUse;
 use remit_kernel::trust::Tiers;
 use remit_kernel::{Fact, Facts, Identity, Origin, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf};
 use remit_model::{AgentCredential, AgentId, Organization, RoleKey, TrustTier};
@@ -81,6 +82,10 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
         None => QuotaUse { calls_concurrent: 1, calls_per_minute: 1 },
     };
     let quota = if unknown("quota") { Fact::Unknown(UNKNOWN.to_owned()) } else { Fact::Known(quota) };
+    let budgets = match said.get("budgets_used_up") {
+        Some(item) => Fact::Known(used_up(organization, &item)),
+        None => Fact::Known(Vec::new()),
+    };
     let mut revocations = Revocations::default();
     if credential.revoked {
         revocations.credentials = BTreeMap::from([(CREDENTIAL_ID.to_owned(), u64::MAX)]);
@@ -102,7 +107,10 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
     // What came before says it, once the case is run.
     let provenance = Fact::Known(Some(Arc::default()));
     let audience = space.into();
-    Some((Facts { identity, audience, quota, origin, revocations, policy_session, approvals, trust, provenance }, now_secs))
+    Some((
+        Facts { identity, audience, quota, budgets, origin, revocations, policy_session, approvals, trust, provenance },
+        now_secs,
+    ))
 }
 
 /// Who calls, as a gateway that verified the credential would have it.
@@ -300,6 +308,19 @@ fn quota(item: &Item<'_>) -> Option<QuotaUse> {
         u32::try_from(count).ok()
     };
     Some(QuotaUse { calls_concurrent: count("calls_concurrent")?, calls_per_minute: count("calls_per_minute")? })
+}
+
+/// Budgets of which nothing is left.
+fn used_up(organization: &Organization, item: &Item<'_>) -> Vec<BudgetUse> {
+    let mut uses = Vec::new();
+    for (id, item) in one_or_many(item, "budgets") {
+        if organization.budgets.iter().all(|budget| budget.id != id) {
+            item.error(format!("there is no budget {}", shown(id)), "name one of `budgets`");
+        }
+        let all = u64::MAX;
+        uses.push(BudgetUse { id: id.to_owned(), calls: all, bytes: all, upstream_us: all, money_micros: all });
+    }
+    uses
 }
 
 fn address(item: &Item<'_>) -> Option<IpAddr> {

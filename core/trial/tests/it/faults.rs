@@ -18,7 +18,7 @@ cases:
     assert_eq!(
         said,
         "1:/defaults/space there is no space `suport`; did you mean `support`? / name a space of this configuration\n\
-         1:/defaults/expects what cases have in common has no key `expects`; did you mean `expect`? / its keys are space, agent, user, claims, credential, session, policy_session, tool, prompt, resource, arguments, risk, request, source_ip, secure_transport, at, quota, unknown, trust, after, approved, suppose, expect\n"
+         1:/defaults/expects what cases have in common has no key `expects`; did you mean `expect`? / its keys are space, agent, user, claims, credential, session, policy_session, tool, prompt, resource, arguments, risk, request, source_ip, secure_transport, at, quota, budgets_used_up, unknown, trust, after, approved, suppose, expect\n"
     );
     let said = told(
         r#"cases:

@@ -81,6 +81,7 @@ impl World {
             identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
             audience: "here".into(),
             quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+            budgets: Fact::Known(Vec::new()),
             origin: Origin::default(),
             revocations: Fact::Known(Arc::default()),
             policy_session: PolicySession::default(),

@@ -121,6 +121,10 @@ fn every_key_of_a_case_has_effect() {
         let (_, outcomes, _) = run_text(&text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
         assert_eq!(outcomes[0].mismatches, Vec::new(), "{text}");
     }
+    // Acme has no budget: there is none that could be used up.
+    let faults =
+        run_text(&format!("cases: [{{ name: a, {base}, budgets_used_up: calls, expect: budget_exceeded }}]")).unwrap_err();
+    assert!(faults.iter().any(|fault| fault.what.contains("there is no budget `calls`")), "{faults:?}");
     let text = format!(
         "cases: [{{ name: a, space: prod-sre, tool: observability___search_logs, {signed}, expect: {{ verdict: allow, acts_as: arn:aws:sts::111122223333:assumed-role/DevOpsAgentSpaceRole/session }} }}]"
     );

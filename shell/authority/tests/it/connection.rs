@@ -197,6 +197,7 @@ impl World {
             service_principal: None,
             status: remit_model::RegistryStatus::Approved,
             registration: String::new(),
+            cost: None,
         };
         let mut held = self.directory.organization.lock().unwrap();
         let mut organization = (**held).clone();

@@ -49,6 +49,7 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         service_principal: None,
         status: remit_model::RegistryStatus::Approved,
         registration: String::new(),
+        cost: None,
     };
     let mut organization = (**directory.organization.lock().unwrap()).clone();
     organization.servers.insert(key(), server);

@@ -53,6 +53,7 @@ GET  /v1/trust/explain                 a a a a -  remit:ListTrust
 POST /v1/trust/promote                 - - - a -  remit:PromoteAgent
 POST /v1/incidents                     - - - a -  remit:RecordIncident
 GET  /v1/alarms                        a a a a -  remit:ListAlarms
+GET  /v1/usage                         a a a a -  remit:GetUsage
 GET  /v1/behaviour                     a a a a -  remit:GetBehaviour
 GET  /v1/journal                       a a a a -  remit:GetJournal
 GET  /v1/journal/{index}               a a a a -  remit:GetJournal

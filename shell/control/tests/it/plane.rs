@@ -225,6 +225,11 @@ impl Plane for FakePlane {
         Ok(json!({"watched": true, "agents": [], "findings": [], "counts": {}}))
     }
 
+    fn usage(&self, question: &Value) -> Value {
+        self.did("usage", question);
+        json!({"time_unit": "MONTHLY", "budgets": [], "totals": []})
+    }
+
     fn alarms(&self, question: &Value) -> Value {
         self.did("alarms", question);
         json!({"alarms": [{"alarm": "denials", "group_by": "agent", "group": "agent-1", "state": "ALARM", "since": "2026-01-01T00:00:00Z", "reason": "20 of <b>20</b>"}], "more": false})

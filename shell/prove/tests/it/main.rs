@@ -152,6 +152,7 @@ pub(crate) fn allowed(snapshot: &Snapshot, agent: &str, arguments: &Value, claim
         identity: Fact::Known(Identity::Authenticated(Arc::new(principal))),
         audience: "here".into(),
         quota: Fact::Known(QuotaUse { calls_concurrent: 1, calls_per_minute: 1 }),
+        budgets: Fact::Known(Vec::new()),
         origin: Origin::default(),
         revocations: Fact::Known(Arc::default()),
         policy_session: PolicySession::default(),

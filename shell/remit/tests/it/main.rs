@@ -31,6 +31,7 @@ mod aws_hostile;
 mod aws_mcp;
 mod behaviour;
 mod bridging;
+mod budgets;
 mod changes;
 mod channels;
 mod cloudwatch;
