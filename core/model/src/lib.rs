@@ -34,7 +34,7 @@ pub use behaviour::{Behaviour, Expectation};
 pub use cloudwatch::CloudWatch;
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use delivery::{Delivery, DeliveryFormat, Destination, S3Bucket};
-pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
+pub use guardrail::{BedrockGuardrail, Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
 pub use iam::{Attached, Controls, FindingsAdmitted, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,

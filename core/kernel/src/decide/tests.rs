@@ -170,6 +170,7 @@ fn facts(id: &str) -> Facts {
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
         provenance: Fact::Known(None),
+        guardrails: std::sync::Arc::default(),
     }
 }
 
