@@ -58,18 +58,32 @@ pub struct Ask {
 /// What guardrails of Amazon Bedrock answered, or why they couldn't be asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Answers(BTreeMap<String, Result<Answer, String>>);
+pub struct Answers {
+    known: BTreeMap<String, Result<Answer, String>>,
+    /// What is taken for the answer where nobody was asked; only where a case supposes it.
+    #[serde(skip)]
+    supposed: Option<Answer>,
+}
 
 impl Answers {
+    /// Nobody is asked, and everybody is supposed to find nothing: for cases, which no network may decide.
+    pub fn supposed() -> Self {
+        Self { supposed: Some(Answer { blocks: false, seen: Vec::new(), outputs: Vec::new() }), ..Self::default() }
+    }
+
+    fn of(&self, ask: &Ask) -> Option<Result<&Answer, &String>> {
+        self.known.get(&ask.digest).map(Result::as_ref).or_else(|| self.supposed.as_ref().map(Ok))
+    }
+
     /// Takes what came of a request: the response's body, or why there is none.
     pub fn add(&mut self, ask: &Ask, came: Result<Vec<u8>, String>) {
         let answer = came.and_then(|body| Answer::read(&body).map_err(str::to_owned));
-        self.0.insert(ask.digest.clone(), answer);
+        self.known.insert(ask.digest.clone(), answer);
     }
 
     /// Whether nobody was asked.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 }
 
@@ -205,6 +219,11 @@ impl Guards {
         self.all.is_empty() && self.broken.is_none()
     }
 
+    /// Whether a guardrail of Amazon Bedrock stands behind one of them.
+    pub fn asks_bedrock(&self) -> bool {
+        self.all.iter().any(|guard| guard.said.bedrock.is_some())
+    }
+
     /// What they make of JSON text. `risk` says how much is looked at: what does little harm is looked at cheaply. `answers` is what guardrails
     /// of Amazon Bedrock have answered so far.
     pub fn inspect(&self, source: Source, text: &str, risk: Risk, answers: &Answers) -> Guarded {
@@ -293,13 +312,13 @@ impl Guard {
             }
         };
         let asks: Vec<Ask> = plan.bodies().into_iter().map(|body| self.ask(behind, body)).collect();
-        let known: Vec<Option<&Result<Answer, String>>> = asks.iter().map(|ask| answers.0.get(&ask.digest)).collect();
-        if let Some(why) = known.iter().flatten().find_map(|answer| answer.as_ref().err()) {
+        let known: Vec<Option<Result<&Answer, &String>>> = asks.iter().map(|ask| answers.of(ask)).collect();
+        if let Some(why) = known.iter().flatten().find_map(|answer| answer.err()) {
             let why = format!("Amazon Bedrock: {why}");
             (guarded.undecided, guarded.blocked) = (true, Some(undecided(&why)));
             return;
         }
-        let all: Option<Vec<&Answer>> = known.iter().map(|answer| answer.and_then(|answer| answer.as_ref().ok())).collect();
+        let all: Option<Vec<&Answer>> = known.iter().map(|answer| answer.and_then(Result::ok)).collect();
         let Some(all) = all else {
             let open = asks.into_iter().zip(&known).filter(|(_, answer)| answer.is_none());
             guarded.asks = open.map(|(ask, _)| ask).collect();
@@ -341,17 +360,46 @@ impl Guard {
         let own = self.guardrail.as_ref().map(|own| {
             let (response, assessments) = own.apply(&request, true);
             let findings = assessments.iter().flat_map(|assessment| &assessment.findings);
-            let found = findings.take(FOUND_MAX).map(|finding| found(&self.said.key, finding)).collect();
-            (response, found)
+            let found: Vec<Found> = findings.take(FOUND_MAX).map(|finding| found(&self.said.key, finding)).collect();
+            (response, found, assessments.iter().any(|assessment| assessment.blocked))
         });
-        // What is stopped here, or would be left otherwise, is not for Bedrock to see.
-        let intervenes = own.as_ref().is_some_and(|(response, _)| response.get("action") != Some(&Value::from("NONE")));
-        let then = self.said.bedrock.as_ref().filter(|_| !intervenes).map(|behind| self.ask(behind, body.to_string()));
-        Ok(Applied { own, then })
+        let blocks = own.as_ref().is_some_and(|(_, _, blocks)| *blocks);
+        // What is stopped here is not for Bedrock to see, and what is masked here it sees masked.
+        let behind = self.said.bedrock.as_ref().filter(|_| !blocks);
+        let then = behind.map(|behind| {
+            let mut body = body.clone();
+            if let Some((response, ..)) = &own {
+                left(&mut body, response);
+            }
+            self.ask(behind, body.to_string())
+        });
+        Ok(Applied { own: own.map(|(response, found, _)| (response, found)), then })
     }
 
-    /// What Bedrock's response to a request of [`Guard::apply`] tells, without the text; an error if it can't be read.
-    pub fn told(&self, response: &[u8]) -> Result<Vec<Found>, &'static str> {
+    /// The response to a request of [`Guard::apply`] where Bedrock was asked: what it answered, joined to what the definition did. With what is told
+    /// of it, without the text. An error if it can't be read.
+    pub fn joined(&self, own: Option<(Value, Vec<Found>)>, behind: &[u8]) -> Result<(Value, Vec<Found>), &'static str> {
+        let told = self.told(behind)?;
+        let mut response: Value = serde_json::from_slice(behind).map_err(|_| "its answer can't be read")?;
+        let Some((mut ours, mut found)) = own else { return Ok((response, told)) };
+        found.extend(told);
+        let list = |value: &mut Value| match value.get_mut("assessments").map(Value::take) {
+            Some(Value::Array(all)) => all,
+            _ => Vec::new(),
+        };
+        let mut assessments = list(&mut ours);
+        assessments.append(&mut list(&mut response));
+        // Where Bedrock leaves everything as it is, what is left is what the definition left.
+        if response.get("action").and_then(Value::as_str) == Some("NONE") {
+            response = ours;
+        }
+        if let Some(map) = response.as_object_mut() {
+            map.insert("assessments".to_owned(), assessments.into());
+        }
+        Ok((response, found))
+    }
+
+    fn told(&self, response: &[u8]) -> Result<Vec<Found>, &'static str> {
         let seen = Answer::read(response)?.seen.into_iter().take(FOUND_MAX);
         Ok(seen.map(|seen| found_behind(&self.said.key, None, seen)).collect())
     }
@@ -364,6 +412,23 @@ pub struct Applied {
     pub own: Option<(Value, Vec<Found>)>,
     /// What Bedrock must be asked, whose response it then is.
     pub then: Option<Ask>,
+}
+
+/// Puts what a definition left of the guarded blocks of a request in their place.
+fn left(body: &mut Value, response: &Value) {
+    let outputs = response.get("outputs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut outputs = outputs.iter().filter_map(|output| output.get("text"));
+    let blocks = body.get_mut("content").and_then(Value::as_array_mut).map(Vec::as_mut_slice).unwrap_or_default();
+    for text in blocks.iter_mut().filter_map(|block| block.get_mut("text")) {
+        let qualifiers = text.get("qualifiers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let guarded = qualifiers.is_empty() || qualifiers.iter().any(|qualifier| qualifier.as_str() == Some("guard_content"));
+        if guarded
+            && let Some(left) = outputs.next()
+            && let Some(text) = text.get_mut("text")
+        {
+            *text = left.clone();
+        }
+    }
 }
 
 fn found_behind(key: &GuardrailKey, pointer: Option<&str>, seen: Seen) -> Found {

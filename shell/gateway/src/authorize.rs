@@ -127,6 +127,7 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let target = Target::Tool { name: &question.tool_id, arguments };
     outside(&mut facts, state.snapshot.spaces.get(&space));
     let call = Call { space: &space, target, risk_requested, explain: true };
+    Box::pin(crate::guard::gather(gateway, &state.snapshot, &mut facts, &call, at_ms / 1000)).await;
     let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));

@@ -60,7 +60,7 @@ use remit_kernel::reach::{Access, ways};
 use remit_kernel::registry::Record;
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
-    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
+    Arguments, Ask, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, Snapshot, Target, decide_in_general,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
@@ -114,6 +114,13 @@ pub trait Pins: Send + Sync {
     fn records(&self) -> Result<Vec<(ServerKey, Record)>, String>;
     /// Keeps what was said of a server, durably.
     fn save_record(&self, server: &ServerKey, record: &Record) -> Result<(), String>;
+}
+
+/// Asks guardrails of Amazon Bedrock.
+pub trait AskGuardrails: Send + Sync {
+    /// What came of each request, in their order: the response's body, or why there is none, which holds nothing of text or secret. It takes no
+    /// longer than each guardrail says.
+    fn ask<'a>(&'a self, asks: &'a [Ask]) -> Boxed<'a, Vec<Result<Vec<u8>, String>>>;
 }
 
 /// Limits of the whole gateway.
@@ -183,6 +190,8 @@ pub struct Options {
     pub revocations: Revocations,
     /// Who knows how far agents are trusted.
     pub trust: Arc<dyn Trust>,
+    /// Who asks guardrails of Amazon Bedrock.
+    pub ask_guardrails: Arc<dyn AskGuardrails>,
 }
 
 /// The data plane. Cheap to clone.
@@ -241,6 +250,7 @@ pub(crate) struct Inner {
     /// Told when they have changed: calls under way look again.
     revoked: tokio::sync::watch::Sender<()>,
     trust: Arc<dyn Trust>,
+    pub(crate) ask_guardrails: Arc<dyn AskGuardrails>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -317,6 +327,7 @@ impl Gateway {
             revocations: ArcSwap::from_pointee(options.revocations),
             revoked: tokio::sync::watch::Sender::default(),
             trust: options.trust,
+            ask_guardrails: options.ask_guardrails,
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -609,6 +620,7 @@ impl Inner {
             policy_session: PolicySession::default(),
             approvals: Fact::Known(Vec::new()),
             provenance: Fact::Known(None),
+            guardrails: Arc::default(),
         }
     }
 
