@@ -347,10 +347,10 @@ impl<'t> Plan<'t> {
     }
 }
 
-/// The body of a request with these blocks.
+/// The body of a request with these blocks. What is only told must be in the answer, too: hence the whole of it (`outputScope`).
 pub fn body<'a>(source: Source, blocks: impl Iterator<Item = &'a str>) -> String {
     let content: Vec<Value> = blocks.map(|text| json!({ "text": { "text": text } })).collect();
-    json!({ "source": source, "content": content }).to_string()
+    json!({ "source": source, "outputScope": "FULL", "content": content }).to_string()
 }
 
 /// A string in parts that fit into a request, cut between words where there are any.

@@ -29,6 +29,7 @@ mod aws_cli;
 mod aws_guide;
 mod aws_hostile;
 mod aws_mcp;
+mod bedrock;
 mod behaviour;
 mod bridging;
 mod changes;
