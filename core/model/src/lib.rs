@@ -42,8 +42,8 @@ pub use id::{
 };
 pub use invariant::{AgentsMeant, Invariant};
 pub use label::{
-    ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, OriginMeant, Provenance, ResultLabels, ResultWord, ValueOrigin,
-    plain_pointer,
+    ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, OriginMeant, Provenance, RequestStanding, ResultLabels,
+    ResultWord, ValueOrigin, plain_pointer,
 };
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};

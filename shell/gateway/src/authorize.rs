@@ -255,6 +255,7 @@ fn entry<'a>(
         policy_session: None,
         labels: None,
         provenance: Vec::new(),
+        request: None,
         history: None,
         facts_digest: None,
         snapshot,

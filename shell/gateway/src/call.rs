@@ -323,6 +323,7 @@ impl Arrival {
                     policy_session: None,
                     labels: None,
                     provenance: Vec::new(),
+                    request: None,
                     history: None,
                     facts_digest: None,
                     snapshot: self.state.snapshot.version,

@@ -43,6 +43,7 @@ mod stop;
 mod tasks;
 mod trust;
 mod upstream;
+mod user_request;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -231,6 +232,7 @@ pub(crate) struct Inner {
     pub(crate) seal: seal::Seal,
     pub(crate) histories: Arc<history::Histories>,
     pub(crate) flows: flow::Flows,
+    pub(crate) signatures: user_request::Signatures,
     keeper: Arc<Keeper>,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
@@ -306,6 +308,7 @@ impl Gateway {
             sessions: Sessions::new(options.limits.sessions_max, watcher.clone()),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             flows: flow::Flows::default(),
+            signatures: user_request::Signatures::new(clock::now_ms() / 1000),
             histories: Arc::new(history::Histories::new(Arc::clone(&keys))),
             keeper: Arc::new(Keeper::new(&options.history_key, keys, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),

@@ -73,6 +73,8 @@ pub(crate) fn agent(id: &str, credentials: Vec<AgentCredential>) -> Agent {
         credentials,
         suspended: false,
         tags: BTreeMap::new(),
+        request_keys: None,
+        signed_requests_required: false,
     }
 }
 
@@ -98,6 +100,7 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
         operator_role: None,
         policy_set: None,
         keep_results: false,
+        signed_requests_required: false,
     };
     (id, space)
 }

@@ -44,6 +44,19 @@ struct World {
     catalogue: Catalogue,
 }
 
+fn registered(id: &str) -> Agent {
+    Agent {
+        id: agent(id),
+        account: account(),
+        owner: String::new(),
+        credentials: vec![],
+        suspended: false,
+        tags: BTreeMap::new(),
+        request_keys: None,
+        signed_requests_required: false,
+    }
+}
+
 impl World {
     fn new() -> Self {
         let mut organization = Organization { id: "o-acme".into(), partition: "aws".into(), ..Organization::default() };
@@ -64,17 +77,7 @@ impl World {
             },
         );
         for id in ["agent-a", "agent-b", "agent-none"] {
-            organization.agents.insert(
-                agent(id),
-                Agent {
-                    id: agent(id),
-                    account: account(),
-                    owner: String::new(),
-                    credentials: vec![],
-                    suspended: false,
-                    tags: BTreeMap::new(),
-                },
-            );
+            organization.agents.insert(agent(id), registered(id));
         }
         let id = SpaceId::new(SPACE).unwrap();
         organization.spaces.insert(
@@ -100,6 +103,7 @@ impl World {
                 operator_role: None,
                 policy_set: None,
                 keep_results: false,
+                signed_requests_required: false,
             },
         );
         organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];

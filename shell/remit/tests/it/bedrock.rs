@@ -332,9 +332,9 @@ fn programs_of_bedrock_ask_through_us() {
     assert_eq!((&masked["action"], &masked["outputs"]), (&json!("GUARDRAIL_INTERVENED"), &json!([{"text": "ask {EMAIL}"}])));
     let blocked = boto.ok(&guarded, APPLY, &asked("baseline", "INPUT", "about project-x"));
     assert_eq!(blocked["outputs"], json!([{"text": "not to be sent"}]), "Bedrock's own words");
-    let both = boto.ok(&guarded, APPLY, &asked("both", "INPUT", "ann@example.com at 192.0.2.7"));
-    assert_eq!(both["outputs"], json!([{"text": "{EMAIL} at {IP_ADDRESS}"}]));
-    assert_eq!(both["assessments"].as_array().map(Vec::len), Some(2), "{both}");
+    let joined = boto.ok(&guarded, APPLY, &asked("both", "INPUT", "ann@example.com at 192.0.2.7"));
+    assert_eq!(joined["outputs"], json!([{"text": "{EMAIL} at {IP_ADDRESS}"}]));
+    assert_eq!(joined["assessments"].as_array().map(Vec::len), Some(2), "{joined}");
     let ours = boto.ok(&guarded, APPLY, &asked("both", "INPUT", "at 192.0.2.7"));
     assert_eq!(ours["outputs"], json!([{"text": "at {IP_ADDRESS}"}]));
     assert_eq!(boto.ok(&guarded, APPLY, &asked("both", "INPUT", "hello"))["action"], "NONE");
