@@ -58,6 +58,7 @@ mod replay;
 mod retention;
 mod runbooks;
 mod sandboxes;
+mod signed_requests;
 mod smuggling;
 mod supply_chain;
 mod suspensions;
