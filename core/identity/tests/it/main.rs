@@ -8,6 +8,7 @@ mod openid;
 mod property;
 mod sigv4;
 mod tokens;
+mod user_request;
 
 use std::collections::BTreeMap;
 
