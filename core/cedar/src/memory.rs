@@ -276,6 +276,7 @@ mod tests {
                 provenance: if pick[1] == 0 { Provenance::Untrusted } else { Provenance::Request },
                 source: None,
             }],
+            request: None,
         };
         let facts = ContextFacts {
             agent: "agent",

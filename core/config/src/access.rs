@@ -76,6 +76,7 @@ pub(crate) fn space<'a>(
         "operator_role",
         "policy_set",
         "keep_results",
+        "signed_requests",
     ];
     let object = item.object("a space", keys)?;
     let id = object.need("id").and_then(|id| id.id(SpaceId::new));
@@ -110,6 +111,7 @@ pub(crate) fn space<'a>(
     // A set that can't be read refuses the configuration; it is never left out.
     let policy_set = policy_set.map(Option::unwrap_or_default);
     let keep_results = object.get("keep_results").and_then(|keep| keep.flag()).unwrap_or(false);
+    let signed_requests_required = signed_requests(&object);
     let space = Space {
         id: id?,
         account: account?,
@@ -122,6 +124,7 @@ pub(crate) fn space<'a>(
         operator_role,
         policy_set,
         keep_results,
+        signed_requests_required,
     };
     let (role, operator_role) = named;
     Some(SpaceDraft { space, item: item.clone(), agents: places, servers: entries, role, operator_role })
@@ -208,7 +211,8 @@ pub(crate) fn agent<'a>(
     account: impl Fn(&Object<'_>) -> Option<AccountId>,
     files: &BTreeMap<&str, &str>,
 ) -> Option<AgentDraft<'a>> {
-    let object = item.object("an agent", &["id", "account", "owner", "suspended", "credentials", "tags"])?;
+    let object = item
+        .object("an agent", &["id", "account", "owner", "suspended", "credentials", "tags", "request_keys", "signed_requests"])?;
     let id = object.need("id").and_then(|id| id.id(AgentId::new));
     let account = account(&object);
     let owner = object.need("owner").and_then(|owner| owner.text()).unwrap_or_default().to_owned();
@@ -224,7 +228,16 @@ pub(crate) fn agent<'a>(
         }
     }
     let tags = crate::iam::tags(&object);
-    let agent = Agent { id: id?, account: account?, owner, credentials, suspended, tags };
+    let request_keys = match object.get("request_keys") {
+        None => None,
+        // A set that can't be read refuses the configuration; it is never left out.
+        Some(item) => Some(request_keys(&item, files)?),
+    };
+    let signed_requests_required = signed_requests(&object);
+    if let (true, None, Some(item)) = (signed_requests_required, &request_keys, object.get("signed_requests")) {
+        item.error("there is no key with which its requests could be signed", "add `request_keys`");
+    }
+    let agent = Agent { id: id?, account: account?, owner, credentials, suspended, tags, request_keys, signed_requests_required };
     Some(AgentDraft { agent, item: item.clone(), issuers, roles })
 }
 
@@ -254,6 +267,27 @@ fn credential<'a>(
         "jwks_file" => jwks_file(&value, files).map(AgentCredential::Jwks),
         "role" => role(&value, roles),
         _ => external(&value, issuers),
+    }
+}
+
+/// Whether requests of users must be signed.
+fn signed_requests(object: &Object<'_>) -> bool {
+    object.get("signed_requests").and_then(|item| item.choice(&[("accepted", false), ("required", true)])).unwrap_or(false)
+}
+
+/// The keys with which the requests of an agent's users are signed.
+fn request_keys(item: &Item<'_>, files: &BTreeMap<&str, &str>) -> Option<String> {
+    let object = item.object("the keys of requests", &["jwks_file", "jwks"])?;
+    match object.present(&["jwks_file", "jwks"]).as_slice() {
+        ["jwks"] => jwks::inline(&object.get("jwks")?),
+        ["jwks_file"] => jwks_file(&object.get("jwks_file")?, files),
+        _ => {
+            item.error(
+                "keys have exactly one of `jwks_file` and `jwks`",
+                "write `{ jwks_file: path }` or `{ jwks: { keys: […] } }`",
+            );
+            None
+        }
     }
 }
 

@@ -144,6 +144,9 @@ pub(crate) fn named_files(file: &str, document: &Node, files: &mut BTreeSet<Stri
     for credential in list("agents").iter().filter_map(|agent| agent.get("credentials")).flat_map(Node::nodes) {
         add(credential.get("jwks_file"));
     }
+    for keys in list("agents").iter().filter_map(|agent| agent.get("request_keys")) {
+        add(keys.get("jwks_file"));
+    }
     let documents = list("policies").iter().filter_map(|policy| policy.get("document"));
     let trusts = list("roles").iter().filter_map(|role| role.get("trust_policy"));
     let resources = list("servers").iter().filter_map(|server| server.get("resource_policy"));

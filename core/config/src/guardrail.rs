@@ -1,18 +1,23 @@
 //! `guardrails` and `bedrock_policies`: what must not pass, and where in the tree that holds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use remit_guard::inherit::effective;
 use remit_guard::{Definition, Guardrail as Compiled};
 use remit_model::{
-    AccountId, Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails, OuId, SpaceId,
+    AccountId, BedrockGuardrail, Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails, OuId,
+    Region, Risk, SpaceId,
 };
 use serde_json::Value;
 
 use crate::draft::Draft;
 use crate::iam::Shelf;
 use crate::item::{Item, Object, shown};
+use crate::secret::secret;
+use crate::server::{NETWORKS, RISKS};
 use crate::suggest::did_you_mean;
+use crate::url::{Rules, url};
 
 /// The most versions of guardrails.
 const VERSIONS_MAX: usize = 1_000;
@@ -20,6 +25,8 @@ const VERSIONS_MAX: usize = 1_000;
 const POLICIES_MAX: usize = 500;
 /// The longest name of a policy, in bytes.
 const NAME_BYTES_MAX: usize = 128;
+/// How long a request to Bedrock may take where nobody says anything, the least and the most that may be said, in milliseconds.
+const TIMEOUT_MS: (u64, u64, u64) = (5_000, 100, 30_000);
 
 /// Reads both lists; everything that they may name was read before.
 pub(crate) fn guardrails<'a>(
@@ -58,7 +65,7 @@ pub(crate) fn guardrails<'a>(
 }
 
 fn version<'a>(item: &Item<'a>, account: &impl Fn(&Object<'a>) -> Option<AccountId>, shelf: &Shelf<'_>) -> Option<Guardrail> {
-    let object = item.object("a guardrail", &["id", "version", "account", "description", "definition"])?;
+    let object = item.object("a guardrail", &["id", "version", "account", "description", "definition", "bedrock"])?;
     if let Some(description) = object.get("description") {
         description.text();
     }
@@ -70,12 +77,34 @@ fn version<'a>(item: &Item<'a>, account: &impl Fn(&Object<'a>) -> Option<Account
     }
     let version = match object.get("version") {
         None => GuardrailVersion::Draft,
-        Some(item) if item.as_text() == Some("DRAFT") => GuardrailVersion::Draft,
-        Some(item) => GuardrailVersion::Numbered(u32::try_from(item.count(100_000)?).ok()?),
+        Some(item) => version_of(&item)?,
     };
     let account = account(&object);
-    let document = object.need("definition")?;
-    let (file, json) = shelf.json(&document)?;
+    let bedrock = match object.get("bedrock") {
+        None => None,
+        Some(said) => Some(Arc::new(bedrock(&said, version)?)),
+    };
+    // Where Bedrock's stands behind it, it need not say anything itself.
+    let document = if bedrock.is_some() { object.get("definition") } else { Some(object.need("definition")?) };
+    let definition = match document {
+        None => None,
+        Some(document) => Some(definition(item, &document, shelf)?.into()),
+    };
+    let key = GuardrailKey { id: id.to_owned(), version };
+    Some(Guardrail { key, account: account?, origin: item.origin(), definition, bedrock })
+}
+
+/// `DRAFT`, or a number.
+fn version_of(item: &Item<'_>) -> Option<GuardrailVersion> {
+    if item.as_text() == Some("DRAFT") {
+        return Some(GuardrailVersion::Draft);
+    }
+    Some(GuardrailVersion::Numbered(u32::try_from(item.count(100_000)?).ok()?))
+}
+
+/// A definition, checked: JSON text.
+fn definition(item: &Item<'_>, document: &Item<'_>, shelf: &Shelf<'_>) -> Option<String> {
+    let (file, json) = shelf.json(document)?;
     let pointer =
         |pointer: &str| format!("at `{pointer}`{}", if file == item.file { String::new() } else { format!(" of {file}") });
     let definition: Definition = match serde_json::from_str(&json) {
@@ -91,8 +120,71 @@ fn version<'a>(item: &Item<'a>, account: &impl Fn(&Object<'a>) -> Option<Account
         }
         return None;
     }
-    let key = GuardrailKey { id: id.to_owned(), version };
-    Some(Guardrail { key, account: account?, origin: item.origin(), definition: json.into() })
+    Some(json)
+}
+
+/// The guardrail of Amazon Bedrock that stands behind one of this version.
+fn bedrock(item: &Item<'_>, own: GuardrailVersion) -> Option<BedrockGuardrail> {
+    let object = item.object(
+        "a guardrail of Amazon Bedrock",
+        &["identifier", "version", "region", "credentials", "endpoint", "network", "timeout_ms", "risk_min"],
+    )?;
+    let network = object.get("network").and_then(|network| network.choice(&NETWORKS)).unwrap_or_default();
+    let identifier = object.need("identifier").and_then(|item| {
+        let text = item.text()?;
+        if !BedrockGuardrail::is_identifier(text) {
+            let mend = "write the guardrail's id (lower-case letters and digits) or its ARN, without a version";
+            item.error(format!("{} names no guardrail of Amazon Bedrock", shown(text)), mend);
+            return None;
+        }
+        Some(text)
+    });
+    let of_arn = identifier.and_then(BedrockGuardrail::region_of);
+    let region = match (object.get("region"), of_arn) {
+        (Some(item), of_arn) => {
+            let region = item.id(Region::new);
+            if let (Some(said), Some(of_arn)) = (&region, of_arn)
+                && said.as_str() != of_arn
+            {
+                item.error(format!("the guardrail's ARN is of {of_arn}"), "name the same region, or leave it out");
+            }
+            region
+        }
+        (None, Some(of_arn)) => Region::new(of_arn).ok(),
+        (None, None) => object.need("region").and_then(|item| item.id(Region::new)),
+    };
+    let version = object.get("version").map_or(Some(GuardrailVersion::Draft), |item| version_of(&item));
+    if let (GuardrailVersion::Numbered(_), Some(GuardrailVersion::Draft)) = (own, version) {
+        let mend = "name a numbered version of Bedrock's, or make this one the DRAFT";
+        item.error("a numbered version never changes, and the DRAFT behind it may", mend);
+    }
+    let credentials = object.need("credentials").and_then(|item| secret(&item));
+    let endpoint = match object.get("endpoint").map(|item| url(&item, Rules { network, query: false })) {
+        Some(None) => return None,
+        given => given.flatten(),
+    };
+    let (default, min, max) = TIMEOUT_MS;
+    let timeout_ms = match object.get("timeout_ms") {
+        None => default,
+        Some(item) => {
+            let said = item.count(max)?;
+            if said < min {
+                item.error(format!("nothing answers within {said} ms"), format!("at least {min}"));
+            }
+            said
+        }
+    };
+    let risk_min = object.get("risk_min").and_then(|item| item.choice(&RISKS)).unwrap_or(Risk::Low);
+    Some(BedrockGuardrail {
+        identifier: identifier?.to_owned(),
+        version: version?,
+        region: region?.to_string(),
+        endpoint,
+        credentials: credentials?,
+        network,
+        timeout_ms,
+        risk_min,
+    })
 }
 
 fn policy(item: &Item<'_>, shelf: &Shelf<'_>, draft: &Draft<'_>) -> Option<GuardrailPolicy> {

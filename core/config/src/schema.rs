@@ -325,6 +325,7 @@ fn space() -> Value {
             "role": refer("role_name"), "operator_role": refer("role_name"),
             "policy_set": policy_set(),
             "keep_results": { "type": "boolean", "default": false, "description": "Keep what tools answer, sealed, beside the journal, as arguments are." },
+            "signed_requests": signed_requests(),
             "quotas": object("Limits for each agent; none where one is left out.", &[], &json!({
                 "calls_concurrent_max": count("Calls under way at once, per agent and tool.", 1_000_000),
                 "calls_per_minute_max": count("Calls started in a minute, per agent and tool.", 1_000_000),
@@ -380,8 +381,23 @@ fn agent() -> Value {
             "owner": text("Who answers for it, such as an address."),
             "suspended": flag("A suspended agent may do nothing.", false), "tags": refer("tags"),
             "credentials": { "type": ["array", "null"], "items": refer("agent_credential"), "description": "How it proves who it is." },
+            "request_keys": request_keys(), "signed_requests": signed_requests(),
         }),
     )
+}
+
+fn signed_requests() -> Value {
+    json!({ "enum": ["accepted", "required"], "default": "accepted", "description": "required: a user's request (`remit/request`) that isn't signed is nobody's word." })
+}
+
+fn request_keys() -> Value {
+    let keys = json!({ "type": "object", "required": ["keys"], "properties": { "keys": { "type": "array", "minItems": 1, "maxItems": 20, "items": { "type": "object" } } } });
+    let keys = object(
+        "The public keys with which its users' requests are signed.",
+        &[],
+        &json!({ "jwks": keys, "jwks_file": text("A .json or .jwks file with a JSON Web Key Set, relative to this one.") }),
+    );
+    one_of(keys, &["jwks", "jwks_file"])
 }
 
 fn agent_credential() -> Value {

@@ -17,15 +17,26 @@ const NAMED_BYTES_MAX: usize = 256;
 const NUMBER_BYTES_MIN: usize = 3;
 
 /// A string or number in JSON text.
-struct Value {
+pub(crate) struct Value {
     /// Its bytes, quotes included.
-    range: Range<usize>,
-    is_name: bool,
-    is_number: bool,
+    pub(crate) range: Range<usize>,
+    pub(crate) is_name: bool,
+    pub(crate) is_number: bool,
+}
+
+impl Value {
+    /// What it says, as a model would read it.
+    pub(crate) fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let quoted = text.get(self.range.clone()).unwrap_or_default();
+        if self.is_number {
+            return Cow::Borrowed(quoted);
+        }
+        unescaped(quoted, quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
+    }
 }
 
 /// One step of a pointer: a member's name (its bytes in the text) or an element's index.
-enum Step {
+pub(crate) enum Step {
     Member(Range<usize>),
     Element(usize),
 }
@@ -49,14 +60,13 @@ impl Guardrail {
             side,
             text,
             heavy,
-            path: Vec::new(),
             findings: Vec::new(),
             masks: Vec::new(),
             ran: Ran::default(),
             names: HashMap::new(),
             named: has_cues(side),
         };
-        reader.read();
+        walk(text, |path, value, name| reader.value(path, value, name));
         if reader.findings.len() > FINDINGS_MAX {
             return self.undecided(source, "TOO_MANY_FINDINGS", coverage);
         }
@@ -69,7 +79,7 @@ impl Guardrail {
 }
 
 /// The text with some values replaced.
-fn replaced(text: &str, masks: &[(Range<usize>, String)]) -> Option<String> {
+pub(crate) fn replaced(text: &str, masks: &[(Range<usize>, String)]) -> Option<String> {
     let (mut output, mut at) = (String::with_capacity(text.len()), 0);
     for (range, value) in masks {
         output.push_str(text.get(at..range.start).unwrap_or_default());
@@ -80,11 +90,83 @@ fn replaced(text: &str, masks: &[(Range<usize>, String)]) -> Option<String> {
     (!masks.is_empty()).then_some(output)
 }
 
+/// Walks over the tokens. The text is known to be JSON, so that structure need not be checked, only followed.
+pub(crate) fn walk(text: &str, mut each: impl FnMut(&[Step], &Value, Option<Range<usize>>)) {
+    let bytes = text.as_bytes();
+    let (mut at, mut path) = (0, Vec::new());
+    // For each open bracket, whether it is an object's.
+    let mut open: Vec<bool> = Vec::new();
+    let mut name: Option<Range<usize>> = None;
+    while let Some(&b) = bytes.get(at) {
+        match b {
+            b'{' => open.push(true),
+            b'[' => {
+                open.push(false);
+                path.push(Step::Element(0));
+            }
+            b'}' | b']' => {
+                open.pop();
+                if b == b']' {
+                    path.pop();
+                }
+                // The name of the member that was an object or list.
+                if open.last() == Some(&true) {
+                    path.pop();
+                }
+            }
+            b',' => {
+                if let (Some(false), Some(Step::Element(index))) = (open.last(), path.last_mut()) {
+                    *index += 1;
+                }
+            }
+            b'"' => {
+                let end = string_end(bytes, at);
+                let is_name = open.last() == Some(&true) && name.is_none();
+                if is_name {
+                    path.push(Step::Member(at..end));
+                    each(&path, &Value { range: at..end, is_name, is_number: false }, None);
+                    name = Some(at..end);
+                } else {
+                    each(&path, &Value { range: at..end, is_name, is_number: false }, name.take());
+                    if open.last() == Some(&true) {
+                        path.pop();
+                    }
+                }
+                at = end;
+                continue;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
+            _ => {
+                let length = bytes
+                    .get(at..)
+                    .unwrap_or_default()
+                    .iter()
+                    .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'))
+                    .count();
+                let end = at + length.max(1);
+                let number = b == b'-' || b.is_ascii_digit();
+                let of = name.take();
+                if number && length >= NUMBER_BYTES_MIN {
+                    each(&path, &Value { range: at..end, is_name: false, is_number: true }, of);
+                }
+                if open.last() == Some(&true) {
+                    path.pop();
+                }
+                at = end;
+                continue;
+            }
+        }
+        if matches!(b, b'{' | b'[') {
+            name = None;
+        }
+        at += 1;
+    }
+}
+
 struct Reader<'a> {
     side: &'a Side,
     text: &'a str,
     heavy: bool,
-    path: Vec<Step>,
     findings: Vec<Finding>,
     masks: Vec<(Range<usize>, String)>,
     ran: Ran,
@@ -94,91 +176,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Walks over the tokens. The text is known to be JSON, so that structure need not be checked, only followed.
-    fn read(&mut self) {
-        let bytes = self.text.as_bytes();
-        let mut at = 0;
-        // For each open bracket, whether it is an object's.
-        let mut open: Vec<bool> = Vec::new();
-        let mut name: Option<Range<usize>> = None;
-        while let Some(&b) = bytes.get(at) {
-            match b {
-                b'{' => open.push(true),
-                b'[' => {
-                    open.push(false);
-                    self.path.push(Step::Element(0));
-                }
-                b'}' | b']' => {
-                    open.pop();
-                    if b == b']' {
-                        self.path.pop();
-                    }
-                    // The name of the member that was an object or list.
-                    if open.last() == Some(&true) {
-                        self.path.pop();
-                    }
-                }
-                b',' => {
-                    if let (Some(false), Some(Step::Element(index))) = (open.last(), self.path.last_mut()) {
-                        *index += 1;
-                    }
-                }
-                b'"' => {
-                    let end = string_end(bytes, at);
-                    let is_name = open.last() == Some(&true) && name.is_none();
-                    if is_name {
-                        self.path.push(Step::Member(at..end));
-                        self.value(&Value { range: at..end, is_name, is_number: false }, None);
-                        name = Some(at..end);
-                    } else {
-                        self.value(&Value { range: at..end, is_name, is_number: false }, name.take());
-                        if open.last() == Some(&true) {
-                            self.path.pop();
-                        }
-                    }
-                    at = end;
-                    continue;
-                }
-                b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
-                _ => {
-                    let length = bytes
-                        .get(at..)
-                        .unwrap_or_default()
-                        .iter()
-                        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'))
-                        .count();
-                    let end = at + length.max(1);
-                    let number = b == b'-' || b.is_ascii_digit();
-                    let of = name.take();
-                    if number && length >= NUMBER_BYTES_MIN {
-                        self.value(&Value { range: at..end, is_name: false, is_number: true }, of);
-                    }
-                    if open.last() == Some(&true) {
-                        self.path.pop();
-                    }
-                    at = end;
-                    continue;
-                }
-            }
-            if matches!(b, b'{' | b'[') {
-                name = None;
-            }
-            at += 1;
-        }
-    }
-
     /// Inspects one value.
-    fn value(&mut self, value: &Value, name: Option<Range<usize>>) {
+    fn value(&mut self, path: &[Step], value: &Value, name: Option<Range<usize>>) {
         if self.findings.len() > FINDINGS_MAX {
             return;
         }
-        let inner = if value.is_number { value.range.clone() } else { value.range.start + 1..value.range.end.saturating_sub(1) };
-        let raw = self.text.get(inner).unwrap_or_default();
-        let plain = if value.is_number {
-            Cow::Borrowed(raw)
-        } else {
-            unescaped(self.text.get(value.range.clone()).unwrap_or_default(), raw)
-        };
+        let plain = value.plain(self.text);
         let lead = name.filter(|_| self.named && plain.len() <= NAMED_BYTES_MAX).and_then(|name| self.lead(name));
         let lead_length = lead.as_ref().map_or(0, String::len);
         let read = match lead {
@@ -208,7 +211,7 @@ impl<'a> Reader<'a> {
             }
         }
         let mut findings = stand(findings);
-        let pointer = self.pointer(value.is_name);
+        let pointer = pointer(self.text, path, value.is_name);
         for finding in &mut findings {
             finding.pointer = Some(pointer.clone());
         }
@@ -251,26 +254,26 @@ impl<'a> Reader<'a> {
             })
             .clone()
     }
+}
 
-    /// The path as an RFC 6901 pointer; of a name, with a `#` after it.
-    fn pointer(&self, is_name: bool) -> String {
-        let mut pointer = String::new();
-        for step in &self.path {
-            pointer.push('/');
-            match step {
-                Step::Element(index) => pointer.push_str(&index.to_string()),
-                Step::Member(range) => {
-                    let quoted = self.text.get(range.clone()).unwrap_or_default();
-                    let raw = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-                    pointer.push_str(&unescaped(quoted, raw).replace('~', "~0").replace('/', "~1"));
-                }
+/// The path as an RFC 6901 pointer; of a name, with a `#` after it.
+pub(crate) fn pointer(text: &str, path: &[Step], is_name: bool) -> String {
+    let mut pointer = String::new();
+    for step in path {
+        pointer.push('/');
+        match step {
+            Step::Element(index) => pointer.push_str(&index.to_string()),
+            Step::Member(range) => {
+                let quoted = text.get(range.clone()).unwrap_or_default();
+                let raw = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+                pointer.push_str(&unescaped(quoted, raw).replace('~', "~0").replace('/', "~1"));
             }
         }
-        if is_name {
-            pointer.push('#');
-        }
-        pointer
     }
+    if is_name {
+        pointer.push('#');
+    }
+    pointer
 }
 
 /// Just after the quote that ends a string.

@@ -5,6 +5,7 @@
 //! - [`token`]: the token endpoint (OAuth 2.1, RFC 7523, RFC 8693, RFC 8707), with [`form`] and [`secret`];
 //! - [`challenge`]: `WWW-Authenticate`, built and parsed; [`metadata`]: RFC 8414 and RFC 9728 documents, built and checked;
 //! - [`sigv4`]: requests that are signed with key pairs of ours; [`sts`]: the Query protocol of STS and IAM;
+//! - [`user_request`]: what a user asked for, signed by the program that the user talks to;
 //! - [`host`]: the name under which a request was made;
 //! - [`client`]: Remit as a client of an upstream's authorization server; [`openid`]: people who are signed in by a provider.
 
@@ -22,6 +23,7 @@ pub mod secret;
 pub mod sigv4;
 pub mod sts;
 pub mod token;
+pub mod user_request;
 
 /// How far two clocks may be apart, in seconds.
 pub const LEEWAY_SECS: u64 = 30;

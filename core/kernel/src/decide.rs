@@ -40,7 +40,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
     asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
-    let guarded = space.filter(|_| asked.goes_on()).and_then(|space| guarded(space, subject.as_ref(), call.target, risk));
+    let guarded = space.filter(|_| asked.goes_on()).and_then(|space| guarded(space, facts, subject.as_ref(), call.target, risk));
     let mut held = match (space, principal, &subject) {
         (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
             hold::held(snapshot, facts, space, principal, tool, call.target, risk, guarded.as_deref(), now_secs)
@@ -618,11 +618,17 @@ fn policy_set(
 }
 
 /// What the guardrails of a space find in the arguments of a call; `None` where there are none of either.
-fn guarded(space: &SpaceView, subject: Option<&Subject<'_>>, target: Target<'_>, risk: Option<Risk>) -> Option<Arc<Guarded>> {
+fn guarded(
+    space: &SpaceView,
+    facts: &Facts,
+    subject: Option<&Subject<'_>>,
+    target: Target<'_>,
+    risk: Option<Risk>,
+) -> Option<Arc<Guarded>> {
     match (subject, target) {
         (Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. }) if !space.guards.is_empty() => {
             let risk = risk.unwrap_or(tool.risk);
-            Some(Arc::new(space.guards.inspect(remit_guard::Source::Input, arguments.as_str(), risk)))
+            Some(Arc::new(space.guards.inspect(remit_guard::Source::Input, arguments.as_str(), risk, &facts.guardrails)))
         }
         _ => None,
     }
@@ -634,6 +640,7 @@ fn guardrail(subject: Option<&Subject<'_>>, guarded: &Guarded) -> Finding<'stati
     if !effect.agrees() {
         let finding = Finding::explicit(Reason::Guardrail, statement);
         return match origin.filter(|origin| !origin.is_empty()) {
+            Some(origin) if guarded.undecided => Finding { reason: Reason::CouldNotDecide, ..finding.origin(&origin) },
             Some(origin) => finding.origin(&origin),
             // It isn't known which guardrails hold.
             None => Finding { reason: Reason::CouldNotDecide, ..finding },

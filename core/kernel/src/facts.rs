@@ -10,6 +10,7 @@ use remit_model::{AgentId, CallOrigin, Risk, RoleKey, ServerKey, ToolClass, Trus
 
 use crate::approval::Approval;
 use crate::context::Origin;
+use crate::guardrail::Answers;
 use crate::suspension::Suspensions;
 use crate::trust::Tiers;
 use crate::verdict::{Denial, Layer, Reason};
@@ -248,6 +249,8 @@ pub struct Facts {
     pub approvals: Fact<Vec<Arc<Approval>>>,
     /// What the session has touched, and what stands behind the values of the call; nothing where no rule reads it.
     pub provenance: Fact<Option<Arc<CallOrigin>>>,
+    /// What guardrails of Amazon Bedrock answered of the call's arguments; what they were not asked can't be decided.
+    pub guardrails: Arc<Answers>,
 }
 
 /// The session that temporal conditions look back on.
@@ -293,6 +296,7 @@ impl Facts {
             approvals: Fact::Known(Vec::new()),
             // A session that has touched nothing yet.
             provenance: Fact::Known(Some(Arc::default())),
+            guardrails: Arc::default(),
         }
     }
 

@@ -49,7 +49,7 @@ pub use decide::{decide, decide_in_general, enter, visible};
 pub use facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
-pub use guardrail::{Found, Guard, Guarded};
+pub use guardrail::{Answers, Applied, Ask, Found, Guard, Guarded};
 pub use policy::{PolicyCaller, withheld};
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use suspension::{Suspended, Suspension, Suspensions};

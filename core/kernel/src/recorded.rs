@@ -22,6 +22,7 @@ use crate::definitions::{FIRST_REGISTRATION, Gravest, INSTRUCTIONS, Severity};
 use crate::facts::{
     Arguments, Call, Fact, Facts, Identity, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf, Target,
 };
+use crate::guardrail::Answers;
 use crate::registry::Record;
 use crate::trust::Tiers;
 
@@ -71,6 +72,8 @@ pub struct Recorded<'a> {
     approvals: Option<Kept<Vec<Approval>>>,
     #[serde(default, skip_serializing_if = "is_default")]
     provenance: Option<Kept<CallOrigin>>,
+    #[serde(default, skip_serializing_if = "Answers::is_empty")]
+    guardrails: Answers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,6 +321,7 @@ impl<'a> Recorded<'a> {
                 Fact::Known(Some(origin)) => Some(Kept::Known((**origin).clone())),
                 Fact::Unknown(why) => Some(Kept::Unknown(why.clone())),
             },
+            guardrails: (*facts.guardrails).clone(),
         })
     }
 
@@ -403,6 +407,7 @@ impl<'a> Recorded<'a> {
                 None => Fact::Known(None),
                 Some(origin) => origin.fact(|origin| Some(Arc::new(origin))),
             },
+            guardrails: Arc::new(self.guardrails.clone()),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Space {
     pub policy_set: Option<PolicyTexts>,
     /// Whether what tools answered is kept, sealed, beside the journal, as arguments are.
     pub keep_results: bool,
+    /// Whether a user's request that isn't signed is nobody's word here, whichever agent shows it.
+    pub signed_requests_required: bool,
 }
 
 /// The texts of a policy set.
@@ -106,6 +108,10 @@ pub struct Agent {
     pub suspended: bool,
     /// Its tags: in a session they are session tags (`aws:PrincipalTag/…`).
     pub tags: Tags,
+    /// The keys with which its users' requests are signed: a JSON Web Key Set (RFC 7517), as JSON text.
+    pub request_keys: Option<String>,
+    /// Whether a request of its user that isn't signed is nobody's word.
+    pub signed_requests_required: bool,
 }
 
 /// One way in which an agent proves who it is.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{AccountId, OuId, SpaceId};
+use crate::{AccountId, Network, OuId, Risk, SecretRef, SpaceId};
 
 /// A version of a guardrail, as Amazon Bedrock has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,8 +78,70 @@ pub struct Guardrail {
     pub account: AccountId,
     /// Where it stands: file and line.
     pub origin: String,
-    /// Its definition: JSON text, checked.
-    pub definition: Arc<str>,
+    /// Its definition: JSON text, checked; none where only Bedrock's stands behind it.
+    pub definition: Option<Arc<str>>,
+    /// The guardrail of Amazon Bedrock that stands behind it, after its definition.
+    pub bedrock: Option<Arc<BedrockGuardrail>>,
+}
+
+impl Guardrail {
+    /// Whether both let the same pass. How Bedrock is reached makes no difference.
+    pub fn says_what(&self, other: &Self) -> bool {
+        let behind = |of: &Self| {
+            let which = |one: &Arc<BedrockGuardrail>| (one.identifier.clone(), one.version, one.region.clone(), one.risk_min);
+            of.bedrock.as_ref().map(which)
+        };
+        self.definition == other.definition && behind(self) == behind(other)
+    }
+}
+
+/// A guardrail of Amazon Bedrock, and how it is asked (API reference of Amazon Bedrock Runtime: `ApplyGuardrail`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BedrockGuardrail {
+    /// Its id or its ARN.
+    pub identifier: String,
+    /// Its version there.
+    pub version: GuardrailVersion,
+    /// The region that it is in.
+    pub region: String,
+    /// The endpoint; `None` is AWS's own for the region.
+    pub endpoint: Option<String>,
+    /// The secret that holds the access key: `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, with `:SESSION_TOKEN` if there is one.
+    pub credentials: SecretRef,
+    /// Which addresses the endpoint may resolve to.
+    pub network: Network,
+    /// How long one request may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// The least risk of a tool whose texts it sees.
+    pub risk_min: Risk,
+}
+
+impl BedrockGuardrail {
+    /// The longest id, in bytes (API reference: `guardrailIdentifier`).
+    const ID_BYTES_MAX: usize = 64;
+    /// The longest identifier, in bytes.
+    const IDENTIFIER_BYTES_MAX: usize = 2048;
+
+    /// Whether a text is an id of Bedrock's (lower-case letters and digits) or a guardrail's ARN.
+    pub fn is_identifier(text: &str) -> bool {
+        let plain = |part: &str| {
+            (1..=Self::ID_BYTES_MAX).contains(&part.len())
+                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        if text.len() > Self::IDENTIFIER_BYTES_MAX {
+            return false;
+        }
+        let Some(rest) = text.strip_prefix("arn:") else { return plain(text) };
+        let parts: Vec<&str> = rest.splitn(5, ':').collect();
+        let [partition, "bedrock", region, account, resource] = parts.as_slice() else { return false };
+        let account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        plain(partition) && plain(region) && account && resource.strip_prefix("guardrail/").is_some_and(plain)
+    }
+
+    /// The region of an ARN.
+    pub fn region_of(identifier: &str) -> Option<&str> {
+        identifier.strip_prefix("arn:")?.split(':').nth(2)
+    }
 }
 
 /// Where a policy that attaches guardrails is attached itself.
@@ -122,7 +184,7 @@ impl Guardrails {
     pub fn changed<'a>(&self, there: &'a Self) -> Option<&'a GuardrailKey> {
         let is_changed = |guardrail: &&Guardrail| {
             let here = self.versions.get(&guardrail.key);
-            guardrail.key.version != GuardrailVersion::Draft && here.is_some_and(|here| here.definition != guardrail.definition)
+            guardrail.key.version != GuardrailVersion::Draft && here.is_some_and(|here| !here.says_what(guardrail))
         };
         there.versions.values().find(is_changed).map(|guardrail| &guardrail.key)
     }
@@ -139,6 +201,24 @@ impl Guardrails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_of_bedrock_are_ids_or_whole_arns() {
+        let arn = "arn:aws:bedrock:us-east-1:111122223333:guardrail/a1b2c3";
+        assert!(BedrockGuardrail::is_identifier("a1b2c3") && BedrockGuardrail::is_identifier(arn));
+        assert_eq!((BedrockGuardrail::region_of(arn), BedrockGuardrail::region_of("a1b2c3")), (Some("us-east-1"), None));
+        for wrong in [
+            "",
+            "A1",
+            "a/../b",
+            "a b",
+            "arn:aws:bedrock:us-east-1:1:guardrail/a",
+            "arn:aws:s3:us-east-1:111122223333:guardrail/a",
+        ] {
+            assert!(!BedrockGuardrail::is_identifier(wrong), "{wrong}");
+        }
+        assert!(!BedrockGuardrail::is_identifier(&format!("{arn}/version/1/apply?")));
+    }
 
     #[test]
     fn identifiers_are_arns_or_ids_with_a_version() {

@@ -235,6 +235,55 @@ impl ValueOrigin {
     }
 }
 
+/// How the user's request stands that came with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestStanding {
+    /// It is the client's word, which is good here.
+    Unsigned,
+    /// It is signed for this call's agent, space and session.
+    Signed,
+    /// It isn't signed, and must be.
+    NotSigned,
+    /// Its signature isn't right, or says less than it must.
+    Broken,
+    /// Its signature has expired.
+    Expired,
+    /// Its signature was shown in another session, or may have been.
+    Replayed,
+    /// It was signed for another agent.
+    OtherAgent,
+    /// It was signed for another space.
+    OtherSpace,
+    /// It was signed for another session.
+    OtherSession,
+    /// Another text was signed.
+    OtherText,
+    /// It was signed with a key that isn't registered for the agent.
+    UnknownKey,
+    /// More signatures are alive than can be told apart.
+    TooMany,
+}
+
+impl RequestStanding {
+    /// Why nobody vouches for it, in words; `None` where somebody does.
+    pub fn doubt(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unsigned | Self::Signed => return None,
+            Self::NotSigned => "the request, which is not signed",
+            Self::Broken => "the request, whose signature is broken",
+            Self::Expired => "the request, whose signature has expired",
+            Self::Replayed => "the request, whose signature was used before",
+            Self::OtherAgent => "the request, which was signed for another agent",
+            Self::OtherSpace => "the request, which was signed for another space",
+            Self::OtherSession => "the request, which was signed for another session",
+            Self::OtherText => "the request, whose text was not signed",
+            Self::UnknownKey => "the request, signed with a key that is not registered",
+            Self::TooMany => "the request, one of more signed ones than can be told apart",
+        })
+    }
+}
+
 /// What a session has touched before a call, and what stands behind the call's values.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct CallOrigin {
@@ -243,6 +292,9 @@ pub struct CallOrigin {
     /// The values, as far as they could carry something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueOrigin>,
+    /// How the user's request stands, if one came with the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestStanding>,
 }
 
 impl CallOrigin {

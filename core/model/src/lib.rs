@@ -36,7 +36,7 @@ pub use budget::{Budget, BudgetLimits, BudgetPer, Money, StatedCost, TimeUnit, d
 pub use cloudwatch::CloudWatch;
 pub use console::{CONSOLE_SESSION_SECS_MAX, Console, SignIn};
 pub use delivery::{Delivery, DeliveryFormat, Destination, S3Bucket};
-pub use guardrail::{Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
+pub use guardrail::{BedrockGuardrail, Guardrail, GuardrailKey, GuardrailPolicy, GuardrailTarget, GuardrailVersion, Guardrails};
 pub use iam::{Attached, Controls, FindingsAdmitted, OrganizationalUnit, Role, RoleKey, SPACE_SERVICE, Tags, User, UserKey};
 pub use id::{
     AccountId, AgentId, IdError, OuId, PolicyName, Region, RoleName, ServerName, SpaceId, TOOL_NAME_LEN_MAX, TOOL_SEPARATOR,
@@ -44,8 +44,8 @@ pub use id::{
 };
 pub use invariant::{AgentsMeant, Invariant};
 pub use label::{
-    ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, OriginMeant, Provenance, ResultLabels, ResultWord, ValueOrigin,
-    plain_pointer,
+    ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, OriginMeant, Provenance, RequestStanding, ResultLabels,
+    ResultWord, ValueOrigin, plain_pointer,
 };
 pub use organization::{Account, ChangeReview, Organization, ServerKey};
 pub use person::{Person, Proof};

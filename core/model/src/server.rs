@@ -228,7 +228,7 @@ pub enum ProtocolChoice {
 
 /// Which addresses a server's name may resolve to; checked on the address that is connected to, so a name that is rebound
 /// gains nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
     /// Only globally routable addresses.

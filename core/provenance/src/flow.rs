@@ -49,6 +49,8 @@ pub struct Flow {
     records: Records,
     /// Requests that are here already, by hash: clients send theirs with every call.
     requests: Words,
+    /// The same for what nobody vouches for.
+    doubts: Words,
     /// Words that say that an id follows.
     cues: Vec<u64>,
 }
@@ -83,6 +85,7 @@ impl Flow {
             passed_parts: Words::default(),
             records: Records::default(),
             requests: Words::default(),
+            doubts: Words::default(),
             cues: ["id", "ids", "number", "no", "nr", "num"].iter().map(|cue| hasher.of(cue)).collect(),
         }
     }
@@ -114,6 +117,25 @@ impl Flow {
         let source: Arc<str> = "request".into();
         self.request.add(&source, self.hasher.words(text));
         self.request_loose.add(&source, self.hasher.loose(text));
+    }
+
+    /// Somebody says that the user asks for something, and nobody vouches for it: it is read as what anybody could have written.
+    pub fn doubted(&mut self, why: &str, text: &str) {
+        let hash = self.hasher.of_whole(text);
+        // Somebody has vouched for these very words in this session: that nobody does now takes nothing back.
+        if self.requests.contains(&hash) {
+            return;
+        }
+        self.labels.integrity = remit_model::Integrity::Untrusted;
+        if !self.doubts.insert(hash) {
+            return;
+        }
+        if self.doubts.len() > REQUESTS_MAX {
+            // What more was said is no longer known.
+            self.untrusted.lose();
+            return;
+        }
+        self.text(&why.into(), text, true);
     }
 
     /// A result is read: its labels are the session's from now on.
@@ -208,7 +230,7 @@ impl Flow {
             let (role, provenance) = (ArgumentRole::Destination, Provenance::Untrusted);
             values.push(ValueOrigin { pointer: String::new(), role, provenance, source: None });
         }
-        CallOrigin { labels: self.labels, values }
+        CallOrigin { labels: self.labels, values, request: None }
     }
 
     fn value(&self, pointer: String, role: ArgumentRole, name: &str, about: &[u64], text: &str, values: &mut Vec<ValueOrigin>) {

@@ -96,8 +96,8 @@ fn said() -> Value {
             { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" } },
         ] },
         "unknown": { "description": "Facts that can't be found out.", "anyOf": [
-            { "enum": ["identity", "quota", "revocations"] },
-            { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["identity", "quota", "revocations"] } },
+            { "enum": ["identity", "quota", "revocations", "guardrails"] },
+            { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["identity", "quota", "revocations", "guardrails"] } },
         ] },
         "trust": { "enum": ["probation", "supervised", "trusted", "autonomous"], "description": "The agent's trust tier, in every category; the one that everybody begins in without it." },
         "approved": { "type": "boolean", "default": false, "description": "Whether people agree to the call, where a rule of approvals holds it." },

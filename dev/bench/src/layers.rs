@@ -128,5 +128,6 @@ fn facts() -> Result<Facts, String> {
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
         provenance: Fact::Known(None),
+        guardrails: std::sync::Arc::default(),
     })
 }

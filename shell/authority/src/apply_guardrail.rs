@@ -9,7 +9,7 @@ use remit_identity::form;
 use remit_identity::sigv4::Request;
 use remit_identity::sts::AwsError;
 use remit_kernel::assume::authorize;
-use remit_kernel::{Fact, Guard, Origin, Snapshot};
+use remit_kernel::{Applied, Fact, Found, Guard, Origin, Snapshot};
 use remit_model::{Guardrail, GuardrailKey, GuardrailVersion};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ impl Compiled {
 
 impl TokenService {
     /// The response of `ApplyGuardrail`.
-    pub(crate) fn apply_guardrail(
+    pub(crate) async fn apply_guardrail(
         &self,
         request: &AwsRequest<'_>,
         (identifier, version): (&str, &str),
@@ -112,10 +112,30 @@ impl TokenService {
         };
         let guard = self.compiled.of(&snapshot, found.ok_or_else(missing)?)?;
         let body: Value = serde_json::from_slice(request.body).map_err(|_| invalid("The body is not JSON."))?;
-        let (response, found) = guard.apply(&body).map_err(|why| invalid(&why))?;
+        let applied = guard.apply(&body).map_err(|why| invalid(&why))?;
+        let (response, found) = self.answered_guardrail(&guard, applied, done).await?;
         done.detail("intervened", response.get("action") == Some(&json!("GUARDRAIL_INTERVENED")));
         done.detail("found", serde_json::to_value(found).unwrap_or_default());
         Ok(response.to_string())
+    }
+
+    /// The response, and what is told of it: of the guardrail's own definition, or of the one of Amazon Bedrock behind it.
+    async fn answered_guardrail(
+        &self,
+        guard: &Guard,
+        applied: Applied,
+        done: &mut Done,
+    ) -> Result<(Value, Vec<Found>), AwsError> {
+        let Applied { own, then } = applied;
+        let Some(ask) = then else {
+            return own.ok_or_else(|| AwsError::new(500, "InternalServerException", "There is nothing behind this guardrail."));
+        };
+        let mut undecided = |why: &str| {
+            done.detail("undecided", why);
+            AwsError::new(503, "ServiceUnavailable", "The guardrail of Amazon Bedrock behind this one could not be asked.")
+        };
+        let body = self.in_effect.ask_guardrail(&ask).await.map_err(|why| undecided(&why))?;
+        guard.joined(own, &body).map_err(undecided)
     }
 }
 

@@ -28,7 +28,7 @@ pub use keypair::{AccessKey, AccessKeyStore, Issue, KeyPair, KeyPairs};
 pub use keyring::{KEY_ROTATION_SECS, KeyringError};
 pub use port::{ConnectionStore, Directory, KeyStore, PortError, SecretStore, client_secret_new};
 pub use sign_in::{SignInError, SignIns};
-pub use sts::{AwsAnswer, AwsRequest, InEffect, TokenService, in_scope};
+pub use sts::{AwsAnswer, AwsRequest, Boxed, InEffect, TokenService, in_scope};
 pub use upstream::{
     ATTEMPT_SECS, Begun, ConnectionState, ConnectionStatus, Consent, CredentialError, Header, Progress, RedirectError,
     UpstreamCredentials,

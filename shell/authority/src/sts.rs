@@ -11,7 +11,7 @@ use remit_identity::sts::{self, Answer, AssumeRole, AwsError, Query, Service};
 use remit_identity::token::{issuer_of, verify_external};
 use remit_identity::{jwt, jwt::JwtError};
 use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
-use remit_kernel::{Fact, Origin, Revocations, Session, SessionOf, Snapshot};
+use remit_kernel::{Ask, Fact, Origin, Revocations, Session, SessionOf, Snapshot};
 use remit_model::{AccountId, AgentId, Attached, Organization, Role, RoleKey, RoleName, Tags};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -35,6 +35,9 @@ const ARN_CHARS_MAX: usize = 2048;
 /// When what the configuration holds was made, as far as clients ask: it has no dates of its own.
 const CREATE_DATE: &str = "2026-01-01T00:00:00Z";
 
+/// A boxed future.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// What is in effect while a request is answered.
 pub trait InEffect: Send + Sync {
     /// The snapshot.
@@ -42,13 +45,16 @@ pub trait InEffect: Send + Sync {
 
     /// What has been revoked.
     fn revocations(&self) -> Arc<Revocations>;
+
+    /// What a guardrail of Amazon Bedrock answers: the response's body, or why there is none, which holds nothing of text or secret.
+    fn ask_guardrail<'a>(&'a self, ask: &'a Ask) -> Boxed<'a, Result<Vec<u8>, String>>;
 }
 
 /// The endpoint.
 pub struct TokenService {
     authority: Arc<Authority>,
     keys: Arc<KeyPairs>,
-    in_effect: Arc<dyn InEffect>,
+    pub(crate) in_effect: Arc<dyn InEffect>,
     pub(crate) compiled: Compiled,
 }
 
@@ -134,7 +140,7 @@ impl TokenService {
     pub async fn answer(&self, request: &AwsRequest<'_>, now_secs: u64) -> AwsAnswer {
         let mut done = Done::default();
         if let Some(named) = apply_guardrail::named(request.path) {
-            let answered = self.apply_guardrail(request, named, &mut done, now_secs);
+            let answered = Box::pin(self.apply_guardrail(request, named, &mut done, now_secs)).await;
             return finish(answered.map(Said::Json), Spoken::Json, &done, request.peer);
         }
         let mut service = Service::Sts;

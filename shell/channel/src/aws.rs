@@ -52,6 +52,25 @@ pub(crate) async fn post(
     body: String,
     now_secs: u64,
 ) -> Result<Response<Bytes>, ChannelError> {
+    let request = signed(to, own, body, now_secs)?;
+    accepted(fetch(to.url, to.network, tls, TIMEOUT, request).await?)
+}
+
+/// An answer that is no success is a refusal.
+pub(crate) fn accepted(answer: Response<Bytes>) -> Result<Response<Bytes>, ChannelError> {
+    if !answer.status().is_success() {
+        return Err(ChannelError::Refused { status: answer.status().as_u16(), said: beginning(answer.body()) });
+    }
+    Ok(answer)
+}
+
+/// A request that posts a body, signed; its URI is the endpoint's path.
+pub(crate) fn signed(
+    to: Endpoint<'_>,
+    own: &[(&'static str, &str)],
+    body: String,
+    now_secs: u64,
+) -> Result<Request<Full<Bytes>>, ChannelError> {
     let invalid = |error: &dyn std::fmt::Display| ChannelError::Invalid(error.to_string());
     let (_, rest) = to.url.split_once("://").ok_or_else(|| ChannelError::Invalid("the endpoint is no address".to_owned()))?;
     let host = rest.split('/').next().unwrap_or_default();
@@ -66,14 +85,9 @@ pub(crate) async fn post(
     headers.extend(parts.next().map(|token| ("x-amz-security-token", token)));
     let signed = sigv4::Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
     let authorization = sigv4::sign(&signed, (id, secret), (to.region, to.service)).map_err(|error| invalid(&error))?;
-    let mut request = Request::post("/").header("authorization", authorization);
+    let mut request = Request::post(path).header("authorization", authorization);
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Full::new(body.into())).map_err(|error| invalid(&error))?;
-    let answer = fetch(to.url, to.network, tls, TIMEOUT, request).await?;
-    if !answer.status().is_success() {
-        return Err(ChannelError::Refused { status: answer.status().as_u16(), said: beginning(answer.body()) });
-    }
-    Ok(answer)
+    request.body(Full::new(body.into())).map_err(|error| invalid(&error))
 }

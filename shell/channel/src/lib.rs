@@ -4,11 +4,13 @@
 //! - [`step_functions`]: a state machine that is started with an approval, and whose result decides it;
 //! - [`sns`]: a message to a topic of Amazon SNS;
 //! - [`pagerduty`]: an event for PagerDuty, and its end;
-//! - [`cloudwatch`]: metrics for Amazon CloudWatch.
+//! - [`cloudwatch`]: metrics for Amazon CloudWatch;
+//! - [`bedrock`]: guardrails of Amazon Bedrock, which are asked and not told.
 //!
 //! Each function here makes one request and says what came of it; when it is made, and how often again, is its caller's affair.
 
 mod aws;
+pub mod bedrock;
 pub mod cloudwatch;
 pub mod pagerduty;
 pub mod sns;

@@ -194,6 +194,27 @@ impl Client {
         }
     }
 
+    /// Sends one request and takes the whole answer, of at most [`FETCH_BYTES_MAX`] bytes, within `timeout`.
+    pub async fn whole(&self, timeout: Duration, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, EgressError> {
+        let url = || self.inner.url.clone();
+        let exchange = async {
+            let (response, lease) = self.send(request).await?.into_parts();
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, FETCH_BYTES_MAX).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    return EgressError::TooLarge(url());
+                }
+                match error.downcast::<hyper::Error>() {
+                    Ok(source) => EgressError::Http { host: url(), source: *source },
+                    Err(_) => EgressError::TooLarge(url()),
+                }
+            })?;
+            lease.finish();
+            Ok(Response::from_parts(parts, body.to_bytes()))
+        };
+        tokio::time::timeout(timeout, exchange).await.map_err(|_| EgressError::Timeout(url()))?
+    }
+
     fn idle(&self) -> Option<Sender> {
         let mut idle = self.inner.idle.lock().ok()?;
         while let Some(sender) = idle.pop() {
@@ -248,21 +269,7 @@ pub async fn fetch(
 ) -> Result<Response<Bytes>, EgressError> {
     let client = Client::new(url, network, tls, timeout)?;
     *request.uri_mut() = client.path().clone();
-    let exchange = async {
-        let (response, _) = client.send(request).await?.into_parts();
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, FETCH_BYTES_MAX).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                return EgressError::TooLarge(url.to_owned());
-            }
-            match error.downcast::<hyper::Error>() {
-                Ok(source) => EgressError::Http { host: url.to_owned(), source: *source },
-                Err(_) => EgressError::TooLarge(url.to_owned()),
-            }
-        })?;
-        Ok(Response::from_parts(parts, body.to_bytes()))
-    };
-    tokio::time::timeout(timeout, exchange).await.map_err(|_| EgressError::Timeout(url.to_owned()))?
+    client.whole(timeout, request).await
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ async fn decided(gateway: &Arc<Inner>, headers: &HeaderMap, asked: Asked<'_>, st
     let target = Target::Tool { name: &question.tool_id, arguments };
     outside(gateway, &state, &space, &mut facts);
     let call = Call { space: &space, target, risk_requested, explain: true };
+    Box::pin(crate::guard::gather(gateway, &state.snapshot, &mut facts, &call, at_ms / 1000)).await;
     let decision = decide(&state.snapshot, &facts, &call, at_ms / 1000);
     drop(place);
     let mismatched = agent.is_some() && matches!(facts.identity, Fact::Known(Identity::Rejected(_)));
@@ -259,6 +260,7 @@ fn entry<'a>(
         policy_session: None,
         labels: None,
         provenance: Vec::new(),
+        request: None,
         history: None,
         facts_digest: None,
         snapshot,

@@ -18,7 +18,9 @@ use hyper::body::Incoming;
 use remit_identity::access::class_scopes;
 use remit_identity::challenge;
 use remit_kernel::verdict::LayerLine;
-use remit_kernel::{Decision, Denial, Fact, Facts, Identity, Origin, Permit, PolicySession, Principal, Reason, Verdict, enter};
+use remit_kernel::{
+    Call, Decision, Denial, Fact, Facts, Identity, Origin, Permit, PolicySession, Principal, Reason, Target, Verdict, enter,
+};
 use remit_mcp::json::{Limits, quote};
 use remit_mcp::version::meta;
 use remit_mcp::{Era, ErrorCode, Kind, Message, MessageError, RpcError, Version};
@@ -39,7 +41,7 @@ use crate::reply::{
 use crate::session::Opening;
 use crate::settle::{self, Settled, Stamp, settle};
 use crate::signed::Signed;
-use crate::{Inner, State, agree, list, listen};
+use crate::{Inner, State, agree, guard, list, listen};
 
 /// How much a client may say of itself, in bytes: a session keeps it.
 const CLIENT_BYTES_MAX: usize = 16 * 1024;
@@ -320,6 +322,7 @@ impl Arrival {
                     policy_session: None,
                     labels: None,
                     provenance: Vec::new(),
+                    request: None,
                     history: None,
                     facts_digest: None,
                     snapshot: self.state.snapshot.version,
@@ -596,6 +599,7 @@ impl Arrival {
         };
         let traceparent = message.inner_str("_meta", "traceparent");
         let trace = Trace::read(traceparent.as_deref().or_else(|| self.header(&TRACEPARENT)), &decision_id);
+        self.ask_guardrails(&caller, asked.target(&message), &mut facts, at_ms).await;
         // Decide, and record.
         let stamp = Stamp { decision_id: &decision_id, trace: &trace, at_ms };
         let deciding = caller.count(message.method(), &mut facts);
@@ -674,6 +678,11 @@ impl Arrival {
         Box::pin(async move { self.target(caller, message).await })
     }
 
+    async fn ask_guardrails(&self, caller: &Caller, target: Target<'_>, facts: &mut Facts, at_ms: u64) {
+        let call = Call { space: &self.space_id, target, risk_requested: None, explain: false };
+        Box::pin(guard::gather(&caller.gateway, &caller.state.snapshot, facts, &call, at_ms / 1000)).await;
+    }
+
     fn take_place(&self, caller: &Caller, asked: &Asked, facts: &mut Facts) -> Option<crate::quota::Place> {
         let quotas = &caller.space.space.quotas;
         // Only what the space knows is counted: a count is kept by name.
@@ -713,7 +722,7 @@ struct Recorded {
 async fn enforce(caller: Caller, message: Message, permit: Permit, pending: Pending, place: Option<Place>) -> Response<Body> {
     let (era, id) = (caller.era(), message.id().unwrap_or("null").to_owned());
     let dispatch = permit.redeem();
-    let message = match dispatch.masked.as_deref().map(|arguments| crate::guard::masked(&message, arguments)) {
+    let message = match dispatch.masked.as_deref().map(|arguments| guard::masked(&message, arguments)) {
         None => message,
         Some(Ok(masked)) => masked,
         Some(Err(error)) => {

@@ -218,6 +218,12 @@ mod tests {
         }
     }
 
+    impl crate::AskGuardrails for None {
+        fn ask<'a>(&'a self, asks: &'a [remit_kernel::Ask]) -> Boxed<'a, Vec<Result<Vec<u8>, String>>> {
+            Box::pin(async { asks.iter().map(|_| Err("nobody is asked here".to_owned())).collect() })
+        }
+    }
+
     impl Observer for None {
         fn observed(&self, _: &Observed<'_>) {}
 
@@ -270,6 +276,7 @@ mod tests {
             anonymous_agent: Option::None,
             revocations: Revocations::default(),
             trust: Arc::new(None),
+            ask_guardrails: Arc::new(None),
         })
         .unwrap();
         let (told, begun) = tokio::sync::mpsc::unbounded_channel();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use remit_kernel::{Fact, Principal, ToolView};
 use remit_mcp::canonical::{hex, sha256};
-use remit_mcp::{ErrorCode, Message, RpcError};
+use remit_mcp::{Message, RpcError};
 use remit_model::{CallOrigin, Labels, Organization, ResultLabels, ServerKey, ToolClass};
 use remit_provenance::{Flow, Reading};
 use serde::Deserialize;
@@ -18,11 +18,8 @@ use serde_json::Value;
 use crate::call::{Asked, AskedKind, Caller, Client};
 use crate::clock::random;
 use crate::session::{Session, lock};
+use crate::user_request::UserRequest;
 
-/// Where a client says what its user has asked for.
-const REQUEST_META: &str = "remit/request";
-/// The longest request of a user, in bytes.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The most words that all sessions hold: about 40 bytes each.
 const WORDS_MAX: usize = 4_000_000;
 /// The most sessions.
@@ -234,7 +231,10 @@ impl Flows {
         if !caller.space.traces {
             return Ok(Judged { provenance: Fact::Known(None), traced: None });
         }
-        let request = request(message)?;
+        let request = UserRequest::read(message)?;
+        let standing = request
+            .as_ref()
+            .map(|request| caller.gateway.signatures.standing(caller, session, request, crate::clock::now_ms() / 1000));
         if let Client::Legacy(own) = &caller.client {
             own.names(&session.into());
         }
@@ -248,15 +248,20 @@ impl Flows {
         let arguments = message.param("arguments").filter(|_| matches!(asked.kind, AskedKind::Call)).unwrap_or("{}");
         let origin = {
             let mut flow = lock(&flow);
-            request.iter().for_each(|request| flow.asked(request));
+            if let (Some(request), Some(standing)) = (&request, standing) {
+                match standing.doubt() {
+                    None => flow.asked(&request.text),
+                    Some(why) => flow.doubted(why, &request.text),
+                }
+            }
             match (tool, serde_json::from_str(arguments)) {
                 (_, Err(_)) => None,
                 (Some(tool), Ok(arguments)) => Some(flow.judge(&tool.roles, &arguments)),
-                (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), values: Vec::new() }),
+                (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), values: Vec::new(), request: None }),
             }
         };
         let provenance = match origin {
-            Some(origin) => Fact::Known(Some(Arc::new(origin))),
+            Some(origin) => Fact::Known(Some(Arc::new(CallOrigin { request: standing, ..origin }))),
             None => Fact::Unknown("the arguments hold a number that can't be looked for".to_owned()),
         };
         let traced = match tool {
@@ -291,17 +296,6 @@ fn results(organization: &Organization, server: &ServerKey, tool: Option<&str>) 
         server.tools.get(tool).or_else(|| server.tools.values().find(|said| exposed(said)))
     });
     said.map(|said| said.results).unwrap_or_default().over(server.results.over(ResultLabels::default()))
-}
-
-/// What the user has asked for, as the client passes it.
-fn request(message: &Message) -> Result<Option<String>, RpcError> {
-    let Some(text) = message.inner("_meta", REQUEST_META) else { return Ok(None) };
-    let invalid = |what: &str| RpcError::new(ErrorCode::InvalidParams, format!("`_meta[\"{REQUEST_META}\"]` {what}"));
-    let text: String = serde_json::from_str(text).map_err(|_| invalid("is a text: what the user has asked for"))?;
-    if text.len() > REQUEST_BYTES_MAX {
-        return Err(invalid("has at most 65,536 bytes"));
-    }
-    Ok(Some(text))
 }
 
 /// An entry of the journal that says what a session has touched.

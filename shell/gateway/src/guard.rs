@@ -1,10 +1,12 @@
-//! Guardrails on what comes back: a result passes as it is, masked, or not at all.
+//! Guardrails on what comes back: a result passes as it is, masked, or not at all. And what guardrails of Amazon Bedrock answer, for both ways.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use remit_guard::Source;
-use remit_kernel::{Arguments, Call, Denial, Guarded, LayerLine, SpaceView, Target, withheld};
+use remit_kernel::{
+    Answers, Arguments, Ask, Call, Denial, Facts, Guarded, LayerLine, Snapshot, SpaceView, Target, decide, withheld,
+};
 use remit_mcp::json::Limits;
 use remit_mcp::splice::Splice;
 use remit_mcp::{ErrorCode, Message, RpcError};
@@ -22,15 +24,52 @@ pub(crate) struct Passed {
     pub(crate) instead: Option<Bytes>,
 }
 
+/// How often guardrails are asked about one text: each sees what the one before it has left.
+const ROUNDS_MAX: usize = 16;
+
+/// Asks guardrails of Amazon Bedrock what they weren't asked yet.
+async fn answered(gateway: &Inner, asks: &[Ask], answers: &mut Answers) {
+    let came = gateway.ask_guardrails.ask(asks).await;
+    asks.iter().zip(came).for_each(|(ask, came)| answers.add(ask, came));
+}
+
+/// What guardrails of Amazon Bedrock say of a call's arguments, if it comes to them.
+pub(crate) async fn gather(gateway: &Inner, snapshot: &Snapshot, facts: &mut Facts, call: &Call<'_>, now_secs: u64) {
+    let asks_any = snapshot.spaces.get(call.space).is_some_and(|space| space.guards.asks_bedrock());
+    if !asks_any || !matches!(call.target, Target::Tool { arguments: Some(_), .. }) {
+        return;
+    }
+    // As it will be decided, so that nobody is told of a call that other layers refuse.
+    let call = Call { explain: false, ..*call };
+    for _ in 0..ROUNDS_MAX {
+        let asks = match decide(snapshot, facts, &call, now_secs).guarded {
+            Some(guarded) if !guarded.asks.is_empty() => guarded.asks.clone(),
+            _ => return,
+        };
+        let mut answers = (*facts.guardrails).clone();
+        answered(gateway, &asks, &mut answers).await;
+        facts.guardrails = Arc::new(answers);
+    }
+}
+
 /// Inspects a message of a server: its result, its error or its parameters. `None` where no guardrail holds.
-pub(crate) fn inspect(space: &SpaceView, risk: Risk, message: &Message) -> Option<Passed> {
+pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, message: &Message) -> Option<Passed> {
     if space.guards.is_empty() {
         return None;
     }
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
-    let mut guarded = space.guards.inspect(Source::Output, message.text(&span), risk);
+    let text = message.text(&span);
+    let mut answers = Answers::default();
+    let mut guarded = space.guards.inspect(Source::Output, text, risk, &answers);
+    for _ in 0..ROUNDS_MAX {
+        if guarded.asks.is_empty() {
+            break;
+        }
+        Box::pin(answered(gateway, &guarded.asks, &mut answers)).await;
+        guarded = space.guards.inspect(Source::Output, text, risk, &answers);
+    }
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());
@@ -40,8 +79,8 @@ pub(crate) fn inspect(space: &SpaceView, risk: Risk, message: &Message) -> Optio
 }
 
 /// A message as it passes; `None` if it doesn't.
-pub(crate) fn passed(space: &SpaceView, risk: Risk, message: &Message) -> Option<Message> {
-    let Some(Passed { guarded, instead }) = inspect(space, risk, message) else { return Some(message.clone()) };
+pub(crate) async fn passed(gateway: &Inner, space: &SpaceView, risk: Risk, message: &Message) -> Option<Message> {
+    let Some(Passed { guarded, instead }) = inspect(gateway, space, risk, message).await else { return Some(message.clone()) };
     match (guarded.blocked, instead) {
         (Some(_), _) => None,
         (None, Some(body)) => Message::parse(body, Limits::default()).ok(),
@@ -50,15 +89,16 @@ pub(crate) fn passed(space: &SpaceView, risk: Risk, message: &Message) -> Option
 }
 
 /// A notification of a resource's change, as it passes what holds in the space now. `None` if it doesn't.
-pub(crate) fn updated(gateway: &Inner, space: &str, message: &Message) -> Option<Message> {
-    passed(gateway.state.load().snapshot.spaces.get(space)?, Risk::Low, message)
+pub(crate) async fn updated(gateway: &Inner, space: &str, message: &Message) -> Option<Message> {
+    let state = gateway.state.load_full();
+    passed(gateway, state.snapshot.spaces.get(space)?, Risk::Low, message).await
 }
 
 /// A message that a server sends of its own accord, as it passes; it is read in the session before anybody sees it. `None` if it doesn't.
-pub(crate) fn stray(gateway: &Inner, session: &Session, server: &ServerKey, message: &Message) -> Option<Message> {
-    let state = gateway.state.load();
+pub(crate) async fn stray(gateway: &Inner, session: &Session, server: &ServerKey, message: &Message) -> Option<Message> {
+    let state = gateway.state.load_full();
     let space = state.snapshot.spaces.get(&*session.space)?;
-    let message = passed(space, Risk::Low, message)?;
+    let message = passed(gateway, space, Risk::Low, message).await?;
     let read = !space.traces || gateway.flows.stray(&state.snapshot.organization, session, server, message.body());
     read.then_some(message)
 }
@@ -78,14 +118,20 @@ impl Relay {
         self.dispatch.tool.as_ref().map_or(Risk::Low, |tool| tool.risk)
     }
 
+    /// What the server says meanwhile, as it passes; `None` if it doesn't.
+    pub(crate) async fn passed(&self, message: &Message) -> Option<Message> {
+        Box::pin(passed(&self.caller.gateway, &self.caller.space, self.risk(), message)).await
+    }
+
     /// What guardrails leave of an answer, and why it is kept from the caller, if it is.
-    pub(crate) fn guarded(&mut self, answer: Bytes) -> Result<(Bytes, Option<(Denial, LayerLine)>), UpstreamError> {
+    pub(crate) async fn guarded(&mut self, answer: Bytes) -> Result<(Bytes, Option<(Denial, LayerLine)>), UpstreamError> {
         if self.caller.space.guards.is_empty() {
             return Ok((answer, None));
         }
         let message =
             Message::parse(answer.clone(), Limits::default()).map_err(|error| UpstreamError::Protocol(error.to_string()))?;
-        let Some(passed) = inspect(&self.caller.space, self.risk(), &message) else { return Ok((answer, None)) };
+        let inspected = inspect(&self.caller.gateway, &self.caller.space, self.risk(), &message).await;
+        let Some(passed) = inspected else { return Ok((answer, None)) };
         // Whoever's word it is: what looks like an attack is no trusted text.
         if passed.guarded.attack_percent() > 0
             && let Some(traced) = &mut self.caller.traced

@@ -238,11 +238,18 @@ fn input_required(caller: &Caller, message: &Message, approval: &Approval) -> Op
 
 /// What a client is told of an approval.
 fn told(caller: &Caller, approval: &Approval) -> Value {
-    json!({
+    let mut told = json!({
         "id": approval.id, "state": approval.state.as_str(), "url": caller.gateway.approval_page(&approval.id),
         "expires_at": rfc3339(approval.expires_at_secs.saturating_mul(1000)),
         "rules": approval.rules.iter().map(|rule| &rule.id).collect::<Vec<_>>(),
-    })
+    });
+    // A client whose word isn't taken can sign again.
+    let origin = caller.provenance.known().and_then(Option::as_deref);
+    let standing = origin.and_then(|origin| origin.request).filter(|standing| standing.doubt().is_some());
+    if let (Some(standing), Some(told)) = (standing, told.as_object_mut()) {
+        told.insert("request".to_owned(), json!(standing));
+    }
+    told
 }
 
 /// A call that is kept open.

@@ -44,6 +44,7 @@ mod stop;
 mod tasks;
 mod trust;
 mod upstream;
+mod user_request;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -61,7 +62,7 @@ use remit_kernel::reach::{Access, ways};
 use remit_kernel::registry::Record;
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
-    Arguments, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
+    Arguments, Ask, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
     Revocations, Snapshot, Target, decide_in_general,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
@@ -112,6 +113,13 @@ pub trait Pins: Send + Sync {
     fn records(&self) -> Result<Vec<(ServerKey, Record)>, String>;
     /// Keeps what was said of a server, durably.
     fn save_record(&self, server: &ServerKey, record: &Record) -> Result<(), String>;
+}
+
+/// Asks guardrails of Amazon Bedrock.
+pub trait AskGuardrails: Send + Sync {
+    /// What came of each request, in their order: the response's body, or why there is none, which holds nothing of text or secret. It takes no
+    /// longer than each guardrail says.
+    fn ask<'a>(&'a self, asks: &'a [Ask]) -> Boxed<'a, Vec<Result<Vec<u8>, String>>>;
 }
 
 /// Limits of the whole gateway.
@@ -181,6 +189,8 @@ pub struct Options {
     pub revocations: Revocations,
     /// Who knows how far agents are trusted.
     pub trust: Arc<dyn Trust>,
+    /// Who asks guardrails of Amazon Bedrock.
+    pub ask_guardrails: Arc<dyn AskGuardrails>,
 }
 
 /// The data plane. Cheap to clone.
@@ -220,6 +230,7 @@ pub(crate) struct Inner {
     pub(crate) seal: seal::Seal,
     pub(crate) histories: Arc<history::Histories>,
     pub(crate) flows: flow::Flows,
+    pub(crate) signatures: user_request::Signatures,
     keeper: Arc<Keeper>,
     pub(crate) quotas: quota::Quotas,
     pub(crate) parked: relay::ParkingLot,
@@ -239,6 +250,7 @@ pub(crate) struct Inner {
     /// Told when they have changed: calls under way look again.
     revoked: tokio::sync::watch::Sender<()>,
     trust: Arc<dyn Trust>,
+    pub(crate) ask_guardrails: Arc<dyn AskGuardrails>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -294,6 +306,7 @@ impl Gateway {
             sessions: Sessions::new(options.limits.sessions_max, watcher.clone()),
             seal: seal::Seal::new(&options.seal_key).ok_or("the sealing key is not fit")?,
             flows: flow::Flows::default(),
+            signatures: user_request::Signatures::new(clock::now_ms() / 1000),
             histories: Arc::new(history::Histories::new(Arc::clone(&keys))),
             keeper: Arc::new(Keeper::new(&options.history_key, keys, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
@@ -315,6 +328,7 @@ impl Gateway {
             revocations: ArcSwap::from_pointee(options.revocations),
             revoked: tokio::sync::watch::Sender::default(),
             trust: options.trust,
+            ask_guardrails: options.ask_guardrails,
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -608,6 +622,7 @@ impl Inner {
             policy_session: PolicySession::default(),
             approvals: Fact::Known(Vec::new()),
             provenance: Fact::Known(None),
+            guardrails: Arc::default(),
         }
     }
 

@@ -231,6 +231,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         policy_session: None,
         labels: None,
         provenance: Vec::new(),
+        request: None,
         history: None,
         facts_digest: None,
         snapshot: caller.state.snapshot.version,
@@ -260,7 +261,8 @@ async fn watch(caller: Caller, upstream: Arc<Upstream>, uris: Vec<String>, log: 
             uris.iter().any(|own| uri.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         });
         if message.kind() == Kind::Notification && message.method() == "notifications/resources/updated" && about {
-            let Some(message) = guard::updated(&caller.gateway, caller.space.space.id.as_str(), &message) else { continue };
+            let passed = guard::updated(&caller.gateway, caller.space.space.id.as_str(), &message).await;
+            let Some(message) = passed else { continue };
             let sent = match &subscription {
                 Some(id) => tagged(&message, id),
                 None => untagged(&message),
@@ -418,7 +420,7 @@ async fn stray(gateway: &Inner, session: &Arc<Session>, upstream: &Arc<Upstream>
         // The gateway's own watch tells of changed lists, once they have been looked at.
         Kind::Notification if ListKind::of(message.method()).is_some() => {}
         Kind::Notification => {
-            if let Some(message) = guard::stray(gateway, session, &upstream.key, &message) {
+            if let Some(message) = guard::stray(gateway, session, &upstream.key, &message).await {
                 session.outbound.try_send(message.body());
             }
         }
@@ -433,7 +435,7 @@ async fn stray(gateway: &Inner, session: &Arc<Session>, upstream: &Arc<Upstream>
                 let _ = upstream.tell(Bytes::from(refused.answer(&id)), &sending).await;
                 return;
             }
-            let Some(message) = guard::stray(gateway, session, &upstream.key, &message) else {
+            let Some(message) = guard::stray(gateway, session, &upstream.key, &message).await else {
                 let refused = RpcError::new(ErrorCode::Denied, "a guardrail keeps this from the client");
                 let _ = upstream.tell(Bytes::from(refused.answer(&id)), &sending).await;
                 return;

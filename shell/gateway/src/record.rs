@@ -11,7 +11,7 @@ use remit_journal::{Append, AppendError, Journal};
 use remit_kernel::budget::{Cost, Payer, counts};
 use remit_kernel::{ActedAs, Guarded, LayerLine, Snapshot};
 use remit_mcp::canonical::{hex, sha256};
-use remit_model::{AgentId, Labels, ServerKey, ServerName, StatedCost, ValueOrigin, decimal, plain_pointer};
+use remit_model::{AgentId, Labels, RequestStanding, ServerKey, ServerName, StatedCost, ValueOrigin, decimal, plain_pointer};
 use serde::Serialize;
 
 use crate::budget::{self, Budgets};
@@ -105,6 +105,9 @@ pub(crate) struct DecisionEntry<'a> {
     /// What stands behind the call's values, the worst first; never a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) provenance: Vec<ValueOrigin>,
+    /// How the user's request stands that came with the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<RequestStanding>,
     /// What the history of the space needs of the call, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<String>,

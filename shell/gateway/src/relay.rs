@@ -21,7 +21,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::body::{Body, EventLog};
 use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
-use crate::guard;
 use crate::quota::Place;
 use crate::receipt::Receipt;
 use crate::record::Pending;
@@ -417,7 +416,7 @@ impl Relay {
                 Kind::Response | Kind::Error => return Ok(Step::Response(message)),
                 Kind::Notification => {
                     if self.wanted(&message)
-                        && let Some(message) = guard::passed(&self.caller.space, self.risk(), &message)
+                        && let Some(message) = self.passed(&message).await
                     {
                         self.reads(message.body());
                         // A client that doesn't read holds its own call up, and not for ever.
@@ -460,7 +459,7 @@ impl Relay {
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
         }
-        let Some(message) = guard::passed(&self.caller.space, self.risk(), &message) else {
+        let Some(message) = self.passed(&message).await else {
             let refused = RpcError::new(ErrorCode::Denied, "a guardrail keeps this from the client");
             self.upstream.tell(Bytes::from(refused.answer(&id)), &sending).await?;
             return Ok(None);
@@ -494,8 +493,9 @@ impl Relay {
         let Client::Legacy(session) = &self.caller.client else {
             return Err(UpstreamError::Protocol("a round for no session".to_owned()));
         };
-        let message = guard::passed(&self.caller.space, self.risk(), message)
-            .ok_or_else(|| UpstreamError::Protocol("a guardrail keeps its question from the client".to_owned()))?;
+        let passed = self.passed(message).await;
+        let message =
+            passed.ok_or_else(|| UpstreamError::Protocol("a guardrail keeps its question from the client".to_owned()))?;
         self.reads(message.body());
         let mut answers = Vec::new();
         for field in message.inner_fields("inputRequests") {
@@ -604,10 +604,10 @@ impl Relay {
     /// Makes the client's response of the server's, records the outcome, and only then lets it go.
     async fn conclude(mut self, sent: &Sent, message: Message) -> Bytes {
         let id = self.message.id().unwrap_or("null").to_owned();
-        let adapted = self.adapt(sent, &message, &id).and_then(|(bytes, outcome)| {
-            let (bytes, blocked) = self.guarded(bytes)?;
-            Ok((bytes, outcome, blocked))
-        });
+        let adapted = match self.adapt(sent, &message, &id) {
+            Ok((bytes, outcome)) => Box::pin(self.guarded(bytes)).await.map(|(bytes, blocked)| (bytes, outcome, blocked)),
+            Err(error) => Err(error),
+        };
         // It is read before anybody sees it: what comes after can't be earlier.
         self.reads(message.body());
         let (adapted, blocked) = match adapted {

@@ -51,6 +51,13 @@ pub(crate) fn refusal(
 ) -> Response<Body> {
     let id = message.id().unwrap_or("null");
     let mut error = denial_error(denial, layers, decision_id, Some(index));
+    // A client whose word isn't taken can sign again.
+    let standing = caller.provenance.known().and_then(Option::as_deref).and_then(|origin| origin.request);
+    if let (Some(doubt), Some(data)) = (standing.filter(|standing| standing.doubt().is_some()), &mut error.data)
+        && let (Ok(word), Some(end)) = (serde_json::to_string(&doubt), data.rfind('}'))
+    {
+        data.insert_str(end, &format!(",\"request\":{word}"));
+    }
     if denial.layer == Layer::ArgumentSchema && denial.reason == Reason::ArgumentsInvalid {
         if caller.version() >= Version::V20251125 {
             let result_type = if caller.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };

@@ -11,12 +11,12 @@ use hyper::body::Incoming;
 use remit_authority::{
     AccessKey, AccessKeyStore, AwsRequest, InEffect, Issue, KeyPair, KeyPairs, PortError, TokenService, in_scope,
 };
-use remit_gateway::{Body, Edge, Gateway};
+use remit_gateway::{AskGuardrails, Body, Edge, Gateway};
 use remit_identity::sigv4::{self, Claim, SigError, date_time};
 use remit_identity::sts::{AwsError, DURATION_MIN_SECS};
 use remit_kernel::assume::OPERATOR_IAM_MAX_SECS;
 use remit_kernel::operate::SERVICE;
-use remit_kernel::{Revocations, Session, SessionOf, Snapshot};
+use remit_kernel::{Ask, Revocations, Session, SessionOf, Snapshot};
 use remit_model::{Organization, RoleKey, UserKey};
 use remit_store::{Note, SqliteStore, Store as _};
 use serde_json::{Value, json};
@@ -72,23 +72,30 @@ impl AccessKeyStore for StoredAccessKeys {
 /// What is in effect: known once the gateway stands, which needs the endpoint's keys itself.
 #[derive(Default)]
 pub(crate) struct Now {
-    gateway: OnceLock<Gateway>,
+    gateway: OnceLock<(Gateway, Arc<dyn AskGuardrails>)>,
 }
 
 impl Now {
-    pub(crate) fn set(&self, gateway: Gateway) {
-        let _ = self.gateway.set(gateway);
+    pub(crate) fn set(&self, gateway: Gateway, asker: Arc<dyn AskGuardrails>) {
+        let _ = self.gateway.set((gateway, asker));
     }
 }
 
 impl InEffect for Now {
     fn snapshot(&self) -> Arc<Snapshot> {
         let empty = || Arc::new(Snapshot::compile(0, Arc::default(), &remit_kernel::Catalogue::default()));
-        self.gateway.get().map_or_else(empty, Gateway::snapshot)
+        self.gateway.get().map_or_else(empty, |(gateway, _)| gateway.snapshot())
     }
 
     fn revocations(&self) -> Arc<Revocations> {
-        self.gateway.get().map(Gateway::revocations).unwrap_or_default()
+        self.gateway.get().map(|(gateway, _)| gateway.revocations()).unwrap_or_default()
+    }
+
+    fn ask_guardrail<'a>(&'a self, ask: &'a Ask) -> remit_authority::Boxed<'a, Result<Vec<u8>, String>> {
+        Box::pin(async move {
+            let (_, asker) = self.gateway.get().ok_or("the gateway doesn't stand yet")?;
+            asker.ask(std::slice::from_ref(ask)).await.pop().unwrap_or_else(|| Err("it was not asked".to_owned()))
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod approvals;
 mod archive;
 mod audit;
 mod aws;
+mod bedrock;
 mod behaviour;
 mod certificate;
 mod change;

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use crate::alarms::{self, Board};
 use crate::approvals::StoredApprovals;
 use crate::aws::{self, Aws, Now, StoredAccessKeys};
+use crate::bedrock::Asker;
 use crate::change::{Beginning, Standing};
 use crate::channels::Links;
 use crate::cli::Up;
@@ -258,6 +259,7 @@ fn assemble(
     let redirect_uri = format!("http://{control}{CALLBACK_PATH}");
     let credentials = upstream_credentials(&store, Arc::clone(&shared), Arc::clone(&tls), &redirect_uri);
     let upstream_tls = Arc::clone(&tls);
+    let asker = Arc::new(Asker::new(Arc::clone(&tls), Arc::clone(&credentials)));
     let program = std::env::current_exe().map_err(|error| fault(&error))?;
     let anonymous_agent = anonymous(options)?;
     let edge = edge(options, public);
@@ -285,9 +287,10 @@ fn assemble(
         anonymous_agent,
         revocations: aws::revocations(&store)?,
         trust: Arc::clone(&book) as _,
+        ask_guardrails: Arc::clone(&asker) as _,
     })
     .map_err(Failure::new)?;
-    now.set(gateway.clone());
+    now.set(gateway.clone(), asker);
     Ok((
         World {
             gateway,

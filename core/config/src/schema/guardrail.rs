@@ -11,14 +11,35 @@ fn document(description: &str) -> Value {
 
 /// One of `guardrails`.
 pub(super) fn version() -> Value {
-    object(
+    let mut version = object(
         "A version of a guardrail. A numbered one never changes: write the next.",
-        &["id", "definition"],
+        &["id"],
         &json!({
             "id": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$", "description": "Its id, unique in the organization." },
             "version": { "anyOf": [{ "const": "DRAFT" }, { "type": "integer", "minimum": 1, "maximum": 100_000 }], "default": "DRAFT" },
             "account": refer("account_id"), "description": text("What it is for."),
             "definition": document("What it says, in the words of Amazon Bedrock Guardrails (docs/reference/guardrails.md): the definition itself, or { file: … }."),
+            "bedrock": bedrock(),
+        }),
+    );
+    if let Some(map) = version.as_object_mut() {
+        map.insert("anyOf".to_owned(), json!([{ "required": ["definition"] }, { "required": ["bedrock"] }]));
+    }
+    version
+}
+
+/// The guardrail of Amazon Bedrock behind one.
+fn bedrock() -> Value {
+    object(
+        "A guardrail of Amazon Bedrock that is asked as well (ApplyGuardrail), after the definition if there is one.",
+        &["identifier", "credentials"],
+        &json!({
+            "identifier": text("Its id or its ARN, without a version."),
+            "version": { "anyOf": [{ "const": "DRAFT" }, { "type": "integer", "minimum": 1, "maximum": 100_000 }], "default": "DRAFT" },
+            "region": text("The region that it is in; an ARN says it."), "credentials": refer("secret"),
+            "endpoint": text("Another endpoint than AWS's own of the region."), "network": refer("network"),
+            "timeout_ms": { "type": "integer", "minimum": 100, "maximum": 30_000, "default": 5000, "description": "How long one request may take." },
+            "risk_min": { "$ref": "#/$defs/risk", "default": "low", "description": "The least risk of a tool whose texts it sees; resources, prompts and what servers say of their own accord count as low." },
         }),
     )
 }

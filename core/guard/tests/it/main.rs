@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
 
+mod bedrock;
 mod classifier;
 mod forms;
 mod inheritance;

@@ -8,6 +8,7 @@ mod openid;
 mod property;
 mod sigv4;
 mod tokens;
+mod user_request;
 
 use std::collections::BTreeMap;
 
@@ -73,6 +74,8 @@ pub(crate) fn agent(id: &str, credentials: Vec<AgentCredential>) -> Agent {
         credentials,
         suspended: false,
         tags: BTreeMap::new(),
+        request_keys: None,
+        signed_requests_required: false,
     }
 }
 
@@ -98,6 +101,7 @@ fn space(id: &str, agents: &[&str]) -> (SpaceId, Space) {
         operator_role: None,
         policy_set: None,
         keep_results: false,
+        signed_requests_required: false,
     };
     (id, space)
 }

@@ -61,22 +61,25 @@ fn server() -> Server {
     }
 }
 
+fn registered(id: &str) -> Agent {
+    Agent {
+        id: agent(id),
+        account: account(),
+        owner: String::new(),
+        credentials: vec![],
+        suspended: false,
+        tags: BTreeMap::new(),
+        request_keys: None,
+        signed_requests_required: false,
+    }
+}
+
 impl World {
     fn new() -> Self {
         let mut organization = Organization { id: "o-acme".into(), partition: "aws".into(), ..Organization::default() };
         organization.servers.insert(server_key(), server());
         for id in ["agent-a", "agent-b", "agent-none"] {
-            organization.agents.insert(
-                agent(id),
-                Agent {
-                    id: agent(id),
-                    account: account(),
-                    owner: String::new(),
-                    credentials: vec![],
-                    suspended: false,
-                    tags: BTreeMap::new(),
-                },
-            );
+            organization.agents.insert(agent(id), registered(id));
         }
         let id = SpaceId::new(SPACE).unwrap();
         organization.spaces.insert(
@@ -102,6 +105,7 @@ impl World {
                 operator_role: None,
                 policy_set: None,
                 keep_results: false,
+                signed_requests_required: false,
             },
         );
         organization.tool_policies = vec![row("agent-a", "desk___*", true, Risk::Medium)];
@@ -173,6 +177,7 @@ fn facts(id: &str) -> Facts {
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
         provenance: Fact::Known(None),
+        guardrails: std::sync::Arc::default(),
     }
 }
 

@@ -168,6 +168,7 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
             trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
             provenance: Fact::Known(None),
+            guardrails: std::sync::Arc::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use remit_identity::sigv4;
 use remit_identity::sts::Tag;
 use remit_kernel::budget::BudgetUse;
 use remit_kernel::trust::Tiers;
-use remit_kernel::{Fact, Facts, Identity, Origin, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf};
+use remit_kernel::{Answers, Fact, Facts, Identity, Origin, PolicySession, Principal, QuotaUse, Revocations, Session, SessionOf};
 use remit_model::{AgentCredential, AgentId, Organization, RoleKey, TrustTier};
 
 use super::NOW_SECS;
@@ -25,7 +25,7 @@ const LEFT_SECS: u64 = 3600;
 /// How long ago it was issued, in seconds.
 const AGE_SECS: u64 = 60;
 /// What can be said to be unknown.
-const UNKNOWNS: &[&str] = &["identity", "quota", "revocations"];
+const UNKNOWNS: &[&str] = &["identity", "quota", "revocations", "guardrails"];
 /// What the kernel is told of a fact that a case takes away.
 const UNKNOWN: &str = "the case says so";
 
@@ -107,10 +107,22 @@ pub(super) fn facts(organization: &Organization, said: &Said<'_, '_>, agent: Opt
     // What came before says it, once the case is run.
     let provenance = Fact::Known(Some(Arc::default()));
     let audience = space.into();
-    Some((
-        Facts { identity, audience, quota, budgets, origin, revocations, policy_session, approvals, trust, provenance },
-        now_secs,
-    ))
+    // Nobody's network decides a case: what guardrails of Amazon Bedrock would find is nothing, or unknown.
+    let guardrails = Arc::new(if unknown("guardrails") { Answers::default() } else { Answers::supposed() });
+    let facts = Facts {
+        identity,
+        audience,
+        quota,
+        budgets,
+        origin,
+        revocations,
+        policy_session,
+        approvals,
+        trust,
+        provenance,
+        guardrails,
+    };
+    Some((facts, now_secs))
 }
 
 /// Who calls, as a gateway that verified the credential would have it.

@@ -88,6 +88,7 @@ impl World {
             trust: Fact::Known(Arc::default()),
             approvals: Fact::Known(Vec::new()),
             provenance: Fact::Known(None),
+            guardrails: Arc::default(),
         };
         let who = RecordedIdentity::of(&facts.identity).unwrap();
         let target = Target::Tool { name: tool, arguments: (!arguments.is_empty()).then(|| Arguments::scan(arguments).unwrap()) };

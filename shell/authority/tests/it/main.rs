@@ -101,6 +101,8 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
         credentials,
         suspended: false,
         tags: BTreeMap::new(),
+        request_keys: None,
+        signed_requests_required: false,
     };
     let space = Space {
         id: SpaceId::new("ops").unwrap(),
@@ -114,6 +116,7 @@ pub(crate) fn directory(issuer_url: &str) -> Arc<Fixed> {
         operator_role: None,
         policy_set: None,
         keep_results: false,
+        signed_requests_required: false,
     };
     let issuer = Issuer {
         name: "corp".into(),

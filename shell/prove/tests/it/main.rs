@@ -159,6 +159,7 @@ pub(crate) fn allowed(snapshot: &Snapshot, agent: &str, arguments: &Value, claim
         trust: Fact::Known(Arc::default()),
         approvals: Fact::Known(Vec::new()),
         provenance: Fact::Known(None),
+        guardrails: std::sync::Arc::default(),
     };
     let text = arguments.to_string();
     let target = Target::Tool { name: "bank___pay", arguments: Some(Arguments::scan(&text).unwrap()) };

@@ -10,7 +10,7 @@ use crate::upstream::{Era, Upstream};
 const SEND: &str = r#"{"name":"send","description":"send","inputSchema":{"type":"object","properties":{"to":{"type":"string"},"body":{"type":"string"}}},"annotations":{"readOnlyHint":false,"destructiveHint":false}}"#;
 
 /// A mail server: `read` answers what anybody wrote, `contact` what only we did, `send` writes.
-fn mail(era: Era) -> Upstream {
+pub(crate) fn mail(era: Era) -> Upstream {
     let upstream = Upstream::start(era);
     upstream.set_tools(vec![crate::upstream::tool("read"), crate::upstream::tool("contact"), SEND.to_owned()]);
     upstream.on(|seen, reply| {
@@ -27,7 +27,7 @@ fn mail(era: Era) -> Upstream {
     upstream
 }
 
-fn organization(upstream: &Upstream) -> Value {
+pub(crate) fn organization(upstream: &Upstream) -> Value {
     let mut server = upstream.server("mail");
     server["results"] = json!({"integrity": "untrusted"});
     server["tools"] = json!({"contact": {"results": {"integrity": "trusted"}}});
@@ -41,17 +41,23 @@ fn organization(upstream: &Upstream) -> Value {
     whole
 }
 
-fn up(place: Place) -> Remit {
+pub(crate) fn up(place: Place) -> Remit {
     let remit = Remit::up_at(place, &[]);
     remit.until_server("mail", "ready");
     remit
 }
 
 fn in_session(client: &Client, session: &str, request: Option<&Value>, tool: &str, arguments: &Value) -> Value {
+    let meta = request.map_or_else(|| json!({}), |request| json!({"remit/request": request}));
+    with_meta(client, session, &meta, tool, arguments)
+}
+
+/// A call in a session, with these members beside the rest of `_meta`.
+pub(crate) fn with_meta(client: &Client, session: &str, meta: &Value, tool: &str, arguments: &Value) -> Value {
     let mut params = json!({"name": format!("mail___{tool}"), "arguments": arguments});
     let mut body: Value = serde_json::from_str(&client.modern_body("tools/call", &params.to_string())).unwrap();
-    if let Some(request) = request {
-        body["params"]["_meta"]["remit/request"] = request.clone();
+    for (key, value) in meta.as_object().unwrap() {
+        body["params"]["_meta"][key] = value.clone();
     }
     params["_meta"] = body["params"]["_meta"].clone();
     let mut headers = modern_headers("tools/call", &params.to_string());
@@ -61,12 +67,12 @@ fn in_session(client: &Client, session: &str, request: Option<&Value>, tool: &st
 }
 
 /// Whether a person is asked.
-fn asks(answer: &Value) -> bool {
+pub(crate) fn asks(answer: &Value) -> bool {
     assert!(answer.get("result").is_some(), "{answer}");
     answer["result"]["_meta"].get("remit/approval").is_some()
 }
 
-fn to(address: &str) -> Value {
+pub(crate) fn to(address: &str) -> Value {
     json!({"to": address, "body": "hello"})
 }
 
