@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::assessment::Encoding;
+use crate::{assessment::Encoding, literals};
 
 /// The shortest and the longest piece that is decoded, in bytes, and how many of a text.
 const PIECE_BYTES_MIN: usize = 24;
@@ -22,15 +22,8 @@ pub(crate) struct Piece {
 pub(crate) fn all(text: &str) -> Vec<Piece> {
     let bytes = text.as_bytes();
     let mut pieces = Vec::new();
-    let mut at = PIECE_BYTES_MIN - 1;
-    // Every long enough piece covers one of these places.
-    while let Some(&b) = bytes.get(at) {
-        if !continues(b) {
-            at += PIECE_BYTES_MIN;
-            continue;
-        }
-        let back = bytes.get(..at).unwrap_or_default().iter().rev().take(PIECE_BYTES_MIN).take_while(|&&b| continues(b)).count();
-        let start = at - back;
+    let mut next = 0;
+    while let Some(start) = candidate(bytes, next) {
         let length = bytes.get(start..).unwrap_or_default().iter().take(PIECE_BYTES_MAX).take_while(|&&b| continues(b)).count();
         let padding = bytes.get(start + length..).unwrap_or_default().iter().take(2).take_while(|&&b| b == b'=').count();
         let end = start + length + padding;
@@ -42,10 +35,41 @@ pub(crate) fn all(text: &str) -> Vec<Piece> {
                 pieces.push(Piece { range: start..end, encoding, text });
             }
         }
-        at = end.max(at) + PIECE_BYTES_MIN;
+        next = end;
     }
     percent(text, &mut pieces);
     pieces
+}
+
+/// Where the first piece that is long enough begins, from a place on that no piece runs over.
+fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
+        // Each bit says that as many bytes from it on continue a piece: one, then two, four, eight, and PIECE_BYTES_MIN.
+        let one = literals::places(block, |b| {
+            let letter = (b | 0x20).wrapping_sub(b'a') < 26;
+            letter | (b.wrapping_sub(b'0') < 10) | (b == b'+') | (b == b'/') | (b == b'-') | (b == b'_')
+        });
+        let two = one & one >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        let long = eight & eight >> 8 & eight >> 16;
+        if long != 0 {
+            return Some(at + long.trailing_zeros() as usize);
+        }
+        // What reaches the end of the block may go on.
+        at += 64 - one.leading_ones() as usize;
+    }
+    let rest = bytes.get(at..)?;
+    let mut start = 0;
+    for (place, &b) in rest.iter().enumerate() {
+        if !continues(b) {
+            start = place + 1;
+        } else if place + 1 - start >= PIECE_BYTES_MIN {
+            return Some(at + start);
+        }
+    }
+    None
 }
 
 fn continues(b: u8) -> bool {
