@@ -47,8 +47,8 @@ fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
         // Each bit says that as many bytes from it on continue a piece: one, then two, four, eight, and PIECE_BYTES_MIN.
         let one = literals::places(block, |b| {
-            let letter = (b | 0x20).wrapping_sub(b'a') < 26;
-            letter | (b.wrapping_sub(b'0') < 10) | (b == b'+') | (b == b'/') | (b == b'-') | (b == b'_')
+            let mark = u8::from(b == b'+') | u8::from(b == b'/') | u8::from(b == b'-') | u8::from(b == b'_');
+            literals::alphanumeric(b) | mark
         });
         let two = one & one >> 1;
         let four = two & two >> 2;

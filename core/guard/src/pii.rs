@@ -176,10 +176,7 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<Shape> {
             &[P::InternationalBankAccountNumber, P::UkNationalInsuranceNumber],
             Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit] },
         ),
-        (
-            &[P::VehicleIdentificationNumber],
-            Shape { bytes: [edge, vehicle, vehicle, vehicle, vehicle] },
-        ),
+        (&[P::VehicleIdentificationNumber], Shape { bytes: [edge, vehicle, vehicle, vehicle, vehicle] }),
         (
             &[P::MacAddress, P::IpAddress],
             Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':'] },

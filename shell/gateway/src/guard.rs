@@ -1,6 +1,7 @@
 //! Guardrails on what comes back: a result passes as it is, masked, or not at all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use remit_guard::Source;
@@ -12,6 +13,7 @@ use remit_model::{Risk, ServerKey};
 
 use crate::Inner;
 use crate::clock::now_ms;
+use crate::record::micros;
 use crate::relay::Relay;
 use crate::session::Session;
 use crate::upstream::UpstreamError;
@@ -30,7 +32,9 @@ pub(crate) fn inspect(space: &SpaceView, risk: Risk, message: &Message) -> Optio
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
+    let started = Instant::now();
     let mut guarded = space.guards.inspect(Source::Output, message.text(&span), risk);
+    guarded.took_us = Some(micros(started.elapsed()));
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());
