@@ -150,3 +150,41 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
     let plain = text.chars().filter(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c.is_whitespace()).count();
     (text.len() >= TEXT_BYTES_MIN && strange == 0 && plain * 10 >= text.chars().count() * 9).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first run that is long enough, read byte by byte.
+    fn plainly(bytes: &[u8]) -> Option<usize> {
+        (0..bytes.len()).find(|&at| bytes.get(at..at + PIECE_BYTES_MIN).is_some_and(|piece| piece.iter().all(|&b| continues(b))))
+    }
+
+    #[test]
+    fn a_piece_is_found_wherever_it_stands_among_blocks() {
+        for before in 0..140 {
+            for length in [0, 1, PIECE_BYTES_MIN - 1, PIECE_BYTES_MIN, PIECE_BYTES_MIN + 1, 63, 64, 65, 130] {
+                for after in [0, 1, 40, 100] {
+                    // Words of eleven letters around it, which are no pieces.
+                    let around = |count: usize| (0..count).map(|at| if at % 12 == 11 { b' ' } else { b'w' });
+                    let mut bytes: Vec<u8> = around(before).chain([b' ']).collect();
+                    bytes.extend(std::iter::repeat_n(b'Z', length));
+                    bytes.push(b'.');
+                    bytes.extend(around(after));
+                    let expected = (length >= PIECE_BYTES_MIN).then_some(before + 1);
+                    assert_eq!(plainly(&bytes), expected);
+                    assert_eq!(candidate(&bytes, 0), expected, "{before} {length} {after}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_continues_a_piece_is_the_same_for_blocks() {
+        for b in 0..=u8::MAX {
+            let mut bytes = [b' '; 64];
+            bytes[..PIECE_BYTES_MIN].fill(b);
+            assert_eq!(candidate(&bytes, 0).is_some(), continues(b), "{b}");
+        }
+    }
+}
