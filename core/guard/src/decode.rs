@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::assessment::Encoding;
+use crate::{assessment::Encoding, literals};
 
 /// The shortest and the longest piece that is decoded, in bytes, and how many of a text.
 const PIECE_BYTES_MIN: usize = 24;
@@ -22,15 +22,8 @@ pub(crate) struct Piece {
 pub(crate) fn all(text: &str) -> Vec<Piece> {
     let bytes = text.as_bytes();
     let mut pieces = Vec::new();
-    let mut at = PIECE_BYTES_MIN - 1;
-    // Every long enough piece covers one of these places.
-    while let Some(&b) = bytes.get(at) {
-        if !continues(b) {
-            at += PIECE_BYTES_MIN;
-            continue;
-        }
-        let back = bytes.get(..at).unwrap_or_default().iter().rev().take(PIECE_BYTES_MIN).take_while(|&&b| continues(b)).count();
-        let start = at - back;
+    let mut next = 0;
+    while let Some(start) = candidate(bytes, next) {
         let length = bytes.get(start..).unwrap_or_default().iter().take(PIECE_BYTES_MAX).take_while(|&&b| continues(b)).count();
         let padding = bytes.get(start + length..).unwrap_or_default().iter().take(2).take_while(|&&b| b == b'=').count();
         let end = start + length + padding;
@@ -42,10 +35,41 @@ pub(crate) fn all(text: &str) -> Vec<Piece> {
                 pieces.push(Piece { range: start..end, encoding, text });
             }
         }
-        at = end.max(at) + PIECE_BYTES_MIN;
+        next = end;
     }
     percent(text, &mut pieces);
     pieces
+}
+
+/// Where the first piece that is long enough begins, from a place on that no piece runs over.
+fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
+        // Each bit says that as many bytes from it on continue a piece: one, then two, four, eight, and PIECE_BYTES_MIN.
+        let one = literals::places(block, |b| {
+            let mark = u8::from(b == b'+') | u8::from(b == b'/') | u8::from(b == b'-') | u8::from(b == b'_');
+            literals::alphanumeric(b) | mark
+        });
+        let two = one & one >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        let long = eight & eight >> 8 & eight >> 16;
+        if long != 0 {
+            return Some(at + long.trailing_zeros() as usize);
+        }
+        // What reaches the end of the block may go on.
+        at += 64 - one.leading_ones() as usize;
+    }
+    let rest = bytes.get(at..)?;
+    let mut start = 0;
+    for (place, &b) in rest.iter().enumerate() {
+        if !continues(b) {
+            start = place + 1;
+        } else if place + 1 - start >= PIECE_BYTES_MIN {
+            return Some(at + start);
+        }
+    }
+    None
 }
 
 fn continues(b: u8) -> bool {
@@ -125,4 +149,42 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
     let strange = text.chars().filter(|c| c.is_control() && !c.is_whitespace()).count();
     let plain = text.chars().filter(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c.is_whitespace()).count();
     (text.len() >= TEXT_BYTES_MIN && strange == 0 && plain * 10 >= text.chars().count() * 9).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first run that is long enough, read byte by byte.
+    fn plainly(bytes: &[u8]) -> Option<usize> {
+        (0..bytes.len()).find(|&at| bytes.get(at..at + PIECE_BYTES_MIN).is_some_and(|piece| piece.iter().all(|&b| continues(b))))
+    }
+
+    #[test]
+    fn a_piece_is_found_wherever_it_stands_among_blocks() {
+        for before in 0..140 {
+            for length in [0, 1, PIECE_BYTES_MIN - 1, PIECE_BYTES_MIN, PIECE_BYTES_MIN + 1, 63, 64, 65, 130] {
+                for after in [0, 1, 40, 100] {
+                    // Words of eleven letters around it, which are no pieces.
+                    let around = |count: usize| (0..count).map(|at| if at % 12 == 11 { b' ' } else { b'w' });
+                    let mut bytes: Vec<u8> = around(before).chain([b' ']).collect();
+                    bytes.extend(std::iter::repeat_n(b'Z', length));
+                    bytes.push(b'.');
+                    bytes.extend(around(after));
+                    let expected = (length >= PIECE_BYTES_MIN).then_some(before + 1);
+                    assert_eq!(plainly(&bytes), expected);
+                    assert_eq!(candidate(&bytes, 0), expected, "{before} {length} {after}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_continues_a_piece_is_the_same_for_blocks() {
+        for b in 0..=u8::MAX {
+            let mut bytes = [b' '; 64];
+            bytes[..PIECE_BYTES_MIN].fill(b);
+            assert_eq!(candidate(&bytes, 0).is_some(), continues(b), "{b}");
+        }
+    }
 }

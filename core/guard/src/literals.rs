@@ -154,11 +154,8 @@ impl<T: Copy> Literals<T> {
     #[inline]
     fn starts(&self, before: u8, block: &[u8; 64]) -> u64 {
         let Some(marks) = self.marks else { return u64::MAX };
+        let letters = places(block, alphanumeric);
         let mut flags = [0; 64];
-        for (flag, &b) in flags.iter_mut().zip(block) {
-            *flag = u8::from(b.wrapping_sub(b'0') < 10) | u8::from((b | 0x20).wrapping_sub(b'a') < 26);
-        }
-        let letters = packed(&flags);
         for (flag, &b) in flags.iter_mut().zip(block) {
             *flag = marks.iter().fold(0, |any, &mark| any | u8::from(b == mark)) | (b >> 7 & self.wide);
         }
@@ -177,6 +174,22 @@ impl<T: Copy> Literals<T> {
             index = self.next.get(index as usize).copied().unwrap_or(u32::MAX);
         }
     }
+}
+
+/// The places of a block where a byte fits (1, or 0), as bits. What fits must be told without branches: the compiler makes the loop wide.
+#[inline]
+pub(crate) fn places(block: &[u8; 64], fits: impl Fn(u8) -> u8) -> u64 {
+    let mut flags = [0; 64];
+    for (flag, &b) in flags.iter_mut().zip(block) {
+        *flag = fits(b);
+    }
+    packed(&flags)
+}
+
+/// Whether a byte is a letter or a digit of ASCII, as 1 or 0.
+#[inline]
+pub(crate) fn alphanumeric(b: u8) -> u8 {
+    u8::from(b.wrapping_sub(b'0') < 10) | u8::from((b | 0x20).wrapping_sub(b'a') < 26)
 }
 
 /// Sixty-four flags as bits.

@@ -139,8 +139,9 @@ fn separator(b: u8) -> bool {
 fn upper(b: u8) -> bool {
     b.is_ascii_uppercase()
 }
-fn upper_or_digit(b: u8) -> bool {
-    upper(b) || digit(b)
+/// What may stand in a vehicle's number: I, O and Q never do.
+fn vehicle(b: u8) -> bool {
+    (upper(b) || digit(b)) && !matches!(b, b'I' | b'O' | b'Q')
 }
 fn hex(b: u8) -> bool {
     b.is_ascii_hexdigit()
@@ -175,10 +176,7 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<Shape> {
             &[P::InternationalBankAccountNumber, P::UkNationalInsuranceNumber],
             Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit] },
         ),
-        (
-            &[P::VehicleIdentificationNumber],
-            Shape { bytes: [edge, upper_or_digit, upper_or_digit, upper_or_digit, upper_or_digit] },
-        ),
+        (&[P::VehicleIdentificationNumber], Shape { bytes: [edge, vehicle, vehicle, vehicle, vehicle] }),
         (
             &[P::MacAddress, P::IpAddress],
             Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':'] },
@@ -219,12 +217,18 @@ pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
     if is(6) {
         hits.extend(token::iban(bytes, at).or_else(|| token::national_insurance(bytes, at)));
     }
-    // The last place of a vehicle's number, and the second separator of an address, are looked at before anything is read.
-    if is(7) && byte(bytes, at + 16).is_ascii_alphanumeric() {
+    if is(7) {
         hits.extend(token::vehicle(bytes, at));
     }
-    if is(8) && (byte(bytes, at + 5) == byte(bytes, at + 2) || byte(bytes, at + 2) == b':') {
-        hits.extend(token::mac(bytes, at).or_else(|| token::ip_v6(bytes, at)));
+    // A time or a date has such a beginning, too: one that goes on from a pair before it is none, nor is one without a second separator.
+    if is(8) && !(at >= 2 && byte(bytes, at - 1) == byte(bytes, at + 2) && hex(byte(bytes, at - 2))) {
+        let separator = byte(bytes, at + 2);
+        let again = |from: usize, to: usize| (from..=to).any(|place| byte(bytes, at + place) == separator);
+        if again(5, 5) {
+            hits.extend(token::mac(bytes, at).or_else(|| token::ip_v6(bytes, at)));
+        } else if separator == b':' && again(3, 7) {
+            hits.extend(token::ip_v6(bytes, at));
+        }
     }
     if is(9) || is(10) || is(11) && byte(bytes, at + 4) == b':' {
         hits.extend(token::ip_v6(bytes, at));

@@ -113,6 +113,9 @@ pub struct Guarded {
     pub found: Vec<Found>,
     /// What ran.
     pub stages: Vec<&'static str>,
+    /// What it took, in microseconds, where whoever asked has a clock and says so: nothing is decided by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
     /// Why it doesn't pass, and where the guardrail stands that says so.
     #[serde(skip)]
     pub blocked: Option<(String, Arc<str>)>,

@@ -25,7 +25,7 @@ META = "io.modelcontextprotocol/"
 class Remit:
     """A gateway of its own, in a folder of its own."""
 
-    def __init__(self, program, server, guarded):
+    def __init__(self, program, server, guarded, detectors):
         self.program = program
         self.folder = tempfile.TemporaryDirectory()
         root = pathlib.Path(self.folder.name)
@@ -33,6 +33,8 @@ class Remit:
         if not guarded:
             before, rest = text.split("approval_rules:", 1)
             text = before + rest[rest.index("servers:"):]
+        if detectors:
+            text += (pathlib.Path(__file__).parent / "detectors.yaml").read_text()
         (root / "organization").mkdir()
         (root / "organization" / "remit.yaml").write_text(text.replace("PORT", str(server.port)))
         self.home = root / "home"
@@ -188,6 +190,7 @@ def main():
     parser.add_argument("--suites", default=",".join(SUITES))
     parser.add_argument("--attacks", default="important_instructions")
     parser.add_argument("--unguarded", action="store_true", help="without the policy: what the same calls come to then")
+    parser.add_argument("--detectors", action="store_true", help="with text detectors on results: what they suspect is trusted no more")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     suites, attacks = options.suites.split(","), options.attacks.split(",")
@@ -199,7 +202,7 @@ def main():
         print(text, file=sys.stderr, flush=True)
 
     server = Server()
-    remit = Remit(options.remit, server, not options.unguarded)
+    remit = Remit(options.remit, server, not options.unguarded, options.detectors)
     try:
         scores = run(remit, server, suites, attacks, progress)
     finally:

@@ -8,7 +8,7 @@ use std::{fs, process::Command};
 use crate::{Outcome, build, root, target};
 
 /// The options, as the usage shows them.
-pub(crate) const OPTIONS: &str = "[--suites NAME,…] [--attacks NAME,…] [--unguarded] [--json] [--debug]";
+pub(crate) const OPTIONS: &str = "[--suites NAME,…] [--attacks NAME,…] [--unguarded] [--detectors] [--json] [--debug]";
 
 /// Installs AgentDojo where it isn't yet, builds Remit, and runs the traces.
 pub(crate) fn run(options: &[String]) -> Outcome {

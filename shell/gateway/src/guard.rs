@@ -1,6 +1,7 @@
 //! Guardrails on what comes back: a result passes as it is, masked, or not at all. And what guardrails of Amazon Bedrock answer, for both ways.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use remit_guard::Source;
@@ -14,6 +15,7 @@ use remit_model::{Risk, ServerKey};
 
 use crate::Inner;
 use crate::clock::now_ms;
+use crate::record::micros;
 use crate::relay::Relay;
 use crate::session::Session;
 use crate::upstream::UpstreamError;
@@ -60,6 +62,7 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
+    let started = Instant::now();
     let text = message.text(&span);
     let mut answers = Answers::default();
     let mut guarded = space.guards.inspect(Source::Output, text, risk, &answers);
@@ -70,6 +73,7 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
         Box::pin(answered(gateway, &guarded.asks, &mut answers)).await;
         guarded = space.guards.inspect(Source::Output, text, risk, &answers);
     }
+    guarded.took_us = Some(micros(started.elapsed()));
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());

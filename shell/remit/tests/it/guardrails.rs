@@ -108,6 +108,10 @@ fn what_must_not_pass_is_blocked_or_masked_on_both_ways() {
         (&json!("baseline:1"), &json!("SENSITIVE_INFORMATION"), &json!("EMAIL"), &json!("/say"))
     );
     assert!(masked["guardrails"]["stages"].as_array().unwrap().contains(&json!("patterns")));
+    // What the guardrails of a result cost stands with what ran; an outcome without any has neither.
+    let outcomes = place.log_of("outcome");
+    let inspected: Vec<&Value> = outcomes.iter().filter(|entry| entry["guardrails"]["stages"].is_array()).collect();
+    assert!(!inspected.is_empty() && inspected.iter().all(|entry| entry["guardrails"]["took_us"].is_u64()), "{inspected:?}");
     let withheld: Vec<Value> = place.log_of("outcome").into_iter().filter(|entry| entry["outcome"] == "withheld").collect();
     assert_eq!(withheld.len(), 2);
     assert_eq!(withheld[0]["withheld_by"]["checkType"], "GUARDRAIL");
