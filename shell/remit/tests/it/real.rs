@@ -34,7 +34,9 @@ impl Peers {
         let locks =
             ["package-lock.json", "requirements.txt"].map(|name| std::fs::read_to_string(source.join(name)).unwrap()).concat();
         let marker = peers.root.join("installed");
-        for name in ["package.json", "package-lock.json", "requirements.txt", "client.mjs", "client.py", "task.mjs"] {
+        for name in
+            ["package.json", "package-lock.json", "requirements.txt", "client.mjs", "client.py", "task.mjs", "sign_request.py"]
+        {
             // Renamed into place: another test may be running it.
             let draft = peers.root.join(format!("{name}.draft"));
             std::fs::copy(source.join(name), &draft).unwrap();

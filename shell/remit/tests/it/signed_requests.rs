@@ -1,5 +1,7 @@
 //! Requests of users, signed by the program that the user talks to: who is believed, and who isn't.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::SystemTime;
 
 use remit_identity::jwk::SigningKey;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::gateway::Place;
 use crate::provenance::{asks, mail, organization, to, up, with_meta};
+use crate::real::Peers;
 use crate::upstream::Era;
 
 const RULES: &str = r#"
@@ -160,4 +163,72 @@ fn an_agent_that_must_sign_needs_keys() {
     let told = format!("{}{}", said.out, said.err);
     assert!(told.contains("there is no key with which its requests could be signed"), "{told}");
     assert!(told.contains("this is no key set with 1 to 20 keys"), "{told}");
+}
+
+/// A host with a key of its own, which signs with another implementation (PyJWT).
+struct Host {
+    process: Child,
+    asked: ChildStdin,
+    told: BufReader<ChildStdout>,
+    key: Value,
+}
+
+impl Host {
+    fn start(peers: &Peers, algorithm: &str) -> Self {
+        let mut command = Command::new(peers.root.join("venv/bin/python"));
+        command.arg(peers.root.join("sign_request.py")).arg(algorithm).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let (asked, told) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let mut host = Self { process, asked, told, key: Value::Null };
+        host.key = serde_json::from_str(&host.line()).unwrap();
+        host
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.told.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn sign(&mut self, text: &str, claims: &Value) -> Value {
+        writeln!(self.asked, "{}", json!({"text": text, "claims": claims})).unwrap();
+        self.line().into()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn what_another_implementation_signs_is_believed() {
+    let peers = Peers::installed();
+    let upstream = mail(Era::Modern);
+    for algorithm in ["ES256", "ES384", "EdDSA", "PS256", "RS256"] {
+        let mut host = Host::start(&peers, algorithm);
+        let mut whole = organization(&upstream);
+        whole["agents"][0]["request_keys"] = json!({"jwks": {"keys": [host.key]}});
+        whole["agents"][0]["signed_requests"] = json!("required");
+        let place = Place::new();
+        place.write(&whole);
+        let remit = up(place);
+        let (client, address) = (remit.client("agent-1", "mail"), remit.url("mail"));
+        let iat = now();
+        let claims = |jti: &str| json!({"sub": "agent-1", "aud": address, "iat": iat, "exp": iat + 300, "jti": jti});
+        let text = "Bitte schreib an ann@example.com \u{2013} dr\u{e4}ngt";
+        let good = host.sign(text, &claims("one"));
+        let answer = sends_to_ann(&client, "one", text, Some(good.clone()));
+        assert!(!asks(&answer), "{algorithm}: {answer}");
+        let of_other = host.sign("Please write to eve@example.com", &claims("two"));
+        let answer = sends_to_ann(&client, "two", text, Some(of_other));
+        assert!(asks(&answer), "{algorithm}: {answer}");
+        // Another key of the same name.
+        let forged = Host::start(&peers, algorithm).sign(text, &claims("three"));
+        let answer = sends_to_ann(&client, "three", text, Some(forged));
+        assert_eq!(answer["result"]["_meta"]["remit/approval"]["request"], "broken", "{algorithm}: {answer}");
+        remit.stop();
+    }
 }
