@@ -46,6 +46,13 @@ fn spaces_counted(draft: &Draft<'_>) {
 fn space_checked(draft: &Draft<'_>, space: &SpaceDraft<'_>) {
     for (agent, item) in space.space.agents.iter().zip(&space.agents) {
         agent_known(draft, agent, item);
+        let keyless = draft.agents.get(agent).is_some_and(|agent| agent.agent.request_keys.is_none());
+        if space.space.signed_requests_required && keyless {
+            item.warn(
+                format!("this space believes signed requests alone, and no key of `{agent}` could sign one"),
+                "give the agent `request_keys`, or whatever its user asks for is read as untrusted",
+            );
+        }
     }
     let mut servers = BTreeSet::new();
     let mut unprefixed: Option<&str> = None;
