@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use remit_mcp::canonical::{hex, sha256};
 use remit_model::{AgentId, Budget, BudgetPer, Organization, SpaceId, TimeUnit, decimal, time_ms};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub struct Payer {
     pub space: String,
     /// The agent.
     pub agent: String,
-    /// The user for whom it acts.
+    /// The user for whom it acts; in what a [`Spending`] tells, what stands there for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
 }
@@ -104,9 +105,11 @@ pub struct Cost {
     pub money: Option<(String, u64)>,
 }
 
-/// What was used up, by day and by month.
+/// What was used up, by day and by month. Users are kept as digests under a salt of this spending's own ([`Spending::user`]): what is written
+/// down of it names nobody, and outlives no erasure with a name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spending {
+    salt: [u8; 16],
     /// By day since the epoch.
     days: BTreeMap<u64, Period>,
     /// By the month's first day since the epoch.
@@ -204,8 +207,26 @@ mod pairs {
 }
 
 impl Spending {
+    /// Nothing was used up yet. `salt` is random.
+    pub fn new(salt: [u8; 16]) -> Self {
+        Self { salt, ..Self::default() }
+    }
+
+    /// What stands here for a user.
+    pub fn user(&self, name: &str) -> String {
+        let mut bytes = self.salt.to_vec();
+        bytes.extend_from_slice(name.as_bytes());
+        let digest = hex(&sha256(&bytes));
+        format!("user-{}", digest.get(..24).unwrap_or(&digest))
+    }
+
+    fn veiled(&self, payer: &Payer) -> Payer {
+        Payer { user: payer.user.as_deref().map(|name| self.user(name)), ..payer.clone() }
+    }
+
     /// A call was decided. `decision` is its id.
-    pub fn decided(&mut self, at_ms: u64, decision: &str, payer: Payer, allowed: bool) {
+    pub fn decided(&mut self, at_ms: u64, decision: &str, payer: &Payer, allowed: bool) {
+        let payer = self.veiled(payer);
         let used = if allowed { Spent { calls: 1, ..Spent::default() } } else { Spent { denied: 1, ..Spent::default() } };
         self.count(at_ms, &payer, &used);
         if allowed && self.open.len() < OPEN_MAX {
@@ -274,8 +295,8 @@ impl Spending {
             ("decision", Some(agent), Some(space)) if counts(&read.method) => {
                 let payer = Payer { space, agent, user: read.user };
                 match &*read.verdict {
-                    "ALLOW" => self.decided(at_ms, &read.id, payer, true),
-                    "DENY" => self.decided(at_ms, &read.id, payer, false),
+                    "ALLOW" => self.decided(at_ms, &read.id, &payer, true),
+                    "DENY" => self.decided(at_ms, &read.id, &payer, false),
                     _ => {}
                 }
             }
@@ -311,7 +332,7 @@ impl Spending {
         }
     }
 
-    /// What `payer` has used up of a budget in the period of this time; an error if it can't be told.
+    /// What `payer`, veiled, has used up of a budget in the period of this time; an error if it can't be told.
     fn of(&self, budget: &Budget, payer: &Payer, now_ms: u64) -> Result<Spent, String> {
         let Some(period) = self.period(budget.time_unit, now_ms) else { return Ok(Spent::default()) };
         if period.overflown {
@@ -337,9 +358,10 @@ impl Spending {
         now_ms: u64,
         under_way: impl Fn(&Budget) -> u64,
     ) -> Result<Vec<BudgetUse>, String> {
+        let veiled = self.veiled(payer);
         let own = budgets.iter().filter(|budget| payer.counts_for(budget));
         own.map(|budget| {
-            let spent = self.of(budget, payer, now_ms)?;
+            let spent = self.of(budget, &veiled, now_ms)?;
             Ok(BudgetUse {
                 id: budget.id.clone(),
                 calls: spent.calls.saturating_add(under_way(budget)),
@@ -610,9 +632,9 @@ mod tests {
         let mut spending = Spending::default();
         let calls = [("s1", "a1", Some("u1")), ("s2", "a1", None), ("s1", "a2", Some("u1")), ("s1", "a1", Some("u2"))];
         for (number, (space, agent, user)) in calls.into_iter().enumerate() {
-            spending.decided(now, &format!("d{number}"), payer(space, agent, user), true);
+            spending.decided(now, &format!("d{number}"), &payer(space, agent, user), true);
         }
-        spending.decided(now, "d9", payer("s1", "a1", None), false);
+        spending.decided(now, "d9", &payer("s1", "a1", None), false);
         let one = payer("s1", "a1", Some("u1"));
         let used =
             |budget: &Budget| spending.uses(std::slice::from_ref(budget), &one, now, |_| 1).unwrap().pop().map(|used| used.calls);
@@ -647,7 +669,7 @@ mod tests {
         for number in 0..2 {
             assert_eq!(why(&spending), None);
             let id = format!("d{number}");
-            spending.decided(now, &id, one.clone(), true);
+            spending.decided(now, &id, &one, true);
             let cost = Cost { money: Some(("USD".into(), 1_000_000)), upstream_us: 3, latency_us: 5, bytes: 7 };
             spending.ended(now, &id, &cost);
             // Once.
@@ -661,14 +683,14 @@ mod tests {
         let forecasts: Vec<_> = standing.limits.iter().map(|limit| (limit.name, limit.forecast, limit.exhausted_at_ms)).collect();
         let evening = Some(at("2026-11-29T18:00:00Z"));
         assert_eq!(forecasts, [("calls", Some(4), evening), ("money", Some(4_000_000), evening)]);
-        spending.decided(now, "d2", one.clone(), true);
+        spending.decided(now, "d2", &one, true);
         assert_eq!(why(&spending).unwrap(), "budget `b` of the agent is used up: 3 calls of this day (UTC)");
         // Another currency is not this one.
         let mut other = Spending::default();
-        other.decided(now, "d", one.clone(), true);
+        other.decided(now, "d", &one, true);
         other.ended(now, "d", &Cost { money: Some(("EUR".into(), 9_000_000)), ..Cost::default() });
         assert_eq!(why(&other), None);
-        other.decided(now, "e", one.clone(), true);
+        other.decided(now, "e", &one, true);
         other.ended(now, "e", &Cost { money: Some(("USD".into(), 3_000_000)), ..Cost::default() });
         assert_eq!(why(&other).unwrap(), "budget `b` of the agent is used up: 3.00 USD of this day (UTC)");
     }
@@ -681,7 +703,7 @@ mod tests {
         let mut spending = Spending::default();
         for number in 0..=PAYERS_MAX {
             let who = payer("s", &format!("a{number}"), None);
-            spending.decided(now, &format!("d{number}"), who, true);
+            spending.decided(now, &format!("d{number}"), &who, true);
         }
         let asked = spending.uses(std::slice::from_ref(&budget), &payer("s", "a1", None), now, |_| 1);
         assert!(asked.unwrap_err().contains("can't be counted"));
@@ -702,7 +724,7 @@ mod tests {
                 let decision = serde_json::json!({"v": 1, "type": "decision", "time": time, "id": id, "agent": one.agent,
                     "user": one.user, "space": one.space, "method": "tools/call", "verdict": if *allowed { "ALLOW" } else { "DENY" }});
                 read.take(decision.to_string().as_bytes());
-                seen.decided(at_ms, &id, one, *allowed);
+                seen.decided(at_ms, &id, &one, *allowed);
                 let cost = Cost { bytes: *cost, upstream_us: cost / 2, latency_us: *cost, money: Some(("USD".into(), *cost)) };
                 let outcome = serde_json::json!({"v": 1, "type": "outcome", "time": time, "decision": id, "result_bytes": cost.bytes,
                     "latency_us": cost.latency_us, "upstream_us": cost.upstream_us,
@@ -718,6 +740,7 @@ mod tests {
                     let (space, agent) = (space.map(|id| SpaceId::new(id).unwrap()), agent.map(|id| AgentId::new(id).unwrap()));
                     let budget = Budget { space, agent, ..budget(per, TimeUnit::Monthly, BudgetLimits::default()) };
                     for one in [payer("s1", "agent-1", Some("u1")), payer("s0", "agent-1", None), payer("s1", "agent-2", Some("u2"))] {
+                        let one = seen.veiled(&one);
                         let mut whole = Spent::default();
                         let all = seen.totals(TimeUnit::Monthly, now);
                         all.iter().filter(|(other, _)| other.is_with(&one, &budget)).for_each(|(_, spent)| whole.add(spent));
@@ -728,6 +751,7 @@ mod tests {
                 }
             }
             let text = serde_json::to_string(&seen).unwrap();
+            prop_assert!(!text.contains("\"u1\"") && !text.contains("\"u2\""), "no user's name is written down");
             prop_assert_eq!(serde_json::from_str::<Spending>(&text).unwrap(), seen);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use remit_kernel::budget::{BudgetUse, Cost, Payer, Spending, Spent, Standing};
 use remit_kernel::{Fact, Principal};
-use remit_model::{Budget, SpaceId, StatedCost, TimeUnit, micros};
+use remit_model::{Budget, BudgetPer, SpaceId, StatedCost, TimeUnit, micros};
 use serde_json::Value;
 
 use crate::clock::now_ms;
@@ -16,6 +16,9 @@ use crate::{Gateway, Inner};
 /// The longest amount that is read, in bytes.
 const AMOUNT_BYTES_MAX: usize = 40;
 
+/// The most users whose names are known.
+const NAMES_MAX: usize = 50_000;
+
 /// What was used up, and whose calls are being decided.
 #[derive(Debug, Default)]
 pub(crate) struct Budgets(Mutex<Counted>);
@@ -24,6 +27,8 @@ pub(crate) struct Budgets(Mutex<Counted>);
 struct Counted {
     spending: Spending,
     deciding: HashMap<Payer, u64>,
+    /// Whom users stand for who have called since the start: what is kept of the spending names none.
+    names: HashMap<String, String>,
 }
 
 /// A call that is being decided: until this is dropped it counts, so that two at once can't both take the last one.
@@ -31,6 +36,13 @@ struct Counted {
 pub(crate) struct Deciding {
     budgets: Arc<Budgets>,
     payer: Payer,
+}
+
+impl Counted {
+    /// Who a user of the spending is, if that is known; else what stands there.
+    fn named(&self, user: String) -> String {
+        self.names.get(&user).cloned().unwrap_or(user)
+    }
 }
 
 impl Budgets {
@@ -49,8 +61,20 @@ impl Budgets {
     }
 
     /// A call was decided, and its entry has its place.
-    pub(crate) fn decided(&self, at_ms: u64, decision: &str, payer: Payer, allowed: bool) {
-        lock(&self.0).spending.decided(at_ms, decision, payer, allowed);
+    pub(crate) fn decided(&self, at_ms: u64, decision: &str, payer: &Payer, allowed: bool) {
+        let mut counted = lock(&self.0);
+        counted.spending.decided(at_ms, decision, payer, allowed);
+        if let Some(name) = &payer.user {
+            if counted.names.len() >= NAMES_MAX {
+                counted.names.clear();
+            }
+            let user = counted.spending.user(name);
+            counted.names.entry(user).or_insert_with(|| name.clone());
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        lock(&self.0).names.retain(|_, known| known != name);
     }
 
     /// A call has ended.
@@ -129,13 +153,26 @@ impl Gateway {
         lock(&self.inner.recorder.budgets().0).spending = spending;
     }
 
-    /// What was used up on this day or in this month (UTC), and how budgets stand.
+    /// Forgets a user's name: what the user used up stays, and is nobody's in particular.
+    pub fn forget_user(&self, name: &str) {
+        self.inner.recorder.budgets().forget(name);
+    }
+
+    /// What was used up on this day or in this month (UTC), and how budgets stand. Users who haven't called since the start go without a name.
     pub fn usage(&self, time_unit: TimeUnit) -> Usage {
         let state = self.inner.state.load_full();
         let now = now_ms();
         let counted = lock(&self.inner.recorder.budgets().0);
-        let totals = counted.spending.totals(time_unit, now).into_iter().map(|(payer, spent)| Total { payer, spent });
-        Usage { budgets: counted.spending.standing(&state.snapshot.organization.budgets, now), totals: totals.collect() }
+        let named = |user| counted.named(user);
+        let totals = counted.spending.totals(time_unit, now).into_iter().map(|(payer, spent)| {
+            let payer = Payer { user: payer.user.map(named), ..payer };
+            Total { payer, spent }
+        });
+        let budgets = counted.spending.standing(&state.snapshot.organization.budgets, now).into_iter().map(|standing| {
+            let of = if standing.per == BudgetPer::User.as_str() { named(standing.of) } else { standing.of };
+            Standing { of, ..standing }
+        });
+        Usage { budgets: budgets.collect(), totals: totals.collect() }
     }
 }
 
@@ -165,6 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn users_have_names_until_they_are_forgotten() {
+        let budgets = Budgets::default();
+        lock(&budgets.0).spending = Spending::new([7; 16]);
+        let ann = Payer { space: "s".into(), agent: "a".into(), user: Some("ann@example.com".into()) };
+        budgets.decided(now_ms(), "d1", &ann, true);
+        let user = || {
+            let counted = lock(&budgets.0);
+            let (payer, spent) = counted.spending.totals(TimeUnit::Monthly, now_ms()).pop().unwrap();
+            (counted.named(payer.user.unwrap()), spent.calls)
+        };
+        assert_eq!(user(), ("ann@example.com".to_owned(), 1));
+        budgets.forget("ben@example.com");
+        assert_eq!(user().0, "ann@example.com");
+        budgets.forget("ann@example.com");
+        let (nobody, calls) = user();
+        assert!(nobody.starts_with("user-") && !nobody.contains("ann") && calls == 1, "{nobody}");
+    }
+
+    #[test]
     fn a_call_counts_while_it_is_decided_and_no_longer() {
         let budgets = Arc::new(Budgets::default());
         let limits = remit_model::BudgetLimits { calls_max: Some(2), ..Default::default() };
@@ -187,7 +243,7 @@ mod tests {
         let (first, one) = budgets.begin(&budget, payer("a"));
         let (second, two) = budgets.begin(&budget, payer("b"));
         assert_eq!((calls(&first), calls(&second)), (Some(1), Some(2)), "of one space, two agents'");
-        budgets.decided(now_ms(), "d1", payer("a"), true);
+        budgets.decided(now_ms(), "d1", &payer("a"), true);
         drop(one);
         let (third, three) = budgets.begin(&budget, payer("a"));
         assert_eq!(calls(&third), Some(3), "one made, two being decided");

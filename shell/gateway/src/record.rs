@@ -367,7 +367,7 @@ impl Recorder {
         if let (Some(agent), "ALLOW" | "DENY", true) = (entry.agent, entry.verdict, counts(entry.method)) {
             let user = entry.user.map(str::to_owned);
             let payer = Payer { space: entry.space.to_owned(), agent: agent.to_owned(), user };
-            self.budgets.decided(at_ms, decision_id, payer, entry.verdict == "ALLOW");
+            self.budgets.decided(at_ms, decision_id, &payer, entry.verdict == "ALLOW");
         }
         let whole = Whole { v: 1, kind: "decision", time: rfc3339(at_ms), id: decision_id, trace_id: &trace.trace_id, entry };
         let entry = encode(&whole)?;

@@ -53,12 +53,12 @@ pub(crate) fn open(
     };
     let mut kept = 0;
     let mut opened = None;
-    let mut fold = Fold::default();
+    let mut fold = fresh()?;
     if let Some((known, at)) = home_recap(home)?.read() {
         fold = known;
         match Journal::open_after(options(), home.journal_key()?, at, |index, entry| drop(fold.take(index, entry))) {
             Ok(done) => (opened, kept) = (Some(done), at.size),
-            Err(OpenError::Unknown { .. }) => fold = Fold::default(),
+            Err(OpenError::Unknown { .. }) => fold = fresh()?,
             Err(error) => return Err(fault(&error)),
         }
     }
@@ -94,6 +94,15 @@ pub(crate) fn open(
 /// What is kept of the journal, beside it.
 pub(crate) fn home_recap(home: &Home) -> Result<Recap, Failure> {
     Ok(Recap::new(home.recap(), home.journal_key()?))
+}
+
+/// What entries come to before the first.
+fn fresh() -> Result<Fold, Failure> {
+    let mut salt = [0; 16];
+    aws_lc_rs::rand::fill(&mut salt).map_err(|_| Failure::new("the system has no randomness"))?;
+    let mut fold = Fold::default();
+    fold.spending = remit_kernel::budget::Spending::new(salt);
+    Ok(fold)
 }
 
 /// What opening found.

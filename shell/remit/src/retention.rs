@@ -95,7 +95,13 @@ impl World {
             }
             "reveal" => self.reveal(person, &need("entry")?, &need("reason")?).await,
             "destroy" => self.destroy_space_key(person, &need("space")?, &need("reason")?).await,
-            "erase" => self.sweep(&Aim::User(need("user")?), person, &need("reason")?, dry_run).await.and_then(told),
+            "erase" => {
+                let user = need("user")?;
+                if !dry_run {
+                    self.gateway.forget_user(&user);
+                }
+                self.sweep(&Aim::User(user), person, &need("reason")?, dry_run).await.and_then(told)
+            }
             "hold" => {
                 let (name, reason) = (need("name")?, need("reason")?);
                 let fields = ["agent", "user", "space", "tool", "since_secs", "until_secs"];
