@@ -121,40 +121,49 @@ pub struct Spending {
 
 /// What was used up in a day or in a month.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored")]
 struct Period {
     /// Serialized as a list: JSON's keys are texts.
     #[serde(with = "pairs")]
     payers: HashMap<Payer, Spent>,
-    /// What they come to for each that a budget may count for; made from the payers.
+    /// What they come to for those who share a budget, for each look that a budget has asked for: derived.
     #[serde(skip)]
-    sums: HashMap<Share, Spent>,
+    sums: HashMap<Look, HashMap<Share, Spent>>,
     /// Whether there were more payers than could be told apart.
     overflown: bool,
 }
 
-/// A [`Period`] as it is stored.
-#[derive(Deserialize)]
-struct Stored {
-    #[serde(with = "pairs")]
-    payers: HashMap<Payer, Spent>,
-    overflown: bool,
+/// What of payers' names a budget looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Look {
+    by_space: bool,
+    by_agent: bool,
+    by_user: bool,
 }
 
-impl From<Stored> for Period {
-    fn from(Stored { payers, overflown }: Stored) -> Self {
-        let mut period = Self { overflown, ..Self::default() };
-        payers.iter().for_each(|(payer, spent)| period.sum(payer, spent));
-        Self { payers, ..period }
-    }
-}
-
-/// What of payers' names a budget looks at: they that agree in these share it.
+/// Those names: they that agree in them share the budget.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Share {
     space: Option<String>,
     agent: Option<String>,
     user: Option<String>,
+}
+
+impl Look {
+    fn of(budget: &Budget) -> Self {
+        Self {
+            by_space: budget.per == BudgetPer::Space || budget.space.is_some(),
+            by_agent: budget.per == BudgetPer::Agent || budget.agent.is_some(),
+            by_user: budget.per == BudgetPer::User,
+        }
+    }
+
+    fn share(self, payer: &Payer) -> Share {
+        Share {
+            space: self.by_space.then(|| payer.space.clone()),
+            agent: self.by_agent.then(|| payer.agent.clone()),
+            user: payer.user.clone().filter(|_| self.by_user),
+        }
+    }
 }
 
 impl Period {
@@ -168,22 +177,20 @@ impl Period {
             }
             None => drop(self.payers.insert(payer.clone(), used.clone())),
         }
-        self.sum(payer, used);
+        for (look, sums) in &mut self.sums {
+            sums.entry(look.share(payer)).or_default().add(used);
+        }
     }
 
-    fn sum(&mut self, payer: &Payer, used: &Spent) {
-        let either = [true, false];
-        let shares = either.into_iter().flat_map(|by_space| {
-            either.into_iter().flat_map(move |by_agent| either.into_iter().map(move |by_user| (by_space, by_agent, by_user)))
+    /// What they come to who share a budget of this look with `payer`: added up when it is first asked for, and kept from then on.
+    fn sum(&mut self, look: Look, payer: &Payer) -> Spent {
+        let payers = &self.payers;
+        let sums = self.sums.entry(look).or_insert_with(|| {
+            let mut sums: HashMap<Share, Spent> = HashMap::new();
+            payers.iter().for_each(|(payer, spent)| sums.entry(look.share(payer)).or_default().add(spent));
+            sums
         });
-        for (by_space, by_agent, by_user) in shares {
-            // Nobody's is what no budget counts; a user's is only where there is one.
-            if (by_user && payer.user.is_none()) || !(by_space || by_agent || by_user) {
-                continue;
-            }
-            let share = payer.share(by_space, by_agent, by_user);
-            self.sums.entry(share).or_default().add(used);
-        }
+        sums.get(&look.share(payer)).cloned().unwrap_or_default()
     }
 }
 
@@ -312,10 +319,7 @@ impl Spending {
     fn count(&mut self, at_ms: u64, payer: &Payer, used: &Spent) {
         for unit in [TimeUnit::Daily, TimeUnit::Monthly] {
             let (from, _) = period(unit, at_ms);
-            let periods = match unit {
-                TimeUnit::Daily => &mut self.days,
-                TimeUnit::Monthly => &mut self.months,
-            };
+            let periods = self.periods(unit);
             periods.entry(from).or_default().count(payer, used);
             while periods.len() > PERIODS_MAX {
                 periods.pop_first();
@@ -332,27 +336,31 @@ impl Spending {
         }
     }
 
+    /// All of these.
+    fn periods(&mut self, unit: TimeUnit) -> &mut BTreeMap<u64, Period> {
+        match unit {
+            TimeUnit::Daily => &mut self.days,
+            TimeUnit::Monthly => &mut self.months,
+        }
+    }
+
     /// What `payer`, veiled, has used up of a budget in the period of this time; an error if it can't be told.
-    fn of(&self, budget: &Budget, payer: &Payer, now_ms: u64) -> Result<Spent, String> {
-        let Some(period) = self.period(budget.time_unit, now_ms) else { return Ok(Spent::default()) };
+    fn of(&mut self, budget: &Budget, payer: &Payer, now_ms: u64) -> Result<Spent, String> {
+        let (from, _) = period(budget.time_unit, now_ms);
+        let Some(period) = self.periods(budget.time_unit).get_mut(&from) else { return Ok(Spent::default()) };
         if period.overflown {
             return Err(format!(
                 "budget `{}` can't be counted: more than {PAYERS_MAX} agents with spaces and users called in its period",
                 budget.id
             ));
         }
-        let share = payer.share(
-            budget.per == BudgetPer::Space || budget.space.is_some(),
-            budget.per == BudgetPer::Agent || budget.agent.is_some(),
-            budget.per == BudgetPer::User,
-        );
-        Ok(period.sums.get(&share).cloned().unwrap_or_default())
+        Ok(period.sum(Look::of(budget), payer))
     }
 
     /// What was used up of every budget that a call of `payer` counts against; `under_way` says how many of its calls of a budget are being
     /// decided, this one among them.
     pub fn uses(
-        &self,
+        &mut self,
         budgets: &[Budget],
         payer: &Payer,
         now_ms: u64,
@@ -410,15 +418,6 @@ impl Payer {
     /// Whose call it is.
     pub fn new(space: &SpaceId, agent: &AgentId, user: Option<&str>) -> Self {
         Self { space: space.as_str().to_owned(), agent: agent.as_str().to_owned(), user: user.map(str::to_owned) }
-    }
-
-    /// What a budget that looks at these names sees.
-    fn share(&self, by_space: bool, by_agent: bool, by_user: bool) -> Share {
-        Share {
-            space: by_space.then(|| self.space.clone()),
-            agent: by_agent.then(|| self.agent.clone()),
-            user: self.user.clone().filter(|_| by_user),
-        }
     }
 
     /// Whether its calls count for a budget.
@@ -636,7 +635,7 @@ mod tests {
         }
         spending.decided(now, "d9", &payer("s1", "a1", None), false);
         let one = payer("s1", "a1", Some("u1"));
-        let used =
+        let mut used =
             |budget: &Budget| spending.uses(std::slice::from_ref(budget), &one, now, |_| 1).unwrap().pop().map(|used| used.calls);
         let limits = BudgetLimits { calls_max: Some(1), ..BudgetLimits::default() };
         let per = |per| budget(per, TimeUnit::Daily, limits.clone());
@@ -662,12 +661,12 @@ mod tests {
             Organization { budgets: vec![budget(BudgetPer::Agent, TimeUnit::Daily, limits)], ..Organization::default() };
         let mut spending = Spending::default();
         let one = payer("s", "a", None);
-        let why = |spending: &Spending| {
+        let why = |spending: &mut Spending| {
             let uses = spending.uses(&organization.budgets, &one, now, |_| 1).unwrap();
             exceeded(&organization, &uses).map(|(why, _)| why)
         };
         for number in 0..2 {
-            assert_eq!(why(&spending), None);
+            assert_eq!(why(&mut spending), None);
             let id = format!("d{number}");
             spending.decided(now, &id, &one, true);
             let cost = Cost { money: Some(("USD".into(), 1_000_000)), upstream_us: 3, latency_us: 5, bytes: 7 };
@@ -675,7 +674,7 @@ mod tests {
             // Once.
             spending.ended(now, &id, &cost);
         }
-        assert_eq!(why(&spending), None);
+        assert_eq!(why(&mut spending), None);
         let standing = spending.standing(&organization.budgets, now).pop().unwrap();
         assert!(!standing.is_exceeded);
         assert_eq!((standing.spent.bytes, standing.spent.upstream_us, standing.spent.own_us), (14, 6, 4));
@@ -684,15 +683,15 @@ mod tests {
         let evening = Some(at("2026-11-29T18:00:00Z"));
         assert_eq!(forecasts, [("calls", Some(4), evening), ("money", Some(4_000_000), evening)]);
         spending.decided(now, "d2", &one, true);
-        assert_eq!(why(&spending).unwrap(), "budget `b` of the agent is used up: 3 calls of this day (UTC)");
+        assert_eq!(why(&mut spending).unwrap(), "budget `b` of the agent is used up: 3 calls of this day (UTC)");
         // Another currency is not this one.
         let mut other = Spending::default();
         other.decided(now, "d", &one, true);
         other.ended(now, "d", &Cost { money: Some(("EUR".into(), 9_000_000)), ..Cost::default() });
-        assert_eq!(why(&other), None);
+        assert_eq!(why(&mut other), None);
         other.decided(now, "e", &one, true);
         other.ended(now, "e", &Cost { money: Some(("USD".into(), 3_000_000)), ..Cost::default() });
-        assert_eq!(why(&other).unwrap(), "budget `b` of the agent is used up: 3.00 USD of this day (UTC)");
+        assert_eq!(why(&mut other).unwrap(), "budget `b` of the agent is used up: 3.00 USD of this day (UTC)");
     }
 
     #[test]
@@ -734,7 +733,7 @@ mod tests {
             }
             prop_assert_eq!(&read, &seen);
             // What is summed up for a budget is what its payers come to.
-            let now = at("2026-11-29T08:00:00Z");
+            let (now, mut asked) = (at("2026-11-29T08:00:00Z"), seen.clone());
             for per in [BudgetPer::Agent, BudgetPer::Space, BudgetPer::User] {
                 for (space, agent) in [(None, None), (Some("s1"), None), (None, Some("agent-1")), (Some("s1"), Some("agent-1"))] {
                     let (space, agent) = (space.map(|id| SpaceId::new(id).unwrap()), agent.map(|id| AgentId::new(id).unwrap()));
@@ -745,7 +744,7 @@ mod tests {
                         let all = seen.totals(TimeUnit::Monthly, now);
                         all.iter().filter(|(other, _)| other.is_with(&one, &budget)).for_each(|(_, spent)| whole.add(spent));
                         if one.counts_for(&budget) {
-                            prop_assert_eq!(seen.of(&budget, &one, now).unwrap(), whole);
+                            prop_assert_eq!(asked.of(&budget, &one, now).unwrap(), whole);
                         }
                     }
                 }

@@ -28,6 +28,12 @@ pub(crate) fn suffix(arn: &str) -> &'static str {
     if arn.starts_with("arn:aws-cn:") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
+/// Where a service of AWS is in a region, without a slash at its end.
+pub(crate) fn regional(service: &str, region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{service}.{region}.{suffix}")
+}
+
 /// The region of an ARN.
 pub(crate) fn region(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()

@@ -69,9 +69,7 @@ impl Runtime {
 
 /// The endpoint, without a slash at its end.
 fn base(guardrail: &BedrockGuardrail) -> String {
-    let region = &guardrail.region;
-    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let own = || format!("https://bedrock-runtime.{region}.{suffix}");
+    let own = || aws::regional("bedrock-runtime", &guardrail.region);
     guardrail.endpoint.as_ref().map_or_else(own, |endpoint| endpoint.trim_end_matches('/').to_owned())
 }
 

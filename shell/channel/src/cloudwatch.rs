@@ -29,8 +29,7 @@ impl std::fmt::Debug for Metrics<'_> {
 
 impl Metrics<'_> {
     fn url(&self) -> String {
-        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        self.endpoint.map_or_else(|| format!("https://monitoring.{}.{suffix}/", self.region), str::to_owned)
+        self.endpoint.map_or_else(|| format!("{}/", aws::regional("monitoring", self.region)), str::to_owned)
     }
 
     /// Puts the data of one form once. CloudWatch knows none again: one whose answer is lost counts twice if it is put again.

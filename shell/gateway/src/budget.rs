@@ -1,7 +1,7 @@
 //! What calls use up: counted as decisions and outcomes get their place in the journal's order, so that a start that reads the journal comes
 //! to the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use remit_kernel::budget::{BudgetUse, Cost, Payer, Spending, Spent, Standing};
@@ -27,8 +27,8 @@ pub(crate) struct Budgets(Mutex<Counted>);
 struct Counted {
     spending: Spending,
     deciding: HashMap<Payer, u64>,
-    /// Whom users stand for who have called since the start: what is kept of the spending names none.
-    names: HashMap<String, String>,
+    /// The users who have called since the start: what is kept of the spending names none.
+    names: HashSet<String>,
 }
 
 /// A call that is being decided: until this is dropped it counts, so that two at once can't both take the last one.
@@ -39,9 +39,9 @@ pub(crate) struct Deciding {
 }
 
 impl Counted {
-    /// Who a user of the spending is, if that is known; else what stands there.
-    fn named(&self, user: String) -> String {
-        self.names.get(&user).cloned().unwrap_or(user)
+    /// Users by what stands for them in the spending, where that is known.
+    fn named(&self) -> HashMap<String, &str> {
+        self.names.iter().map(|name| (self.spending.user(name), name.as_str())).collect()
     }
 }
 
@@ -49,13 +49,14 @@ impl Budgets {
     /// A call is to be decided: what was used up of the budgets that it counts against.
     fn begin(self: &Arc<Self>, budgets: &[Budget], payer: Payer) -> (Fact<Vec<BudgetUse>>, Deciding) {
         let mut counted = lock(&self.0);
-        let own = counted.deciding.entry(payer.clone()).or_default();
+        let Counted { spending, deciding, .. } = &mut *counted;
+        let own = deciding.entry(payer.clone()).or_default();
         *own = own.saturating_add(1);
         let under_way = |budget: &Budget| {
-            let with = counted.deciding.iter().filter(|(other, _)| other.is_with(&payer, budget));
+            let with = deciding.iter().filter(|(other, _)| other.is_with(&payer, budget));
             with.map(|(_, count)| *count).sum()
         };
-        let uses = counted.spending.uses(budgets, &payer, now_ms(), under_way);
+        let uses = spending.uses(budgets, &payer, now_ms(), under_way);
         let uses = uses.map_or_else(Fact::Unknown, Fact::Known);
         (uses, Deciding { budgets: Arc::clone(self), payer })
     }
@@ -68,13 +69,14 @@ impl Budgets {
             if counted.names.len() >= NAMES_MAX {
                 counted.names.clear();
             }
-            let user = counted.spending.user(name);
-            counted.names.entry(user).or_insert_with(|| name.clone());
+            if !counted.names.contains(name) {
+                counted.names.insert(name.clone());
+            }
         }
     }
 
     fn forget(&self, name: &str) {
-        lock(&self.0).names.retain(|_, known| known != name);
+        lock(&self.0).names.remove(name);
     }
 
     /// A call has ended.
@@ -163,7 +165,8 @@ impl Gateway {
         let state = self.inner.state.load_full();
         let now = now_ms();
         let counted = lock(&self.inner.recorder.budgets().0);
-        let named = |user| counted.named(user);
+        let known = counted.named();
+        let named = |user: String| known.get(&user).map_or(user, |name| (*name).to_owned());
         let totals = counted.spending.totals(time_unit, now).into_iter().map(|(payer, spent)| {
             let payer = Payer { user: payer.user.map(named), ..payer };
             Total { payer, spent }
@@ -210,7 +213,8 @@ mod tests {
         let user = || {
             let counted = lock(&budgets.0);
             let (payer, spent) = counted.spending.totals(TimeUnit::Monthly, now_ms()).pop().unwrap();
-            (counted.named(payer.user.unwrap()), spent.calls)
+            let user = payer.user.unwrap();
+            (counted.named().get(&user).map_or(user, |name| (*name).to_owned()), spent.calls)
         };
         assert_eq!(user(), ("ann@example.com".to_owned(), 1));
         budgets.forget("ben@example.com");
