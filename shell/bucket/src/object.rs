@@ -110,6 +110,17 @@ impl Bucket {
         Ok(found(answer)?.map(|answer| answer.body))
     }
 
+    /// Reads an object of at most `bytes_max` bytes with its entity tag (`GetObject`); `None` if there is none.
+    pub async fn get_tagged(&self, key: &str, bytes_max: usize, now_secs: u64) -> Result<Option<(Bytes, String)>, BucketError> {
+        let mut asked = Asked::new(Method::GET, Some(key));
+        asked.bytes_max = bytes_max.min(OBJECT_BYTES_MAX);
+        let Some(answer) = found(self.ask(asked, now_secs).await?)? else { return Ok(None) };
+        match answer.header("etag").map(str::to_owned) {
+            Some(etag) => Ok(Some((answer.body, etag))),
+            None => Err(BucketError::Answer("it says no entity tag of the object".to_owned())),
+        }
+    }
+
     /// Looks at an object (`HeadObject`); `None` if there is none.
     pub async fn head(&self, key: &str, version: Option<&str>, now_secs: u64) -> Result<Option<Head>, BucketError> {
         let mut asked = Asked::new(Method::HEAD, Some(key));

@@ -1,0 +1,148 @@
+//! The active node's thread: what waits goes into one batch, and the lease is kept fresh between batches.
+
+use std::fmt;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::batch::Content;
+use crate::log::{Place, Writer, WriterError};
+use crate::objects::{Clock, Objects};
+
+/// A batch is closed when it has this many bytes.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A batch is closed when it has this many contents.
+const BATCH_CONTENTS_MAX: usize = 4096;
+
+/// The shared log, on the one node that writes it. Clones share it; when the last is dropped the lease is given back.
+#[derive(Clone)]
+pub struct Active {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    asked: Mutex<Option<mpsc::UnboundedSender<Asked>>>,
+    ended: watch::Receiver<Option<WriterError>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Asked {
+    content: Content,
+    answer: SyncSender<Result<Place, WriterError>>,
+}
+
+impl Active {
+    /// Starts the thread.
+    pub fn start<O: Objects + 'static, C: Clock + 'static>(writer: Writer<O, C>) -> std::io::Result<Self> {
+        let (asked, waiting) = mpsc::unbounded_channel();
+        let (tell, ended) = watch::channel(None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name("cluster-write".to_owned()).spawn(move || {
+            runtime.block_on(run(writer, waiting, &tell));
+        })?;
+        Ok(Self { owner: Arc::new(Owner { asked: Mutex::new(Some(asked)), ended, thread: Mutex::new(Some(thread)) }) })
+    }
+
+    /// Puts a content into the log, and blocks until it is there for good. After the first error nothing is ever taken again.
+    pub fn append(&self, content: Content) -> Result<Place, WriterError> {
+        let (answer, answered) = sync_channel(1);
+        let over = || self.owner.ended.borrow().clone().unwrap_or(WriterError::LeaseLost);
+        let sent = match self.owner.asked.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(asked) => asked.send(Asked { content, answer }).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(over());
+        }
+        answered.recv().unwrap_or_else(|_| Err(over()))
+    }
+
+    /// Resolves when this node may not write any more, with why.
+    pub async fn ended(&self) -> WriterError {
+        let mut ended = self.owner.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or(WriterError::LeaseLost),
+            Err(_) => WriterError::LeaseLost,
+        }
+    }
+
+    /// Ends, and gives the lease back. What is asked for afterwards is refused.
+    pub fn release(&self) {
+        self.owner.release();
+    }
+}
+
+impl fmt::Debug for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Active").finish_non_exhaustive()
+    }
+}
+
+impl Owner {
+    fn release(&self) {
+        drop(self.asked.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread has failed its callers already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+async fn run<O: Objects, C: Clock>(
+    mut writer: Writer<O, C>,
+    mut waiting: mpsc::UnboundedReceiver<Asked>,
+    tell: &watch::Sender<Option<WriterError>>,
+) {
+    loop {
+        let due = Duration::from_millis(writer.renewal_due_in_ms());
+        let done = match tokio::time::timeout(due, waiting.recv()).await {
+            // Everybody who could ask is gone.
+            Ok(None) => return writer.release().await,
+            Ok(Some(first)) => append(&mut writer, first, &mut waiting).await,
+            Err(_) => Ok(()),
+        };
+        let done = match done {
+            Ok(()) if writer.renewal_due_in_ms() == 0 => writer.renew().await,
+            done => done,
+        };
+        if let Err(why) = done {
+            tell.send_replace(Some(why.clone()));
+            waiting.close();
+            while let Some(asked) = waiting.recv().await {
+                let _ = asked.answer.send(Err(why.clone()));
+            }
+            return;
+        }
+    }
+}
+
+/// Writes what waits as one batch.
+async fn append<O: Objects, C: Clock>(
+    writer: &mut Writer<O, C>,
+    first: Asked,
+    waiting: &mut mpsc::UnboundedReceiver<Asked>,
+) -> Result<(), WriterError> {
+    let mut bytes = first.content.bytes();
+    let (mut contents, mut answers) = (vec![first.content], vec![first.answer]);
+    while bytes < BATCH_BYTES_MAX && contents.len() < BATCH_CONTENTS_MAX {
+        let Ok(next) = waiting.try_recv() else { break };
+        bytes += next.content.bytes();
+        contents.push(next.content);
+        answers.push(next.answer);
+    }
+    let done = writer.append(contents).await;
+    for answer in answers {
+        let _ = answer.send(done.clone());
+    }
+    done.map(drop)
+}

@@ -1,0 +1,199 @@
+//! Standing by, and taking over.
+
+use crate::batch::{Batch, Content, NodeId};
+use crate::lease::{Held, Lease, Look, Watch};
+use crate::log::{Broken, Key, Keys, Landed, Place, Writer, WriterError, write};
+use crate::objects::{Clock, Objects, Refusal};
+
+/// How often one that stands by looks for the next batch where there was none.
+const POLL_MS: u64 = 200;
+/// How often the lease is looked at within its life.
+const LOOKS: u64 = 5;
+
+/// How a node takes part.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What stands before every key of the cluster's objects.
+    pub prefix: String,
+    /// The key that seals batches, the same on every node.
+    pub key: Key,
+    /// This run of this node: random.
+    pub node: NodeId,
+    /// Where the other nodes reach this one.
+    pub address: String,
+    /// The life of a lease in milliseconds: how long nobody is active when the active node is suddenly gone.
+    pub ttl_ms: u64,
+}
+
+/// What a node makes of the log.
+pub trait Replica: Send {
+    /// How far it is: what lies before is here, durably.
+    fn place(&self) -> Place;
+
+    /// Takes over what a batch says. What was taken over before may come again, and must come to the same.
+    fn apply(&mut self, contents: Vec<Content>) -> Result<(), String>;
+
+    /// All that lies before this place has been applied.
+    fn reached(&mut self, place: Place) -> Result<(), String>;
+
+    /// Who is active now, as far as the lease says.
+    fn stands_by(&mut self, lease: &Lease);
+
+    /// Something passes, such as a bucket that doesn't answer: it goes on.
+    fn troubled(&mut self, what: &str);
+}
+
+/// Why a node can't take part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// The log isn't what it must be.
+    #[error("the cluster's log can't be followed: {0}")]
+    Broken(#[from] Broken),
+    /// What the log says could not be taken over.
+    #[error("what the cluster's log says can't be taken over: {0}")]
+    Replica(String),
+    /// The bucket refuses.
+    #[error("the bucket refuses: {0}")]
+    Refused(String),
+    /// This node knows of batches that the bucket doesn't have.
+    #[error("the log in the bucket ends before batch {0}, which this node has: it was rolled back, or it is another one")]
+    RolledBack(u64),
+    /// The system has no random bytes.
+    #[error("the system gave no random bytes")]
+    Random,
+}
+
+struct Joining<'a, O, C> {
+    world: (O, C),
+    keys: Keys,
+    options: &'a Options,
+    replica: &'a mut dyn Replica,
+    place: Place,
+}
+
+/// Follows the log until this node is to write it, and then gives what it writes with.
+pub async fn join<O: Objects, C: Clock>(
+    world: (O, C),
+    options: &Options,
+    replica: &mut dyn Replica,
+) -> Result<Writer<O, C>, JoinError> {
+    let place = replica.place();
+    let mut joining = Joining { world, keys: Keys::new(&options.prefix), options, replica, place };
+    joining.check_place().await?;
+    let mut watch = Watch::default();
+    let mut look_at_ms = 0;
+    loop {
+        while joining.follow().await? {}
+        let now_ms = joining.world.1.now_ms();
+        if now_ms >= look_at_ms {
+            look_at_ms = now_ms + options.ttl_ms / LOOKS;
+            if let Some(held) = joining.look(&mut watch).await?
+                && let Some(held) = joining.take_over(held).await?
+            {
+                let Joining { world, keys, place, .. } = joining;
+                return Ok(Writer::new(world, (keys, options.key.clone()), options.node, place, held));
+            }
+        }
+        joining.world.1.sleep(POLL_MS).await;
+    }
+}
+
+impl<O: Objects, C: Clock> Joining<'_, O, C> {
+    fn world(&self) -> (&O, &C) {
+        (&self.world.0, &self.world.1)
+    }
+
+    /// That the log still has the batch that this node read last.
+    async fn check_place(&mut self) -> Result<(), JoinError> {
+        if self.place.number == 0 {
+            return Ok(());
+        }
+        loop {
+            match self.world.0.get(&self.keys.batch(self.place.number)).await {
+                Ok(Some((object, _))) if remit_tlog::leaf_hash(&object) == self.place.digest => return Ok(()),
+                Ok(Some(_)) => {
+                    let what = "it is another one than this node has read";
+                    return Err(Broken::Chain { number: self.place.number, what }.into());
+                }
+                Ok(None) => return Err(JoinError::RolledBack(self.place.number)),
+                Err(error) => self.pass(error)?,
+            }
+            self.world.1.sleep(POLL_MS).await;
+        }
+    }
+
+    /// What is refused ends it; the rest passes.
+    fn pass(&mut self, error: Refusal) -> Result<(), JoinError> {
+        match error {
+            Refusal::Refused(why) => Err(JoinError::Refused(why)),
+            Refusal::Unknown(why) => {
+                self.replica.troubled(&why);
+                Ok(())
+            }
+            Refusal::Condition | Refusal::Busy => Ok(()),
+        }
+    }
+
+    /// Reads the next batch, if there is one.
+    async fn follow(&mut self) -> Result<bool, JoinError> {
+        match self.world.0.get(&self.keys.batch(self.place.number + 1)).await {
+            Ok(Some((object, _))) => self.take(&object).map(|_| true),
+            Ok(None) => Ok(false),
+            Err(error) => self.pass(error).map(|()| false),
+        }
+    }
+
+    fn take(&mut self, object: &[u8]) -> Result<Batch, JoinError> {
+        let (place, mut batch) = self.place.next(&self.options.key, object)?;
+        self.replica.apply(std::mem::take(&mut batch.contents)).map_err(JoinError::Replica)?;
+        self.replica.reached(place).map_err(JoinError::Replica)?;
+        self.place = place;
+        Ok(batch)
+    }
+
+    /// Takes the lease if nobody has it.
+    async fn look(&mut self, watch: &mut Watch) -> Result<Option<Held>, JoinError> {
+        let (key, ttl_ms) = (self.keys.lease(), self.options.ttl_ms);
+        let (condition, term) = match watch.look(self.world(), &key, ttl_ms).await {
+            Ok(Look::Free(condition, term)) => (condition, term),
+            Ok(Look::Held(lease)) => {
+                self.replica.stands_by(&lease);
+                return Ok(None);
+            }
+            Err(error) => return self.pass(error).map(|()| None),
+        };
+        let by = (self.options.node, self.options.address.as_str());
+        // The lease may have been deleted: the log remembers its terms.
+        let term = term.max(self.place.term) + 1;
+        Ok(Held::take(self.world(), &key, by, (condition, term), ttl_ms).await)
+    }
+
+    /// Reads the log to its end and begins the term there. `None` if another node was faster.
+    async fn take_over(&mut self, mut held: Held) -> Result<Option<Held>, JoinError> {
+        loop {
+            while self.follow().await? {}
+            if self.place.term >= held.term() {
+                return Ok(None);
+            }
+            let now_ms = self.world.1.now_ms();
+            if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world()).await {
+                return Ok(None);
+            }
+            let by = (held.term(), self.options.node);
+            let keyed = (&self.keys, &self.options.key);
+            let written = write(self.world(), keyed, &self.place, by, Vec::new(), |now_ms| held.holds(now_ms)).await;
+            match written {
+                Ok(Landed::Own(place)) => {
+                    self.replica.reached(place).map_err(JoinError::Replica)?;
+                    self.place = place;
+                    return Ok(Some(held));
+                }
+                Ok(Landed::Other(object)) => drop(self.take(&object)?),
+                Err(WriterError::LeaseLost | WriterError::Late(_) | WriterError::Fenced) => return Ok(None),
+                Err(WriterError::Refused(why)) => return Err(JoinError::Refused(why)),
+                Err(WriterError::Broken(broken)) => return Err(broken.into()),
+                Err(WriterError::Random) => return Err(JoinError::Random),
+            }
+        }
+    }
+}

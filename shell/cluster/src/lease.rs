@@ -1,0 +1,171 @@
+//! Who is active, and when that is over.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::NodeId;
+use crate::objects::{Clock, Condition, Objects, Refusal};
+
+/// What the lease says. Nothing in it is secret, and nothing is believed of it that the log doesn't say as well: it keeps nodes from
+/// disturbing each other, and tells where the active one is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The term of its holder.
+    pub term: u64,
+    /// Its holder, in hexadecimal.
+    pub node: String,
+    /// Where the other nodes reach the holder.
+    pub address: String,
+    /// Rises with every renewal.
+    pub beat: u64,
+    /// Whether the holder gave it back.
+    pub released: bool,
+}
+
+impl Lease {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    fn is_of(&self, node: NodeId) -> bool {
+        self.node == node.to_string()
+    }
+}
+
+/// How the lease is, for one who would take it.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Somebody holds it.
+    Held(Lease),
+    /// Nobody does: it may be taken under this condition, for a term after this one.
+    Free(Condition, u64),
+}
+
+/// Watches the lease of somebody else. It is over when it stood unchanged for its whole life, by the watcher's own clock.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    seen: Option<(String, u64)>,
+}
+
+impl Watch {
+    pub(crate) async fn look<O: Objects, C: Clock>(
+        &mut self,
+        (objects, clock): (&O, &C),
+        key: &str,
+        ttl_ms: u64,
+    ) -> Result<Look, Refusal> {
+        // It stood like this at the latest when it was asked for.
+        let asked_ms = clock.now_ms();
+        let Some((bytes, etag)) = objects.get(key).await? else {
+            self.seen = None;
+            return Ok(Look::Free(Condition::Absent, 0));
+        };
+        // What nobody can read is waited for like a lease, and then replaced.
+        let lease = Lease::parse(&bytes);
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == etag => *since,
+            _ => {
+                // Only what is read from now on says how long it has stood.
+                let now = clock.now_ms();
+                self.seen = Some((etag.clone(), now));
+                now
+            }
+        };
+        let over = asked_ms.saturating_sub(since) >= ttl_ms;
+        let released = lease.as_ref().is_some_and(|lease| lease.released);
+        let term = lease.as_ref().map_or(0, |lease| lease.term);
+        Ok(match lease {
+            Some(lease) if !over && !released => Look::Held(lease),
+            None if !over => Look::Held(Lease { term: 0, node: String::new(), address: String::new(), beat: 0, released: false }),
+            _ => Look::Free(Condition::Is(etag), term),
+        })
+    }
+}
+
+/// A lease that this node holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    key: String,
+    node: NodeId,
+    lease: Lease,
+    etag: String,
+    ttl_ms: u64,
+    /// When the latest renewal that is known to have landed was sent.
+    renewed_at_ms: u64,
+}
+
+/// How long the holder trusts in it, of its life: those who wait for its end measure from later.
+const TRUSTED: (u64, u64) = (3, 4);
+/// How often it is renewed within its life.
+const RENEWALS: u64 = 5;
+
+impl Held {
+    /// Takes the lease for a term; `None` if somebody else was faster, or that can't be told.
+    pub(crate) async fn take<O: Objects, C: Clock>(
+        (objects, clock): (&O, &C),
+        key: &str,
+        (node, address): (NodeId, &str),
+        (condition, term): (Condition, u64),
+        ttl_ms: u64,
+    ) -> Option<Self> {
+        let lease = Lease { term, node: node.to_string(), address: address.to_owned(), beat: 0, released: false };
+        let renewed_at_ms = clock.now_ms();
+        let etag = match objects.put(key, lease.encode(), &condition).await {
+            Ok(etag) => etag,
+            Err(Refusal::Condition | Refusal::Unknown(_)) => {
+                // It may be one's own write whose answer was lost.
+                let (bytes, etag) = objects.get(key).await.ok()??;
+                (Lease::parse(&bytes)? == lease).then_some(etag)?
+            }
+            Err(Refusal::Busy | Refusal::Refused(_)) => return None,
+        };
+        Some(Self { key: key.to_owned(), node, lease, etag, ttl_ms, renewed_at_ms })
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.lease.term
+    }
+
+    /// Whether it is known to hold still.
+    pub(crate) fn holds(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.renewed_at_ms) < self.ttl_ms * TRUSTED.0 / TRUSTED.1
+    }
+
+    /// How long until it should be renewed.
+    pub(crate) fn due_in_ms(&self, now_ms: u64) -> u64 {
+        (self.renewed_at_ms + self.ttl_ms / RENEWALS).saturating_sub(now_ms)
+    }
+
+    /// Renews it once. `false` if somebody else has it; what can't be told leaves it as it is.
+    pub(crate) async fn renew<O: Objects, C: Clock>(&mut self, (objects, clock): (&O, &C)) -> bool {
+        let lease = Lease { beat: self.lease.beat + 1, ..self.lease.clone() };
+        let sent_ms = clock.now_ms();
+        match objects.put(&self.key, lease.encode(), &Condition::Is(self.etag.clone())).await {
+            Ok(etag) => {
+                (self.lease, self.etag, self.renewed_at_ms) = (lease, etag, sent_ms);
+                true
+            }
+            Err(Refusal::Condition) => match objects.get(&self.key).await {
+                // An earlier renewal whose answer was lost: this one goes on from it.
+                Ok(Some((bytes, etag))) if Lease::parse(&bytes).is_some_and(|found| found.is_of(self.node)) => {
+                    self.lease.beat = Lease::parse(&bytes).map_or(self.lease.beat, |found| found.beat);
+                    self.etag = etag;
+                    true
+                }
+                Ok(_) => false,
+                Err(_) => true,
+            },
+            Err(Refusal::Busy | Refusal::Unknown(_) | Refusal::Refused(_)) => true,
+        }
+    }
+
+    /// Gives it back, so that nobody has to wait for its end.
+    pub(crate) async fn release<O: Objects>(&mut self, objects: &O) {
+        let lease = Lease { beat: self.lease.beat + 1, released: true, ..self.lease.clone() };
+        let _ = objects.put(&self.key, lease.encode(), &Condition::Is(self.etag.clone())).await;
+    }
+}

@@ -1,0 +1,344 @@
+//! The log: read in order, written once.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use bytes::Bytes;
+use remit_tlog::{Hash, leaf_hash};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::batch::{Batch, BatchError, Content, NodeId};
+use crate::lease::Held;
+use crate::objects::{Clock, Condition, Objects, Refusal};
+
+/// How long a write may take in all; whoever got no word by then will not believe a late one.
+const WRITE_MAX_MS: u64 = 60_000;
+/// How long is waited before a write is tried again.
+const AGAIN_MS: u64 = 50;
+
+/// The keys of a cluster's objects under a prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys(String);
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self(prefix.to_owned())
+    }
+
+    pub(crate) fn lease(&self) -> String {
+        format!("{}lease", self.0)
+    }
+
+    pub(crate) fn batch(&self, number: u64) -> String {
+        format!("{}log/{number:020}", self.0)
+    }
+}
+
+/// The key of the lease and of the batch of a number under a prefix, for whoever looks at the bucket from outside.
+pub fn objects_of(prefix: &str, number: u64) -> (String, String) {
+    let keys = Keys::new(prefix);
+    (keys.lease(), keys.batch(number))
+}
+
+/// The key under which a cluster's batches are sealed: AES-256-GCM with random nonces, the number as additional data.
+#[derive(Clone)]
+pub struct Key(Zeroizing<[u8; 32]>);
+
+impl Key {
+    /// Thirty-two secret bytes, the same on every node.
+    pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self(bytes)
+    }
+
+    fn aead(&self) -> Option<RandomizedNonceKey> {
+        RandomizedNonceKey::new(&AES_256_GCM, self.0.as_slice()).ok()
+    }
+
+    /// Seals a batch: nonce, ciphertext, tag. `None` if the system has no random bytes.
+    pub fn seal(&self, batch: &Batch) -> Option<Bytes> {
+        let mut sealed = batch.encode();
+        let nonce = self.aead()?.seal_in_place_append_tag(Aad::from(aad(batch.number)), &mut sealed).ok()?;
+        let mut out = Vec::with_capacity(NONCE_LEN + sealed.len());
+        out.extend_from_slice(nonce.as_ref());
+        out.extend_from_slice(&sealed);
+        Some(out.into())
+    }
+
+    /// Opens the object of a number.
+    pub fn open(&self, number: u64, object: &[u8]) -> Result<Batch, Broken> {
+        let opened = || {
+            let (nonce, sealed) = object.split_at_checked(NONCE_LEN)?;
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            let mut bytes = Zeroizing::new(sealed.to_vec());
+            let length = self.aead()?.open_in_place(nonce, Aad::from(aad(number)), &mut bytes).ok()?.len();
+            bytes.truncate(length);
+            Some(bytes)
+        };
+        let bytes = opened().ok_or(Broken::Sealed { number })?;
+        let batch = Batch::parse(&bytes).map_err(|error| Broken::Batch { number, error })?;
+        if batch.number == number { Ok(batch) } else { Err(Broken::Number { number, found: batch.number }) }
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(redacted)")
+    }
+}
+
+fn aad(number: u64) -> Vec<u8> {
+    format!("remit batch v1\0{number}").into_bytes()
+}
+
+/// What is wrong with a log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// An object isn't sealed under the cluster's key.
+    #[error("batch {number} is not sealed under this cluster's key: another master key, or somebody else's object")]
+    Sealed {
+        /// Its number.
+        number: u64,
+    },
+    /// What is in an object is no batch.
+    #[error("batch {number}: {error}")]
+    Batch {
+        /// Its number.
+        number: u64,
+        /// Why.
+        error: BatchError,
+    },
+    /// An object lies in another one's place.
+    #[error("batch {found} lies in the place of batch {number}")]
+    Number {
+        /// The place.
+        number: u64,
+        /// What it says of itself.
+        found: u64,
+    },
+    /// A batch doesn't go on from the one before.
+    #[error("batch {number} does not go on from the batch before: {what}")]
+    Chain {
+        /// Its number.
+        number: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// How far a node has read, or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the last batch; 0 before the first.
+    pub number: u64,
+    /// The digest of its object.
+    pub digest: Hash,
+    /// Its term.
+    pub term: u64,
+    /// Its writer.
+    pub node: NodeId,
+}
+
+/// A place as a file has it.
+#[derive(Serialize, Deserialize)]
+struct PlaceText {
+    number: u64,
+    digest: String,
+    term: u64,
+    node: String,
+}
+
+impl Place {
+    /// Before the first batch.
+    pub const START: Self = Self { number: 0, digest: Hash([0; Hash::BYTES]), term: 0, node: NodeId([0; 16]) };
+
+    /// A line of JSON.
+    pub fn to_json(&self) -> String {
+        let text = PlaceText {
+            number: self.number,
+            digest: self.digest.to_string(),
+            term: self.term,
+            node: self.node.to_string(),
+        };
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+
+    /// Reads that line.
+    pub fn parse(text: &str) -> Option<Self> {
+        let PlaceText { number, digest, term, node } = serde_json::from_str(text).ok()?;
+        let mut id = [0; 16];
+        for (n, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(node.get(2 * n..2 * n + 2)?, 16).ok()?;
+        }
+        Some(Self { number, digest: Hash::from_hex(&digest)?, term, node: NodeId(id) })
+    }
+
+    /// The place after the next object, with what it says.
+    pub(crate) fn next(&self, key: &Key, object: &[u8]) -> Result<(Self, Batch), Broken> {
+        let number = self.number + 1;
+        let batch = key.open(number, object)?;
+        let wrong = |what| Err(Broken::Chain { number, what });
+        if batch.before != self.digest {
+            return wrong("it names another object before it");
+        }
+        if batch.begins_term() {
+            if batch.term <= self.term {
+                return wrong("its term does not rise");
+            }
+        } else if (batch.term, batch.node) != (self.term, self.node) {
+            return wrong("its writer did not begin the term");
+        }
+        let place = Self { number, digest: leaf_hash(object), term: batch.term, node: batch.node };
+        Ok((place, batch))
+    }
+}
+
+/// Why a node doesn't write any more. All of them are for good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriterError {
+    /// Another node has taken over.
+    #[error("another node has taken over")]
+    Fenced,
+    /// The lease ran out, or somebody else has it.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// A write was not known to have landed in time. It may have.
+    #[error("a batch could not be written in time: {0}")]
+    Late(String),
+    /// The bucket refuses.
+    #[error("the bucket refuses: {0}")]
+    Refused(String),
+    /// The log isn't what it must be.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The system has no random bytes.
+    #[error("the system gave no random bytes")]
+    Random,
+}
+
+/// What became of a write.
+pub(crate) enum Landed {
+    /// It is in the log.
+    Own(Place),
+    /// Another one has its number.
+    Other(Bytes),
+}
+
+/// Writes a batch in the next place, once.
+pub(crate) async fn write<O: Objects, C: Clock>(
+    (objects, clock): (&O, &C),
+    (keys, key): (&Keys, &Key),
+    place: &Place,
+    (term, node): (u64, NodeId),
+    contents: Vec<Content>,
+    holds: impl Fn(u64) -> bool,
+) -> Result<Landed, WriterError> {
+    let batch = Batch { number: place.number + 1, term, node, before: place.digest, contents };
+    let object = key.seal(&batch).ok_or(WriterError::Random)?;
+    let landed = Place { number: batch.number, digest: leaf_hash(&object), term, node };
+    let name = keys.batch(batch.number);
+    let began_ms = clock.now_ms();
+    let mut last = "no answer came".to_owned();
+    loop {
+        // Nothing is sent after the lease ran out: somebody else may be at work, and what is late isn't believed either.
+        if !holds(clock.now_ms()) {
+            return Err(WriterError::LeaseLost);
+        }
+        if clock.now_ms().saturating_sub(began_ms) > WRITE_MAX_MS {
+            return Err(WriterError::Late(last));
+        }
+        match objects.put(&name, object.clone(), &Condition::Absent).await {
+            Ok(_) => break,
+            Err(Refusal::Condition) => match objects.get(&name).await {
+                Ok(Some((found, _))) if found == object => break,
+                Ok(Some((found, _))) => return Ok(Landed::Other(found)),
+                Ok(None) => last = "an object that was there is gone".to_owned(),
+                Err(Refusal::Refused(why)) => return Err(WriterError::Refused(why)),
+                Err(error) => last = format!("{error:?}"),
+            },
+            Err(Refusal::Busy) => "the object is being written".clone_into(&mut last),
+            Err(Refusal::Unknown(why)) => last = why,
+            Err(Refusal::Refused(why)) => return Err(WriterError::Refused(why)),
+        }
+        clock.sleep(AGAIN_MS).await;
+    }
+    if clock.now_ms().saturating_sub(began_ms) > WRITE_MAX_MS {
+        return Err(WriterError::Late("the answer came too late to be believed".to_owned()));
+    }
+    Ok(Landed::Own(landed))
+}
+
+/// The one node that writes. What fails, fails for good.
+#[derive(Debug)]
+pub struct Writer<O, C> {
+    pub(crate) objects: O,
+    pub(crate) clock: C,
+    keys: Keys,
+    key: Key,
+    node: NodeId,
+    place: Place,
+    held: Held,
+    over: Option<WriterError>,
+}
+
+impl<O: Objects, C: Clock> Writer<O, C> {
+    pub(crate) fn new((objects, clock): (O, C), (keys, key): (Keys, Key), node: NodeId, place: Place, held: Held) -> Self {
+        Self { objects, clock, keys, key, node, place, held, over: None }
+    }
+
+    /// How far the log is.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The term that this node writes in.
+    pub fn term(&self) -> u64 {
+        self.held.term()
+    }
+
+    /// Writes contents as one batch. When it answers well they are in the log for good, and no other node can have written meanwhile.
+    pub async fn append(&mut self, contents: Vec<Content>) -> Result<Place, WriterError> {
+        if let Some(over) = &self.over {
+            return Err(over.clone());
+        }
+        let done = self.append_once(contents).await;
+        if let Err(error) = &done {
+            self.over = Some(error.clone());
+        }
+        done
+    }
+
+    async fn append_once(&mut self, contents: Vec<Content>) -> Result<Place, WriterError> {
+        let (world, keyed) = ((&self.objects, &self.clock), (&self.keys, &self.key));
+        let by = (self.held.term(), self.node);
+        let held = &self.held;
+        match write(world, keyed, &self.place, by, contents, |now_ms| held.holds(now_ms)).await? {
+            Landed::Own(place) => self.place = place,
+            Landed::Other(_) => return Err(WriterError::Fenced),
+        }
+        Ok(self.place)
+    }
+
+    /// How long until the lease should be renewed, in milliseconds.
+    pub fn renewal_due_in_ms(&self) -> u64 {
+        self.held.due_in_ms(self.clock.now_ms())
+    }
+
+    /// Renews the lease once.
+    pub async fn renew(&mut self) -> Result<(), WriterError> {
+        if let Some(over) = &self.over {
+            return Err(over.clone());
+        }
+        let renewed = self.held.renew((&self.objects, &self.clock)).await;
+        if renewed && self.held.holds(self.clock.now_ms()) {
+            return Ok(());
+        }
+        self.over = Some(WriterError::LeaseLost);
+        Err(WriterError::LeaseLost)
+    }
+
+    /// Ends, and gives the lease back so that another node needn't wait.
+    pub async fn release(mut self) {
+        if self.over.is_none() {
+            self.held.release(&self.objects).await;
+        }
+    }
+}

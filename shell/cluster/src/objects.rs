@@ -1,0 +1,94 @@
+//! What the nodes share, and time: as traits, so that a test can put a world of its own there.
+
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use remit_bucket::{Bucket, BucketError, Put};
+
+pub use remit_bucket::Condition;
+
+/// The largest object that is read back.
+pub(crate) const OBJECT_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Why an object was not written or read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The condition doesn't hold (412). What is there may be one's own write whose answer was lost.
+    Condition,
+    /// Another write is under way (409): nothing is known, and it may be tried again.
+    Busy,
+    /// No answer, or one that says nothing: a write may have landed, may land later, or never.
+    Unknown(String),
+    /// It was refused, and would be again.
+    Refused(String),
+}
+
+/// Objects that are written under conditions. A write that answered is read by everybody who asks afterwards, as with Amazon S3 ("Amazon S3 data
+/// consistency model").
+pub trait Objects: Send + Sync {
+    /// Writes an object whole, and answers its entity tag.
+    fn put(&self, key: &str, body: Bytes, condition: &Condition) -> impl Future<Output = Result<String, Refusal>> + Send;
+
+    /// Reads an object with its entity tag; `None` if there is none.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<(Bytes, String)>, Refusal>> + Send;
+}
+
+/// Time that never goes back, and goes on while the process is stopped.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since some moment.
+    fn now_ms(&self) -> u64;
+
+    /// Waits.
+    fn sleep(&self, ms: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// The objects of a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketObjects(pub Bucket);
+
+impl Objects for BucketObjects {
+    async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> Result<String, Refusal> {
+        let put = Put { condition: condition.clone(), content_type: Some("application/octet-stream"), ..Put::default() };
+        self.0.put(key, body, &put, wall_secs()).await.map(|written| written.etag).map_err(|error| refusal(&error))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
+        self.0.get_tagged(key, OBJECT_BYTES_MAX, wall_secs()).await.map_err(|error| refusal(&error))
+    }
+}
+
+fn refusal(error: &BucketError) -> Refusal {
+    match error {
+        BucketError::Precondition { .. } => Refusal::Condition,
+        BucketError::Conflict { .. } => Refusal::Busy,
+        error if error.may_pass() => Refusal::Unknown(error.to_string()),
+        error => Refusal::Refused(error.to_string()),
+    }
+}
+
+/// Seconds since the epoch, which signatures name.
+fn wall_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The system's own clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock(Instant);
+
+impl SystemClock {
+    /// A clock that begins now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn sleep(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
