@@ -19,8 +19,8 @@ use remit_tlog::Hash;
 const MAGIC: &[u8] = b"remit-batch/1\n";
 /// The most contents of one batch.
 const CONTENTS_MAX: usize = 16 * 1024;
-/// The most bytes of one content: a record of the store has at most 64 MiB.
-pub const CONTENT_BYTES_MAX: usize = 72 * 1024 * 1024;
+/// The most bytes of one content: a record of the store has at most 64 MiB, and comes in base64.
+pub const CONTENT_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// The most entries of one content.
 const ENTRIES_MAX: usize = 1 << 20;
 /// The longest note: a signed checkpoint.
@@ -84,7 +84,7 @@ pub struct Entries {
 /// A small file of the data directory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its path within the directory: parts of lower-case letters, digits, `.`, `_` and `-`, none of which begins with a `.`.
+    /// Its path within the directory: parts of letters, digits, `.`, `_` and `-`, none of which begins with a `.`.
     pub name: String,
     /// What it holds; `None` where it is gone.
     pub bytes: Option<Vec<u8>>,
@@ -231,7 +231,7 @@ impl Content {
 
 /// Whether a file may be called so: nothing leaves the directory.
 fn is_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(fits))
 }
 

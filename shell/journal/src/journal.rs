@@ -16,6 +16,7 @@ use crate::ENTRY_BYTES_MAX;
 use crate::append::{Append, AppendError, Group, Pending};
 use crate::attachment::{self, ATTACHMENT_BYTES_MAX, AttachmentOptions};
 use crate::files::{Files, OsFiles, read_fully};
+use crate::follow::Replicate;
 use crate::frame::frame_bytes;
 use crate::key::SigningKey;
 use crate::mark::Mark;
@@ -50,6 +51,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Where attachments are kept; without it none are.
     pub attachments: Option<AttachmentOptions>,
+    /// Where other nodes have each batch from, before it is acknowledged.
+    pub replicate: Option<Arc<dyn Replicate>>,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             queue_max: 16 * 1024,
             reserve_bytes: 1024 * 1024,
             attachments: None,
+            replicate: None,
         }
     }
 }
@@ -418,6 +422,7 @@ pub(crate) fn open_log(
     let mut log = Log {
         files,
         attachments,
+        replicate: options.replicate.clone(),
         dir: dir.to_owned(),
         vkey: vkey.clone(),
         checkpoint: state.checkpoint.clone(),
@@ -464,7 +469,7 @@ fn segment_choose(
 }
 
 /// How large a group may be, so that it always fits into a new segment.
-fn group_bytes_max(options: &Options, vkey: &str) -> Result<usize, OpenError> {
+pub(crate) fn group_bytes_max(options: &Options, vkey: &str) -> Result<usize, OpenError> {
     if options.segment_bytes < SEGMENT_BYTES_MIN {
         return Err(OpenError::Options("segment size: it is below 6 KiB"));
     }

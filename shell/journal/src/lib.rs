@@ -31,12 +31,16 @@
 //! writer:                    drain group ─► frames + root + signature ─► write ─► fdatasync ─► mark ─┘
 //! ```
 //!
+//! Where several nodes have one log, a batch is where the others have it from ([`Replicate`]) before it is written here; a node that stands by
+//! writes what it reads from there with a [`Follower`].
+//!
 //! While one group is being flushed the next one fills: the batch grows with the load, and no timer is needed.
 
 mod append;
 mod attachment;
 mod erase;
 mod files;
+mod follow;
 mod frame;
 mod journal;
 mod key;
@@ -55,6 +59,7 @@ mod crash_test;
 pub use append::{Append, AppendError, Appended};
 pub use attachment::{ATTACHMENT_BYTES_MAX, AttachmentOptions, Attachments, erase_attachments};
 pub use erase::{EraseError, Erased, Eraser, FullSegment, list_full_segments, read_full_segment};
+pub use follow::{FollowError, Follower, Replicate};
 pub use journal::{Health, Journal, Known, Options};
 pub use key::SigningKey;
 pub use mark::durable_entries;

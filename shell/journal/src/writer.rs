@@ -13,6 +13,7 @@ use crate::append::{AppendError, Committed, Group, Pending};
 use crate::attachment;
 use crate::files::{Files, Handle, Identity};
 use crate::frame::{Kind, frame_bytes, frame_encode};
+use crate::follow::Replicate;
 use crate::journal::{Next, Shared};
 use crate::mark::Mark;
 use crate::prepare::Preparer;
@@ -37,6 +38,7 @@ pub(crate) fn header_frame_bytes_max(vkey: &str, origin: &str) -> usize {
 pub(crate) struct Log {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) attachments: Option<attachment::Writer>,
+    pub(crate) replicate: Option<Arc<dyn Replicate>>,
     pub(crate) dir: PathBuf,
     pub(crate) signer: Signer,
     pub(crate) vkey: String,
@@ -70,8 +72,25 @@ impl Active {
 }
 
 impl Log {
-    /// Writes and flushes one batch. After an error the log must not be used any more.
+    /// Writes and flushes one batch, once it is where other nodes have it. After an error the log must not be used any more.
     pub(crate) fn commit(&mut self, entries: &[Pending], entry_bytes: usize) -> Result<SignedCheckpoint, String> {
+        self.write(entries, entry_bytes, |log, first_index| {
+            let checkpoint = log.checkpoint()?;
+            if let Some(replicate) = log.replicate.as_ref().filter(|_| !entries.is_empty()) {
+                let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.bytes.as_slice()).collect();
+                replicate.replicate(first_index, &checkpoint.note, &entries).map_err(said("cannot share a batch"))?;
+            }
+            Ok(checkpoint)
+        })
+    }
+
+    /// Writes and flushes one batch with the checkpoint that `sign` gives for the tree that it makes.
+    pub(crate) fn write(
+        &mut self,
+        entries: &[Pending],
+        entry_bytes: usize,
+        sign: impl FnOnce(&Self, u64) -> Result<SignedCheckpoint, String>,
+    ) -> Result<SignedCheckpoint, String> {
         let origin = self.signer.verifier().name();
         let tail = checkpoint_frame_bytes_max(origin);
         let head = if self.segment.offset == 0 { header_frame_bytes_max(&self.vkey, origin) } else { 0 };
@@ -87,11 +106,12 @@ impl Log {
             let header = header_payload(&self.vkey, &self.frontier, self.checkpoint.as_ref());
             frame_encode(&mut self.buffer, Kind::Header, generation, self.frontier.size(), header.as_bytes());
         }
+        let first_index = self.frontier.size();
         for entry in entries {
             frame_encode(&mut self.buffer, Kind::Entry, generation, self.frontier.size(), &entry.bytes);
             self.frontier.append(entry.leaf);
         }
-        let checkpoint = self.checkpoint()?;
+        let checkpoint = sign(self, first_index)?;
         frame_encode(&mut self.buffer, Kind::Checkpoint, generation, checkpoint.size, checkpoint.note.as_bytes());
         let segment = &mut self.segment;
         segment.file.write_at(&self.buffer, segment.offset).map_err(said("cannot write a batch"))?;

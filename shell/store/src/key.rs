@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -118,6 +118,14 @@ impl MasterKey {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{:016x}", u64::from_le_bytes(random)));
         Ok(name.into())
+    }
+
+    /// A key of its own for another purpose (HMAC-SHA-256 of the purpose): who has it doesn't have this one.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; Self::BYTES]> {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()), purpose.as_bytes());
+        let mut key = Zeroizing::new([0; Self::BYTES]);
+        key.copy_from_slice(tag.as_ref());
+        key
     }
 
     fn aead(&self) -> Option<RandomizedNonceKey> {

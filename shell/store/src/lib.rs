@@ -8,6 +8,7 @@ mod contract;
 mod faulty;
 mod key;
 mod memory;
+mod replicate;
 mod sqlite;
 
 pub use conformance::conformance;
@@ -15,4 +16,5 @@ pub use contract::{Note, Record, SecretInfo, Store, StoreError, Write};
 pub use faulty::FaultyStore;
 pub use key::{KeyError, MasterKey};
 pub use memory::MemoryStore;
+pub use replicate::Replicate;
 pub use sqlite::SqliteStore;

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior, params};
@@ -13,6 +13,7 @@ use crate::contract::{
     Note, Record, SecretInfo, Store, StoreError, Write, check_name, check_place, check_put, check_put_all, check_secret,
 };
 use crate::key::{KeyError, MasterKey};
+use crate::replicate::{Change, Replicate, Shared};
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +46,7 @@ pub struct SqliteStore {
 struct Open {
     connection: Connection,
     key: MasterKey,
+    shared: Shared,
 }
 
 impl SqliteStore {
@@ -74,7 +76,7 @@ impl SqliteStore {
         }
         key_fits(&transaction, &key)?;
         transaction.commit().map_err(unavailable)?;
-        Ok(Self { open: Mutex::new(Open { connection, key }) })
+        Ok(Self { open: Mutex::new(Open { connection, key, shared: Shared::default() }) })
     }
 
     /// Opens the file with the key of a key file, which is made where there is none. Completes a rotation that a crash
@@ -114,7 +116,10 @@ impl SqliteStore {
 
     fn reseal_after(&self, new: MasterKey, first: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut open = self.lock();
-        let Open { connection, key } = &mut *open;
+        let Open { connection, key, shared } = &mut *open;
+        if shared.replicate.is_some() {
+            return Err(StoreError::Invalid("the nodes of a cluster have one master key: it is changed while none of them is up"));
+        }
         let transaction = begin(connection)?;
         key_fits(&transaction, key)?;
         first()?;
@@ -135,6 +140,20 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// From now on nothing is written here before `replicate` has it.
+    pub fn replicate(&self, replicate: Arc<dyn Replicate>) {
+        self.lock().shared.replicate = Some(replicate);
+    }
+
+    /// Takes over a change that another node made. One that is here already is compared.
+    pub fn apply(&self, change: &[u8]) -> Result<(), StoreError> {
+        let change = Change::parse(change)?;
+        let mut open = self.lock();
+        let transaction = begin(&mut open.connection)?;
+        change.apply(&transaction)?;
+        transaction.commit().map_err(unavailable)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         // A transaction that a panic interrupted was rolled back when it was dropped.
         self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -144,9 +163,11 @@ impl SqliteStore {
         let (kind, key) = place;
         check_put(kind, key, body.unwrap_or_default(), note)?;
         let mut open = self.lock();
-        let transaction = begin(&mut open.connection)?;
-        let version = insert(&transaction, (kind, key), expected, body, note)?;
-        transaction.commit().map_err(unavailable)?;
+        let Open { connection, shared, .. } = &mut *open;
+        let transaction = begin(connection)?;
+        let record = insert(&transaction, (kind, key), expected, body, note)?;
+        let version = record.version;
+        shared.commit(transaction, || Change::Records(vec![record]))?;
         Ok(version)
     }
 
@@ -166,13 +187,15 @@ impl Store for SqliteStore {
     fn put_all(&self, writes: &[Write<'_>], note: Note<'_>) -> Result<Vec<u64>, StoreError> {
         check_put_all(writes, note)?;
         let mut open = self.lock();
-        let transaction = begin(&mut open.connection)?;
-        let versions = writes.iter().map(|write| {
+        let Open { connection, shared, .. } = &mut *open;
+        let transaction = begin(connection)?;
+        let records = writes.iter().map(|write| {
             let Write { kind, key, expected, body } = *write;
             insert(&transaction, (kind, key), expected, Some(body), note)
         });
-        let versions = versions.collect::<Result<_, _>>()?;
-        transaction.commit().map_err(unavailable)?;
+        let records = records.collect::<Result<Vec<Record>, _>>()?;
+        let versions = records.iter().map(|record| record.version).collect();
+        shared.commit(transaction, || Change::Records(records))?;
         Ok(versions)
     }
 
@@ -222,14 +245,12 @@ impl Store for SqliteStore {
     fn secret_put(&self, name: &str, value: &Zeroizing<Vec<u8>>, now_secs: u64) -> Result<(), StoreError> {
         check_secret(name, value, now_secs)?;
         let mut open = self.lock();
-        let Open { connection, key } = &mut *open;
+        let Open { connection, key, shared } = &mut *open;
         let transaction = begin(connection)?;
         key_fits(&transaction, key)?;
         let sealed = seal(key, name, value)?;
-        let upsert = "INSERT INTO secret (name, sealed, created_at_secs, updated_at_secs) VALUES (?1, ?2, ?3, ?3)
-            ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, updated_at_secs = excluded.updated_at_secs";
-        transaction.execute(upsert, params![name, sealed, signed(now_secs)?]).map_err(unavailable)?;
-        transaction.commit().map_err(unavailable)
+        secret_insert(&transaction, name, &sealed, now_secs)?;
+        shared.commit(transaction, || Change::SecretPut { name: name.to_owned(), sealed, at_secs: now_secs })
     }
 
     fn secret_get(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
@@ -255,14 +276,19 @@ impl Store for SqliteStore {
 
     fn secret_delete(&self, name: &str) -> Result<bool, StoreError> {
         check_name(name)?;
-        let open = self.lock();
-        let gone = open.connection.execute("DELETE FROM secret WHERE name = ?1", params![name]).map_err(unavailable)?;
-        Ok(gone > 0)
+        let mut open = self.lock();
+        let Open { connection, shared, .. } = &mut *open;
+        let transaction = begin(connection)?;
+        let gone = secret_remove(&transaction, name)?;
+        if gone {
+            shared.commit(transaction, || Change::SecretDelete { name: name.to_owned() })?;
+        }
+        Ok(gone)
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
-fn unavailable(error: rusqlite::Error) -> StoreError {
+pub(crate) fn unavailable(error: rusqlite::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
@@ -306,19 +332,55 @@ fn insert(
     expected: Option<u64>,
     body: Option<&[u8]>,
     note: Note<'_>,
-) -> Result<u64, StoreError> {
+) -> Result<Record, StoreError> {
     let last = last(transaction, kind, key)?;
     let actual = last.filter(|(_, deleted)| !deleted).map(|(version, _)| version);
     if actual != expected {
         return Err(StoreError::Conflict { kind: kind.to_owned(), key: key.to_owned(), expected, actual });
     }
     let version = last.map_or(0, |(version, _)| version) + 1;
+    let record = Record {
+        kind: kind.to_owned(),
+        key: key.to_owned(),
+        version,
+        body: body.unwrap_or_default().to_vec(),
+        deleted: body.is_none(),
+        author: note.author.to_owned(),
+        reason: note.reason.to_owned(),
+        at_secs: note.now_secs,
+    };
+    record_insert(transaction, &record)?;
+    Ok(record)
+}
+
+/// Writes a version as it is.
+pub(crate) fn record_insert(transaction: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+    let Record { kind, key, version, body, deleted, author, reason, at_secs } = record;
     let insert = format!("INSERT INTO record ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
-    let (number, at_secs) = (signed(version)?, signed(note.now_secs)?);
-    let bytes = body.unwrap_or_default();
+    let (version, at_secs) = (signed(*version)?, signed(*at_secs)?);
     let mut insert = transaction.prepare(&insert).map_err(unavailable)?;
-    insert.execute(params![kind, key, number, bytes, body.is_none(), note.author, note.reason, at_secs]).map_err(unavailable)?;
-    Ok(version)
+    insert.execute(params![kind, key, version, body, deleted, author, reason, at_secs]).map_err(unavailable)?;
+    Ok(())
+}
+
+/// The version of a record that is there.
+pub(crate) fn record_at(transaction: &Transaction<'_>, of: &Record) -> Result<Option<Record>, StoreError> {
+    let query = format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND key = ?2 AND version = ?3");
+    let version = signed(of.version)?;
+    transaction.query_row(&query, params![of.kind, of.key, version], record).optional().map_err(unavailable)
+}
+
+/// Puts a sealed secret in place of the one of this name.
+pub(crate) fn secret_insert(transaction: &Transaction<'_>, name: &str, sealed: &[u8], at_secs: u64) -> Result<(), StoreError> {
+    let upsert = "INSERT INTO secret (name, sealed, created_at_secs, updated_at_secs) VALUES (?1, ?2, ?3, ?3)
+        ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, updated_at_secs = excluded.updated_at_secs";
+    transaction.execute(upsert, params![name, sealed, signed(at_secs)?]).map(drop).map_err(unavailable)
+}
+
+/// Removes a secret; `false` if there was none.
+pub(crate) fn secret_remove(transaction: &Transaction<'_>, name: &str) -> Result<bool, StoreError> {
+    let gone = transaction.execute("DELETE FROM secret WHERE name = ?1", params![name]).map_err(unavailable)?;
+    Ok(gone > 0)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
