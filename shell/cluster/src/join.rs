@@ -153,8 +153,8 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
 
     /// Takes the lease if nobody has it.
     async fn look(&mut self, watch: &mut Watch) -> Result<Option<Held>, JoinError> {
-        let (key, ttl_ms) = (self.keys.lease(), self.options.ttl_ms);
-        let (condition, term) = match watch.look(self.world(), &key, ttl_ms).await {
+        let (name, key, ttl_ms) = (self.keys.lease(), &self.options.key, self.options.ttl_ms);
+        let (condition, term) = match watch.look(self.world(), (&name, key), ttl_ms).await {
             Ok(Look::Free(condition, term)) => (condition, term),
             Ok(Look::Held(lease)) => {
                 self.replica.stands_by(&lease);
@@ -165,7 +165,7 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         let by = (self.options.node, self.options.address.as_str());
         // The lease may have been deleted: the log remembers its terms.
         let term = term.max(self.place.term) + 1;
-        Ok(Held::take(self.world(), &key, by, (condition, term), ttl_ms).await)
+        Ok(Held::take(self.world(), (&name, key), by, (condition, term), ttl_ms).await)
     }
 
     /// Reads the log to its end and begins the term there. `None` if another node was faster.
@@ -176,7 +176,7 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                 return Ok(None);
             }
             let now_ms = self.world.1.now_ms();
-            if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world()).await {
+            if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world(), &self.options.key).await {
                 return Ok(None);
             }
             let by = (held.term(), self.options.node);

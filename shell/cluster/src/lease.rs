@@ -4,10 +4,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::NodeId;
+use crate::log::Key;
 use crate::objects::{Clock, Condition, Objects, Refusal};
 
-/// What the lease says. Nothing in it is secret, and nothing is believed of it that the log doesn't say as well: it keeps nodes from
-/// disturbing each other, and tells where the active one is.
+/// The name under which it is sealed: whoever could write another address there would be sent what clients say.
+const NAME: &str = "lease";
+
+/// What the lease says. It keeps nodes from disturbing each other, and tells where the active one is; who writes the log is decided by the
+/// log alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The term of its holder.
@@ -23,12 +27,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+    fn open(key: &Key, object: &[u8]) -> Option<Self> {
+        serde_json::from_slice(&key.open_as(NAME, object)?).ok()
     }
 
-    fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
+    fn seal(&self, key: &Key) -> Option<Bytes> {
+        key.seal_as(NAME, serde_json::to_vec(self).ok()?)
     }
 
     fn is_of(&self, node: NodeId) -> bool {
@@ -55,17 +59,17 @@ impl Watch {
     pub(crate) async fn look<O: Objects, C: Clock>(
         &mut self,
         (objects, clock): (&O, &C),
-        key: &str,
+        (name, key): (&str, &Key),
         ttl_ms: u64,
     ) -> Result<Look, Refusal> {
         // It stood like this at the latest when it was asked for.
         let asked_ms = clock.now_ms();
-        let Some((bytes, etag)) = objects.get(key).await? else {
+        let Some((bytes, etag)) = objects.get(name).await? else {
             self.seen = None;
             return Ok(Look::Free(Condition::Absent, 0));
         };
         // What nobody can read is waited for like a lease, and then replaced.
-        let lease = Lease::parse(&bytes);
+        let lease = Lease::open(key, &bytes);
         let since = match &self.seen {
             Some((seen, since)) if *seen == etag => *since,
             _ => {
@@ -89,7 +93,7 @@ impl Watch {
 /// A lease that this node holds.
 #[derive(Debug)]
 pub(crate) struct Held {
-    key: String,
+    name: String,
     node: NodeId,
     lease: Lease,
     etag: String,
@@ -107,23 +111,23 @@ impl Held {
     /// Takes the lease for a term; `None` if somebody else was faster, or that can't be told.
     pub(crate) async fn take<O: Objects, C: Clock>(
         (objects, clock): (&O, &C),
-        key: &str,
+        (name, key): (&str, &Key),
         (node, address): (NodeId, &str),
         (condition, term): (Condition, u64),
         ttl_ms: u64,
     ) -> Option<Self> {
         let lease = Lease { term, node: node.to_string(), address: address.to_owned(), beat: 0, released: false };
         let renewed_at_ms = clock.now_ms();
-        let etag = match objects.put(key, lease.encode(), &condition).await {
+        let etag = match objects.put(name, lease.seal(key)?, &condition).await {
             Ok(etag) => etag,
             Err(Refusal::Condition | Refusal::Unknown(_)) => {
                 // It may be one's own write whose answer was lost.
-                let (bytes, etag) = objects.get(key).await.ok()??;
-                (Lease::parse(&bytes)? == lease).then_some(etag)?
+                let (bytes, etag) = objects.get(name).await.ok()??;
+                (Lease::open(key, &bytes)? == lease).then_some(etag)?
             }
             Err(Refusal::Busy | Refusal::Refused(_)) => return None,
         };
-        Some(Self { key: key.to_owned(), node, lease, etag, ttl_ms, renewed_at_ms })
+        Some(Self { name: name.to_owned(), node, lease, etag, ttl_ms, renewed_at_ms })
     }
 
     pub(crate) fn term(&self) -> u64 {
@@ -141,22 +145,25 @@ impl Held {
     }
 
     /// Renews it once. `false` if somebody else has it; what can't be told leaves it as it is.
-    pub(crate) async fn renew<O: Objects, C: Clock>(&mut self, (objects, clock): (&O, &C)) -> bool {
+    pub(crate) async fn renew<O: Objects, C: Clock>(&mut self, (objects, clock): (&O, &C), key: &Key) -> bool {
         let lease = Lease { beat: self.lease.beat + 1, ..self.lease.clone() };
         let sent_ms = clock.now_ms();
-        match objects.put(&self.key, lease.encode(), &Condition::Is(self.etag.clone())).await {
+        let Some(object) = lease.seal(key) else { return true };
+        match objects.put(&self.name, object, &Condition::Is(self.etag.clone())).await {
             Ok(etag) => {
                 (self.lease, self.etag, self.renewed_at_ms) = (lease, etag, sent_ms);
                 true
             }
-            Err(Refusal::Condition) => match objects.get(&self.key).await {
+            Err(Refusal::Condition) => match objects.get(&self.name).await {
                 // An earlier renewal whose answer was lost: this one goes on from it.
-                Ok(Some((bytes, etag))) if Lease::parse(&bytes).is_some_and(|found| found.is_of(self.node)) => {
-                    self.lease.beat = Lease::parse(&bytes).map_or(self.lease.beat, |found| found.beat);
-                    self.etag = etag;
-                    true
-                }
-                Ok(_) => false,
+                Ok(Some((bytes, etag))) => match Lease::open(key, &bytes).filter(|found| found.is_of(self.node)) {
+                    Some(found) => {
+                        (self.lease.beat, self.etag) = (found.beat, etag);
+                        true
+                    }
+                    None => false,
+                },
+                Ok(None) => false,
                 Err(_) => true,
             },
             Err(Refusal::Busy | Refusal::Unknown(_) | Refusal::Refused(_)) => true,
@@ -164,8 +171,10 @@ impl Held {
     }
 
     /// Gives it back, so that nobody has to wait for its end.
-    pub(crate) async fn release<O: Objects>(&mut self, objects: &O) {
+    pub(crate) async fn release<O: Objects>(&mut self, objects: &O, key: &Key) {
         let lease = Lease { beat: self.lease.beat + 1, released: true, ..self.lease.clone() };
-        let _ = objects.put(&self.key, lease.encode(), &Condition::Is(self.etag.clone())).await;
+        if let Some(object) = lease.seal(key) {
+            let _ = objects.put(&self.name, object, &Condition::Is(self.etag.clone())).await;
+        }
     }
 }

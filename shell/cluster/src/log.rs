@@ -39,7 +39,8 @@ pub fn objects_of(prefix: &str, number: u64) -> (String, String) {
     (keys.lease(), keys.batch(number))
 }
 
-/// The key under which a cluster's batches are sealed: AES-256-GCM with random nonces, the number as additional data.
+/// The key under which a cluster's batches are sealed: AES-256-GCM with random nonces, the name of what
+/// is sealed as additional data.
 #[derive(Clone)]
 pub struct Key(Zeroizing<[u8; 32]>);
 
@@ -53,27 +54,33 @@ impl Key {
         RandomizedNonceKey::new(&AES_256_GCM, self.0.as_slice()).ok()
     }
 
-    /// Seals a batch: nonce, ciphertext, tag. `None` if the system has no random bytes.
-    pub fn seal(&self, batch: &Batch) -> Option<Bytes> {
-        let mut sealed = batch.encode();
-        let nonce = self.aead()?.seal_in_place_append_tag(Aad::from(aad(batch.number)), &mut sealed).ok()?;
-        let mut out = Vec::with_capacity(NONCE_LEN + sealed.len());
+    /// Nonce, ciphertext, tag, bound to a name. `None` if the system has no random bytes.
+    pub(crate) fn seal_as(&self, name: &str, mut bytes: Vec<u8>) -> Option<Bytes> {
+        let nonce = self.aead()?.seal_in_place_append_tag(Aad::from(aad(name)), &mut bytes).ok()?;
+        let mut out = Vec::with_capacity(NONCE_LEN + bytes.len());
         out.extend_from_slice(nonce.as_ref());
-        out.extend_from_slice(&sealed);
+        out.extend_from_slice(&bytes);
         Some(out.into())
+    }
+
+    /// Opens what was sealed under a name.
+    pub(crate) fn open_as(&self, name: &str, object: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, sealed) = object.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let length = self.aead()?.open_in_place(nonce, Aad::from(aad(name)), &mut bytes).ok()?.len();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+
+    /// Seals a batch. `None` if the system has no random bytes.
+    pub fn seal(&self, batch: &Batch) -> Option<Bytes> {
+        self.seal_as(&batch.number.to_string(), batch.encode())
     }
 
     /// Opens the object of a number.
     pub fn open(&self, number: u64, object: &[u8]) -> Result<Batch, Broken> {
-        let opened = || {
-            let (nonce, sealed) = object.split_at_checked(NONCE_LEN)?;
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let mut bytes = Zeroizing::new(sealed.to_vec());
-            let length = self.aead()?.open_in_place(nonce, Aad::from(aad(number)), &mut bytes).ok()?.len();
-            bytes.truncate(length);
-            Some(bytes)
-        };
-        let bytes = opened().ok_or(Broken::Sealed { number })?;
+        let bytes = self.open_as(&number.to_string(), object).ok_or(Broken::Sealed { number })?;
         let batch = Batch::parse(&bytes).map_err(|error| Broken::Batch { number, error })?;
         if batch.number == number { Ok(batch) } else { Err(Broken::Number { number, found: batch.number }) }
     }
@@ -85,8 +92,8 @@ impl std::fmt::Debug for Key {
     }
 }
 
-fn aad(number: u64) -> Vec<u8> {
-    format!("remit batch v1\0{number}").into_bytes()
+fn aad(name: &str) -> Vec<u8> {
+    format!("remit cluster v1\0{name}").into_bytes()
 }
 
 /// What is wrong with a log.
@@ -327,7 +334,7 @@ impl<O: Objects, C: Clock> Writer<O, C> {
         if let Some(over) = &self.over {
             return Err(over.clone());
         }
-        let renewed = self.held.renew((&self.objects, &self.clock)).await;
+        let renewed = self.held.renew((&self.objects, &self.clock), &self.key).await;
         if renewed && self.held.holds(self.clock.now_ms()) {
             return Ok(());
         }
@@ -338,7 +345,7 @@ impl<O: Objects, C: Clock> Writer<O, C> {
     /// Ends, and gives the lease back so that another node needn't wait.
     pub async fn release(mut self) {
         if self.over.is_none() {
-            self.held.release(&self.objects).await;
+            self.held.release(&self.objects, &self.key).await;
         }
     }
 }

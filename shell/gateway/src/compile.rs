@@ -268,6 +268,7 @@ mod tests {
             history_key: [1; 32].into(),
             facts_dir: Option::None,
             space_keys_dir: dir.path().join("keys"),
+            share_space_keys: Option::None,
             seal_key: [2; 32].into(),
             program: "remit".into(),
             forbidden: Vec::new(),

@@ -74,7 +74,7 @@ pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 pub use pins::{ServerStatus, ToolStatus};
 pub use signed::SignedRequest;
-pub use space_key::{Committed, NoKey, SALT_BYTES, SpaceKeys, commitment};
+pub use space_key::{Committed, NoKey, SALT_BYTES, ShareFile, SpaceKeys, commitment};
 pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
@@ -173,6 +173,8 @@ pub struct Options {
     pub facts_dir: Option<PathBuf>,
     /// Where the key of each space is kept, sealed under the history key: under it lies what is kept of the space's calls.
     pub space_keys_dir: PathBuf,
+    /// Where other nodes have those from, if there are any.
+    pub share_space_keys: Option<ShareFile>,
     /// The key under which state that clients carry is sealed.
     pub seal_key: zeroize::Zeroizing<[u8; 32]>,
     /// What `remit` stands for in a server's command; it also is the launcher of sandboxes (`remit_sandbox::launched`).
@@ -285,6 +287,7 @@ impl Gateway {
         };
         let snapshot = Snapshot::compile(0, Arc::default(), &registry.catalogue);
         let keys = SpaceKeys::new(&options.history_key, options.space_keys_dir).ok_or("the history key is not fit")?;
+        let keys = keys.shared_by(options.share_space_keys);
         let keys = Arc::new(keys);
         let watcher = observe::Watcher(Arc::clone(&options.observer));
         let recorder = Arc::new(Recorder::new(options.journal, options.observer, Arc::clone(&keys)));

@@ -152,12 +152,17 @@ struct Kept {
     sealed: String,
 }
 
+/// Told of a key's file before it is written: its name, and what it is to hold. What it refuses isn't written.
+pub type ShareFile = Arc<dyn Fn(&str, &[u8], &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> + Send + Sync>;
+
 /// The keys of all spaces: a file each, sealed under one root key.
 pub struct SpaceKeys {
     root: Sealer,
     dir: PathBuf,
     /// Whether keys are made and destroyed here, and not only read.
     makes: bool,
+    /// Where other nodes have the files from.
+    share: Option<ShareFile>,
     known: RwLock<HashMap<String, Arc<SpaceKey>>>,
 }
 
@@ -178,7 +183,12 @@ pub struct NoKey {
 impl SpaceKeys {
     /// Those in `dir`, sealed under `root`; `None` if that is no key.
     pub fn new(root: &[u8; 32], dir: PathBuf) -> Option<Self> {
-        Some(Self { root: Sealer::new(root)?, dir, makes: true, known: RwLock::default() })
+        Some(Self { root: Sealer::new(root)?, dir, makes: true, share: None, known: RwLock::default() })
+    }
+
+    /// The same for one of several nodes: the others have each file before it is written here.
+    pub fn shared_by(self, share: Option<ShareFile>) -> Self {
+        Self { share, ..self }
     }
 
     /// The same for who only reads what was kept: nothing is written.
@@ -301,8 +311,12 @@ impl SpaceKeys {
         let sealed = self.root.seal(bytes.to_vec(), &aad(space, since_ms)).ok_or_else(|| fault(&"it can't be sealed"))?;
         let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
-        let durably = || write(&self.dir, &path, &text).and_then(|()| fs::File::open(&self.dir)?.sync_all());
-        durably().map_err(|error| fault(&error))?;
+        let mut durably = || write(&self.dir, &path, &text).and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        let written = match &self.share {
+            Some(share) => share(&format!("{space}.key"), &text, &mut durably),
+            None => durably(),
+        };
+        written.map_err(|error| fault(&error))?;
         SpaceKey::new(&bytes, since_ms > 0).ok_or_else(|| fault(&"it is not fit"))
     }
 }

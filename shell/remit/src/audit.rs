@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use remit_journal::{AttachmentOptions, Journal, OpenError, Options, Reader, SigningKey};
 use serde_json::Value;
 
 use crate::cli::Up;
+use crate::cluster::Share;
 use crate::home::Home;
 use crate::output::{Failure, Printer};
 use crate::recap::{Fold, Recap};
@@ -43,8 +45,10 @@ pub(crate) fn open(
     }
     let origin = known.or_else(|| options.log_origin.clone()).unwrap_or_else(|| ORIGIN.to_owned());
     let segment_kib = options.journal_segment_kib;
+    let replicate = home.shared().map(|active| Arc::new(Share::new(active.clone())) as Arc<dyn remit_journal::Replicate>);
     let options = || Options {
         attachments: facts.cloned(),
+        replicate: replicate.clone(),
         segment_bytes: u64::from(segment_kib) * 1024,
         ..Options::new(&directory, &*origin)
     };

@@ -4,6 +4,7 @@ mod alarms;
 mod approval;
 mod behaviour;
 mod change;
+mod cluster;
 mod export;
 mod iam;
 mod record;
@@ -21,6 +22,7 @@ pub(crate) use alarms::AlarmsOf;
 pub(crate) use approval::{Answering, Approvals, ApprovalsCommand};
 pub(crate) use behaviour::BehaviourOf;
 pub(crate) use change::{Apply, Diff, History, Plan, Plans, Review, ReviewKey, Rollback};
+pub(crate) use cluster::Cluster;
 pub(crate) use export::{ExportCommand, ExportFormat, ExportOf};
 pub(crate) use iam::Iam;
 pub(crate) use record::{IndexOf, Log};
@@ -258,6 +260,8 @@ pub(crate) struct Up {
     /// For tests on loopback only: everybody who calls is this agent.
     #[arg(long, hide = true, value_name = "AGENT")]
     pub(crate) anonymous_agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use remit_cluster::Active;
 use remit_gateway::{KeptPins, Pins};
 use remit_journal::SigningKey;
 use remit_kernel::registry::Record;
@@ -16,6 +17,7 @@ use remit_model::ServerKey;
 use remit_store::{MasterKey, Note, SqliteStore, Store};
 use zeroize::Zeroizing;
 
+use crate::cluster::{Share, StandsBy};
 use crate::now_secs;
 use crate::output::Failure;
 
@@ -30,6 +32,8 @@ const STANDING_KIND: &str = "server_status";
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     root: PathBuf,
+    /// Where other nodes have from what is written here, while this one is active.
+    shared: Arc<OnceLock<Active>>,
 }
 
 /// Where a gateway that is up can be reached.
@@ -48,7 +52,8 @@ impl Home {
     /// The directory; made, for its owner alone, if it isn't there.
     pub(crate) fn create(root: &Path) -> Result<Self, Failure> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| Failure::io(root, &error))?;
-        let home = Self { root: root.canonicalize().map_err(|error| Failure::io(root, &error))? };
+        let root = root.canonicalize().map_err(|error| Failure::io(root, &error))?;
+        let home = Self { root, shared: Arc::default() };
         for directory in [home.journal(), home.root.join("agents")] {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -67,7 +72,7 @@ impl Home {
                 root.display()
             )));
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), shared: Arc::default() })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -162,6 +167,31 @@ impl Home {
         Ok(Zeroizing::new(hex(&*key)))
     }
 
+    /// How far a node of a cluster has followed it; the directory of a node has it.
+    pub(crate) fn cluster_place(&self) -> PathBuf {
+        self.root.join("cluster.json")
+    }
+
+    /// From now on other nodes have what is written here, before it is.
+    pub(crate) fn share(&self, active: Active) {
+        let _ = self.shared.set(active);
+    }
+
+    /// Where they have it from, if this node is the active one of several.
+    pub(crate) fn shared(&self) -> Option<&Active> {
+        self.shared.get()
+    }
+
+    /// The master key, where there is one already.
+    pub(crate) fn master_key(&self) -> Result<Option<MasterKey>, Failure> {
+        let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+        if let Ok(text) = std::env::var(MASTER_KEY_ENV) {
+            return MasterKey::from_base64(&Zeroizing::new(text)).map(Some).map_err(|error| fault(&error));
+        }
+        let path = self.root.join("master.key");
+        path.exists().then(|| MasterKey::open(&path).map_err(|error| fault(&error))).transpose()
+    }
+
     /// The store, under the master key.
     pub(crate) fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
         let fault = |error: &dyn std::fmt::Display| Failure::new(format!("the store can't be opened: {error}"));
@@ -173,7 +203,13 @@ impl Home {
             }
             Err(_) => SqliteStore::open_with_key_file(&path, &self.root.join("master.key")),
         };
-        store.map(Arc::new).map_err(|error| fault(&error))
+        let store = store.map_err(|error| fault(&error))?;
+        if let Some(active) = self.shared() {
+            store.replicate(Arc::new(Share::new(active.clone())));
+        } else if self.cluster_place().exists() {
+            store.replicate(Arc::new(StandsBy));
+        }
+        Ok(Arc::new(store))
     }
 
     /// Remembers where the gateway can be reached.

@@ -1,5 +1,6 @@
 //! The listener: connections, TLS whose certificate can change, and an end that lets calls finish.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::not_after_secs;
+use crate::standby::Forwarding;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,7 +35,7 @@ const HEADERS_MAX: usize = 64;
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most connections at once.
-const CONNECTIONS_MAX: usize = 16_384;
+pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 /// How long calls under way may take to finish when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
@@ -97,10 +99,11 @@ fn certified(chain: &Path, key: &Path) -> Result<CertifiedKey, String> {
     Ok(certified)
 }
 
-/// Serves until `stop` says so, then lets what is under way finish.
+/// Serves until `stop` says so, then lets what is under way finish. With `forwarding`, other nodes connect, and say whose a connection is.
 pub(crate) async fn serve<H, F, B>(
-    listener: TcpListener,
+    listener: impl Borrow<TcpListener>,
     certificate: Option<Arc<Certificate>>,
+    forwarding: Option<Arc<Forwarding>>,
     handle: H,
     stop: watch::Receiver<bool>,
 ) -> Result<(), String>
@@ -115,7 +118,7 @@ where
     let mut stopping = stop.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.borrow().accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         // A connection that failed before it began is no reason to stop; no more file descriptors passes with time.
@@ -124,9 +127,14 @@ where
             continue;
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
-        let (handle, acceptor, stop) = (handle.clone(), acceptor.clone(), stop.clone());
+        let (handle, acceptor, forwarding, stop) = (handle.clone(), acceptor.clone(), forwarding.clone(), stop.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
+            let (mut stream, mut peer) = (stream, peer);
+            if let Some(forwarding) = forwarding {
+                let Some(client) = forwarding.greet(&mut stream).await else { return };
+                peer = client;
+            }
             connection(stream, peer, acceptor, handle, stop).await;
             drop(slot);
         });

@@ -11,7 +11,7 @@ use crate::commands::operator;
 use crate::home::Home;
 use crate::output::{Failure, Printer};
 use crate::package;
-use crate::up::parse_server;
+use crate::explain::parse_server;
 
 /// Lists servers, or changes how one stands: what is asked for and the question in, how it stands out.
 pub(crate) async fn registry(

@@ -21,7 +21,7 @@ use remit_identity::sigv4;
 use remit_journal::{AttachmentOptions, Health, Journal};
 use remit_kernel::reach::is_of;
 use remit_kernel::{Revocations, Session, Snapshot};
-use remit_model::{AgentId, Network, Organization, Person, Risk, ServerKey, SpaceId};
+use remit_model::{AgentId, Network, Person, ServerKey, SpaceId};
 use remit_telemetry::{Spans, Telemetry};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -37,7 +37,9 @@ use crate::bedrock::Asker;
 use crate::change::{Beginning, Standing};
 use crate::channels::Links;
 use crate::cli::Up;
+use crate::cluster::{self, Joined};
 use crate::decisions::Decisions;
+use crate::explain::{explain, parse_server};
 use crate::home::{Home, Running, StoredPins};
 use crate::launch::Launched;
 use crate::output::{Failure, Printer, warn};
@@ -45,6 +47,7 @@ use crate::receipt::RECEIPTS_PATH;
 use crate::retention::Retention;
 use crate::serve::{Certificate, serve};
 use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shared, upstream_credentials};
+use crate::standby::Forwarding;
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
 use crate::{audit, behaviour, channels, cloudwatch, connect, console, deliveries, kept, lines, now_secs, servers, witness};
@@ -115,15 +118,33 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(Failure::invalid)?),
         _ => None,
     };
-    // Read before anything starts: what has a fault starts nothing.
-    let beginning = Beginning::choose(&home, options.config.as_deref(), printer)?;
+    // Read before anything starts: what has a fault starts nothing. A node of several reads it when it has what the others wrote.
+    let alone = options.cluster.cluster.is_none();
+    let mut heard = (!alone).then(Stops::hear);
+    if alone && home.cluster_place().exists() {
+        return Err(Failure::invalid("this directory is a node's of a cluster: start it with --cluster"));
+    }
+    let mut beginning = if alone { Some(Beginning::choose(&home, options.config.as_deref(), printer)?) } else { None };
     let listener = bind(options.host, options.port).await?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let control_port = options.control_port.unwrap_or_else(|| if options.port == 0 { 0 } else { options.port.saturating_add(1) });
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let tls = options.ca.as_deref().map_or_else(|| Ok(remit_egress::tls_config()), trusting)?;
+    let (listener, control, forwarded) = if alone {
+        (listener, control, None)
+    } else {
+        let joined = cluster::join(&options, &home, (listener, control), &tls, heard.get_or_insert_with(Stops::hear)).await?;
+        // What it follows on a thread of its own may end at any moment, as in a crash.
+        let Some(Joined { listener, control, forwarded, forwarding, lock }) = joined else { std::process::exit(0) };
+        (listener, control, Some((forwarded, forwarding, lock)))
+    };
+    let beginning = match beginning.take() {
+        Some(beginning) => beginning,
+        None => Beginning::choose(&home, options.config.as_deref(), printer)?,
+    };
     let public = public_address(&options, address, certificate.is_some());
-    let (world, mut recovered) = assemble(&options, &home, &public, control_address, certificate.clone(), printer)?;
+    let (world, mut recovered) = assemble(&options, &home, &public, control_address, certificate.clone(), tls, printer)?;
     let world = Arc::new(world);
     world.begin(beginning).await?;
     look_back(&world, std::mem::take(&mut recovered.past), options.forget_history).await?;
@@ -147,7 +168,11 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         ca: options.ca.as_ref().or(options.tls_cert.as_ref()).and_then(|path| path.canonicalize().ok()),
     };
     home.set_running(&running)?;
-    let served = tokio::spawn(serve_public(listener, certificate.clone(), Arc::clone(&world), stopping.clone()));
+    let served = tokio::spawn(serve_public(listener, certificate.clone(), None, Arc::clone(&world), stopping.clone()));
+    let passed_on = forwarded.map(|(listener, forwarding, lock)| {
+        let serving = serve_public(listener, certificate.clone(), Some(forwarding), Arc::clone(&world), stopping.clone());
+        (tokio::spawn(serving), lock)
+    });
     let console = operator.clone();
     let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
     let changes = watch_config(options.config.as_deref())?;
@@ -168,15 +193,24 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
         .await?;
     crate::sandbox::warn_of(&world);
     // Whoever reads that it is up may stop it at once.
-    let stops = Stops::hear();
+    let mut stops = heard.unwrap_or_else(Stops::hear);
     crate::greet::greet(&world, &running, &recovered, link(&console, printer).as_deref(), printer)?;
 
-    stops.stopped().await;
+    tokio::select! {
+        () = stops.stopped() => {}
+        why = cluster::keep(&home, &world.journal) => {
+            warn(&format!("cluster: this node is not active any more and ends, to stand by when it is started again: {why}"));
+            std::process::exit(1);
+        }
+    }
     printer.say("stopping: calls under way may finish")?;
     let _ = stop.send(true);
     world.gateway.close_streams();
     console.close_streams();
     let _ = served.await;
+    if let Some((passed_on, _)) = passed_on {
+        let _ = passed_on.await;
+    }
     world.gateway.stop();
     let _ = operated.await;
     connect::record_ended(&world.credentials, &world.gateway).await;
@@ -188,6 +222,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     drop(keeping);
     world.telemetry.flush();
     world.journal.clone().close();
+    cluster::release(&home)?;
     home.clear_running();
     Ok(())
 }
@@ -231,13 +266,10 @@ fn assemble(
     public: &str,
     control: SocketAddr,
     certificate: Option<Arc<Certificate>>,
+    tls: Arc<ClientConfig>,
     printer: Printer,
 ) -> Result<(World, audit::Recovered), Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let tls = match &options.ca {
-        None => remit_egress::tls_config(),
-        Some(path) => trusting(path)?,
-    };
     let telemetry = telemetry(options.otlp.as_deref(), &tls)?;
     let book = Arc::new(Book::default());
     let (journal, recovered) = audit::open(home, options, facts(options, home).as_ref(), &book)?;
@@ -279,6 +311,7 @@ fn assemble(
         history_key: home.history_key()?,
         facts_dir: facts(options, home).map(|_| home.facts_shared()),
         space_keys_dir: home.space_keys(),
+        share_space_keys: home.shared().cloned().map(cluster::share_space_keys),
         seal_key: home.seal_key()?,
         program: program.clone(),
         forbidden: kept_from_servers(options, home),
@@ -688,57 +721,10 @@ impl World {
     }
 }
 
-pub(crate) fn parse_server(text: &str) -> Result<ServerKey, String> {
-    let (account, name) = text.split_once('/').ok_or("`server` is written ACCOUNT/NAME")?;
-    let account = remit_model::AccountId::new(account).map_err(|error| error.to_string())?;
-    let name = remit_model::ServerName::new(name).map_err(|error| error.to_string())?;
-    Ok(ServerKey { account, name })
-}
-
-/// One decision with every layer, as JSON.
-fn explain(gateway: &Gateway, organization: &Organization, question: &Value) -> Result<Value, String> {
-    let text = |key: &str| question.get(key).and_then(Value::as_str);
-    let agent = AgentId::new(text("agent").ok_or("`agent` is missing")?).map_err(|error| error.to_string())?;
-    let tool = text("tool").ok_or("`tool` is missing")?;
-    let risk = match text("risk").map(Risk::parse) {
-        None => None,
-        Some(Some(risk)) => Some(risk),
-        Some(None) => return Err("`risk` must be `low`, `medium`, `high` or `critical`".to_owned()),
-    };
-    let space = if let Some(space) = text("space") {
-        space.to_owned()
-    } else {
-        let own: Vec<&str> =
-            organization.spaces.values().filter(|space| space.agents.contains(&agent)).map(|space| space.id.as_str()).collect();
-        match own.as_slice() {
-            [only] => (*only).to_owned(),
-            [] => return Err(format!("agent `{agent}` is in no space")),
-            several => return Err(format!("agent `{agent}` is in several spaces: name one of {}", several.join(", "))),
-        }
-    };
-    let arguments = question.get("arguments").filter(|arguments| !arguments.is_null()).map(ToString::to_string);
-    let arguments = arguments.as_deref().map(remit_kernel::Arguments::scan).transpose().map_err(|error| error.to_string())?;
-    let (decision, remedies) = gateway.explain(&space, &agent, tool, arguments, risk);
-    let verdict = decision.word().0;
-    let reason = match &decision.verdict {
-        remit_kernel::Verdict::Allow(_) => Value::Null,
-        remit_kernel::Verdict::Hold(request) => {
-            let rules: Vec<&str> = request.rules.iter().map(|rule| rule.id.as_str()).collect();
-            let reason = remit_kernel::Reason::ApprovalRequired;
-            json!({"reason": reason, "sentence": reason.sentence(), "layer": "APPROVAL", "statement": request.statement, "rules": rules})
-        }
-        remit_kernel::Verdict::Deny(denial) => {
-            json!({"reason": denial.reason, "sentence": denial.sentence(), "layer": denial.layer, "statement": denial.statement})
-        }
-    };
-    Ok(
-        json!({"verdict": verdict, "denial": reason, "space": space, "agent": agent.as_str(), "tool": tool, "risk": decision.risk, "acted_as": decision.acted_as, "layers": decision.layers, "remedies": remedies}),
-    )
-}
-
 async fn serve_public(
     listener: TcpListener,
     certificate: Option<Arc<Certificate>>,
+    forwarding: Option<Arc<Forwarding>>,
     world: Arc<World>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
@@ -755,7 +741,7 @@ async fn serve_public(
             }
         })
     };
-    serve(listener, certificate, handle, stop).await
+    serve(listener, certificate, forwarding, handle, stop).await
 }
 
 async fn serve_operator(listener: TcpListener, operator: Operator, stop: watch::Receiver<bool>) -> Result<(), String> {
@@ -765,7 +751,7 @@ async fn serve_operator(listener: TcpListener, operator: Operator, stop: watch::
         let answered = tokio::spawn(async move { operator.handle(request, peer.ip()).await });
         async move { answered.await.unwrap_or_else(|_| Operator::failed()) }
     };
-    serve(listener, None, handle, stop).await
+    serve(listener, None, None, handle, stop).await
 }
 
 fn document(value: &Value) -> Response<Body> {

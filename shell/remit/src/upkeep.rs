@@ -125,7 +125,7 @@ impl Stops {
     }
 
     /// Waits until somebody does.
-    pub(crate) async fn stopped(mut self) {
+    pub(crate) async fn stopped(&mut self) {
         let [terminate, interrupt] = &mut self.0;
         let heard = |signal| async {
             let signal: &mut Option<Signal> = signal;

@@ -211,7 +211,7 @@ pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let key = cosigner.key().to_string();
     let witness = Arc::new(Witness { cosigner, logs, dir, latest: Mutex::default(), _lock: lock });
-    let stops = Stops::hear();
+    let mut stops = Stops::hear();
     let printer = Printer::new(options.common.json);
     if printer.json {
         printer.line(&json!({"key": key, "url": format!("{scheme}://{address}"), "logs": options.log}).to_string())?;
@@ -223,7 +223,7 @@ pub(crate) async fn run(options: &cli::Witness) -> Result<(), Failure> {
         let witness = Arc::clone(&witness);
         async move { witness.answer(request).await }
     };
-    let served = tokio::spawn(serve(listener, certificate, handle, stopping));
+    let served = tokio::spawn(serve(listener, certificate, None, handle, stopping));
     stops.stopped().await;
     let _ = stop.send(true);
     let _ = served.await;

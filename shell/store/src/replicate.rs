@@ -11,8 +11,8 @@ use crate::sqlite::{record_at, record_insert, secret_insert, secret_remove, unav
 
 /// Where other nodes have each change from. It is asked before a change is committed here.
 pub trait Replicate: Send + Sync {
-    /// Answers when the change is there for good. It may be there after an error, too: the store takes no further write then.
-    fn replicate(&self, change: &[u8]) -> Result<(), String>;
+    /// Puts the change there for good, and then commits it here. It may be there after an error, too: the store takes no further write then.
+    fn replicate(&self, change: &[u8], commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError>;
 }
 
 /// How a store shares its changes.
@@ -33,8 +33,8 @@ impl Shared {
         }
         let bytes = change().encode()?;
         self.apart = true;
-        replicate.replicate(&bytes).map_err(StoreError::Unavailable)?;
-        transaction.commit().map_err(unavailable)?;
+        let mut transaction = Some(transaction);
+        replicate.replicate(&bytes, &mut || transaction.take().map_or(Ok(()), |transaction| transaction.commit().map_err(unavailable)))?;
         self.apart = false;
         Ok(())
     }
@@ -135,13 +135,13 @@ mod tests {
     struct Sent(Mutex<(Vec<Vec<u8>>, bool)>);
 
     impl Replicate for Sent {
-        fn replicate(&self, change: &[u8]) -> Result<(), String> {
+        fn replicate(&self, change: &[u8], commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
             let mut sent = self.0.lock().unwrap();
             if sent.1 {
-                return Err("the bucket is away".to_owned());
+                return Err(StoreError::Unavailable("the bucket is away".to_owned()));
             }
             sent.0.push(change.to_vec());
-            Ok(())
+            commit()
         }
     }
 

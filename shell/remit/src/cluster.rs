@@ -1,0 +1,459 @@
+//! One of several nodes: it stands by until it is its turn, and shares what it writes when it is.
+//!
+//! While it stands by it has all of it on its own disk: the journal, the store, keys and cursors, as the active node wrote them. Taking over is
+//! then what a start is, on another machine.
+
+use std::fs::{self, File as DiskFile};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use remit_bucket::Bucket;
+use remit_cluster::{
+    Active, BucketObjects, Content, Entries, File, JoinError, Key, Lease, NodeId, Options, Place, Replica, SystemClock,
+};
+use remit_gateway::ShareFile;
+use remit_journal::{Follower, Health, Journal};
+use remit_model::Network;
+use remit_store::{SqliteStore, StoreError};
+use rustls::ClientConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::cli::Up;
+use crate::home::{Home, write_private};
+use crate::output::{Failure, warn};
+use crate::standby::{Forwarding, stand_by};
+use crate::upkeep::Stops;
+
+/// What every node has to have before it can be active: made by the first one.
+const KEY_FILES: [&str; 4] = ["journal.key", "history.key", "seal.key", "operator.token"];
+/// What is derived or may lag, and spares the next node work: shared now and then.
+const SLOW_FILES: [&str; 2] = ["journal.recap", "journal.behaviour"];
+/// How often cursors are shared that have moved.
+const SHARE: Duration = Duration::from_secs(5);
+/// How often what is derived is shared.
+const SHARE_SLOW: Duration = Duration::from_secs(60);
+/// How often it is looked whether the node ends.
+const PACE: Duration = Duration::from_millis(250);
+/// The largest file that is shared.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often it is written down how far this node is.
+const PLACE: Duration = Duration::from_secs(1);
+/// How long one request to the bucket may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a node is that has become active.
+pub(crate) struct Joined {
+    pub(crate) listener: TcpListener,
+    pub(crate) control: TcpListener,
+    /// Where the other nodes pass on what reaches them.
+    pub(crate) forwarded: TcpListener,
+    pub(crate) forwarding: Arc<Forwarding>,
+    /// Held as long as this process has the directory.
+    pub(crate) lock: DiskFile,
+}
+
+/// Stands by until this node is the active one. `Ok(None)`: it was told to stop before.
+pub(crate) async fn join(
+    options: &Up,
+    home: &Home,
+    (listener, control): (TcpListener, TcpListener),
+    tls: &Arc<ClientConfig>,
+    stops: &mut Stops,
+) -> Result<Option<Joined>, Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let lock = fresh_or_member(home)?;
+    let master = home.master_key()?.ok_or_else(|| {
+        Failure::invalid(
+            "the nodes of a cluster have one master key: set REMIT_MASTER_KEY to 32 bytes in base64, the same on each of them",
+        )
+    })?;
+    let asked = &options.cluster;
+    let forwarded = TcpListener::bind(asked.cluster_listen).await.map_err(|error| fault(&error))?;
+    let bound = forwarded.local_addr().map_err(|error| fault(&error))?;
+    let mut node = [0; 16];
+    aws_lc_rs::rand::fill(&mut node).map_err(|_| Failure::new("the system has no randomness"))?;
+    let (bucket, prefix) = bucket(options, tls)?;
+    let joining = Options {
+        prefix,
+        key: Key::new(master.derive("remit cluster log v1")),
+        node: NodeId(node),
+        address: asked.cluster_address.clone().unwrap_or_else(|| bound.to_string()),
+        ttl_ms: asked.cluster_lease_secs * 1000,
+    };
+    let forwarding = Arc::new(Forwarding::new(&master.derive("remit cluster forward v1")));
+    let (tell, told) = watch::channel(None);
+    let mut member = Member::new(home, options, tell)?;
+    let handle = tokio::runtime::Handle::current();
+    let joined = tokio::task::spawn_blocking(move || {
+        let world = (BucketObjects(bucket), SystemClock::start());
+        let writer = handle.block_on(remit_cluster::join(world, &joining, &mut member))?;
+        // The journal's lock is let go, and the store closed.
+        member.keep_place(true).map_err(JoinError::Replica)?;
+        Ok(writer)
+    });
+    let writer = tokio::select! {
+        joined = joined => joined.map_err(|error| fault(&error))?.map_err(|error: JoinError| fault(&error))?,
+        stopped = stand_by((&listener, &control), &forwarding, told, stops) => {
+            stopped?;
+            return Ok(None);
+        }
+    };
+    let term = writer.term();
+    let active = Active::start(writer).map_err(|error| fault(&error))?;
+    share_keys(home, &active)?;
+    home.share(active);
+    warn(&format!("cluster: this node is active, in term {term}"));
+    Ok(Some(Joined { listener, control, forwarded, forwarding, lock }))
+}
+
+/// Takes the directory, if it is new or a member's.
+fn fresh_or_member(home: &Home) -> Result<DiskFile, Failure> {
+    let path = home.root().join("cluster.lock");
+    let lock = DiskFile::create(&path).map_err(|error| Failure::io(&path, &error))?;
+    lock.try_lock().map_err(|_| Failure::new(format!("another Remit runs on `{}`", home.root().display())))?;
+    let is_used = home.root().join("remit.db").exists() || home.journal_vkey().exists();
+    if is_used && !home.cluster_place().exists() {
+        return Err(Failure::invalid(format!(
+            "`{}` holds a journal and a store of their own: a node begins with an empty directory, and gets everything from the cluster",
+            home.root().display()
+        )));
+    }
+    Ok(lock)
+}
+
+/// The bucket that is named, and what stands before each key.
+fn bucket(options: &Up, tls: &Arc<ClientConfig>) -> Result<(Bucket, String), Failure> {
+    let asked = &options.cluster;
+    let named = asked.cluster.as_deref().unwrap_or_default();
+    let (bucket, prefix) = named
+        .strip_prefix("s3://")
+        .map(|named| named.split_once('/').unwrap_or((named, "")))
+        .filter(|(bucket, _)| !bucket.is_empty())
+        .ok_or_else(|| Failure::invalid(format!("`{named}` names no bucket: say --cluster s3://BUCKET/PREFIX")))?;
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Zeroizing::new);
+    let missing = "the access key of the cluster's bucket is missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    let id = variable("AWS_ACCESS_KEY_ID").ok_or_else(|| Failure::invalid(missing))?;
+    let secret = variable("AWS_SECRET_ACCESS_KEY").ok_or_else(|| Failure::invalid(missing))?;
+    let mut credentials = Zeroizing::new(format!("{}:{}", *id, *secret));
+    if let Some(token) = variable("AWS_SESSION_TOKEN") {
+        credentials.push(':');
+        credentials.push_str(&token);
+    }
+    let network = match asked.cluster_endpoint.as_deref() {
+        None => Network::Public,
+        Some(endpoint) if endpoint.contains("//127.0.0.1") || endpoint.contains("//localhost") => Network::Loopback,
+        Some(_) => Network::Private,
+    };
+    let options = remit_bucket::Options {
+        bucket: bucket.to_owned(),
+        region: asked.cluster_region.clone(),
+        endpoint: asked.cluster_endpoint.clone(),
+        network,
+        credentials,
+        timeout: REQUEST_TIMEOUT,
+    };
+    let prefix = prefix.trim_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    let bucket = Bucket::new(&options, tls).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok((bucket, prefix))
+}
+
+/// Makes the keys that no node has made yet: the others have them before this one does.
+fn share_keys(home: &Home, active: &Active) -> Result<(), Failure> {
+    for name in KEY_FILES {
+        let path = home.root().join(name);
+        if path.exists() {
+            continue;
+        }
+        let mut key = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
+        let text = Zeroizing::new(remit_mcp::canonical::hex(&*key));
+        let file = File { name: name.to_owned(), bytes: Some(text.as_bytes().to_vec()) };
+        let place = active.append(Content::File(file)).map_err(|error| Failure::new(error.to_string()))?;
+        write_private(&path, text.as_bytes())?;
+        active.applied(place);
+    }
+    Ok(())
+}
+
+/// A node that stands by, as the log's reader writes to it.
+struct Member {
+    home: Home,
+    store: Arc<SqliteStore>,
+    journal: Option<Follower>,
+    segment_bytes: u64,
+    place: Place,
+    kept: (Place, Instant),
+    tell: watch::Sender<Option<Lease>>,
+    trouble: Option<String>,
+}
+
+impl Member {
+    fn new(home: &Home, options: &Up, tell: watch::Sender<Option<Lease>>) -> Result<Self, Failure> {
+        let path = home.cluster_place();
+        let place = match fs::read_to_string(&path) {
+            Ok(text) => Place::parse(text.trim())
+                .ok_or_else(|| Failure::new(format!("`{}` can't be read: begin with an empty directory", path.display())))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Place::START,
+            Err(error) => return Err(Failure::io(&path, &error)),
+        };
+        write_private(&path, place.to_json().as_bytes())?;
+        Ok(Self {
+            home: home.clone(),
+            store: home.store()?,
+            journal: None,
+            segment_bytes: u64::from(options.journal_segment_kib) * 1024,
+            place,
+            kept: (place, Instant::now()),
+            tell,
+            trouble: None,
+        })
+    }
+
+    fn take(&mut self, content: Content) -> Result<(), String> {
+        match content {
+            Content::Entries(entries) => self.take_entries(entries),
+            Content::Change(change) => self.store.apply(&change).map_err(|error| error.to_string()),
+            Content::File(File { name, bytes }) => take_file(self.home.root(), &name, bytes.as_deref()),
+        }
+    }
+
+    fn take_entries(&mut self, entries: Entries) -> Result<(), String> {
+        let Entries { first_index, note, entries } = entries;
+        let journal = match &mut self.journal {
+            Some(journal) => journal,
+            None => {
+                let origin = note.lines().next().unwrap_or_default();
+                let options = remit_journal::Options {
+                    segment_bytes: self.segment_bytes,
+                    ..remit_journal::Options::new(self.home.journal(), origin)
+                };
+                let key = self.home.journal_key().map_err(|failure| failure.message)?;
+                let vkey = key.verifier_key(origin).map_err(|error| error.to_string())?;
+                let opened = Follower::open(options, key).map_err(|error| error.to_string())?;
+                fs::write(self.home.journal_vkey(), vkey).map_err(|error| error.to_string())?;
+                self.journal.insert(opened)
+            }
+        };
+        journal.append(first_index, &note, entries).map_err(|error| error.to_string())
+    }
+
+    /// Writes down how far this node is.
+    fn keep_place(&mut self, now: bool) -> Result<(), String> {
+        let (kept, at) = self.kept;
+        if kept != self.place && (now || at.elapsed() >= PLACE) {
+            write_private(&self.home.cluster_place(), self.place.to_json().as_bytes()).map_err(|failure| failure.message)?;
+            self.kept = (self.place, Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Replica for Member {
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn apply(&mut self, contents: Vec<Content>) -> Result<(), String> {
+        contents.into_iter().try_for_each(|content| self.take(content))
+    }
+
+    fn reached(&mut self, place: Place) -> Result<(), String> {
+        self.place = place;
+        self.keep_place(false)
+    }
+
+    fn stands_by(&mut self, lease: &Lease) {
+        self.trouble = None;
+        let moved = self.tell.borrow().as_ref().is_none_or(|known| known.node != lease.node);
+        if moved && !lease.node.is_empty() {
+            warn(&format!("cluster: this node stands by; active, in term {}, is {}", lease.term, lease.address));
+            self.tell.send_replace(Some(lease.clone()));
+        }
+        if let Err(error) = self.keep_place(false) {
+            self.troubled(&error);
+        }
+    }
+
+    fn troubled(&mut self, what: &str) {
+        if self.trouble.as_deref() != Some(what) {
+            warn(&format!("cluster: {what}: it is tried again"));
+            self.trouble = Some(what.to_owned());
+        }
+    }
+}
+
+/// Takes over a file of the active node, if it is one that nodes share.
+fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
+    let is_shared = KEY_FILES.contains(&name)
+        || SLOW_FILES.contains(&name)
+        || name == "journal.cosigned"
+        || name.split_once('/').is_some_and(|(dir, _)| dir == "keys" || dir == "deliveries");
+    if !is_shared {
+        return Err(format!("the file `{name}` is none that nodes share"));
+    }
+    let path = root.join(name);
+    let fault = |error: io::Error| format!("`{}`: {error}", path.display());
+    let Some(bytes) = bytes else {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault(error)),
+            _ => Ok(()),
+        };
+    };
+    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
+        fs::create_dir_all(dir).map_err(fault)?;
+    }
+    write_private(&path, bytes).map_err(|failure| failure.message)
+}
+
+/// What the active node's journal and store share through.
+#[derive(Debug)]
+pub(crate) struct Share {
+    active: Active,
+    /// The journal's batch before: it is on disk when the next one comes.
+    before: Mutex<Option<Place>>,
+}
+
+impl Share {
+    pub(crate) fn new(active: Active) -> Self {
+        Self { active, before: Mutex::default() }
+    }
+}
+
+impl remit_journal::Replicate for Share {
+    fn replicate(&self, first_index: u64, note: &str, entries: &[&[u8]]) -> Result<(), String> {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = before.take() {
+            self.active.applied(before);
+        }
+        let entries = entries.iter().map(|entry| entry.to_vec()).collect();
+        let content = Content::Entries(Entries { first_index, note: note.to_owned(), entries });
+        *before = Some(self.active.append(content).map_err(|error| error.to_string())?);
+        Ok(())
+    }
+}
+
+impl remit_store::Replicate for Share {
+    fn replicate(&self, change: &[u8], commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let place = self.active.append(Content::Change(change.to_vec()));
+        let place = place.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        commit()?;
+        self.active.applied(place);
+        Ok(())
+    }
+}
+
+/// A store of a node that stands by, or that isn't up: nothing may be written to it here.
+pub(crate) struct StandsBy;
+
+impl remit_store::Replicate for StandsBy {
+    fn replicate(&self, _change: &[u8], _commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let what = "this directory is a node's of a cluster: only the active node writes, and it has to be up";
+        Err(StoreError::Unavailable(what.to_owned()))
+    }
+}
+
+/// How the keys of spaces are shared.
+pub(crate) fn share_space_keys(active: Active) -> ShareFile {
+    Arc::new(move |name, bytes, write| {
+        let file = File { name: format!("keys/{name}"), bytes: Some(bytes.to_vec()) };
+        let place = active.append(Content::File(file)).map_err(io::Error::other)?;
+        write()?;
+        active.applied(place);
+        Ok(())
+    })
+}
+
+/// Small files that change while the gateway is up, and what of them the other nodes have.
+pub(crate) struct Files {
+    home: Home,
+    active: Active,
+    shared: std::collections::BTreeMap<PathBuf, Vec<u8>>,
+    slow_at: Instant,
+    kept: Option<Place>,
+}
+
+impl Files {
+    pub(crate) fn new(home: &Home, active: Active) -> Self {
+        Self { home: home.clone(), active, shared: std::collections::BTreeMap::new(), slow_at: Instant::now(), kept: None }
+    }
+
+    /// Shares what has changed, and writes down how far this node is. `last` shares what is derived, too.
+    pub(crate) fn share(&mut self, last: bool) -> Result<(), String> {
+        let root = self.home.root().to_owned();
+        let mut paths = vec![root.join("journal.cosigned")];
+        if last || self.slow_at.elapsed() >= SHARE_SLOW {
+            self.slow_at = Instant::now();
+            paths.extend(SLOW_FILES.map(|name| root.join(name)));
+        }
+        for dir in fs::read_dir(self.home.deliveries()).into_iter().flatten().flatten() {
+            let files = fs::read_dir(dir.path()).into_iter().flatten().flatten();
+            paths.extend(files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "json")));
+        }
+        for path in paths {
+            let fits = fs::metadata(&path).is_ok_and(|found| found.len() <= FILE_BYTES_MAX);
+            let Some(bytes) = fits.then(|| fs::read(&path).ok()).flatten() else { continue };
+            if self.shared.get(&path) == Some(&bytes) {
+                continue;
+            }
+            let Some(name) = path.strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned) else { continue };
+            let file = File { name, bytes: Some(bytes.clone()) };
+            let place = self.active.append(Content::File(file)).map_err(|error| error.to_string())?;
+            self.active.applied(place);
+            self.shared.insert(path, bytes);
+        }
+        let place = self.active.place();
+        if self.kept != Some(place) {
+            write_private(&self.home.cluster_place(), place.to_json().as_bytes()).map_err(|failure| failure.message)?;
+            self.kept = Some(place);
+        }
+        Ok(())
+    }
+}
+
+/// Shares small files until the end, and resolves when this node may not be active any more, with why.
+pub(crate) async fn keep(home: &Home, journal: &Journal) -> String {
+    let Some(active) = home.shared() else { return std::future::pending().await };
+    let mut files = Files::new(home, active.clone());
+    let sharing = tokio::task::spawn_blocking({
+        let active = active.clone();
+        move || {
+            let mut shared_at = None::<Instant>;
+            while !active.is_over() {
+                if shared_at.is_none_or(|at| at.elapsed() >= SHARE) {
+                    shared_at = Some(Instant::now());
+                    if let Err(why) = files.share(false) {
+                        return why;
+                    }
+                }
+                std::thread::park_timeout(PACE);
+            }
+            "the node ends".to_owned()
+        }
+    });
+    let stopped = async {
+        loop {
+            if let Health::Stopped { reason } = journal.health() {
+                return format!("the journal stopped: {reason}");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! {
+        why = active.ended() => why.to_string(),
+        why = stopped => why,
+        why = sharing => why.unwrap_or_else(|error| error.to_string()),
+    }
+}
+
+/// Shares what is left to share, and gives the lease back: another node takes over at once.
+pub(crate) fn release(home: &Home) -> Result<(), Failure> {
+    let Some(active) = home.shared() else { return Ok(()) };
+    Files::new(home, active.clone()).share(true).map_err(Failure::new)?;
+    active.release();
+    Ok(())
+}

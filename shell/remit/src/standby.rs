@@ -1,0 +1,201 @@
+//! What a node does that stands by: it passes every connection on to the active one, byte for byte, and says from whom it is.
+//!
+//! ```text
+//! standby → active   "remit-forward/1\n", 32 random bytes S
+//! active  → standby  32 random bytes A, HMAC(key, "active" S A)
+//! standby → active   u16 length, the client's address, HMAC(key, "client" A S address)
+//! ```
+//!
+//! Then the client's own bytes follow: where the gateway speaks TLS, that is between client and active node. What policies know of a call's
+//! address is the client's, so nobody without the cluster's key may say whose it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::{hmac, rand};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use remit_cluster::Lease;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::output::Failure;
+use crate::serve::{CONNECTIONS_MAX, serve};
+use crate::upkeep::Stops;
+
+const GREETING: &[u8; 16] = b"remit-forward/1\n";
+/// How long the two nodes may take to know each other.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest address of a client, in bytes.
+const ADDRESS_BYTES_MAX: usize = 64;
+
+/// How nodes know each other.
+pub(crate) struct Forwarding(hmac::Key);
+
+impl Forwarding {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// On the active node: from whom a connection is that another node passes on.
+    pub(crate) async fn greet(&self, stream: &mut TcpStream) -> Option<SocketAddr> {
+        let greeted = async {
+            let mut greeting = [0; 16];
+            stream.read_exact(&mut greeting).await?;
+            if greeting != *GREETING {
+                return Err(io::Error::from(io::ErrorKind::InvalidData));
+            }
+            let (mut theirs, ours) = ([0; 32], random()?);
+            stream.read_exact(&mut theirs).await?;
+            let tag = hmac::sign(&self.0, &[b"active", theirs.as_slice(), &ours].concat());
+            stream.write_all(&[ours.as_slice(), tag.as_ref()].concat()).await?;
+            let length = usize::from(stream.read_u16().await?);
+            if length > ADDRESS_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let (mut address, mut tag) = (vec![0; length], [0; 32]);
+            stream.read_exact(&mut address).await?;
+            stream.read_exact(&mut tag).await?;
+            let said = [b"client", ours.as_slice(), &theirs, &address].concat();
+            hmac::verify(&self.0, &said, &tag).map_err(|_| io::ErrorKind::PermissionDenied)?;
+            let address = std::str::from_utf8(&address).ok().and_then(|address| address.parse().ok());
+            address.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        };
+        tokio::time::timeout(GREETING_TIMEOUT, greeted).await.ok()?.ok()
+    }
+
+    /// On a node that stands by: says from whom a connection is.
+    async fn introduce(&self, stream: &mut TcpStream, client: SocketAddr) -> io::Result<()> {
+        let introduced = async {
+            let ours = random()?;
+            stream.write_all(&[GREETING.as_slice(), &ours].concat()).await?;
+            let (mut theirs, mut tag) = ([0; 32], [0; 32]);
+            stream.read_exact(&mut theirs).await?;
+            stream.read_exact(&mut tag).await?;
+            let said = [b"active", ours.as_slice(), &theirs].concat();
+            hmac::verify(&self.0, &said, &tag).map_err(|_| io::ErrorKind::PermissionDenied)?;
+            let address = client.to_string();
+            let tag = hmac::sign(&self.0, &[b"client", theirs.as_slice(), &ours, address.as_bytes()].concat());
+            let length = u16::try_from(address.len()).map_err(io::Error::other)?;
+            stream.write_all(&[&length.to_be_bytes(), address.as_bytes(), tag.as_ref()].concat()).await
+        };
+        tokio::time::timeout(GREETING_TIMEOUT, introduced).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+}
+
+fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| io::Error::other("the system has no randomness"))?;
+    Ok(bytes)
+}
+
+/// Passes on what comes until it is dropped; resolves when this process is told to stop.
+pub(crate) async fn stand_by(
+    (listener, control): (&TcpListener, &TcpListener),
+    forwarding: &Arc<Forwarding>,
+    active: watch::Receiver<Option<Lease>>,
+    stops: &mut Stops,
+) -> Result<(), Failure> {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let passing = async {
+        loop {
+            let Ok((client, peer)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+            // Without an active node there is nobody to ask: the client is hung up on, and tries again.
+            let Some(to) = active.borrow().as_ref().map(|lease| lease.address.clone()) else { continue };
+            let forwarding = Arc::clone(forwarding);
+            tokio::spawn(async move {
+                let _ = pass(client, peer, &to, &forwarding).await;
+                drop(slot);
+            });
+        }
+    };
+    let said = active.clone();
+    let answer = move |request: Request<Incoming>, _peer: SocketAddr| {
+        let response = told(request.uri().path(), said.borrow().as_ref());
+        async move { response }
+    };
+    let (_running, stop) = watch::channel(false);
+    let answering = serve(control, None, None, answer, stop);
+    tokio::select! {
+        () = passing => Ok(()),
+        done = answering => done.map_err(Failure::new),
+        () = stops.stopped() => Ok(()),
+    }
+}
+
+/// What the operator's interface says on a node that stands by.
+fn told(path: &str, active: Option<&Lease>) -> Response<Full<Bytes>> {
+    let (status, body) = match path {
+        "/healthz" => (StatusCode::OK, json!({"standing_by": true})),
+        _ => {
+            let detail = match active {
+                Some(lease) => format!("this node stands by: the active one, in term {}, is at {}", lease.term, lease.address),
+                None => "this node stands by, and no node is active".to_owned(),
+            };
+            let title = "This node stands by";
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"title": title, "status": 503, "detail": detail}))
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+async fn pass(mut client: TcpStream, peer: SocketAddr, to: &str, forwarding: &Forwarding) -> io::Result<()> {
+    let connected = tokio::time::timeout(GREETING_TIMEOUT, TcpStream::connect(to)).await;
+    let mut active = connected.map_err(|_| io::ErrorKind::TimedOut)??;
+    let _ = (client.set_nodelay(true), active.set_nodelay(true));
+    forwarding.introduce(&mut active, peer).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut active).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who the active node takes a client for, when a node with another key or the same one introduces it.
+    async fn introduced(key: &[u8; 32]) -> (io::Result<()>, Option<SocketAddr>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let standing = Forwarding::new(key);
+        let introducing = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            standing.introduce(&mut stream, "192.0.2.7:4711".parse().unwrap()).await
+        };
+        let greeting = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            Forwarding::new(&[1; 32]).greet(&mut stream).await
+        };
+        tokio::join!(introducing, greeting)
+    }
+
+    #[tokio::test]
+    async fn only_a_node_of_the_cluster_says_whose_a_connection_is() {
+        let (introduced_well, greeted) = introduced(&[1; 32]).await;
+        introduced_well.unwrap();
+        assert_eq!(greeted, Some("192.0.2.7:4711".parse().unwrap()));
+        let (refused, greeted) = introduced(&[2; 32]).await;
+        assert!(refused.is_err());
+        assert_eq!(greeted, None);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_speaks_to_the_nodes_port_is_hung_up_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"POST /spaces/support/mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n\r\n\r\n").await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(Forwarding::new(&[1; 32]).greet(&mut stream).await, None);
+    }
+}
