@@ -44,7 +44,11 @@ const TESTS: &[Test] = &[
     Test { name: "power", about: "100,000 simulated power cuts: torn, dropped, reordered, stale frames", run: power::run },
     Test { name: "full", about: "a small file system that fills up, and has room again", run: full::run },
     Test { name: "tamper", about: "10,000 flipped bits, rollbacks and truncations", run: tamper::run },
-    Test { name: "replicas", about: "8 nodes and a bucket that loses answers; nodes stopped, killed and emptied", run: replicas::run },
+    Test {
+        name: "replicas",
+        about: "8 nodes and a bucket that loses answers; nodes stopped, killed and emptied",
+        run: replicas::run,
+    },
     Test { name: "fuzz", about: "every parser of the tree and of the journal, on what nobody wrote", run: fuzz::run },
 ];
 

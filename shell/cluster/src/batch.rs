@@ -213,7 +213,8 @@ impl Content {
             2 => Self::Change(std::mem::take(&mut rest.0).to_vec()),
             3 => {
                 let name = rest.bytes(NAME_BYTES_MAX, "the length of a name")?;
-                let name = std::str::from_utf8(name).ok().filter(|name| is_name(name)).ok_or(BatchError::Text("a file's name"))?;
+                let name =
+                    std::str::from_utf8(name).ok().filter(|name| is_name(name)).ok_or(BatchError::Text("a file's name"))?;
                 let [there] = *rest.array()?;
                 let bytes = std::mem::take(&mut rest.0);
                 let bytes = match there {

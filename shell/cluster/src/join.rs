@@ -157,7 +157,10 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         let (condition, term) = match watch.look(self.world(), (&name, key), ttl_ms).await {
             Ok(Look::Free(condition, term)) => (condition, term),
             Ok(Look::Held(lease)) => {
-                self.replica.stands_by(&lease);
+                // A lease of this node's own is one that it could not use.
+                if lease.node != self.options.node.to_string() {
+                    self.replica.stands_by(&lease);
+                }
                 return Ok(None);
             }
             Err(error) => return self.pass(error).map(|()| None),

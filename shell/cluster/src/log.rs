@@ -159,12 +159,8 @@ impl Place {
 
     /// A line of JSON.
     pub fn to_json(&self) -> String {
-        let text = PlaceText {
-            number: self.number,
-            digest: self.digest.to_string(),
-            term: self.term,
-            node: self.node.to_string(),
-        };
+        let text =
+            PlaceText { number: self.number, digest: self.digest.to_string(), term: self.term, node: self.node.to_string() };
         serde_json::to_string(&text).unwrap_or_default()
     }
 

@@ -193,7 +193,10 @@ mod tests {
         let (first, note, entries) = batches.first().unwrap().clone();
         let mut follower = Follower::open(options(there.path(), None), key()).unwrap();
         let (later, later_note, later_entries) = batches.get(1).unwrap().clone();
-        assert!(matches!(follower.append(later, &later_note, later_entries.clone()), Err(FollowError::Gap { found: 1, size: 0 })));
+        assert!(matches!(
+            follower.append(later, &later_note, later_entries.clone()),
+            Err(FollowError::Gap { found: 1, size: 0 })
+        ));
         let forged = note.replace("follow.example/log", "another.example/log");
         assert!(matches!(follower.append(first, &forged, entries.clone()), Err(FollowError::Checkpoint { .. })));
         assert!(matches!(follower.append(first, &note, vec![vec![7]]), Err(FollowError::Checkpoint { .. })));

@@ -84,6 +84,9 @@ pub(crate) async fn join(
         address: asked.cluster_address.clone().unwrap_or_else(|| bound.to_string()),
         ttl_ms: asked.cluster_lease_secs * 1000,
     };
+    let [here, operated] = [&listener, &control].map(TcpListener::local_addr);
+    let (here, operated) = (here.map_err(|error| fault(&error))?, operated.map_err(|error| fault(&error))?);
+    warn(&format!("cluster: this node is at {here}, for operators at {operated}, for other nodes at {}", joining.address));
     let forwarding = Arc::new(Forwarding::new(&master.derive("remit cluster forward v1")));
     let (tell, told) = watch::channel(None);
     let mut member = Member::new(home, options, tell)?;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::cli::Connect;
 use crate::commands::operator;
+use crate::explain::parse_server;
 use crate::home::Home;
 use crate::output::{FAILURE, Failure, Printer, warn};
-use crate::explain::parse_server;
 
 /// How long one question after an attempt may wait for an answer: so long may it also delay the end of the gateway.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::cli::{Because, Servers, ServersOf};
 use crate::commands::operator;
+use crate::explain::parse_server;
 use crate::home::Home;
 use crate::output::{Failure, Printer};
 use crate::package;
-use crate::explain::parse_server;
 
 /// Lists servers, or changes how one stands: what is asked for and the question in, how it stands out.
 pub(crate) async fn registry(

@@ -34,7 +34,9 @@ impl Shared {
         let bytes = change().encode()?;
         self.apart = true;
         let mut transaction = Some(transaction);
-        replicate.replicate(&bytes, &mut || transaction.take().map_or(Ok(()), |transaction| transaction.commit().map_err(unavailable)))?;
+        replicate.replicate(&bytes, &mut || {
+            transaction.take().map_or(Ok(()), |transaction| transaction.commit().map_err(unavailable))
+        })?;
         self.apart = false;
         Ok(())
     }
@@ -80,7 +82,8 @@ impl Change {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, StoreError> {
-        let fault = |what: &dyn std::fmt::Display| StoreError::Unavailable(format!("a change of another node can't be read: {what}"));
+        let fault =
+            |what: &dyn std::fmt::Display| StoreError::Unavailable(format!("a change of another node can't be read: {what}"));
         let decode = |text: &str| STANDARD.decode(text).map_err(|error| fault(&error));
         Ok(match serde_json::from_slice(bytes).map_err(|error| fault(&error))? {
             Text::Records { records } => {

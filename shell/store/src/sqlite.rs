@@ -118,7 +118,9 @@ impl SqliteStore {
         let mut open = self.lock();
         let Open { connection, key, shared } = &mut *open;
         if shared.replicate.is_some() {
-            return Err(StoreError::Invalid("the nodes of a cluster have one master key: it is changed while none of them is up"));
+            return Err(StoreError::Invalid(
+                "the nodes of a cluster have one master key: it is changed while none of them is up",
+            ));
         }
         let transaction = begin(connection)?;
         key_fits(&transaction, key)?;

@@ -358,6 +358,8 @@ pub(crate) fn run(mode: Mode) -> Result<Tally, String> {
         acknowledged += nodes.notes.get().acknowledged.len();
         takeovers += nodes.notes.get().takeovers;
     }
-    crate::report::say(&format!("replicas: {runs} runs of {NODES} nodes, {acknowledged} records acknowledged, {takeovers} takeovers"));
+    crate::report::say(&format!(
+        "replicas: {runs} runs of {NODES} nodes, {acknowledged} records acknowledged, {takeovers} takeovers"
+    ));
     Ok(tally)
 }

@@ -57,25 +57,35 @@ fn weed() -> PathBuf {
 }
 
 impl Seaweed {
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it answers. A port may be taken by somebody else between its choice and its use: then others are chosen.
     pub(crate) fn start() -> Self {
-        // All at once, so that no two are the same.
-        let free: Vec<TcpListener> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = free.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        drop(free);
-        let mut server = Self { child: None, dir: TempDir::new().unwrap(), ports };
-        let (id, secret) = CREDENTIALS.split_once(':').unwrap();
-        let identity = serde_json::json!({"identities": [{
-            "name": "test", "credentials": [{"accessKey": id, "secretKey": secret}], "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }]});
-        std::fs::write(server.dir.path().join("s3.json"), identity.to_string()).unwrap();
-        std::fs::create_dir(server.dir.path().join("data")).unwrap();
-        server.start_again();
-        server
+        let mut told = String::new();
+        for _ in 0..5 {
+            // All at once, so that no two are the same.
+            let free: Vec<TcpListener> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+            let ports = free.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+            drop(free);
+            let mut server = Self { child: None, dir: TempDir::new().unwrap(), ports };
+            let (id, secret) = CREDENTIALS.split_once(':').unwrap();
+            let identity = serde_json::json!({"identities": [{
+                "name": "test", "credentials": [{"accessKey": id, "secretKey": secret}], "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+            }]});
+            std::fs::write(server.dir.path().join("s3.json"), identity.to_string()).unwrap();
+            std::fs::create_dir(server.dir.path().join("data")).unwrap();
+            match server.try_start() {
+                Ok(()) => return server,
+                Err(log) => told = log,
+            }
+        }
+        panic!("SeaweedFS doesn't answer: {told}");
     }
 
     /// Starts it where it was, on the same address.
     pub(crate) fn start_again(&mut self) {
+        self.try_start().unwrap_or_else(|log| panic!("SeaweedFS doesn't answer: {log}"));
+    }
+
+    fn try_start(&mut self) -> Result<(), String> {
         let root = self.dir.path();
         let mut command = Command::new(weed());
         command.arg("server").arg(format!("-dir={}", root.join("data").display()));
@@ -101,10 +111,13 @@ impl Seaweed {
         self.child = Some(child);
         let started = Instant::now();
         while self.request("GET", "/", "", &[]).is_none_or(|(status, _)| status != 200) {
-            let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(started.elapsed() < DEADLINE, "SeaweedFS doesn't answer: {}", log());
+            let ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+            if ended || started.elapsed() > DEADLINE {
+                return Err(std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default());
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
+        Ok(())
     }
 
     /// Ends it at once; what it has stays.

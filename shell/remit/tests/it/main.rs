@@ -36,6 +36,7 @@ mod budgets;
 mod changes;
 mod channels;
 mod cloudwatch;
+mod cluster;
 mod connect;
 mod console;
 mod decisions;
