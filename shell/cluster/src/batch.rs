@@ -231,7 +231,7 @@ impl Content {
 }
 
 /// Whether a file may be called so: nothing leaves the directory.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(fits))
 }
@@ -278,5 +278,54 @@ impl<'a> Rest<'a> {
     fn bytes(&mut self, max: usize, what: &'static str) -> Result<&'a [u8], BatchError> {
         let length = self.length(max, what)?;
         self.take(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use remit_tlog::leaf_hash;
+
+    use super::*;
+
+    fn of(contents: Vec<Content>) -> Batch {
+        Batch { number: 3, term: 2, node: NodeId([5; 16]), before: leaf_hash(b"before"), contents }
+    }
+
+    fn file(name: &str, bytes: Option<&[u8]>) -> Content {
+        Content::File(File { name: name.to_owned(), bytes: bytes.map(<[u8]>::to_vec) })
+    }
+
+    #[test]
+    fn batches_are_read_as_they_were_written_and_in_no_other_way() {
+        let entries = Entries { first_index: 9, note: "note".to_owned(), entries: vec![b"one".to_vec(), Vec::new()] };
+        let whole = of(vec![
+            Content::Entries(entries),
+            Content::Change(b"change".to_vec()),
+            file("keys/a-b_c.key", Some(b"")),
+            file("operator.token", None),
+        ]);
+        let bytes = whole.encode();
+        assert_eq!(Batch::parse(&bytes), Ok(whole));
+        for end in 0..bytes.len() {
+            assert!(Batch::parse(bytes.get(..end).unwrap()).is_err(), "{end}");
+        }
+        assert_eq!(Batch::parse(&[bytes.as_slice(), b"x"].concat()), Err(BatchError::Long));
+        assert!(of(Vec::new()).begins_term());
+    }
+
+    #[test]
+    fn no_file_leaves_the_directory() {
+        for name in ["../x", "/x", "a/../b", "", "a//b", ".hidden", "a/.b", "a b", "a\\b", "ä"] {
+            let read = Batch::parse(&of(vec![file(name, Some(b"x"))]).encode());
+            assert_eq!(read, Err(BatchError::Text("a file's name")), "{name:?}");
+        }
+        let long = "a".repeat(NAME_BYTES_MAX + 1);
+        assert!(Batch::parse(&of(vec![file(&long, None)]).encode()).is_err());
+        assert_eq!(
+            format!("{:?}", file("history.key", Some(b"secret"))),
+            r#"File(File { name: "history.key", bytes: Some(6) })"#
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Standing by, and taking over.
 
+use crate::base::{self, BaseError, BaseFile};
 use crate::batch::{Batch, Content, NodeId};
 use crate::lease::{Held, Lease, Look, Watch};
 use crate::log::{Broken, Key, Keys, Landed, Place, Writer, WriterError, write};
@@ -33,6 +34,12 @@ pub trait Replica: Send {
     /// Takes over what a batch says. What was taken over before may come again, and must come to the same.
     fn apply(&mut self, contents: Vec<Content>) -> Result<(), String>;
 
+    /// What this node has of its own that no log knows of: a node that was alone. It becomes what the cluster begins with.
+    fn own(&mut self) -> Result<Vec<BaseFile>, String>;
+
+    /// Puts a part of a file of a base: the file's name and length, where in it, and the bytes. It is zero where nothing is put.
+    fn restore(&mut self, name: &str, length: u64, at: u64, bytes: &[u8]) -> Result<(), String>;
+
     /// All that lies before this place has been applied.
     fn reached(&mut self, place: Place) -> Result<(), String>;
 
@@ -58,6 +65,12 @@ pub enum JoinError {
     /// This node knows of batches that the bucket doesn't have.
     #[error("the log in the bucket ends before batch {0}, which this node has: it was rolled back, or it is another one")]
     RolledBack(u64),
+    /// The log was cut behind what this node knows.
+    #[error("this node was away for longer than the log is kept, and stands at batch {0}: begin with an empty directory")]
+    Away(u64),
+    /// What the cluster begins with could not be read, or not be written.
+    #[error(transparent)]
+    Base(#[from] BaseError),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -69,6 +82,8 @@ struct Joining<'a, O, C> {
     options: &'a Options,
     replica: &'a mut dyn Replica,
     place: Place,
+    /// Whether it is known what the log goes on from.
+    based: bool,
 }
 
 /// Follows the log until this node is to write it, and then gives what it writes with.
@@ -78,7 +93,8 @@ pub async fn join<O: Objects, C: Clock>(
     replica: &mut dyn Replica,
 ) -> Result<Writer<O, C>, JoinError> {
     let place = replica.place();
-    let mut joining = Joining { world, keys: Keys::new(&options.prefix), options, replica, place };
+    let mut joining = Joining { world, keys: Keys::new(&options.prefix), options, replica, place, based: place != Place::START };
+    joining.restore().await?;
     joining.check_place().await?;
     let mut watch = Watch::default();
     let mut look_at_ms = 0;
@@ -103,7 +119,26 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         (&self.world.0, &self.world.1)
     }
 
-    /// That the log still has the batch that this node read last.
+    /// Begins with the newest base, where this node has nothing.
+    async fn restore(&mut self) -> Result<bool, JoinError> {
+        if self.based {
+            return Ok(false);
+        }
+        let replica = &mut *self.replica;
+        let mut put = |name: &str, length, at, bytes: &[u8]| replica.restore(name, length, at, bytes);
+        let world = (&self.world.0, &self.world.1);
+        match base::restore(world, (&self.keys, &self.options.key), &mut put).await? {
+            None => Ok(false),
+            Some(place) => {
+                self.replica.reached(place).map_err(JoinError::Replica)?;
+                self.place = place;
+                self.based = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// That the log still has the batch that this node read last, or begins right behind it.
     async fn check_place(&mut self) -> Result<(), JoinError> {
         if self.place.number == 0 {
             return Ok(());
@@ -115,11 +150,27 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                     let what = "it is another one than this node has read";
                     return Err(Broken::Chain { number: self.place.number, what }.into());
                 }
-                Ok(None) => return Err(JoinError::RolledBack(self.place.number)),
+                Ok(None) => match self.log_begins_with().await {
+                    Ok(next) => return next,
+                    Err(error) => self.pass(error)?,
+                },
                 Err(error) => self.pass(error)?,
             }
             self.world.1.sleep(POLL_MS).await;
         }
+    }
+
+    /// Whether the log goes on from here, where the batch of this place is gone: what comes next names it.
+    async fn log_begins_with(&self) -> Result<Result<(), JoinError>, Refusal> {
+        let here = self.place.number;
+        let first = self.world.0.list(&self.keys.batches(), 1).await?.into_iter().next();
+        Ok(match first {
+            Some(first) if first == self.keys.batch(here + 1) => Ok(()),
+            Some(first) if first > self.keys.batch(here) => Err(JoinError::Away(here)),
+            // Nothing was written since the last base.
+            None if self.world.0.get(&self.keys.base(here)).await?.is_some() => Ok(()),
+            _ => Err(JoinError::RolledBack(here)),
+        })
     }
 
     /// What is refused ends it; the rest passes.
@@ -137,7 +188,12 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
     /// Reads the next batch, if there is one.
     async fn follow(&mut self) -> Result<bool, JoinError> {
         match self.world.0.get(&self.keys.batch(self.place.number + 1)).await {
-            Ok(Some((object, _))) => self.take(&object).map(|_| true),
+            // A cluster that goes on from a node that was alone has its base before its first batch.
+            Ok(Some(_)) if self.restore().await? => Ok(true),
+            Ok(Some((object, _))) => {
+                self.based = true;
+                self.take(&object).map(|_| true)
+            }
             Ok(None) => Ok(false),
             Err(error) => self.pass(error).map(|()| false),
         }
@@ -182,6 +238,9 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
             if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world(), &self.options.key).await {
                 return Ok(None);
             }
+            if self.place == Place::START {
+                self.save_own(&mut held).await?;
+            }
             let by = (held.term(), self.options.node);
             let keyed = (&self.keys, &self.options.key);
             let written = write(self.world(), keyed, &self.place, by, Vec::new(), |now_ms| held.holds(now_ms)).await;
@@ -196,6 +255,23 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                 Err(WriterError::Refused(why)) => return Err(JoinError::Refused(why)),
                 Err(WriterError::Broken(broken)) => return Err(broken.into()),
                 Err(WriterError::Random) => return Err(JoinError::Random),
+            }
+        }
+    }
+
+    /// Makes what this node has of its own the base of the log that begins. It may take a while, and the lease is renewed meanwhile.
+    async fn save_own(&mut self, held: &mut Held) -> Result<(), JoinError> {
+        let own = self.replica.own().map_err(JoinError::Replica)?;
+        if own.is_empty() {
+            return Ok(());
+        }
+        let (world, key) = (self.world(), &self.options.key);
+        let mut saving = std::pin::pin!(base::save(world, (&self.options.prefix, key), Place::START, own));
+        loop {
+            let due_ms = held.due_in_ms(world.1.now_ms());
+            tokio::select! {
+                saved = saving.as_mut() => return Ok(saved?),
+                () = world.1.sleep(due_ms) => drop(held.renew(world, key).await),
             }
         }
     }

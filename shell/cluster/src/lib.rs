@@ -21,8 +21,14 @@
 //! one's own. A conflict (409) says nothing, and is tried again. What is never known to have landed is never acknowledged, and the node
 //! ends: it starts again as one that stands by, and finds in the log what became of it.
 //!
+//! # Where the log begins
+//!
+//! Now and then the active node saves a base: its files as of a place. A new node begins with the newest, and what lies before the last two is
+//! deleted when an hour has passed.
+//!
 //! | file | what |
 //! |---|---|
+//! | `base.rs` | files as of a place, and what nobody needs any more |
 //! | `batch.rs` | what is in the log, and how it lies in an object |
 //! | `lease.rs` | who is active, and when that is over |
 //! | `log.rs` | reading in order, writing once |
@@ -31,6 +37,7 @@
 //! | `objects.rs` | the bucket and the clock, as traits: a test puts its own world there |
 
 mod active;
+mod base;
 mod batch;
 mod join;
 mod lease;
@@ -38,6 +45,7 @@ mod log;
 mod objects;
 
 pub use active::Active;
+pub use base::{BaseError, BaseFile, Pruner, newest, save};
 pub use batch::{Batch, BatchError, CONTENT_BYTES_MAX, Content, Entries, File, NodeId};
 pub use join::{JoinError, Options, Replica, join};
 pub use lease::Lease;

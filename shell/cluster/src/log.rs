@@ -28,8 +28,28 @@ impl Keys {
         format!("{}lease", self.0)
     }
 
+    pub(crate) fn batches(&self) -> String {
+        format!("{}log/", self.0)
+    }
+
     pub(crate) fn batch(&self, number: u64) -> String {
-        format!("{}log/{number:020}", self.0)
+        format!("{}{number:020}", self.batches())
+    }
+
+    pub(crate) fn bases(&self) -> String {
+        format!("{}base/", self.0)
+    }
+
+    pub(crate) fn base(&self, number: u64) -> String {
+        format!("{}{number:020}", self.bases())
+    }
+
+    pub(crate) fn parts(&self) -> String {
+        format!("{}parts/", self.0)
+    }
+
+    pub(crate) fn part(&self, digest: &str) -> String {
+        format!("{}{digest}", self.parts())
     }
 }
 
@@ -145,33 +165,41 @@ pub struct Place {
 }
 
 /// A place as a file has it.
-#[derive(Serialize, Deserialize)]
-struct PlaceText {
-    number: u64,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PlaceText {
+    pub(crate) number: u64,
     digest: String,
     term: u64,
     node: String,
+}
+
+impl PlaceText {
+    pub(crate) fn place(&self) -> Option<Place> {
+        let mut id = [0; 16];
+        for (n, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(self.node.get(2 * n..2 * n + 2)?, 16).ok()?;
+        }
+        Some(Place { number: self.number, digest: Hash::from_hex(&self.digest)?, term: self.term, node: NodeId(id) })
+    }
 }
 
 impl Place {
     /// Before the first batch.
     pub const START: Self = Self { number: 0, digest: Hash([0; Hash::BYTES]), term: 0, node: NodeId([0; 16]) };
 
+    pub(crate) fn text(&self) -> PlaceText {
+        let Self { number, digest, term, node } = self;
+        PlaceText { number: *number, digest: digest.to_string(), term: *term, node: node.to_string() }
+    }
+
     /// A line of JSON.
     pub fn to_json(&self) -> String {
-        let text =
-            PlaceText { number: self.number, digest: self.digest.to_string(), term: self.term, node: self.node.to_string() };
-        serde_json::to_string(&text).unwrap_or_default()
+        serde_json::to_string(&self.text()).unwrap_or_default()
     }
 
     /// Reads that line.
     pub fn parse(text: &str) -> Option<Self> {
-        let PlaceText { number, digest, term, node } = serde_json::from_str(text).ok()?;
-        let mut id = [0; 16];
-        for (n, byte) in id.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(node.get(2 * n..2 * n + 2)?, 16).ok()?;
-        }
-        Some(Self { number, digest: Hash::from_hex(&digest)?, term, node: NodeId(id) })
+        serde_json::from_str::<PlaceText>(text).ok()?.place()
     }
 
     /// The place after the next object, with what it says.
@@ -253,7 +281,7 @@ pub(crate) async fn write<O: Objects, C: Clock>(
             Err(Refusal::Condition) => match objects.get(&name).await {
                 Ok(Some((found, _))) if found == object => break,
                 Ok(Some((found, _))) => return Ok(Landed::Other(found)),
-                Ok(None) => last = "an object that was there is gone".to_owned(),
+                Ok(None) => "an object that was there is gone".clone_into(&mut last),
                 Err(Refusal::Refused(why)) => return Err(WriterError::Refused(why)),
                 Err(error) => last = format!("{error:?}"),
             },
@@ -320,6 +348,11 @@ impl<O: Objects, C: Clock> Writer<O, C> {
         Ok(self.place)
     }
 
+    /// Whether this node is the active one, as far as it can know.
+    pub fn holds(&self) -> bool {
+        self.over.is_none() && self.held.holds(self.clock.now_ms())
+    }
+
     /// How long until the lease should be renewed, in milliseconds.
     pub fn renewal_due_in_ms(&self) -> u64 {
         self.held.due_in_ms(self.clock.now_ms())
@@ -343,5 +376,65 @@ impl<O: Objects, C: Clock> Writer<O, C> {
         if self.over.is_none() {
             self.held.release(&self.objects, &self.key).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by them")]
+
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new(Zeroizing::new([byte; 32]))
+    }
+
+    fn batch(place: &Place, term: u64, node: u8, contents: Vec<Content>) -> Batch {
+        Batch { number: place.number + 1, term, node: NodeId([node; 16]), before: place.digest, contents }
+    }
+
+    fn change() -> Vec<Content> {
+        vec![Content::Change(vec![1])]
+    }
+
+    #[test]
+    fn a_log_goes_on_only_as_its_writers_may() {
+        let key = key(1);
+        let next = |place: &Place, batch: &Batch| place.next(&key, &key.seal(batch).unwrap()).map(|(place, _)| place);
+        let chain = |what| Err(Broken::Chain { number: 2, what });
+        let one = next(&Place::START, &batch(&Place::START, 1, 1, Vec::new())).unwrap();
+        assert!(next(&one, &batch(&one, 1, 1, change())).is_ok());
+        assert!(next(&one, &batch(&one, 2, 2, Vec::new())).is_ok());
+        // Nobody writes in a term that another one began, nor in one that nobody did; no term comes twice.
+        assert_eq!(next(&one, &batch(&one, 1, 2, change())), chain("its writer did not begin the term"));
+        assert_eq!(next(&one, &batch(&one, 2, 1, change())), chain("its writer did not begin the term"));
+        assert_eq!(next(&one, &batch(&one, 1, 2, Vec::new())), chain("its term does not rise"));
+        let elsewhere = Place { digest: leaf_hash(b"another"), ..one };
+        assert_eq!(next(&one, &batch(&elsewhere, 1, 1, change())), chain("it names another object before it"));
+    }
+
+    #[test]
+    fn what_is_moved_changed_or_of_another_cluster_is_not_read() {
+        let (ours, theirs) = (key(1), key(2));
+        let first = batch(&Place::START, 1, 1, Vec::new());
+        let object = ours.seal(&first).unwrap();
+        assert_eq!(ours.open(1, &object), Ok(first.clone()));
+        assert_eq!(ours.open(2, &object), Err(Broken::Sealed { number: 2 }));
+        assert_eq!(theirs.open(1, &object), Err(Broken::Sealed { number: 1 }));
+        for place in 0..object.len() {
+            let mut changed = object.to_vec();
+            changed[place] ^= 1;
+            assert_eq!(ours.open(1, &changed), Err(Broken::Sealed { number: 1 }));
+        }
+        assert_eq!(ours.open(1, b"short"), Err(Broken::Sealed { number: 1 }));
+        assert_eq!(format!("{ours:?}"), "Key(redacted)");
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let place = Place { number: 7, digest: leaf_hash(b"x"), term: 3, node: NodeId([9; 16]) };
+        assert_eq!(Place::parse(&place.to_json()), Some(place));
+        assert_eq!(Place::parse(&Place::START.to_json()), Some(Place::START));
+        assert_eq!(Place::parse("{}"), None);
     }
 }

@@ -32,6 +32,12 @@ pub trait Objects: Send + Sync {
 
     /// Reads an object with its entity tag; `None` if there is none.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<(Bytes, String)>, Refusal>> + Send;
+
+    /// The first keys that begin with `prefix`, in order: about `count`, or all.
+    fn list(&self, prefix: &str, count: usize) -> impl Future<Output = Result<Vec<String>, Refusal>> + Send;
+
+    /// Deletes an object; one that isn't there is deleted.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
 /// Time that never goes back, and goes on while the process is stopped.
@@ -55,6 +61,22 @@ impl Objects for BucketObjects {
 
     async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
         self.0.get_tagged(key, OBJECT_BYTES_MAX, wall_secs()).await.map_err(|error| refusal(&error))
+    }
+
+    async fn list(&self, prefix: &str, count: usize) -> Result<Vec<String>, Refusal> {
+        let (mut names, mut next) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.0.list(prefix, next.as_deref(), wall_secs()).await.map_err(|error| refusal(&error))?;
+            names.extend(page.objects.into_iter().map(|object| object.key));
+            next = page.next;
+            if next.is_none() || names.len() >= count {
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Refusal> {
+        self.0.delete(key, None, wall_secs()).await.map_err(|error| refusal(&error))
     }
 }
 

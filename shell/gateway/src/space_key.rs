@@ -187,6 +187,7 @@ impl SpaceKeys {
     }
 
     /// The same for one of several nodes: the others have each file before it is written here.
+    #[must_use]
     pub fn shared_by(self, share: Option<ShareFile>) -> Self {
         Self { share, ..self }
     }

@@ -5,13 +5,15 @@
 
 use std::fs::{self, File as DiskFile};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use remit_bucket::Bucket;
 use remit_cluster::{
-    Active, BucketObjects, Content, Entries, File, JoinError, Key, Lease, NodeId, Options, Place, Replica, SystemClock,
+    Active, BaseFile, BucketObjects, Content, Entries, File, JoinError, Key, Lease, NodeId, Options, Place, Pruner, Replica,
+    SystemClock,
 };
 use remit_gateway::ShareFile;
 use remit_journal::{Follower, Health, Journal};
@@ -35,11 +37,15 @@ const SLOW_FILES: [&str; 2] = ["journal.recap", "journal.behaviour"];
 /// How often cursors are shared that have moved.
 const SHARE: Duration = Duration::from_secs(5);
 /// How often what is derived is shared.
-const SHARE_SLOW: Duration = Duration::from_secs(60);
+const SHARE_SLOW: Duration = Duration::from_mins(1);
 /// How often it is looked whether the node ends.
 const PACE: Duration = Duration::from_millis(250);
 /// The largest file that is shared.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often it is looked whether a base is due, and what nobody needs any more.
+const BASES: Duration = Duration::from_secs(5);
+/// How long something has to be unneeded before it is deleted from the bucket.
+const UNNEEDED_MS: u64 = 3_600_000;
 /// How often it is written down how far this node is.
 const PLACE: Duration = Duration::from_secs(1);
 /// How long one request to the bucket may take.
@@ -47,25 +53,22 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a node is that has become active.
 pub(crate) struct Joined {
-    pub(crate) listener: TcpListener,
-    pub(crate) control: TcpListener,
     /// Where the other nodes pass on what reaches them.
     pub(crate) forwarded: TcpListener,
     pub(crate) forwarding: Arc<Forwarding>,
-    /// Held as long as this process has the directory.
-    pub(crate) lock: DiskFile,
+    pub(crate) bases: Bases,
 }
 
 /// Stands by until this node is the active one. `Ok(None)`: it was told to stop before.
 pub(crate) async fn join(
     options: &Up,
     home: &Home,
-    (listener, control): (TcpListener, TcpListener),
+    (listener, control): (&TcpListener, &TcpListener),
     tls: &Arc<ClientConfig>,
     stops: &mut Stops,
 ) -> Result<Option<Joined>, Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let lock = fresh_or_member(home)?;
+    let lock = taken(home)?;
     let master = home.master_key()?.ok_or_else(|| {
         Failure::invalid(
             "the nodes of a cluster have one master key: set REMIT_MASTER_KEY to 32 bytes in base64, the same on each of them",
@@ -84,15 +87,18 @@ pub(crate) async fn join(
         address: asked.cluster_address.clone().unwrap_or_else(|| bound.to_string()),
         ttl_ms: asked.cluster_lease_secs * 1000,
     };
-    let [here, operated] = [&listener, &control].map(TcpListener::local_addr);
+    let [here, operated] = [listener, control].map(TcpListener::local_addr);
     let (here, operated) = (here.map_err(|error| fault(&error))?, operated.map_err(|error| fault(&error))?);
     warn(&format!("cluster: this node is at {here}, for operators at {operated}, for other nodes at {}", joining.address));
     let forwarding = Arc::new(Forwarding::new(&master.derive("remit cluster forward v1")));
     let (tell, told) = watch::channel(None);
-    let mut member = Member::new(home, options, tell)?;
+    let (joined_as, address) = (joining.node.to_string(), joining.address.clone());
+    let (objects, prefix, key) = (BucketObjects(bucket), joining.prefix.clone(), joining.key.clone());
+    let shared = objects.clone();
+    let mut member = Member::new(home, options, tell.clone())?;
     let handle = tokio::runtime::Handle::current();
     let joined = tokio::task::spawn_blocking(move || {
-        let world = (BucketObjects(bucket), SystemClock::start());
+        let world = (shared, SystemClock::start());
         let writer = handle.block_on(remit_cluster::join(world, &joining, &mut member))?;
         // The journal's lock is let go, and the store closed.
         member.keep_place(true).map_err(JoinError::Replica)?;
@@ -100,31 +106,38 @@ pub(crate) async fn join(
     });
     let writer = tokio::select! {
         joined = joined => joined.map_err(|error| fault(&error))?.map_err(|error: JoinError| fault(&error))?,
-        stopped = stand_by((&listener, &control), &forwarding, told, stops) => {
+        stopped = stand_by((listener, control), &forwarding, told, stops) => {
             stopped?;
             return Ok(None);
         }
     };
     let term = writer.term();
+    // Whoever waits for an active node is passed on to this one.
+    let own = Lease { term, node: joined_as, address, beat: 0, released: false };
+    tell.send_replace(Some(own));
     let active = Active::start(writer).map_err(|error| fault(&error))?;
     share_keys(home, &active)?;
-    home.share(active);
+    home.share(active.clone());
+    let bases = Bases {
+        home: home.clone(),
+        active,
+        objects,
+        prefix,
+        key,
+        clock: SystemClock::start(),
+        pruner: Pruner::new(UNNEEDED_MS),
+        batches: asked.cluster_base_batches,
+        _lock: lock,
+    };
     warn(&format!("cluster: this node is active, in term {term}"));
-    Ok(Some(Joined { listener, control, forwarded, forwarding, lock }))
+    Ok(Some(Joined { forwarded, forwarding, bases }))
 }
 
-/// Takes the directory, if it is new or a member's.
-fn fresh_or_member(home: &Home) -> Result<DiskFile, Failure> {
+/// Takes the directory: no other process may have it.
+fn taken(home: &Home) -> Result<DiskFile, Failure> {
     let path = home.root().join("cluster.lock");
     let lock = DiskFile::create(&path).map_err(|error| Failure::io(&path, &error))?;
     lock.try_lock().map_err(|_| Failure::new(format!("another Remit runs on `{}`", home.root().display())))?;
-    let is_used = home.root().join("remit.db").exists() || home.journal_vkey().exists();
-    if is_used && !home.cluster_place().exists() {
-        return Err(Failure::invalid(format!(
-            "`{}` holds a journal and a store of their own: a node begins with an empty directory, and gets everything from the cluster",
-            home.root().display()
-        )));
-    }
     Ok(lock)
 }
 
@@ -186,7 +199,9 @@ fn share_keys(home: &Home, active: &Active) -> Result<(), Failure> {
 /// A node that stands by, as the log's reader writes to it.
 struct Member {
     home: Home,
-    store: Arc<SqliteStore>,
+    /// Whether the directory is one of a Remit that was alone: only a log that nobody wrote yet can go on from it.
+    was_alone: bool,
+    store: Option<Arc<SqliteStore>>,
     journal: Option<Follower>,
     segment_bytes: u64,
     place: Place,
@@ -204,10 +219,14 @@ impl Member {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::START,
             Err(error) => return Err(Failure::io(&path, &error)),
         };
-        write_private(&path, place.to_json().as_bytes())?;
+        let was_alone = !path.exists() && (home.root().join("remit.db").exists() || home.journal_vkey().exists());
+        if !was_alone {
+            write_private(&path, place.to_json().as_bytes())?;
+        }
         Ok(Self {
             home: home.clone(),
-            store: home.store()?,
+            was_alone,
+            store: None,
             journal: None,
             segment_bytes: u64::from(options.journal_segment_kib) * 1024,
             place,
@@ -220,27 +239,43 @@ impl Member {
     fn take(&mut self, content: Content) -> Result<(), String> {
         match content {
             Content::Entries(entries) => self.take_entries(entries),
-            Content::Change(change) => self.store.apply(&change).map_err(|error| error.to_string()),
+            Content::Change(change) => self.store()?.apply(&change).map_err(|error| error.to_string()),
             Content::File(File { name, bytes }) => take_file(self.home.root(), &name, bytes.as_deref()),
         }
     }
 
+    fn store(&mut self) -> Result<&SqliteStore, String> {
+        if self.store.is_none() {
+            self.store = Some(self.home.store().map_err(|failure| failure.message)?);
+        }
+        self.store.as_deref().ok_or_else(|| "the store is gone".to_owned())
+    }
+
+    fn is_member(&self) -> Result<(), String> {
+        if !self.was_alone {
+            return Ok(());
+        }
+        Err(format!(
+            "`{}` holds a journal and a store of its own, and the cluster has others: a node begins with an empty directory, and gets everything from the cluster",
+            self.home.root().display()
+        ))
+    }
+
     fn take_entries(&mut self, entries: Entries) -> Result<(), String> {
         let Entries { first_index, note, entries } = entries;
-        let journal = match &mut self.journal {
-            Some(journal) => journal,
-            None => {
-                let origin = note.lines().next().unwrap_or_default();
-                let options = remit_journal::Options {
-                    segment_bytes: self.segment_bytes,
-                    ..remit_journal::Options::new(self.home.journal(), origin)
-                };
-                let key = self.home.journal_key().map_err(|failure| failure.message)?;
-                let vkey = key.verifier_key(origin).map_err(|error| error.to_string())?;
-                let opened = Follower::open(options, key).map_err(|error| error.to_string())?;
-                fs::write(self.home.journal_vkey(), vkey).map_err(|error| error.to_string())?;
-                self.journal.insert(opened)
-            }
+        let journal = if let Some(journal) = &mut self.journal {
+            journal
+        } else {
+            let origin = note.lines().next().unwrap_or_default();
+            let options = remit_journal::Options {
+                segment_bytes: self.segment_bytes,
+                ..remit_journal::Options::new(self.home.journal(), origin)
+            };
+            let key = self.home.journal_key().map_err(|failure| failure.message)?;
+            let vkey = key.verifier_key(origin).map_err(|error| error.to_string())?;
+            let opened = Follower::open(options, key).map_err(|error| error.to_string())?;
+            fs::write(self.home.journal_vkey(), vkey).map_err(|error| error.to_string())?;
+            self.journal.insert(opened)
         };
         journal.append(first_index, &note, entries).map_err(|error| error.to_string())
     }
@@ -262,12 +297,35 @@ impl Replica for Member {
     }
 
     fn apply(&mut self, contents: Vec<Content>) -> Result<(), String> {
+        self.is_member()?;
         contents.into_iter().try_for_each(|content| self.take(content))
     }
 
+    fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+        if !self.was_alone {
+            return Ok(Vec::new());
+        }
+        base_files(&self.home)
+    }
+
+    fn restore(&mut self, name: &str, length: u64, at: u64, bytes: &[u8]) -> Result<(), String> {
+        self.is_member()?;
+        let is_segment =
+            |name: &str| name.strip_suffix(".segment").is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_part = is_shared(name)
+            || ["remit.db", "journal.vkey"].contains(&name)
+            || name.strip_prefix("journal/").is_some_and(is_segment);
+        if !is_part {
+            return Err(format!("the file `{name}` is none that nodes share"));
+        }
+        put_file(&self.home.root().join(name), length, at, bytes).map_err(|error| format!("`{name}`: {error}"))
+    }
+
     fn reached(&mut self, place: Place) -> Result<(), String> {
+        // From now on it is a node's.
+        let now = std::mem::take(&mut self.was_alone);
         self.place = place;
-        self.keep_place(false)
+        self.keep_place(now)
     }
 
     fn stands_by(&mut self, lease: &Lease) {
@@ -290,13 +348,69 @@ impl Replica for Member {
     }
 }
 
-/// Takes over a file of the active node, if it is one that nodes share.
-fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
-    let is_shared = KEY_FILES.contains(&name)
+/// Whether a small file of the data directory is one that nodes share.
+fn is_shared(name: &str) -> bool {
+    KEY_FILES.contains(&name)
         || SLOW_FILES.contains(&name)
         || name == "journal.cosigned"
-        || name.split_once('/').is_some_and(|(dir, _)| dir == "keys" || dir == "deliveries");
-    if !is_shared {
+        || name.split_once('/').is_some_and(|(dir, _)| dir == "keys" || dir == "deliveries")
+}
+
+/// Puts a part of a file there; its first one makes it anew.
+fn put_file(path: &Path, length: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut options = DiskFile::options();
+    options.write(true).create(true).truncate(bytes.is_empty()).mode(0o600);
+    let file = options.open(path)?;
+    file.set_len(length)?;
+    file.write_all_at(bytes, at)?;
+    file.sync_all()?;
+    DiskFile::open(dir)?.sync_all()
+}
+
+/// What a base is made of: everything but what each node makes for itself.
+fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
+    let root = home.root();
+    let copy = root.join("remit.db.copy");
+    let fault = |path: &Path, error: io::Error| format!("`{}`: {error}", path.display());
+    match fs::remove_file(&copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&copy, error)),
+        _ => {}
+    }
+    home.store().map_err(|failure| failure.message)?.copy_to(&copy).map_err(|error| error.to_string())?;
+    // Opened before its name goes: it goes with its last reader.
+    let opened = DiskFile::open(&copy).map_err(|error| fault(&copy, error))?;
+    fs::remove_file(&copy).map_err(|error| fault(&copy, error))?;
+    let mut files: Vec<BaseFile> = vec![("remit.db".to_owned(), Box::new(opened))];
+    let mut names: Vec<String> = KEY_FILES.iter().chain(&SLOW_FILES).map(|name| (*name).to_owned()).collect();
+    names.extend(["journal.vkey".to_owned(), "journal.cosigned".to_owned()]);
+    let listed = |dir: &str, end: &str| {
+        let found = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
+        let found = found.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.ends_with(end));
+        let mut found: Vec<String> = found.map(|name| format!("{dir}/{name}")).collect();
+        found.sort();
+        found
+    };
+    names.extend(listed("keys", ".key"));
+    for delivery in listed("deliveries", "") {
+        names.extend(listed(&delivery, ".json"));
+    }
+    // Last: what is known of them elsewhere lies before.
+    names.extend(listed("journal", ".segment"));
+    for name in names {
+        match DiskFile::open(root.join(&name)) {
+            Ok(file) => files.push((name, Box::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fault(&root.join(&name), error)),
+        }
+    }
+    Ok(files)
+}
+
+/// Takes over a file of the active node, if it is one that nodes share.
+fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
+    if !is_shared(name) {
         return Err(format!("the file `{name}` is none that nodes share"));
     }
     let path = root.join(name);
@@ -418,9 +532,56 @@ impl Files {
     }
 }
 
+/// Saves bases, and cuts away what nobody needs any more.
+pub(crate) struct Bases {
+    home: Home,
+    active: Active,
+    objects: BucketObjects,
+    prefix: String,
+    key: Key,
+    clock: SystemClock,
+    pruner: Pruner,
+    /// How many batches come between two bases.
+    batches: u64,
+    /// Held as long as this process has the directory.
+    _lock: DiskFile,
+}
+
+impl Bases {
+    async fn round(&mut self) -> Result<(), String> {
+        let fault = |error: remit_cluster::BaseError| error.to_string();
+        // What lies before it is in the files, which are read afterwards.
+        let place = self.active.place();
+        let world = (&self.objects, &self.clock);
+        let keyed = (self.prefix.as_str(), &self.key);
+        let newest = remit_cluster::newest(&self.objects, &self.prefix).await.map_err(fault)?.unwrap_or(0);
+        if place.number >= newest.saturating_add(self.batches) {
+            remit_cluster::save(world, keyed, place, base_files(&self.home)?).await.map_err(fault)?;
+        }
+        let active = &self.active;
+        self.pruner.prune(world, keyed, || !active.is_over()).await.map(drop).map_err(fault)
+    }
+
+    /// Blocks until the node ends.
+    fn keep(mut self, handle: &tokio::runtime::Handle) {
+        let mut looked_at = None::<Instant>;
+        while !self.active.is_over() {
+            if looked_at.is_none_or(|at| at.elapsed() >= BASES) {
+                looked_at = Some(Instant::now());
+                if let Err(why) = handle.block_on(self.round()) {
+                    warn(&format!("cluster: no base was saved: {why}: it is tried again"));
+                }
+            }
+            std::thread::park_timeout(PACE);
+        }
+    }
+}
+
 /// Shares small files until the end, and resolves when this node may not be active any more, with why.
-pub(crate) async fn keep(home: &Home, journal: &Journal) -> String {
-    let Some(active) = home.shared() else { return std::future::pending().await };
+pub(crate) async fn keep(home: &Home, journal: &Journal, bases: Option<Bases>) -> String {
+    let (Some(active), Some(bases)) = (home.shared(), bases) else { return std::future::pending().await };
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || bases.keep(&handle));
     let mut files = Files::new(home, active.clone());
     let sharing = tokio::task::spawn_blocking({
         let active = active.clone();

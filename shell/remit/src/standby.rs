@@ -32,6 +32,12 @@ use crate::upkeep::Stops;
 const GREETING: &[u8; 16] = b"remit-forward/1\n";
 /// How long the two nodes may take to know each other.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection to the active node may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long is waited until the active node is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long a client waits for a node to be active.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest address of a client, in bytes.
 const ADDRESS_BYTES_MAX: usize = 64;
 
@@ -110,11 +116,9 @@ pub(crate) async fn stand_by(
                 continue;
             };
             let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
-            // Without an active node there is nobody to ask: the client is hung up on, and tries again.
-            let Some(to) = active.borrow().as_ref().map(|lease| lease.address.clone()) else { continue };
-            let forwarding = Arc::clone(forwarding);
+            let (forwarding, active) = (Arc::clone(forwarding), active.clone());
             tokio::spawn(async move {
-                let _ = pass(client, peer, &to, &forwarding).await;
+                let _ = pass(client, peer, &active, &forwarding).await;
                 drop(slot);
             });
         }
@@ -135,16 +139,15 @@ pub(crate) async fn stand_by(
 
 /// What the operator's interface says on a node that stands by.
 fn told(path: &str, active: Option<&Lease>) -> Response<Full<Bytes>> {
-    let (status, body) = match path {
-        "/healthz" => (StatusCode::OK, json!({"standing_by": true})),
-        _ => {
-            let detail = match active {
-                Some(lease) => format!("this node stands by: the active one, in term {}, is at {}", lease.term, lease.address),
-                None => "this node stands by, and no node is active".to_owned(),
-            };
-            let title = "This node stands by";
-            (StatusCode::SERVICE_UNAVAILABLE, json!({"title": title, "status": 503, "detail": detail}))
-        }
+    let (status, body) = if path == "/healthz" {
+        (StatusCode::OK, json!({"standing_by": true}))
+    } else {
+        let detail = match active {
+            Some(lease) => format!("this node stands by: the active one, in term {}, is at {}", lease.term, lease.address),
+            None => "this node stands by, and no node is active".to_owned(),
+        };
+        let title = "This node stands by";
+        (StatusCode::SERVICE_UNAVAILABLE, json!({"title": title, "status": 503, "detail": detail}))
     };
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
@@ -152,11 +155,27 @@ fn told(path: &str, active: Option<&Lease>) -> Response<Full<Bytes>> {
     response
 }
 
-async fn pass(mut client: TcpStream, peer: SocketAddr, to: &str, forwarding: &Forwarding) -> io::Result<()> {
-    let connected = tokio::time::timeout(GREETING_TIMEOUT, TcpStream::connect(to)).await;
-    let mut active = connected.map_err(|_| io::ErrorKind::TimedOut)??;
+/// Passes a connection on. While nobody is active the client waits, within bounds: nothing of what it says has gone anywhere yet.
+async fn pass(
+    mut client: TcpStream,
+    peer: SocketAddr,
+    active: &watch::Receiver<Option<Lease>>,
+    forwarding: &Forwarding,
+) -> io::Result<()> {
+    let connected = async {
+        loop {
+            let to = active.borrow().as_ref().map(|lease| lease.address.clone());
+            if let Some(to) = to
+                && let Ok(Ok(mut stream)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&to)).await
+                && forwarding.introduce(&mut stream, peer).await.is_ok()
+            {
+                return stream;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    let mut active = tokio::time::timeout(PATIENCE, connected).await.map_err(|_| io::ErrorKind::TimedOut)?;
     let _ = (client.set_nodelay(true), active.set_nodelay(true));
-    forwarding.introduce(&mut active, peer).await?;
     tokio::io::copy_bidirectional(&mut client, &mut active).await.map(drop)
 }
 

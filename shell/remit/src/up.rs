@@ -131,14 +131,16 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     let control = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), control_port).await?;
     let control_address = control.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let tls = options.ca.as_deref().map_or_else(|| Ok(remit_egress::tls_config()), trusting)?;
-    let (listener, control, forwarded) = if alone {
-        (listener, control, None)
-    } else {
-        let joined = cluster::join(&options, &home, (listener, control), &tls, heard.get_or_insert_with(Stops::hear)).await?;
-        // What it follows on a thread of its own may end at any moment, as in a crash.
-        let Some(Joined { listener, control, forwarded, forwarding, lock }) = joined else { std::process::exit(0) };
-        (listener, control, Some((forwarded, forwarding, lock)))
-    };
+    let mut joined = None;
+    if !alone {
+        let stops = heard.get_or_insert_with(Stops::hear);
+        joined = cluster::join(&options, &home, (&listener, &control), &tls, stops).await?;
+        if joined.is_none() {
+            // What it follows on a thread of its own may end at any moment, as in a crash.
+            std::process::exit(0);
+        }
+    }
+    let (forwarded, bases) = joined.map(|Joined { forwarded, forwarding, bases }| ((forwarded, forwarding), bases)).unzip();
     let beginning = match beginning.take() {
         Some(beginning) => beginning,
         None => Beginning::choose(&home, options.config.as_deref(), printer)?,
@@ -169,9 +171,8 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     };
     home.set_running(&running)?;
     let served = tokio::spawn(serve_public(listener, certificate.clone(), None, Arc::clone(&world), stopping.clone()));
-    let passed_on = forwarded.map(|(listener, forwarding, lock)| {
-        let serving = serve_public(listener, certificate.clone(), Some(forwarding), Arc::clone(&world), stopping.clone());
-        (tokio::spawn(serving), lock)
+    let passed_on = forwarded.map(|(listener, forwarding)| {
+        tokio::spawn(serve_public(listener, certificate.clone(), Some(forwarding), Arc::clone(&world), stopping.clone()))
     });
     let console = operator.clone();
     let operated = tokio::spawn(serve_operator(control, operator, stopping.clone()));
@@ -198,7 +199,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
 
     tokio::select! {
         () = stops.stopped() => {}
-        why = cluster::keep(&home, &world.journal) => {
+        why = cluster::keep(&home, &world.journal, bases) => {
             warn(&format!("cluster: this node is not active any more and ends, to stand by when it is started again: {why}"));
             std::process::exit(1);
         }
@@ -208,7 +209,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
     world.gateway.close_streams();
     console.close_streams();
     let _ = served.await;
-    if let Some((passed_on, _)) = passed_on {
+    if let Some(passed_on) = passed_on {
         let _ = passed_on.await;
     }
     world.gateway.stop();

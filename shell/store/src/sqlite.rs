@@ -147,6 +147,14 @@ impl SqliteStore {
         self.lock().shared.replicate = Some(replicate);
     }
 
+    /// Writes a copy of the whole file as it is at this moment, to a path where nothing is.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let text = path.to_str().ok_or(StoreError::Invalid("the path is not UTF-8"))?;
+        self.lock().connection.execute("VACUUM INTO ?1", params![text]).map_err(unavailable)?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))
+            .map_err(|error| StoreError::Unavailable(format!("`{}`: {error}", path.display())))
+    }
+
     /// Takes over a change that another node made. One that is here already is compared.
     pub fn apply(&self, change: &[u8]) -> Result<(), StoreError> {
         let change = Change::parse(change)?;

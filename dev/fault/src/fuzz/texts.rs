@@ -1,5 +1,6 @@
 //! Notes, checkpoints, keys, hashes, tile paths, bundles and proofs.
 
+use remit_cluster::{Batch, Content, Entries, File, NodeId};
 use remit_journal::SignedCheckpoint;
 use remit_tlog::bundle::{bundle_encode, bundle_parse};
 use remit_tlog::tile::TILE_WIDTH;
@@ -48,6 +49,13 @@ impl Corpus {
             let entries: Vec<Vec<u8>> = (0..count).map(|place| vec![7; place % 9]).collect();
             texts.push(bundle_encode(entries.iter().map(Vec::as_slice)).map_err(cannot("make a bundle"))?);
         }
+        let entries = Entries { first_index: 3, note: "a note".to_owned(), entries: vec![vec![7; 9], Vec::new()] };
+        let file = |bytes| Content::File(File { name: "keys/a.key".to_owned(), bytes });
+        for contents in
+            [vec![], vec![Content::Entries(entries)], vec![Content::Change(vec![1, 2]), file(None), file(Some(vec![3]))]]
+        {
+            texts.push(Batch { number: 5, term: 2, node: NodeId([4; 16]), before: leaf_hash(b"before"), contents }.encode());
+        }
         Ok(Self { texts, signed: said, verifier })
     }
 }
@@ -91,6 +99,12 @@ fn parse(corpus: &Corpus, input: &[u8], faulty: bool) -> Result<bool, String> {
         let written = bundle_encode(entries).map_err(cannot("write a bundle again"))?;
         if written != input {
             return Err("a bundle has a second spelling".to_owned());
+        }
+        accepted = true;
+    }
+    if let Ok(batch) = Batch::parse(input) {
+        if batch.encode() != input {
+            return Err("a batch of a cluster's log has a second spelling".to_owned());
         }
         accepted = true;
     }

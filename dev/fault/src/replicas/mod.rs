@@ -14,7 +14,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use remit_cluster::{Clock as _, Content, Key, Lease, NodeId, Options, Place, Replica, join, objects_of};
+use remit_cluster::{
+    BaseFile, Clock as _, Content, JoinError, Key, Lease, NodeId, Options, Place, Pruner, Replica, join, objects_of, save,
+};
 use remit_tlog::leaf_hash;
 use zeroize::Zeroizing;
 
@@ -26,8 +28,10 @@ use world::{Seen, World};
 const NODES: usize = 8;
 const PREFIX: &str = "cluster/";
 const TTL_MS: u64 = 10_000;
+/// How long something has to be unneeded before it is deleted.
+const UNNEEDED_MS: u64 = 61_000;
 /// How many things happen in a run before it is left in peace.
-const STEPS: usize = 6_000;
+const STEPS: usize = 12_000;
 /// How many more until somebody must have written.
 const STEPS_IN_PEACE: usize = 60_000;
 
@@ -49,6 +53,8 @@ struct Notes {
     next_record: u64,
     acknowledged: Vec<u64>,
     takeovers: u64,
+    bases: u64,
+    restored: u64,
     /// Why nodes could not take part: nothing of that should be.
     refused: Vec<String>,
     /// Whether every writer goes on.
@@ -77,8 +83,10 @@ impl<T> Shared<T> {
 /// A node's disk, as the log's reader writes to it.
 struct OnDisk {
     disk: Shared<Disk>,
+    notes: Shared<Notes>,
     place: Place,
     reached: u64,
+    restored: Option<Vec<u8>>,
 }
 
 impl OnDisk {
@@ -103,7 +111,29 @@ impl Replica for OnDisk {
         contents.iter().try_for_each(|content| self.take(content))
     }
 
+    fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+        Ok(Vec::new())
+    }
+
+    fn restore(&mut self, _name: &str, length: u64, at: u64, bytes: &[u8]) -> Result<(), String> {
+        // It counts when all of it is there.
+        let restored = self.restored.get_or_insert_default();
+        restored.resize(usize::try_from(length).unwrap_or(0), 0);
+        let at = usize::try_from(at).unwrap_or(0);
+        if let Some(place) = restored.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
     fn reached(&mut self, place: Place) -> Result<(), String> {
+        if let Some(restored) = self.restored.take() {
+            let mut disk = self.disk.get();
+            let records = restored.chunks_exact(8).filter_map(|record| record.first_chunk());
+            disk.records = records.map(|record| u64::from_le_bytes(*record)).collect();
+            disk.known = disk.records.iter().copied().collect();
+            self.notes.get().restored += 1;
+        }
         self.place = place;
         self.reached += 1;
         if self.reached.is_multiple_of(3) {
@@ -120,12 +150,15 @@ impl Replica for OnDisk {
 /// One run of one node: it stands by, takes over, writes records, and ends when it may not write any more.
 async fn node(seen: Seen, options: Options, disk: Shared<Disk>, notes: Shared<Notes>, mut random: Random) {
     let place = disk.get().place.unwrap_or(Place::START);
-    let mut replica = OnDisk { disk: disk.clone(), place, reached: 0 };
+    let mut replica = OnDisk { disk: disk.clone(), notes: notes.clone(), place, reached: 0, restored: None };
     let mut writer = match join((seen.clone(), seen.clone()), &options, &mut replica).await {
         Ok(writer) => writer,
+        // What an operator does then.
+        Err(JoinError::Away(_)) => return *disk.get() = Disk::default(),
         Err(error) => return notes.get().refused.push(error.to_string()),
     };
     notes.get().takeovers += 1;
+    let mut pruner = Pruner::new(UNNEEDED_MS);
     loop {
         let count = 1 + random.below(4);
         let records: Vec<u64> = {
@@ -144,6 +177,19 @@ async fn node(seen: Seen, options: Options, disk: Shared<Disk>, notes: Shared<No
         let applied = replica.apply(contents).and_then(|()| replica.reached(place));
         if let Err(error) = applied {
             return notes.get().refused.push(error);
+        }
+        if random.below(15) == 0 {
+            // What a base holds may be ahead of its place, and never behind.
+            let bytes: Vec<u8> = disk.get().records.iter().flat_map(|record| record.to_le_bytes()).collect();
+            let files: Vec<BaseFile> = vec![("records".to_owned(), Box::new(std::io::Cursor::new(bytes)))];
+            let keyed = (options.prefix.as_str(), &options.key);
+            if save((&seen, &seen), keyed, place, files).await.is_ok() {
+                notes.get().bases += 1;
+            }
+        }
+        if random.below(8) == 0 {
+            let keyed = (options.prefix.as_str(), &options.key);
+            let _ = pruner.prune((&seen, &seen), keyed, || writer.holds()).await;
         }
         // Sometimes for longer than it should.
         let rest_ms = if random.below(20) == 0 { TTL_MS } else { 400 };
@@ -290,7 +336,7 @@ impl Nodes {
         let mut records = Vec::new();
         let (mut before, mut term, mut writer) = ([0; 32], 0, NodeId([0; 16]));
         for number in 1.. {
-            let Some((object, _)) = state.objects.get(&objects_of(PREFIX, number).1) else { break };
+            let Some(object) = state.ever.get(&objects_of(PREFIX, number).1) else { break };
             let batch = self.key.open(number, object).map_err(|error| error.to_string())?;
             if batch.before.0 != before {
                 return Err(format!("batch {number} does not name the one before it"));
@@ -319,6 +365,7 @@ impl Nodes {
         }
         let overwritten = self.world.state().overwritten;
         if overwritten > 0 {
+            tally.lost += overwritten;
             tally.broke(format!("run {seed}: {overwritten} batches were written over"));
         }
         let records = match self.audit() {
@@ -343,10 +390,11 @@ impl Nodes {
 }
 
 /// Runs the test.
+#[expect(clippy::unnecessary_wraps, reason = "it runs as the other tests do")]
 pub(crate) fn run(mode: Mode) -> Result<Tally, String> {
     let runs = if mode.short { 40 } else { 2_000 };
     let mut tally = Tally::default();
-    let (mut acknowledged, mut takeovers) = (0, 0);
+    let (mut acknowledged, mut takeovers, mut bases, mut restored, mut deleted) = (0, 0, 0, 0, 0);
     for seed in 0..runs {
         progress("replicas", seed, runs);
         let mut nodes = Nodes::new(seed, mode.faulty);
@@ -357,9 +405,12 @@ pub(crate) fn run(mode: Mode) -> Result<Tally, String> {
         tally.injected += nodes.world.state().injected;
         acknowledged += nodes.notes.get().acknowledged.len();
         takeovers += nodes.notes.get().takeovers;
+        bases += nodes.notes.get().bases;
+        restored += nodes.notes.get().restored;
+        deleted += nodes.world.state().deleted;
     }
-    crate::report::say(&format!(
-        "replicas: {runs} runs of {NODES} nodes, {acknowledged} records acknowledged, {takeovers} takeovers"
-    ));
+    let did =
+        format!("{acknowledged} records acknowledged, {takeovers} takeovers, {bases} bases, {restored} nodes begun with one");
+    crate::report::say(&format!("replicas: {runs} runs of {NODES} nodes, {did}, {deleted} objects deleted"));
     Ok(tally)
 }

@@ -20,12 +20,16 @@ type Tagged = (Bytes, String);
 enum Request {
     Put { key: String, body: Bytes, condition: Condition },
     Get { key: String },
+    List { prefix: String },
+    Delete { key: String },
 }
 
 #[derive(Clone, Debug)]
 enum Answer {
     Put(Result<String, Refusal>),
     Get(Result<Option<Tagged>, Refusal>),
+    List(Result<Vec<String>, Refusal>),
+    Delete(Result<(), Refusal>),
 }
 
 /// Something that a node waits for.
@@ -41,6 +45,10 @@ pub(super) struct State {
     /// The true time.
     pub(super) now_ms: u64,
     pub(super) objects: BTreeMap<String, Tagged>,
+    /// Each object of the log as it was first written, whatever became of it.
+    pub(super) ever: BTreeMap<String, Bytes>,
+    /// How many objects were deleted.
+    pub(super) deleted: u64,
     waiting: Vec<Waiting>,
     answers: BTreeMap<u64, Answer>,
     /// When sleepers wake: by operation, with its node.
@@ -69,6 +77,8 @@ impl World {
             random: Random::new(seed),
             now_ms: 1_000,
             objects: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            deleted: 0,
             waiting: Vec::new(),
             answers: BTreeMap::new(),
             sleeps: BTreeMap::new(),
@@ -101,7 +111,7 @@ impl State {
         let mut sent = Vec::new();
         self.waiting.retain(|waiting| {
             let keeps = waiting.node != node;
-            if !keeps && matches!(waiting.request, Request::Put { .. }) {
+            if !keeps && matches!(waiting.request, Request::Put { .. } | Request::Delete { .. }) {
                 sent.push(waiting.request.clone());
             }
             keeps
@@ -158,6 +168,8 @@ impl State {
             match request {
                 Request::Put { .. } => Answer::Put(Err(unknown)),
                 Request::Get { .. } => Answer::Get(Err(unknown)),
+                Request::List { .. } => Answer::List(Err(unknown)),
+                Request::Delete { .. } => Answer::Delete(Err(unknown)),
             }
         };
         let luck = if self.faults_on { self.random.below(100) } else { 100 };
@@ -175,7 +187,7 @@ impl State {
             6..9 => {
                 self.injected += 1;
                 let answer = lost(&request, "no answer in time");
-                if matches!(request, Request::Put { .. }) {
+                if matches!(request, Request::Put { .. } | Request::Delete { .. }) {
                     let at = self.now_ms + self.random.below(LATE_MAX_MS);
                     self.late.push((at, request));
                 }
@@ -192,6 +204,14 @@ impl State {
     fn perform(&mut self, request: Request) -> Answer {
         match request {
             Request::Get { key } => Answer::Get(Ok(self.objects.get(&key).cloned())),
+            Request::List { prefix } => {
+                let listed = self.objects.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
+                Answer::List(Ok(listed.cloned().collect()))
+            }
+            Request::Delete { key } => {
+                self.deleted += u64::from(self.objects.remove(&key).is_some());
+                Answer::Delete(Ok(()))
+            }
             Request::Put { key, body, condition } => {
                 let there = self.objects.get(&key).map(|(_, etag)| etag.as_str());
                 let holds = match &condition {
@@ -204,6 +224,9 @@ impl State {
                     return Answer::Put(Err(Refusal::Condition));
                 }
                 self.overwritten += u64::from(key.contains("log/") && there.is_some());
+                if key.contains("log/") {
+                    self.ever.entry(key.clone()).or_insert_with(|| body.clone());
+                }
                 self.etags += 1;
                 let etag = format!("\"{}\"", self.etags);
                 self.objects.insert(key, (body, etag.clone()));
@@ -262,7 +285,7 @@ impl Objects for Seen {
         let id = self.world.state().ask(self.node, request);
         match (Asking { world: self.world.clone(), id }).await {
             Answer::Put(answer) => answer,
-            Answer::Get(_) => Err(Refusal::Refused("another question's answer".to_owned())),
+            _ => Err(another()),
         }
     }
 
@@ -270,9 +293,29 @@ impl Objects for Seen {
         let id = self.world.state().ask(self.node, Request::Get { key: key.to_owned() });
         match (Asking { world: self.world.clone(), id }).await {
             Answer::Get(answer) => answer,
-            Answer::Put(_) => Err(Refusal::Refused("another question's answer".to_owned())),
+            _ => Err(another()),
         }
     }
+
+    async fn list(&self, prefix: &str, _count: usize) -> Result<Vec<String>, Refusal> {
+        let id = self.world.state().ask(self.node, Request::List { prefix: prefix.to_owned() });
+        match (Asking { world: self.world.clone(), id }).await {
+            Answer::List(answer) => answer,
+            _ => Err(another()),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Refusal> {
+        let id = self.world.state().ask(self.node, Request::Delete { key: key.to_owned() });
+        match (Asking { world: self.world.clone(), id }).await {
+            Answer::Delete(answer) => answer,
+            _ => Err(another()),
+        }
+    }
+}
+
+fn another() -> Refusal {
+    Refusal::Refused("another question's answer".to_owned())
 }
 
 impl Clock for Seen {

@@ -27,4 +27,7 @@ pub(crate) struct Cluster {
     /// How long nobody is active when the active node is suddenly gone: 1 to 300 seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) cluster_lease_secs: u64,
+    /// After how many batches of the log a new base is saved, with which new nodes begin.
+    #[arg(long, value_name = "BATCHES", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub(crate) cluster_base_batches: u64,
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::client::{Client, DEADLINE, send};
 use crate::gateway::{config, remit, signal, until};
 use crate::seaweed::{CREDENTIALS, Seaweed};
+use remit_bucket::Bucket;
 
 const MASTER: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=";
 const READ: &str = "helpdesk___get_ticket";
@@ -39,8 +40,9 @@ impl Said {
 
     fn until(&self, wanted: &str) -> String {
         let (said, _) = self.1.wait_timeout_while(self.0.lock().unwrap(), DEADLINE, |said| !said.contains(wanted)).unwrap();
+        let said = said.clone();
         assert!(said.contains(wanted), "{wanted:?} was not said: {said}");
-        said.clone()
+        said
     }
 
     fn has(&self, wanted: &str) -> bool {
@@ -98,15 +100,58 @@ impl Cluster {
     }
 
     fn start(&self, name: &str) -> Node {
-        let mut child = self.command(name).spawn().unwrap();
-        let (out, errors) = (Arc::new(Said::default()), Arc::new(Said::default()));
-        out.follow(child.stdout.take().unwrap());
-        errors.follow(child.stderr.take().unwrap());
+        self.start_with(name, &[])
+    }
+
+    fn start_with(&self, name: &str, options: &[&str]) -> Node {
+        self.started(name, self.command(name).args(options))
+    }
+
+    /// A Remit that shares nothing.
+    fn alone(&self, name: &str) -> Node {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (addr, control) = (free(), free());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+        command.args(["up", "--json", "--port", &addr.port().to_string(), "--control-port", &control.port().to_string()]);
+        command.args(["--address", &self.address]).arg("--config").arg(self.dir.path().join("config"));
+        command.arg("--data").arg(self.dir.path().join(name)).env("REMIT_MASTER_KEY", MASTER);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (child, out, errors) = spawned(&mut command);
+        Node { child, address: self.address.clone(), data: self.dir.path().join(name), addr, control, out, errors }
+    }
+
+    /// Asks the bucket something.
+    fn with_bucket<T>(&self, ask: impl AsyncFnOnce(&Bucket, u64) -> T) -> T {
+        let options = remit_bucket::Options {
+            bucket: "cluster".to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(self.bucket.endpoint()),
+            network: remit_model::Network::Loopback,
+            credentials: CREDENTIALS.to_owned().into(),
+            timeout: std::time::Duration::from_secs(20),
+        };
+        let now_secs = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let bucket = Bucket::new(&options, &remit_egress::tls_config()).unwrap();
+            ask(&bucket, now_secs).await
+        })
+    }
+
+    fn started(&self, name: &str, command: &mut Command) -> Node {
+        let (child, out, errors) = spawned(command);
         let said = errors.until("for other nodes at");
         let after = |what: &str| said.split_once(what).unwrap().1.split(',').next().unwrap().parse::<SocketAddr>().unwrap();
         let (addr, control) = (after("this node is at "), after("for operators at "));
         Node { child, address: self.address.clone(), data: self.dir.path().join(name), addr, control, out, errors }
     }
+}
+
+fn spawned(command: &mut Command) -> (Child, Arc<Said>, Arc<Said>) {
+    let mut child = command.spawn().unwrap();
+    let (out, errors) = (Arc::new(Said::default()), Arc::new(Said::default()));
+    out.follow(child.stdout.take().unwrap());
+    errors.follow(child.stderr.take().unwrap());
+    (child, out, errors)
 }
 
 impl Node {
@@ -210,7 +255,7 @@ fn a_node_that_does_not_belong_to_the_cluster_does_not_begin() {
     let said = refused(&cluster, "four", |command| {
         command.env("AWS_SECRET_ACCESS_KEY", "another");
     });
-    assert!(said.contains("the bucket refuses"), "{said}");
+    assert!(said.contains("403 SignatureDoesNotMatch"), "{said}");
     let said = refused(&cluster, "one", |_| {});
     assert!(said.contains("another Remit runs on"), "{said}");
     // A directory of its own is no node's, nor a node's one's own.
@@ -218,6 +263,7 @@ fn a_node_that_does_not_belong_to_the_cluster_does_not_begin() {
     std::fs::write(cluster.dir.path().join("five/remit.db"), "").unwrap();
     let said = refused(&cluster, "five", |_| {});
     assert!(said.contains("begins with an empty directory"), "{said}");
+    assert_eq!(std::fs::read(cluster.dir.path().join("five/remit.db")).unwrap(), b"", "nothing of it was touched");
     let data = one.stop();
     let alone = remit(&["up", "--data", data.to_str().unwrap(), "--port", "0"], None);
     assert!(alone.err.contains("start it with --cluster"), "{alone:?}");
@@ -345,6 +391,77 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
         let had = journal(data);
         assert!(whole.starts_with(&had), "{}", data.display());
     }
+}
+
+/// The keys in the bucket that begin with something.
+fn keys(cluster: &Cluster, prefix: &str) -> Vec<String> {
+    cluster.with_bucket(async |bucket, now_secs| {
+        let listed = bucket.list(prefix, None, now_secs).await.unwrap();
+        listed.objects.into_iter().map(|object| object.key).collect()
+    })
+}
+
+#[test]
+fn a_remit_that_was_alone_becomes_the_first_node_with_all_that_it_had() {
+    let cluster = Cluster::new();
+    let mut alone = cluster.alone("one");
+    alone.out.until("\"gateway\"");
+    alone.until_ready();
+    let secret = alone.secret();
+    let agent = alone.client(&secret);
+    for _ in 0..3 {
+        assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
+    }
+    assert_eq!(came_to(&agent.call(CLOSE, DONE)), "held");
+    let token = agent.token.clone();
+    signal("TERM", alone.child.id());
+    assert_eq!(alone.child.wait().unwrap().code(), Some(0));
+    let before = journal(&alone.data);
+    let one = cluster.start("one").active();
+    let two = cluster.start("two").standing_by();
+    assert_eq!(came_to(&two.client_with(&token).call(READ, TICKET)), "ok", "tokens of before are good");
+    drop(one.kill());
+    two.becomes_active();
+    assert_eq!(came_to(&two.client(&secret).call(READ, TICKET)), "ok");
+    let waiting = two.cli(&["approvals", "--json"]);
+    assert_eq!(waiting.out.lines().count(), 1, "what waited waits: {waiting:?}");
+    let after = journal(&two.stop());
+    assert!(after.starts_with(&before) && decisions(&after).len() == decisions(&before).len() + 2);
+}
+
+#[test]
+fn a_new_node_begins_with_a_base_when_the_log_was_cut() {
+    let cluster = Cluster::new();
+    let one = cluster.start_with("one", &["--cluster-base-batches", "10"]).active();
+    let two = cluster.start("two").standing_by();
+    let agent = one.client(&one.secret());
+    for _ in 0..10 {
+        assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
+    }
+    until("a base is saved", || !keys(&cluster, "remit/base/").is_empty());
+    let base: u64 = keys(&cluster, "remit/base/").last().unwrap().strip_prefix("remit/base/").unwrap().parse().unwrap();
+    // Nodes that stand by are past it.
+    for _ in 0..3 {
+        assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
+    }
+    until("the other node has it, too", || decisions(&journal(&two.data)).len() == 13);
+    // What an hour does.
+    let cut: Vec<String> =
+        keys(&cluster, "remit/log/").into_iter().filter(|key| *key <= format!("remit/log/{base:020}")).collect();
+    assert_eq!(cut.len() as u64, base);
+    cluster.with_bucket(async |bucket, now_secs| {
+        for key in &cut {
+            bucket.delete(key, None, now_secs).await.unwrap();
+        }
+    });
+    let three = cluster.start("three").standing_by();
+    until("the new node has all of it", || {
+        three.data.join("journal.vkey").exists() && decisions(&journal(&three.data)).len() == 13
+    });
+    drop((one.kill(), two.kill()));
+    three.becomes_active();
+    assert_eq!(came_to(&three.client_with(&agent.token).call(READ, TICKET)), "ok");
+    assert_eq!(decisions(&journal(&three.stop())).len(), 14);
 }
 
 /// One of two nodes becomes the active one; it is the first of what is answered.
