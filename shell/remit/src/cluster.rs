@@ -7,7 +7,9 @@ use std::fs::{self, File as DiskFile};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use remit_bucket::Bucket;
@@ -27,6 +29,7 @@ use zeroize::Zeroizing;
 use crate::cli::Up;
 use crate::home::{Home, write_private};
 use crate::output::{Failure, warn};
+use crate::retention::{erase_on_standby, tells_of_erased};
 use crate::standby::{Forwarding, stand_by};
 use crate::upkeep::Stops;
 
@@ -44,6 +47,8 @@ const PACE: Duration = Duration::from_millis(250);
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How often it is looked whether a base is due, and what nobody needs any more.
 const BASES: Duration = Duration::from_secs(5);
+/// How old the newest base becomes, if anything is written: what was erased leaves the bucket with those before.
+const BASE_AGE_MAX: Duration = Duration::from_hours(24);
 /// How long something has to be unneeded before it is deleted from the bucket.
 const UNNEEDED_MS: u64 = 3_600_000;
 /// How often it is written down how far this node is.
@@ -96,6 +101,7 @@ pub(crate) async fn join(
     let (objects, prefix, key) = (BucketObjects(bucket), joining.prefix.clone(), joining.key.clone());
     let shared = objects.clone();
     let mut member = Member::new(home, options, tell.clone())?;
+    let followed = Arc::clone(&member.followed);
     let handle = tokio::runtime::Handle::current();
     let joined = tokio::task::spawn_blocking(move || {
         let world = (shared, SystemClock::start());
@@ -106,7 +112,7 @@ pub(crate) async fn join(
     });
     let writer = tokio::select! {
         joined = joined => joined.map_err(|error| fault(&error))?.map_err(|error: JoinError| fault(&error))?,
-        stopped = stand_by((listener, control), &forwarding, told, stops) => {
+        stopped = stand_by((listener, control), &forwarding, (told, &followed), stops) => {
             stopped?;
             return Ok(None);
         }
@@ -127,6 +133,7 @@ pub(crate) async fn join(
         clock: SystemClock::start(),
         pruner: Pruner::new(UNNEEDED_MS),
         batches: asked.cluster_base_batches,
+        saved_at: Instant::now(),
         _lock: lock,
     };
     warn(&format!("cluster: this node is active, in term {term}"));
@@ -205,7 +212,12 @@ struct Member {
     journal: Option<Follower>,
     segment_bytes: u64,
     place: Place,
+    /// The number of that, for whoever asks meanwhile.
+    followed: Arc<AtomicU64>,
     kept: (Place, Instant),
+    /// Whether the active node erased entries that this one has still, as far as it knows.
+    to_erase: bool,
+    erasing: Option<JoinHandle<()>>,
     tell: watch::Sender<Option<Lease>>,
     trouble: Option<String>,
 }
@@ -230,7 +242,11 @@ impl Member {
             journal: None,
             segment_bytes: u64::from(options.journal_segment_kib) * 1024,
             place,
+            followed: Arc::new(AtomicU64::new(place.number)),
             kept: (place, Instant::now()),
+            // Whatever an earlier run left.
+            to_erase: true,
+            erasing: None,
             tell,
             trouble: None,
         })
@@ -263,6 +279,7 @@ impl Member {
 
     fn take_entries(&mut self, entries: Entries) -> Result<(), String> {
         let Entries { first_index, note, entries } = entries;
+        self.to_erase |= entries.iter().any(|entry| tells_of_erased(entry));
         let journal = if let Some(journal) = &mut self.journal {
             journal
         } else {
@@ -278,6 +295,21 @@ impl Member {
             self.journal.insert(opened)
         };
         journal.append(first_index, &note, entries).map_err(|error| error.to_string())
+    }
+
+    /// Erases here what the active node erased, beside what is read.
+    fn erase(&mut self) {
+        let is_busy = self.erasing.as_ref().is_some_and(|erasing| !erasing.is_finished());
+        if !self.to_erase || is_busy || self.journal.is_none() {
+            return;
+        }
+        let home = self.home.clone();
+        self.to_erase = false;
+        self.erasing = Some(std::thread::spawn(move || {
+            if let Err(why) = erase_on_standby(&home) {
+                warn(&format!("cluster: what the active node erased is still here: {why}: it goes with the next erasure, or start"));
+            }
+        }));
     }
 
     /// Writes down how far this node is.
@@ -325,6 +357,7 @@ impl Replica for Member {
         // From now on it is a node's.
         let now = std::mem::take(&mut self.was_alone);
         self.place = place;
+        self.followed.store(place.number, Ordering::Relaxed);
         self.keep_place(now)
     }
 
@@ -338,6 +371,7 @@ impl Replica for Member {
         if let Err(error) = self.keep_place(false) {
             self.troubled(&error);
         }
+        self.erase();
     }
 
     fn troubled(&mut self, what: &str) {
@@ -543,6 +577,8 @@ pub(crate) struct Bases {
     pruner: Pruner,
     /// How many batches come between two bases.
     batches: u64,
+    /// When this node saved the last one, or became active.
+    saved_at: Instant,
     /// Held as long as this process has the directory.
     _lock: DiskFile,
 }
@@ -555,8 +591,10 @@ impl Bases {
         let world = (&self.objects, &self.clock);
         let keyed = (self.prefix.as_str(), &self.key);
         let newest = remit_cluster::newest(&self.objects, &self.prefix).await.map_err(fault)?.unwrap_or(0);
-        if place.number >= newest.saturating_add(self.batches) {
+        let is_old = place.number > newest && self.saved_at.elapsed() >= BASE_AGE_MAX;
+        if is_old || place.number >= newest.saturating_add(self.batches) {
             remit_cluster::save(world, keyed, place, base_files(&self.home)?).await.map_err(fault)?;
+            self.saved_at = Instant::now();
         }
         let active = &self.active;
         self.pruner.prune(world, keyed, || !active.is_over()).await.map(drop).map_err(fault)
@@ -620,4 +658,12 @@ pub(crate) fn release(home: &Home) -> Result<(), Failure> {
     Files::new(home, active.clone()).share(true).map_err(Failure::new)?;
     active.release();
     Ok(())
+}
+
+/// How a node stands, as Prometheus reads it. One that is alone is active, and has read no batch.
+pub(crate) fn metrics(active: bool, batches: u64) -> String {
+    let active = u8::from(active);
+    format!(
+        "# HELP remit_active Whether this node decides: of several one does\n# TYPE remit_active gauge\nremit_active {active}\n# HELP remit_cluster_batches How far this node has the cluster's log\n# TYPE remit_cluster_batches gauge\nremit_cluster_batches {batches}\n"
+    )
 }

@@ -20,6 +20,7 @@ use crate::fields::{Refused, away, bad};
 use crate::home::Home;
 use crate::now_ms;
 use crate::output::{Failure, HELD, Printer, warn};
+use crate::recap::Fold;
 use crate::up::World;
 
 /// The most holds at a time.
@@ -228,31 +229,7 @@ impl World {
             return Ok(());
         }
         let (eraser, journal, facts) = (Arc::clone(eraser), self.retention.journal.clone(), self.retention.facts.clone());
-        let work = move || -> Result<(), String> {
-            let told = told_of(&journal)?;
-            let is_told = |index: u64| {
-                let before = told.partition_point(|[first, _]| *first <= index);
-                before.checked_sub(1).and_then(|place| told.get(place)).is_some_and(|[_, end]| index < *end)
-            };
-            let mut open = None;
-            for segment in eraser.full_segments().map_err(|error| error.to_string())? {
-                if !told.iter().any(|[first, end]| *first < segment.end_index && *end > segment.first_index) {
-                    continue;
-                }
-                let mut sweep = Sweep::new(Why::Told, &holds, now_ms()).with_open(open);
-                let before = |going: &[u64]| -> Result<(), Stopped> {
-                    let gone = going.iter().copied().collect();
-                    erase_attachments(&facts, &gone).map(drop).map_err(|error| Stopped::Unrecorded(error.to_string()))
-                };
-                match eraser.erase(segment, |index, entry| sweep.goes(entry) && is_told(index), before) {
-                    Ok(_) | Err(Stopped::Dry) => {}
-                    Err(Stopped::Erase(error)) => return Err(error.to_string()),
-                    Err(Stopped::Unrecorded(why)) => return Err(why),
-                }
-                open = Some(sweep.end().1);
-            }
-            Ok(())
-        };
+        let work = move || erase_told(&eraser, &journal, &facts, &holds);
         tokio::task::spawn_blocking(work).await.map_err(away)?.map_err(away)
     }
 
@@ -287,6 +264,50 @@ impl World {
         };
         tokio::task::spawn_blocking(read).await.map_err(away)?.map_err(away)
     }
+}
+
+/// Erases what the journal says is erased and isn't, but for what a hold keeps.
+fn erase_told(eraser: &Eraser, journal: &Path, facts: &Path, holds: &Holds) -> Result<(), String> {
+    let told = told_of(journal)?;
+    let is_told = |index: u64| {
+        let before = told.partition_point(|[first, _]| *first <= index);
+        before.checked_sub(1).and_then(|place| told.get(place)).is_some_and(|[_, end]| index < *end)
+    };
+    let mut open = None;
+    for segment in eraser.full_segments().map_err(|error| error.to_string())? {
+        if !told.iter().any(|[first, end]| *first < segment.end_index && *end > segment.first_index) {
+            continue;
+        }
+        let mut sweep = Sweep::new(Why::Told, holds, now_ms()).with_open(open);
+        let before = |going: &[u64]| -> Result<(), Stopped> {
+            let gone = going.iter().copied().collect();
+            erase_attachments(facts, &gone).map(drop).map_err(|error| Stopped::Unrecorded(error.to_string()))
+        };
+        match eraser.erase(segment, |index, entry| sweep.goes(entry) && is_told(index), before) {
+            Ok(_) | Err(Stopped::Dry) => {}
+            Err(Stopped::Erase(error)) => return Err(error.to_string()),
+            Err(Stopped::Unrecorded(why)) => return Err(why),
+        }
+        open = Some(sweep.end().1);
+    }
+    Ok(())
+}
+
+/// The same on a node that stands by: what the active one erased goes here, too. It reads the whole journal.
+pub(crate) fn erase_on_standby(home: &Home) -> Result<(), String> {
+    let eraser = Eraser::open(home.journal()).map_err(|error| error.to_string())?;
+    let mut fold = Fold::default();
+    let mut reader = Reader::open(home.journal(), 0).map_err(|error| error.to_string())?.without_signatures();
+    while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
+        drop(fold.take(entry.index, &entry.bytes));
+    }
+    erase_told(&eraser, &home.journal(), &home.facts(), &fold.holds)
+}
+
+/// Whether an entry says that others were erased.
+pub(crate) fn tells_of_erased(entry: &[u8]) -> bool {
+    const KIND: &[u8] = b"\"type\":\"entries_erased\"";
+    entry.windows(KIND.len()).any(|window| window == KIND)
 }
 
 /// What the journal says is erased: ranges in their order, none of which touches another.

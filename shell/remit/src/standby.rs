@@ -12,6 +12,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
@@ -105,7 +106,7 @@ fn random() -> io::Result<[u8; 32]> {
 pub(crate) async fn stand_by(
     (listener, control): (&TcpListener, &TcpListener),
     forwarding: &Arc<Forwarding>,
-    active: watch::Receiver<Option<Lease>>,
+    (active, followed): (watch::Receiver<Option<Lease>>, &Arc<AtomicU64>),
     stops: &mut Stops,
 ) -> Result<(), Failure> {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -123,9 +124,12 @@ pub(crate) async fn stand_by(
             });
         }
     };
-    let said = active.clone();
+    let (said, followed) = (active.clone(), Arc::clone(followed));
     let answer = move |request: Request<Incoming>, _peer: SocketAddr| {
-        let response = told(request.uri().path(), said.borrow().as_ref());
+        let response = match request.uri().path() {
+            "/metrics" => measured(followed.load(Ordering::Relaxed)),
+            path => told(path, said.borrow().as_ref()),
+        };
         async move { response }
     };
     let (_running, stop) = watch::channel(false);
@@ -135,6 +139,13 @@ pub(crate) async fn stand_by(
         done = answering => done.map_err(Failure::new),
         () = stops.stopped() => Ok(()),
     }
+}
+
+/// What Prometheus reads of a node that stands by.
+fn measured(batches: u64) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(crate::cluster::metrics(false, batches))));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    response
 }
 
 /// What the operator's interface says on a node that stands by.

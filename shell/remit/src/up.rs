@@ -494,6 +494,7 @@ impl Plane for World {
             let help = "When the first certificate of the chain that clients are shown ends";
             delivered.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {ends}\n"));
         }
+        delivered.push_str(&cluster::metrics(true, self.home.shared().map_or(0, |active| active.place().number)));
         self.telemetry.prometheus(&format!(
             "{delivered}# HELP remit_journal_entries Entries in the journal\n# TYPE remit_journal_entries counter\nremit_journal_entries {size}\n# HELP remit_journal_healthy Whether the journal accepts entries\n# TYPE remit_journal_healthy gauge\nremit_journal_healthy {healthy}\n{}{}{}",
             self.alarms.prometheus(),

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
@@ -289,7 +289,7 @@ fn a_node_whose_bucket_is_away_decides_nothing_and_goes_on_when_it_is_back() {
     cluster.bucket.start_again();
     let again = cluster.start("one").active();
     assert_eq!(came_to(&again.client(&secret).call(READ, TICKET)), "ok");
-    assert_eq!(decisions(&journal(&again.data)).len(), told + 1);
+    assert_eq!(decisions(&entries(&again.data)).len(), told + 1);
 }
 
 impl Drop for Node {
@@ -311,10 +311,15 @@ fn came_to(answer: &Value) -> String {
 }
 
 /// The journal of a directory, entry by entry, after it was proved.
-fn journal(data: &std::path::Path) -> Vec<Value> {
-    let data = data.to_str().unwrap();
-    let proved = remit(&["verify", "--json", "--data", data], None);
+fn journal(data: &Path) -> Vec<Value> {
+    let proved = remit(&["verify", "--json", "--data", data.to_str().unwrap()], None);
     assert_eq!(proved.code, 0, "{proved:?}");
+    entries(data)
+}
+
+/// The same while it is written: calls may be under way.
+fn entries(data: &Path) -> Vec<Value> {
+    let data = data.to_str().unwrap();
     let said = remit(&["log", "--json", "--data", data], None);
     assert_eq!(said.code, 0, "{said:?}");
     said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"].clone()).collect()
@@ -354,7 +359,7 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
     assert_eq!(one.cli(&server).code, 0);
     // A call waits for a person.
     assert_eq!(came_to(&agents[1].call(CLOSE, DONE)), "held");
-    let told = decisions(&journal(&one.data)).len();
+    let told = decisions(&entries(&one.data)).len();
     let token = agents[1].token.clone();
     drop(agents);
     let first = one.kill();
@@ -372,7 +377,7 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
     let agreed = next.cli(&["approvals", "approve", waiting["id"].as_str().unwrap(), "--by", "ann", "--json"]);
     assert_eq!(agreed.code, 0, "{agreed:?}");
     assert_eq!(came_to(&other.client_with(&token).call(CLOSE, DONE)), "ok");
-    assert!(decisions(&journal(&next.data)).len() > told);
+    assert!(decisions(&entries(&next.data)).len() > told);
 
     // The node that was killed comes back, stands by, and has what was written without it.
     let again = cluster.start("one").standing_by();
@@ -444,7 +449,7 @@ fn a_new_node_begins_with_a_base_when_the_log_was_cut() {
     for _ in 0..3 {
         assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
     }
-    until("the other node has it, too", || decisions(&journal(&two.data)).len() == 13);
+    until("the other node has it, too", || decisions(&entries(&two.data)).len() == 13);
     // What an hour does.
     let cut: Vec<String> =
         keys(&cluster, "remit/log/").into_iter().filter(|key| *key <= format!("remit/log/{base:020}")).collect();
@@ -456,7 +461,7 @@ fn a_new_node_begins_with_a_base_when_the_log_was_cut() {
     });
     let three = cluster.start("three").standing_by();
     until("the new node has all of it", || {
-        three.data.join("journal.vkey").exists() && decisions(&journal(&three.data)).len() == 13
+        three.data.join("journal.vkey").exists() && decisions(&entries(&three.data)).len() == 13
     });
     drop((one.kill(), two.kill()));
     three.becomes_active();
