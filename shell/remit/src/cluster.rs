@@ -231,7 +231,8 @@ impl Member {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::START,
             Err(error) => return Err(Failure::io(&path, &error)),
         };
-        let was_alone = !path.exists() && (home.root().join("remit.db").exists() || home.journal_vkey().exists());
+        let has_journal = !listed(home.root(), "journal", ".segment").is_empty();
+        let was_alone = !path.exists() && (has_journal || home.root().join("remit.db").exists());
         if !was_alone {
             write_private(&path, place.to_json().as_bytes())?;
         }
@@ -307,7 +308,9 @@ impl Member {
         self.to_erase = false;
         self.erasing = Some(std::thread::spawn(move || {
             if let Err(why) = erase_on_standby(&home) {
-                warn(&format!("cluster: what the active node erased is still here: {why}: it goes with the next erasure, or start"));
+                warn(&format!(
+                    "cluster: what the active node erased is still here: {why}: it goes with the next erasure, or start"
+                ));
             }
         }));
     }
@@ -403,6 +406,15 @@ fn put_file(path: &Path, length: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
     DiskFile::open(dir)?.sync_all()
 }
 
+/// The files of a directory within the data directory, by the end of their names, in order.
+fn listed(root: &Path, dir: &str, end: &str) -> Vec<String> {
+    let found = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
+    let found = found.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.ends_with(end));
+    let mut found: Vec<String> = found.map(|name| format!("{dir}/{name}")).collect();
+    found.sort();
+    found
+}
+
 /// What a base is made of: everything but what each node makes for itself.
 fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     let root = home.root();
@@ -419,19 +431,10 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     let mut files: Vec<BaseFile> = vec![("remit.db".to_owned(), Box::new(opened))];
     let mut names: Vec<String> = KEY_FILES.iter().chain(&SLOW_FILES).map(|name| (*name).to_owned()).collect();
     names.extend(["journal.vkey".to_owned(), "journal.cosigned".to_owned()]);
-    let listed = |dir: &str, end: &str| {
-        let found = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
-        let found = found.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.ends_with(end));
-        let mut found: Vec<String> = found.map(|name| format!("{dir}/{name}")).collect();
-        found.sort();
-        found
-    };
-    names.extend(listed("keys", ".key"));
-    for delivery in listed("deliveries", "") {
-        names.extend(listed(&delivery, ".json"));
-    }
+    names.extend(listed(root, "keys", ".key"));
+    names.extend(listed(root, "deliveries", ".json"));
     // Last: what is known of them elsewhere lies before.
-    names.extend(listed("journal", ".segment"));
+    names.extend(listed(root, "journal", ".segment"));
     for name in names {
         match DiskFile::open(root.join(&name)) {
             Ok(file) => files.push((name, Box::new(file))),
@@ -541,10 +544,7 @@ impl Files {
             self.slow_at = Instant::now();
             paths.extend(SLOW_FILES.map(|name| root.join(name)));
         }
-        for dir in fs::read_dir(self.home.deliveries()).into_iter().flatten().flatten() {
-            let files = fs::read_dir(dir.path()).into_iter().flatten().flatten();
-            paths.extend(files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "json")));
-        }
+        paths.extend(listed(&root, "deliveries", ".json").into_iter().map(|name| root.join(name)));
         for path in paths {
             let fits = fs::metadata(&path).is_ok_and(|found| found.len() <= FILE_BYTES_MAX);
             let Some(bytes) = fits.then(|| fs::read(&path).ok()).flatten() else { continue };

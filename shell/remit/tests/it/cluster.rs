@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Client, DEADLINE, send};
-use crate::gateway::{config, remit, signal, until};
+use crate::gateway::{config, holds, remit, signal, until};
 use crate::seaweed::{CREDENTIALS, Seaweed};
 use remit_bucket::Bucket;
 
@@ -467,6 +467,31 @@ fn a_new_node_begins_with_a_base_when_the_log_was_cut() {
     three.becomes_active();
     assert_eq!(came_to(&three.client_with(&agent.token).call(READ, TICKET)), "ok");
     assert_eq!(decisions(&journal(&three.stop())).len(), 14);
+}
+
+#[test]
+fn a_person_who_is_forgotten_is_forgotten_by_nodes_that_stand_by() {
+    let cluster = Cluster::new();
+    let small = ["--journal-segment-kib", "32"];
+    // A node that was alone, with calls of a year ago.
+    crate::retention::past(&cluster.dir.path().join("one"));
+    let one = cluster.start_with("one", &small).active();
+    let two = cluster.start_with("two", &small).standing_by();
+    let agent = one.client(&one.secret());
+    for _ in 0..30 {
+        assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
+    }
+    let names = |data: &Path, person: &str| holds(&data.join("journal"), person);
+    until("the other node has it", || names(&two.data, "ann@example.com") && decisions(&entries(&two.data)).len() == 230);
+    let erased = one.cli(&["retention", "erase", "--user", "ann@example.com", "--reason", "asked for", "--by", "ana", "--json"]);
+    assert_eq!(erased.code, 0, "{erased:?}");
+    assert!(!names(&one.data, "ann@example.com"));
+    until("the other node forgets her", || !names(&two.data, "ann@example.com"));
+    assert!(names(&two.data, "ben@example.com"));
+    drop(one.kill());
+    two.becomes_active();
+    assert_eq!(came_to(&two.client_with(&agent.token).call(READ, TICKET)), "ok");
+    journal(&two.stop());
 }
 
 /// One of two nodes becomes the active one; it is the first of what is answered.

@@ -22,13 +22,13 @@ fn placed() -> Place {
 }
 
 /// Makes a journal of calls of a year ago: reads and writes, on behalf of ann and of ben in turn.
-fn past(place: &Place) {
+pub(crate) fn past(data: &std::path::Path) {
     // The key that such a gateway would have made.
-    std::fs::create_dir_all(place.data()).unwrap();
-    let key = place.data().join("journal.key");
+    std::fs::create_dir_all(data).unwrap();
+    let key = data.join("journal.key");
     std::fs::write(&key, "07".repeat(32)).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let options = Options { segment_bytes: 32 * 1024, ..Options::new(place.data().join("journal"), "remit/journal") };
+    let options = Options { segment_bytes: 32 * 1024, ..Options::new(data.join("journal"), "remit/journal") };
     let (journal, _) = Journal::open(options, SigningKey::from_seed(&[7; 32]), |_, _| {}).unwrap();
     for number in 0..200 {
         let (user, class) = (["ann@example.com", "ben@example.com"][number % 2], ["READ_ONLY", "MUTATIVE"][number / 2 % 2]);
@@ -65,7 +65,7 @@ fn found(place: &Place, filters: &[&str]) -> usize {
 /// A gateway over such a journal, with calls of now, so that the past isn't in the last segment alone.
 fn lived_in() -> Remit {
     let place = placed();
-    past(&place);
+    past(&place.data());
     let remit = Remit::up_at(place, &SMALL);
     remit.until_server("ledger", "ready");
     let client = remit.client("agent-1", "ledger");
@@ -153,7 +153,7 @@ fn nothing_is_erased_before_it_is_archived_and_what_was_comes_back_whole() {
     let mut server = Seaweed::start();
     server.make("archive", true);
     let place = placed();
-    past(&place);
+    past(&place.data());
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(place.config().join("it.json")).unwrap()).unwrap();
     let s3 = json!({"bucket": "archive", "region": "us-east-1", "prefix": "journals/", "endpoint": server.endpoint(), "network": "loopback", "credentials": {"secret": "archive"}});
     config["retention"]["archive"] = json!({"s3": s3, "framework": "HIPAA"});
@@ -269,7 +269,7 @@ fn a_person_is_forgotten_and_what_nobody_told_is_found() {
 #[test]
 fn what_a_crash_left_of_an_erasure_is_erased_afterwards() {
     let place = placed();
-    past(&place);
+    past(&place.data());
     // A gateway recorded that these went, and then its power was cut: ann's first call.
     let options = Options { segment_bytes: 32 * 1024, ..Options::new(place.data().join("journal"), "remit/journal") };
     let (journal, _) = Journal::open(options, SigningKey::from_seed(&[7; 32]), |_, _| {}).unwrap();
