@@ -25,6 +25,7 @@ pub struct Active {
 }
 
 struct Owner {
+    term: u64,
     places: Arc<Mutex<Places>>,
     asked: Mutex<Option<mpsc::UnboundedSender<Asked>>>,
     ended: watch::Receiver<Option<WriterError>>,
@@ -42,12 +43,14 @@ impl Active {
         let (asked, waiting) = mpsc::unbounded_channel();
         let (tell, ended) = watch::channel(None);
         let places = Arc::new(Mutex::new(Places { last: writer.place(), open: BTreeMap::new() }));
-        let landing = Arc::clone(&places);
+        let (term, landing) = (writer.term(), Arc::clone(&places));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name("cluster-write".to_owned()).spawn(move || {
             runtime.block_on(run(writer, waiting, &tell, &landing));
         })?;
-        Ok(Self { owner: Arc::new(Owner { places, asked: Mutex::new(Some(asked)), ended, thread: Mutex::new(Some(thread)) }) })
+        Ok(Self {
+            owner: Arc::new(Owner { term, places, asked: Mutex::new(Some(asked)), ended, thread: Mutex::new(Some(thread)) }),
+        })
     }
 
     /// Puts a content into the log, and blocks until it is there for good. After the first error nothing is ever taken again.
@@ -64,6 +67,11 @@ impl Active {
             return Err(over());
         }
         answered.recv().unwrap_or_else(|_| Err(over()))
+    }
+
+    /// The term that this node is active in.
+    pub fn term(&self) -> u64 {
+        self.owner.term
     }
 
     /// What was appended in this place is on this node's disk.

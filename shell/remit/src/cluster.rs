@@ -53,8 +53,10 @@ const BASE_AGE_MAX: Duration = Duration::from_hours(24);
 const UNNEEDED_MS: u64 = 3_600_000;
 /// How often it is written down how far this node is.
 const PLACE: Duration = Duration::from_secs(1);
-/// How long one request to the bucket may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one request to the bucket may take that the lease waits for: short enough for another within its life.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one may take that moves a part of a base.
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a node is that has become active.
 pub(crate) struct Joined {
@@ -84,7 +86,8 @@ pub(crate) async fn join(
     let bound = forwarded.local_addr().map_err(|error| fault(&error))?;
     let mut node = [0; 16];
     aws_lc_rs::rand::fill(&mut node).map_err(|_| Failure::new("the system has no randomness"))?;
-    let (bucket, prefix) = bucket(options, tls)?;
+    let (bucket, prefix) = named(options, tls, REQUEST_TIMEOUT)?;
+    let (parts, _) = named(options, tls, PART_TIMEOUT)?;
     let joining = Options {
         prefix,
         key: Key::new(master.derive("remit cluster log v1")),
@@ -98,13 +101,13 @@ pub(crate) async fn join(
     let forwarding = Arc::new(Forwarding::new(&master.derive("remit cluster forward v1")));
     let (tell, told) = watch::channel(None);
     let (joined_as, address) = (joining.node.to_string(), joining.address.clone());
-    let (objects, prefix, key) = (BucketObjects(bucket), joining.prefix.clone(), joining.key.clone());
-    let shared = objects.clone();
+    let (prefix, key) = (joining.prefix.clone(), joining.key.clone());
+    home.clear_running();
     let mut member = Member::new(home, options, tell.clone())?;
     let followed = Arc::clone(&member.followed);
     let handle = tokio::runtime::Handle::current();
     let joined = tokio::task::spawn_blocking(move || {
-        let world = (shared, SystemClock::start());
+        let world = (BucketObjects(bucket), SystemClock::start());
         let writer = handle.block_on(remit_cluster::join(world, &joining, &mut member))?;
         // The journal's lock is let go, and the store closed.
         member.keep_place(true).map_err(JoinError::Replica)?;
@@ -127,7 +130,7 @@ pub(crate) async fn join(
     let bases = Bases {
         home: home.clone(),
         active,
-        objects,
+        objects: BucketObjects(parts),
         prefix,
         key,
         clock: SystemClock::start(),
@@ -149,7 +152,7 @@ fn taken(home: &Home) -> Result<DiskFile, Failure> {
 }
 
 /// The bucket that is named, and what stands before each key.
-fn bucket(options: &Up, tls: &Arc<ClientConfig>) -> Result<(Bucket, String), Failure> {
+fn named(options: &Up, tls: &Arc<ClientConfig>, timeout: Duration) -> Result<(Bucket, String), Failure> {
     let asked = &options.cluster;
     let named = asked.cluster.as_deref().unwrap_or_default();
     let (bucket, prefix) = named
@@ -177,7 +180,7 @@ fn bucket(options: &Up, tls: &Arc<ClientConfig>) -> Result<(Bucket, String), Fai
         endpoint: asked.cluster_endpoint.clone(),
         network,
         credentials,
-        timeout: REQUEST_TIMEOUT,
+        timeout,
     };
     let prefix = prefix.trim_matches('/');
     let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };

@@ -188,7 +188,7 @@ pub(crate) async fn up(options: Up) -> Result<(), Failure> {
             "started",
             json!({
                 "version": env!("CARGO_PKG_VERSION"), "recovered_unknown": recovered.unknown, "entries_read": recovered.read,
-                "had_stopped": recovered.stopped,
+                "had_stopped": recovered.stopped, "cluster_term": home.shared().map(remit_cluster::Active::term),
             }),
         )
         .await?;
