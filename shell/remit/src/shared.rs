@@ -114,9 +114,9 @@ fn stored_digests(store: &SqliteStore, agent: &str) -> Result<Vec<SecretDigest>,
 /// Makes a new secret for an agent: its digest goes to the store, the secret to a file of the data directory. Answers where.
 pub(crate) fn agent_secret_new(store: &SqliteStore, home: &Home, agent: &str) -> Result<std::path::PathBuf, Failure> {
     let (secret, digest) = client_secret_new().map_err(|error| Failure::new(error.to_string()))?;
-    let path = home.keep_agent_secret(agent, &secret)?;
+    // What can't be written leaves the file of the secret that counts.
     agent_digest_put(store, agent, &digest, "remit")?;
-    Ok(path)
+    home.keep_agent_secret(agent, &secret)
 }
 
 fn agent_digest_put(store: &SqliteStore, agent: &str, digest: &SecretDigest, author: &str) -> Result<(), Failure> {
