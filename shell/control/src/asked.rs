@@ -28,6 +28,8 @@ pub(crate) type Field = (&'static str, Kind);
 
 /// A name, or what a person says.
 const TEXT: Kind = Kind::Text(1024);
+/// The name of a secret.
+const NAME: Kind = Kind::Text(64);
 /// What a person says of an approval.
 const REASON: Kind = Kind::Text(2000);
 /// A signed note.
@@ -57,6 +59,10 @@ fn of_changes(path: &str) -> &'static [Field] {
         "/v1/credentials" => {
             &[("principal!", Kind::Text(2048)), ("session_name", TEXT), ("duration_secs", Kind::Number(1, 43_200))]
         }
+        // The largest secret has 64 KiB, in base64 a third more.
+        "/v1/secrets/put" => &[("name!", NAME), ("value", Kind::Text(65_536)), ("value_base64", Kind::Text(87_384))],
+        "/v1/secrets/delete" => &[("name!", NAME)],
+        "/v1/agents/secret" => &[("agent!", TEXT)],
         "/v1/revoke" => &[
             ("credential", TEXT),
             ("agent", TEXT),

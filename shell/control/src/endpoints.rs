@@ -69,6 +69,7 @@ enum Runs {
     Decisions(&'static str),
     Trust(&'static str),
     Retention(&'static str),
+    Secrets(&'static str),
     Registry(&'static str),
     Alarms,
     Behaviour,
@@ -91,13 +92,22 @@ const fn change(path: &'static str, action: &'static str, runs: Runs, about: &'s
 }
 
 /// The table. Of two paths that fit, the earlier one is meant.
-pub static ENDPOINTS: [Endpoint; 56] = [
+pub static ENDPOINTS: [Endpoint; 60] = [
     get("/v1/status", "remit:GetStatus", Runs::Status, "The snapshot in effect: spaces, servers, tools, pins, what is suspended"),
     get("/v1/organization", "remit:GetOrganization", Runs::Organization, "The tree, with what is attached to it"),
     ask("/v1/explain", "remit:Explain", Runs::Explain, "One decision with every layer, and what would allow it"),
     ask("/v1/ways", "remit:ListAccess", Runs::Ways, "Who can do something, and on which path"),
     ask("/v1/effective", "remit:GetEffectivePolicies", Runs::Effective, "The policies that reach a space"),
     change("/v1/credentials", "remit:IssueCredentials", Runs::Credentials, "Issue a key pair for a principal"),
+    get("/v1/secrets", "remit:ListSecrets", Runs::Secrets("list"), "The secrets that are kept: names and times, never values"),
+    change("/v1/secrets/put", "remit:PutSecret", Runs::Secrets("put"), "Keep a secret in place of the one of its name"),
+    change("/v1/secrets/delete", "remit:DeleteSecret", Runs::Secrets("delete"), "Forget a secret"),
+    change(
+        "/v1/agents/secret",
+        "remit:IssueAgentSecret",
+        Runs::Secrets("agent"),
+        "Issue an agent's new client secret: the one before is of no more use",
+    ),
     change("/v1/revoke", "remit:Revoke", Runs::Revoke, "Revoke credentials"),
     change("/v1/suspend", "remit:Suspend", Runs::Suspend, "Stop something, or let it go on"),
     change("/v1/pins/accept", "remit:AcceptPin", Runs::Accept, "Accept the definitions that a server shows now"),
@@ -310,7 +320,7 @@ pub(crate) async fn resource(
 ) -> String {
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let about = match endpoint.runs {
-        Runs::Trust(_) => target(snapshot, text("agent"), None, None, None),
+        Runs::Trust(_) | Runs::Secrets("agent") => target(snapshot, text("agent"), None, None, None),
         Runs::Suspend | Runs::Accept | Runs::Registry(_) | Runs::Connect | Runs::Disconnect | Runs::Effective => {
             target(snapshot, text("agent"), text("space"), text("server"), text("tool"))
         }
@@ -385,6 +395,7 @@ pub(crate) async fn run(
         Runs::Decisions(what) => plane.decisions(what, request).await.map(ok).map_err(refused),
         Runs::Trust(what) => plane.trust(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Retention(what) => plane.retention(&caller.person, what, request).await.map(ok).map_err(refused),
+        Runs::Secrets(what) => plane.secrets(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Registry(what) => plane.registry(&caller.person, what, request).await.map(ok).map_err(refused),
         Runs::Alarms => Ok(ok(plane.alarms(&request))),
         Runs::Usage => Ok(ok(plane.usage(&request))),

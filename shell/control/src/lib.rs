@@ -6,7 +6,7 @@
 //! - [`history`]: what a noun was in each version;
 //! - [`operator`]: the operator's HTTP interface, over the data plane's narrow face [`Plane`]; [`endpoints`]: all that it can be asked, and
 //!   by whom; [`openapi`]: the same as a document; `console`: the same as pages for people; `asked` and `told`: what each
-//!   is asked with, and what it answers; `repeat`: what is asked twice and done once.
+//!   is asked with, and what it answers; `repeat`: what is asked twice and done once; `wiped`: what may bear a secret.
 //!
 //! It never reaches into the data plane, and the data plane goes on without it.
 
@@ -29,6 +29,7 @@ pub mod review;
 mod signed;
 mod told;
 pub mod versions;
+mod wiped;
 
 pub use console::ANSWER_PATH;
 pub use directory::{DirectoryError, Source, read};

@@ -95,7 +95,8 @@ fn refused_with(endpoint: &Endpoint) -> Vec<&'static str> {
         // A key that was used for something else, or is in use.
         statuses.extend(["409", "413", "415", "422", "429"]);
     }
-    const OF_ONE: [&str; 6] = [
+    const OF_ONE: [&str; 7] = [
+        "/v1/agents/secret",
         "/v1/behaviour",
         "/v1/incidents",
         "/v1/retention/release",

@@ -33,6 +33,7 @@ use crate::endpoints::{self, CHANGES, Endpoint, Failed, Unfound};
 use crate::repeat::{self, Answers, Claimed, Told};
 use crate::reply::Reply;
 use crate::signed;
+use crate::wiped::Question;
 
 /// The largest request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -74,6 +75,10 @@ pub trait Plane: Send + Sync {
     fn accept<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, String>>;
     /// Issues a key pair: `{principal, session_name?, duration_secs?, by}` in, the pair in the form of `credential_process` out.
     fn credentials<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
+    /// Secrets: the `list` of names and times, and in a person's name `put` of `{name, value | value_base64}`, `delete` of `{name}`, and
+    /// for an `agent`, `{agent}`, a new client secret, which is told this once.
+    fn secrets<'a>(&'a self, person: &'a Person, what: &'a str, request: Value)
+    -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Revokes: `{credential | agent | role | everything, by, reason}` in, what is revoked now out.
     fn revoke<'a>(&'a self, request: &'a Value) -> Boxed<'a, Result<Value, (StatusCode, String)>>;
     /// Stops something, or lets it go on: `{agent | space | server | server, tool | user, by, reason, resume?}` in, all that is stopped out.
@@ -292,37 +297,38 @@ impl Operator {
             let why = "the body is JSON, and `content-type` says something else than `application/json`";
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
         }
-        let asked = endpoints::question(endpoint, parts.uri.query(), body);
+        let asked = endpoints::question(endpoint, parts.uri.query(), body).map(Question);
         let (key, unfit) = match repeat::key_of(parts) {
             Ok(key) => (key, None),
             Err(why) => (None, Some(why)),
         };
         let fault = match &asked {
-            Ok(question) => asked::check(endpoint, question).err().or(unfit),
+            Ok(question) => asked::check(endpoint, &question.0).err().or(unfit),
             Err(why) => Some(why.clone()),
         };
-        let mut request = asked.ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
+        let asked = asked.ok().filter(|asked| asked.0.is_object());
+        let mut request = asked.unwrap_or_else(|| Question(json!({})));
         // A name that nothing proves: whoever holds the token may go by any.
-        let by = request.get("by").and_then(Value::as_str).filter(|by| endpoint.changes && !by.trim().is_empty());
+        let by = request.0.get("by").and_then(Value::as_str).filter(|by| endpoint.changes && !by.trim().is_empty());
         if let Some(by) = by.filter(|_| fault.is_none()) {
             caller.go_by(by);
         }
         // What is null isn't there.
-        if let Some(fields) = request.as_object_mut() {
+        if let Some(fields) = request.0.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
         }
-        if !endpoints::identify(&mut request, &path_parts) {
+        if !endpoints::identify(&mut request.0, &path_parts) {
             return problem(StatusCode::BAD_REQUEST, "the path is malformed");
         }
         // Whoever may not ask isn't told what is wrong with the question.
         if let Some(fault) = fault {
-            return match self.permitted(&caller, endpoint, &request).await {
+            return match self.permitted(&caller, endpoint, &request.0).await {
                 Ok(()) => problem(StatusCode::BAD_REQUEST, &fault),
                 Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
             };
         }
         if parts.method == Method::GET {
-            return match self.perform(&caller, endpoint, request).await {
+            return match self.perform(&caller, endpoint, request.take()).await {
                 Ok((status, said)) => tagged(status, &said, &parts.headers),
                 Err(Failed(status, said)) => text(status, "application/problem+json", said.to_string()),
             };
@@ -347,21 +353,21 @@ impl Operator {
         &self,
         caller: &Caller,
         endpoint: &Endpoint,
-        mut request: Value,
+        mut request: Question,
         key: Option<(String, [u8; 32])>,
     ) -> (Told, bool) {
-        if let Err(refused) = self.permitted(caller, endpoint, &request).await {
+        if let Err(refused) = self.permitted(caller, endpoint, &request.0).await {
             return (Told::of(Err(refused)), false);
         }
-        endpoints::sign(endpoint, &mut request, caller);
+        endpoints::sign(endpoint, &mut request.0, caller);
         let Some((key, digest)) = key else {
-            return (Told::of(endpoints::run(self, caller, endpoint, request).await), false);
+            return (Told::of(endpoints::run(self, caller, endpoint, request.take()).await), false);
         };
         let whose = caller.repeats_as();
         loop {
             match self.answers.claim((&whose, &key), digest, endpoint.changes, self.now_secs) {
                 Claimed::First(ticket) => {
-                    let told = Told::of(endpoints::run(self, caller, endpoint, request).await);
+                    let told = Told::of(endpoints::run(self, caller, endpoint, request.take()).await);
                     ticket.keep(&told);
                     return (told, false);
                 }

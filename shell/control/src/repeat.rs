@@ -2,7 +2,7 @@
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
 //! A key is its caller's own, and stands for one request: method, path, query and body. What was answered is in memory alone, under the
-//! key's digest, and ends with the process: answers may bear what must be written down nowhere. What was refused as the caller's fault
+//! key's digest, and ends with the process: answers may bear what must be written down nowhere, and are wiped when they are forgotten. What was refused as the caller's fault
 //! changed nothing and isn't kept, so it may be asked again under its key.
 
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::endpoints::Failed;
+use crate::wiped;
 
 /// What names a request.
 pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -49,8 +50,8 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn of(done: Result<(StatusCode, Value), Failed>) -> Self {
         match done {
-            Ok((status, said)) => Self { status, problem: false, body: said.to_string().into() },
-            Err(Failed(status, said)) => Self { status, problem: true, body: said.to_string().into() },
+            Ok((status, said)) => Self { status, problem: false, body: wiped::answer(said) },
+            Err(Failed(status, said)) => Self { status, problem: true, body: wiped::answer(said) },
         }
     }
 

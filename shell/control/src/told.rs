@@ -24,6 +24,10 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/v1/credentials" => {
             &[("Version!", "integer"), ("AccessKeyId!", "string"), ("SecretAccessKey!", "string"), ("Expiration!", "string")]
         }
+        "/v1/secrets" => &[("secrets!", "array")],
+        "/v1/secrets/put" => &[("name!", "string")],
+        "/v1/secrets/delete" => &[("name!", "string"), ("deleted!", "boolean")],
+        "/v1/agents/secret" => &[("agent!", "string"), ("client_id!", "string"), ("client_secret!", "string")],
         "/v1/pins/accept" => &[("server!", "string"), ("accepted!", "array")],
         "/v1/servers/reached" => &[("entry!", "integer")],
         "/v1/servers" => &[("servers!", "array")],

@@ -50,6 +50,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -322,6 +323,7 @@ impl Gateway {
             context: Context {
                 tls: options.tls,
                 credentials: options.credentials,
+                secrets: Arc::default(),
                 program: options.program.into(),
                 forbidden: options.forbidden.into(),
                 watcher,
@@ -489,6 +491,14 @@ impl Gateway {
         if let Some(old) = lock(&self.inner.registry).tasks.insert(server.clone(), task.abort_handle()) {
             old.abort();
         }
+    }
+
+    /// Secrets have changed: what was made of them is made again with the next request, and servers that are away are asked now.
+    pub fn secrets_changed(&self) {
+        self.inner.context.secrets.fetch_add(1, Ordering::Release);
+        let away = |(key, state): (&ServerKey, &ServerState)| matches!(state, ServerState::Away(_)).then(|| key.clone());
+        let away: Vec<ServerKey> = lock(&self.inner.registry).states.iter().filter_map(away).collect();
+        away.iter().for_each(|key| self.ask_again(key));
     }
 
     /// Waits until every server has answered or failed once, but not for longer than this.

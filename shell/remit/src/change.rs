@@ -95,7 +95,7 @@ pub(crate) fn required(organization: &Organization) -> Option<ChangeReview> {
 }
 
 /// Who runs this process, for the record.
-fn operator() -> String {
+pub(crate) fn operator() -> String {
     std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned())
 }
 

@@ -1,6 +1,5 @@
 //! Commands that ask a running gateway, read its data directory, or look at a configuration.
 
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +11,16 @@ use remit_egress::EgressError;
 use remit_mcp::canonical::hex;
 use remit_model::Network;
 use remit_sample::{Access, HttpServer};
-use remit_store::Store as _;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::{AgentSecret, Check, Common, Explain, Log, SampleServer, Schema, Secret, Token, Verify};
+use crate::audit;
+use crate::cli::{Check, Common, Explain, Log, SampleServer, Schema, Token, Verify};
 use crate::home::{Home, Running};
 use crate::offline::Offline;
 use crate::output::{DENIED, FAILURE, Failure, HELD, INVALID, Printer, warn};
 use crate::receipt::{Opening, Trusted};
-use crate::shared::RESERVED;
-use crate::{audit, now_secs};
 
 /// How long a running gateway may take to answer a command.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -82,10 +79,11 @@ pub(crate) async fn operator(home: &Home, method: Method, path: &str, body: Opti
     let running = home.running()?;
     let token = home.operator_token()?;
     let authorization = Zeroizing::new(format!("Bearer {}", token.as_str()));
-    let body = body.map(ToString::to_string).unwrap_or_default();
+    let body = Zeroizing::new(body.map(ToString::to_string).unwrap_or_default().into_bytes());
     let key = if method == Method::POST { Some(request_key()?) } else { None };
     let url = format!("{}{path}", running.control);
-    let (status, answer) = ask(&running, &url, method, Some(&authorization), key.as_deref(), "application/json", body).await?;
+    let (status, answer) =
+        ask(&running, &url, method, Some(&authorization), key.as_deref(), "application/json", Bytes::from_owner(body)).await?;
     let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
     if status.is_success() {
         return Ok(value);
@@ -385,73 +383,6 @@ pub(crate) async fn status(options: &Common) -> Result<(), Failure> {
         printer.line(&format!("\n! {} {}: {}", text(&finding, "server"), text(&finding, "tool"), text(&finding, "fault")))?;
     }
     Ok(())
-}
-
-/// `remit secret`.
-pub(crate) fn secret(command: Secret) -> Result<(), Failure> {
-    let fault = |error: remit_store::StoreError| Failure::new(error.to_string());
-    match command {
-        Secret::Set { common, name } => {
-            if name.starts_with(RESERVED) {
-                return Err(Failure::invalid(format!("names that begin with `{RESERVED}` are Remit's own")));
-            }
-            let mut value = Zeroizing::new(Vec::new());
-            std::io::stdin()
-                .lock()
-                .take(64 * 1024 + 1)
-                .read_to_end(&mut value)
-                .map_err(|error| Failure::new(format!("standard input: {error}")))?;
-            while value.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                value.pop();
-            }
-            if value.is_empty() {
-                return Err(Failure::invalid("no secret came on standard input"));
-            }
-            Home::create(&common.data)?.store()?.secret_put(&name, &value, now_secs()).map_err(fault)?;
-            Printer::new(common.json).line(&json!({"secret": name, "kept": true}).to_string())
-        }
-        Secret::List(common) => {
-            let printer = Printer::new(common.json);
-            for info in Home::create(&common.data)?.store()?.secret_list().map_err(fault)? {
-                let age_secs = now_secs().saturating_sub(info.updated_at_secs);
-                if printer.json {
-                    printer.line(&json!({"secret": info.name, "age_secs": age_secs}).to_string())?;
-                } else {
-                    printer.line(&format!("{:<40} {} days old", info.name, age_secs / 86_400))?;
-                }
-            }
-            Ok(())
-        }
-        Secret::Delete { common, name } => {
-            if name.starts_with(RESERVED) {
-                return Err(Failure::invalid(format!("names that begin with `{RESERVED}` are Remit's own")));
-            }
-            if !Home::create(&common.data)?.store()?.secret_delete(&name).map_err(fault)? {
-                return Err(Failure::invalid(format!("there is no secret `{name}`")));
-            }
-            Printer::new(common.json).line(&json!({"secret": name, "kept": false}).to_string())
-        }
-    }
-}
-
-/// `remit agent-secret`.
-pub(crate) async fn agent_secret(options: &AgentSecret) -> Result<(), Failure> {
-    let agent = remit_model::AgentId::new(&options.agent).map_err(|error| Failure::invalid(error.to_string()))?;
-    let home = Home::create(&options.common.data)?;
-    if home.running().is_ok() {
-        let status = operator(&home, Method::GET, "/v1/status", None).await?;
-        let known = status.get("agents").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == agent.as_str()));
-        if !known {
-            return Err(Failure::invalid(format!("no agent `{agent}` is registered with the gateway that is up")));
-        }
-    }
-    let store = home.store()?;
-    let path = crate::shared::agent_secret_new(&store, &home, agent.as_str())?;
-    if home.running().is_ok() {
-        operator(&home, Method::POST, "/v1/reload", None).await?;
-    }
-    Printer::new(options.common.json)
-        .line(&json!({"agent": agent.as_str(), "client_id": agent.as_str(), "client_secret_file": path}).to_string())
 }
 
 /// `remit schema`.

@@ -47,6 +47,7 @@ mod requests;
 mod retention;
 mod sample;
 mod sandbox;
+mod secrets;
 mod serve;
 mod servers;
 mod shared;
@@ -124,7 +125,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Status(options) => runtime()?.block_on(commands::status(&options)),
         Command::Pins(options) => runtime()?.block_on(pins::pins(options)),
         Command::Connect(options) => runtime()?.block_on(connect::connect(options)),
-        Command::Secret(options) => commands::secret(options),
+        Command::Secret(options) => runtime()?.block_on(secrets::secret(options)),
         Command::Credentials(options) => runtime()?.block_on(iam::credentials(&options)),
         Command::Egress(command) => runtime()?.block_on(egress::run(command)),
         Command::Inventory(options) => inventory::run(&options),
@@ -144,7 +145,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Usage(options) => runtime()?.block_on(usage::run(&options)),
         Command::Behaviour(options) => runtime()?.block_on(behaviour::run(&options)),
         Command::Retention(options) => runtime()?.block_on(retention::run(&options)),
-        Command::AgentSecret(options) => runtime()?.block_on(commands::agent_secret(&options)),
+        Command::AgentSecret(options) => runtime()?.block_on(secrets::agent_secret(&options)),
         Command::ToolPolicies(command) => tool_policies::run(command),
         Command::Sandbox(command) => sandbox::sandbox(&command),
         Command::Schema(options) => commands::schema(&options),

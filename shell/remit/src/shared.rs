@@ -35,7 +35,9 @@ const SESSION_KEYS: &str = "remit.session-keys";
 /// What is in effect.
 pub(crate) struct Shared {
     address: String,
-    store: Arc<SqliteStore>,
+    pub(crate) store: Arc<SqliteStore>,
+    /// One change of secrets at a time: their entries come in the order of what they tell.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     organization: ArcSwap<Organization>,
     addresses: ArcSwap<BTreeMap<SpaceId, String>>,
     digests: ArcSwap<HashMap<String, Vec<SecretDigest>>>,
@@ -46,6 +48,7 @@ impl Shared {
         Self {
             address: address.to_owned(),
             store,
+            turn: tokio::sync::Mutex::default(),
             organization: ArcSwap::default(),
             addresses: ArcSwap::default(),
             digests: ArcSwap::default(),
@@ -77,6 +80,18 @@ impl Shared {
         self.addresses.store(prepared.addresses);
         self.organization.store(prepared.organization);
     }
+
+    /// Keeps an agent's secret, which counts from now on, and none before it. The caller holds `World::reloading`: a change of the
+    /// configuration that is being made ready has the digest of before.
+    pub(crate) fn replace_secret(&self, agent: &AgentId, digest: &SecretDigest, author: &str) -> Result<(), Failure> {
+        agent_digest_put(&self.store, agent.as_str(), digest, author)?;
+        self.digests.rcu(|before| {
+            let mut digests = HashMap::clone(before);
+            digests.insert(agent.as_str().to_owned(), vec![digest.clone()]);
+            digests
+        });
+        Ok(())
+    }
 }
 
 /// What identity is to know of an organization.
@@ -99,13 +114,17 @@ fn stored_digests(store: &SqliteStore, agent: &str) -> Result<Vec<SecretDigest>,
 /// Makes a new secret for an agent: its digest goes to the store, the secret to a file of the data directory. Answers where.
 pub(crate) fn agent_secret_new(store: &SqliteStore, home: &Home, agent: &str) -> Result<std::path::PathBuf, Failure> {
     let (secret, digest) = client_secret_new().map_err(|error| Failure::new(error.to_string()))?;
+    // What can't be written leaves the file of the secret that counts.
+    agent_digest_put(store, agent, &digest, "remit")?;
+    home.keep_agent_secret(agent, &secret)
+}
+
+fn agent_digest_put(store: &SqliteStore, agent: &str, digest: &SecretDigest, author: &str) -> Result<(), Failure> {
     let current = store.get(AGENT_SECRET_KIND, agent).map_err(|error| store_fault(&error))?;
-    let note = Note { author: "remit", reason: "new client secret", now_secs: now_secs() };
-    let path = home.keep_agent_secret(agent, &secret)?;
-    store
-        .put(AGENT_SECRET_KIND, agent, current.map(|record| record.version), digest.to_text().as_bytes(), note)
-        .map_err(|error| store_fault(&error))?;
-    Ok(path)
+    let note = Note { author, reason: "new client secret", now_secs: now_secs() };
+    let version = current.map(|record| record.version);
+    let put = store.put(AGENT_SECRET_KIND, agent, version, digest.to_text().as_bytes(), note);
+    put.map(drop).map_err(|error| store_fault(&error))
 }
 
 /// For the sample organization: the secrets that its servers need are made up, since its servers are ours.

@@ -50,7 +50,9 @@ use crate::shared::{Identities, IssuerKeys, ServerCredentials, SessionKeys, Shar
 use crate::standby::Forwarding;
 use crate::trust::Book;
 use crate::upkeep::{Stops, keep, watch_config};
-use crate::{audit, behaviour, channels, cloudwatch, connect, console, deliveries, kept, lines, now_secs, servers, witness};
+use crate::{
+    audit, behaviour, channels, cloudwatch, connect, console, deliveries, kept, lines, now_secs, secrets, servers, witness,
+};
 
 /// How long the greeting waits for servers to answer for the first time.
 const SERVERS_MAX: Duration = Duration::from_secs(5);
@@ -546,6 +548,10 @@ impl Plane for World {
 
     fn revoke<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {
         Box::pin(async move { self.aws.revoke(&self.gateway, request).await.map_err(|fault| fault.0) })
+    }
+
+    fn secrets<'a>(&'a self, by: &'a Person, what: &'a str, asked: Value) -> remit_control::operator::Boxed<'a, secrets::Answer> {
+        Box::pin(self.answer_secrets(by, what, asked))
     }
 
     fn suspend<'a>(&'a self, request: &'a Value) -> remit_control::operator::Boxed<'a, Result<Value, (StatusCode, String)>> {

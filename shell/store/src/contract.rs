@@ -199,8 +199,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     if fits { Ok(()) } else { Err(StoreError::Invalid("a secret's name is 1 to 64 of letters, digits, `_`, `.` and `-`")) }
 }
 
-/// Checks a secret.
-pub(crate) fn check_secret(name: &str, value: &[u8], now_secs: u64) -> Result<(), StoreError> {
+/// Checks a secret, as [`Store::secret_put`] does before it writes.
+pub fn check_secret(name: &str, value: &[u8], now_secs: u64) -> Result<(), StoreError> {
     check_name(name)?;
     if value.len() > SECRET_LEN_MAX {
         return Err(StoreError::Invalid("a secret has at most 64 KiB"));

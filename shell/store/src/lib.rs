@@ -12,7 +12,7 @@ mod replicate;
 mod sqlite;
 
 pub use conformance::conformance;
-pub use contract::{Note, Record, SecretInfo, Store, StoreError, Write};
+pub use contract::{Note, Record, SecretInfo, Store, StoreError, Write, check_secret};
 pub use faulty::FaultyStore;
 pub use key::{KeyError, MasterKey};
 pub use memory::MemoryStore;

@@ -17,6 +17,10 @@ POST /v1/explain                       a a a a -  remit:Explain
 POST /v1/ways                          a a a a -  remit:ListAccess
 POST /v1/effective                     a a a a -  remit:GetEffectivePolicies
 POST /v1/credentials                   - - - a -  remit:IssueCredentials
+GET  /v1/secrets                       a a a a -  remit:ListSecrets
+POST /v1/secrets/put                   - - - a -  remit:PutSecret
+POST /v1/secrets/delete                - - - a -  remit:DeleteSecret
+POST /v1/agents/secret                 - - - a -  remit:IssueAgentSecret
 POST /v1/revoke                        - - - a -  remit:Revoke
 POST /v1/suspend                       - - - a -  remit:Suspend
 POST /v1/pins/accept                   - - - a -  remit:AcceptPin

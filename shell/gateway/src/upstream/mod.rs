@@ -441,6 +441,8 @@ impl Upstream {
 pub(crate) struct Context {
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) credentials: Arc<dyn Credentials>,
+    /// How often secrets have changed: what was read before is read again.
+    pub(crate) secrets: Arc<AtomicU64>,
     pub(crate) program: Arc<std::path::Path>,
     pub(crate) forbidden: Arc<[std::path::PathBuf]>,
     pub(crate) watcher: Watcher,

@@ -1,6 +1,7 @@
 //! A server that is reached by Streamable HTTP.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -34,9 +35,18 @@ pub(crate) struct HttpUpstream {
     client: Client,
     credential: Credential,
     credentials: Handle,
-    header: ArcSwapOption<Header>,
+    header: ArcSwapOption<Made>,
+    secrets: Arc<AtomicU64>,
     result_bytes_max: usize,
     silence_max: Duration,
+}
+
+/// The header that was made last, if the server needs one.
+#[derive(Debug)]
+struct Made {
+    header: Option<Header>,
+    /// How often secrets had changed by then.
+    secrets: u64,
 }
 
 /// The port, without a debug form.
@@ -63,6 +73,7 @@ impl HttpUpstream {
             credential,
             credentials: Handle(Arc::clone(&ctx.credentials)),
             header: ArcSwapOption::empty(),
+            secrets: Arc::clone(&ctx.secrets),
             result_bytes_max: limits.result_bytes_max,
             silence_max: Duration::from_millis(limits.call_timeout_ms),
         })
@@ -178,25 +189,25 @@ impl HttpUpstream {
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
         mcp_headers(headers, sending, last_event);
-        if let Some((name, value)) = self.credential_header(challenge).await?.as_deref() {
+        if let Some((name, value)) = &self.credential_header(challenge).await?.header {
             headers.insert(name.clone(), value.clone());
         }
         Ok(self.client.send(request).await?)
     }
 
-    async fn credential_header(&self, challenge: Option<&str>) -> Result<Option<Arc<Header>>, UpstreamError> {
-        if self.credential == Credential::None {
-            return Ok(None);
-        }
+    async fn credential_header(&self, challenge: Option<&str>) -> Result<Arc<Made>, UpstreamError> {
+        // Looked at before the secret is read: one that changes meanwhile is read again by the next request.
+        let secrets = self.secrets.load(Ordering::Acquire);
         if challenge.is_none()
             && !self.credential.is_oauth()
-            && let Some(header) = self.header.load_full()
+            && let Some(made) = self.header.load_full().filter(|made| made.secrets == secrets)
         {
-            return Ok(Some(header));
+            return Ok(made);
         }
-        let header = self.credentials.0.header(&self.key, self.client.url(), &self.credential, challenge).await?.map(Arc::new);
-        self.header.store(header.clone());
-        Ok(header)
+        let header = self.credentials.0.header(&self.key, self.client.url(), &self.credential, challenge).await?;
+        let made = Arc::new(Made { header, secrets });
+        self.header.store(Some(Arc::clone(&made)));
+        Ok(made)
     }
 }
 
@@ -317,7 +328,7 @@ pub(crate) struct EventStream {
     ready: std::collections::VecDeque<sse::Event>,
     resume: Option<Resume>,
     client: Client,
-    header: Option<Arc<Header>>,
+    header: Option<Arc<Made>>,
     event_bytes_max: usize,
 }
 
@@ -399,7 +410,7 @@ impl EventStream {
         let sending = Sending { link: Some(&resume.link), ..Sending::default() };
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         mcp_headers(request.headers_mut(), &sending, Some(&last));
-        if let Some((name, value)) = self.header.as_deref() {
+        if let Some((name, value)) = self.header.as_ref().and_then(|made| made.header.as_ref()) {
             request.headers_mut().insert(name.clone(), value.clone());
         }
         let fetched = self.client.send(request).await?;

@@ -26,7 +26,7 @@ fn peers() -> PathBuf {
     std::fs::create_dir_all(&root).unwrap();
     let lock = std::fs::File::create(root.join("lock")).unwrap();
     lock.lock().unwrap();
-    for name in ["hooks.py", "signer.py"] {
+    for name in ["hooks.py", "schemathesis.toml", "signer.py"] {
         // Renamed into place: another test may be running it.
         let draft = root.join(format!("{name}.draft"));
         std::fs::copy(source.join(name), &draft).unwrap();
@@ -88,7 +88,7 @@ fn lived_in(remit: &Remit) -> Value {
     id.extend(decisions.iter().cloned());
     json!({
         "id": id, "entry": decisions, "agent": ["agent-1", "agent-2"], "space": ["ledger", "helpdesk"], "tool": [READ, CLOSE, "get_account"],
-        "server": [format!("{ACCOUNT}/ledger"), format!("{ACCOUNT}/nobody")], "path": ["it.json"], "category": ["read"],
+        "server": [format!("{ACCOUNT}/ledger"), format!("{ACCOUNT}/nobody")], "path": ["it.json"], "name": ["one", "two"], "category": ["read"],
         "principal": [role("viewer"), format!("arn:aws:iam::{ACCOUNT}:user/riley")], "action": ["mcp:CallTool", "remit:Suspend"],
         "severity": ["low", "critical"],
     })
@@ -215,7 +215,16 @@ fn a_viewer_sees_and_changes_nothing() {
     assert_eq!((&before.0, before.1.as_array().unwrap().len()), (&after.0, after.1.as_array().unwrap().len()));
     assert_eq!(remit.status()["suspended"], json!({}));
     let place = remit.stop();
-    for kind in ["suspension", "revocation", "configuration_rollback", "incident", "trust_promoted", "console_link"] {
+    for kind in [
+        "suspension",
+        "revocation",
+        "configuration_rollback",
+        "incident",
+        "trust_promoted",
+        "console_link",
+        "secret_put",
+        "agent_secret",
+    ] {
         assert!(place.log_of(kind).is_empty(), "{kind}");
     }
     assert!(

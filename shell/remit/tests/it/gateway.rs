@@ -290,6 +290,11 @@ impl Remit {
         assert!(said.contains(text), "{text:?} was not said: {said}");
     }
 
+    /// What was said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.errors.0.lock().unwrap().clone()
+    }
+
     /// Waits for the end; answers the exit code.
     pub(crate) fn wait(mut self) -> (Place, Option<i32>) {
         let code = self.child.wait().unwrap().code();

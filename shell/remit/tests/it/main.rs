@@ -60,6 +60,7 @@ mod replay;
 mod retention;
 mod runbooks;
 mod sandboxes;
+mod secrets;
 mod signed_requests;
 mod smuggling;
 mod supply_chain;
