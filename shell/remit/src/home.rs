@@ -196,6 +196,9 @@ impl Home {
     pub(crate) fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
         let fault = |error: &dyn std::fmt::Display| Failure::new(format!("the store can't be opened: {error}"));
         let path = self.root.join("remit.db");
+        if self.cluster_place().exists() && self.master_key()?.is_none() {
+            return Err(Failure::invalid("this directory is a node's of a cluster: set REMIT_MASTER_KEY as its nodes have it"));
+        }
         let store = match std::env::var(MASTER_KEY_ENV) {
             Ok(text) => {
                 let text = Zeroizing::new(text);

@@ -81,6 +81,7 @@ impl Seaweed {
     }
 
     /// Starts it where it was, on the same address.
+    #[allow(dead_code, reason = "these tests are part of several programs, of which not all stop it")]
     pub(crate) fn start_again(&mut self) {
         self.try_start().unwrap_or_else(|log| panic!("SeaweedFS doesn't answer: {log}"));
     }

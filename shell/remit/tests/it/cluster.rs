@@ -357,6 +357,12 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
     assert_eq!(one.cli(&["resume", "agent", "agent-1", "--reason", "over", "--by", "ana", "--json"]).code, 0);
     let server = ["suspend", "tool", "111122223333/helpdesk", "search_kb", "--reason", "incident 8", "--by", "ana", "--json"];
     assert_eq!(one.cli(&server).code, 0);
+    // Secrets are the active node's to write.
+    let set = |node: &Node| remit(&["secret", "set", "probe", "--data", node.data.to_str().unwrap()], Some("a value"));
+    assert_eq!(set(&one).code, 0);
+    let refused = set(&two);
+    assert!(refused.code != 0 && refused.err.contains("set REMIT_MASTER_KEY"), "{refused:?}");
+    assert!(!two.data.join("master.key").exists());
     // A call waits for a person.
     assert_eq!(came_to(&agents[1].call(CLOSE, DONE)), "held");
     let told = decisions(&entries(&one.data)).len();
@@ -372,6 +378,7 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
         assert_eq!(came_to(&node.client_with(&token).call("helpdesk___search_kb", r#"{"query":"printer"}"#)), "suspended");
     }
     assert_eq!(came_to(&next.client(&secret).call(READ, TICKET)), "ok");
+    assert!(next.cli(&["secret", "list", "--json"]).out.contains("probe"));
     let waiting = next.cli(&["approvals", "--json"]);
     let waiting: Value = serde_json::from_str(waiting.out.lines().next().unwrap_or_else(|| panic!("{waiting:?}"))).unwrap();
     let agreed = next.cli(&["approvals", "approve", waiting["id"].as_str().unwrap(), "--by", "ann", "--json"]);
