@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Content;
@@ -38,13 +39,13 @@ struct Asked {
 }
 
 impl Active {
-    /// Starts the thread.
-    pub fn start<O: Objects + 'static, C: Clock + 'static>(writer: Writer<O, C>) -> std::io::Result<Self> {
+    /// Starts the thread, with the runtime that the writer has been on: the thread alone drives it, so that the log goes on whatever waits for
+    /// it elsewhere.
+    pub fn start<O: Objects + 'static, C: Clock + 'static>(writer: Writer<O, C>, runtime: Runtime) -> std::io::Result<Self> {
         let (asked, waiting) = mpsc::unbounded_channel();
         let (tell, ended) = watch::channel(None);
         let places = Arc::new(Mutex::new(Places { last: writer.place(), open: BTreeMap::new() }));
         let (term, landing) = (writer.term(), Arc::clone(&places));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name("cluster-write".to_owned()).spawn(move || {
             runtime.block_on(run(writer, waiting, &tell, &landing));
         })?;

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use remit_bucket::Bucket;
 use remit_cluster::{
-    Active, BaseFile, BucketObjects, Content, Entries, File, JoinError, Key, Lease, NodeId, Options, Place, Pruner, Replica,
-    SystemClock,
+    Active, BaseFile, BucketObjects, Content, Entries, File, Key, Lease, NodeId, Options, Place, Pruner, Replica, SystemClock,
 };
 use remit_gateway::ShareFile;
 use remit_journal::{Follower, Health, Journal};
@@ -40,7 +39,7 @@ const SLOW_FILES: [&str; 2] = ["journal.recap", "journal.behaviour"];
 /// How often cursors are shared that have moved.
 const SHARE: Duration = Duration::from_secs(5);
 /// How often what is derived is shared.
-const SHARE_SLOW: Duration = Duration::from_mins(1);
+const SHARE_SLOW: Duration = Duration::from_mins(10);
 /// How often it is looked whether the node ends.
 const PACE: Duration = Duration::from_millis(250);
 /// The largest file that is shared.
@@ -105,26 +104,27 @@ pub(crate) async fn join(
     home.clear_running();
     let mut member = Member::new(home, options, tell.clone())?;
     let followed = Arc::clone(&member.followed);
-    let handle = tokio::runtime::Handle::current();
-    let joined = tokio::task::spawn_blocking(move || {
+    let joined = tokio::task::spawn_blocking(move || -> Result<Active, String> {
         let world = (BucketObjects(bucket), SystemClock::start());
-        let writer = handle.block_on(remit_cluster::join(world, &joining, &mut member))?;
+        // A runtime of its own: what waits for the log elsewhere must not keep it from going on.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let writer = runtime.block_on(remit_cluster::join(world, &joining, &mut member)).map_err(|error| error.to_string())?;
         // The journal's lock is let go, and the store closed.
-        member.keep_place(true).map_err(JoinError::Replica)?;
-        Ok(writer)
+        member.keep_place(true)?;
+        drop(member);
+        Active::start(writer, runtime).map_err(|error| error.to_string())
     });
-    let writer = tokio::select! {
-        joined = joined => joined.map_err(|error| fault(&error))?.map_err(|error: JoinError| fault(&error))?,
+    let active = tokio::select! {
+        joined = joined => joined.map_err(|error| fault(&error))?.map_err(Failure::new)?,
         stopped = stand_by((listener, control), &forwarding, (told, &followed), stops) => {
             stopped?;
             return Ok(None);
         }
     };
-    let term = writer.term();
+    let term = active.term();
     // Whoever waits for an active node is passed on to this one.
     let own = Lease { term, node: joined_as, address, beat: 0, released: false };
     tell.send_replace(Some(own));
-    let active = Active::start(writer).map_err(|error| fault(&error))?;
     share_keys(home, &active)?;
     home.share(active.clone());
     let bases = Bases {
