@@ -477,6 +477,40 @@ fn a_new_node_begins_with_a_base_when_the_log_was_cut() {
 }
 
 #[test]
+fn an_active_node_that_was_stopped_for_too_long_decides_nothing_more() {
+    let cluster = Cluster::new();
+    let mut one = cluster.start("one").active();
+    let two = cluster.start("two").standing_by();
+    let agent = one.client(&one.secret());
+    assert_eq!(came_to(&agent.call(READ, TICKET)), "ok");
+    signal("STOP", one.child.id());
+    two.becomes_active();
+    let token = agent.token.clone();
+    assert_eq!(came_to(&two.client_with(&token).call(READ, TICKET)), "ok");
+    // It wakes up with a call before it, and believes to be active.
+    let (addr, path) = (one.addr, agent.path.clone());
+    let asked = std::thread::spawn(move || {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        let _ = std::panic::catch_unwind(|| send(addr, &format!("POST {path}"), &headers, body.as_bytes()));
+        let client = Client { addr, path, token, capabilities: "{}".to_owned(), meta: String::new() };
+        std::panic::catch_unwind(|| came_to(&client.call(READ, TICKET))).ok()
+    });
+    signal("CONT", one.child.id());
+    assert_ne!(asked.join().unwrap().as_deref(), Some("ok"));
+    assert_eq!(one.child.wait().unwrap().code(), Some(1));
+    let had = entries(&one.data);
+    let whole = journal(&two.stop());
+    assert_eq!(decisions(&whole).len(), 2);
+    assert!(whole.starts_with(&had));
+}
+
+#[test]
 fn a_person_who_is_forgotten_is_forgotten_by_nodes_that_stand_by() {
     let cluster = Cluster::new();
     let small = ["--journal-segment-kib", "32"];
