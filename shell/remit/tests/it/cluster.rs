@@ -90,7 +90,7 @@ impl Cluster {
             "--cluster-endpoint",
             &self.bucket.endpoint(),
             "--cluster-lease-secs",
-            "4",
+            "6",
         ]);
         command.args(["--address", &self.address]).arg("--config").arg(self.dir.path().join("config"));
         command.arg("--data").arg(self.dir.path().join(name));
