@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use remit_kernel::{Arguments, Call, Decision, Fact, Facts, Identity, Principal, Revocations, Snapshot, Target, decide};
 use remit_model::AgentId;
 
+use crate::chain::{ALL, far, session};
 use crate::tree::{deny, world_with};
 use crate::{NOW, World, outcome};
 
@@ -36,7 +37,7 @@ fn facts(world: &World, known: &[Facts], pick: [usize; 5]) -> Facts {
     };
     facts.origin.secure_transport = transport > 0;
     if revoked == 0 {
-        let roles = [("444455556666/desk-role".to_owned(), NOW)].into();
+        let roles = [("444455556666/far".to_owned(), NOW)].into();
         facts.revocations = Fact::Known(Revocations { roles, ..Revocations::default() }.into());
     }
     facts
@@ -50,6 +51,7 @@ fn of(world: &World, who: usize) -> Facts {
         issued_at_secs: NOW - [5, 20][who % 2],
         expires_at_secs: NOW + 90_000,
         agent: AgentId::new("agent-1").unwrap(),
+        session: (who % 4 == 3).then(|| session().into()),
         ..(**principal).clone()
     };
     facts.identity = Fact::Known(Identity::Authenticated(principal.into()));
@@ -70,9 +72,16 @@ proptest! {
     fn what_is_remembered_is_what_iam_would_say(
         condition in proptest::sample::select(&CONDITIONS[..]),
         in_trust in any::<bool>(),
+        far_away in any::<bool>(),
         picks in proptest::collection::vec((0..9_usize, 0..3_usize, 0..3_usize, 0..8_usize, 0..6_usize), 120),
     ) {
         let mut world = if in_trust { World::new() } else { world_with(&deny(condition)) };
+        let nothing = r#"{ Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "s3:*", Resource: "*" }] }"#;
+        if far_away {
+            // The desk is called in a role of its account, which may be revoked.
+            let far = far(ALL, nothing);
+            (world.role, world.more_roles, world.desk) = (far.role, far.more_roles, far.desk);
+        }
         if in_trust {
             // The role can't be assumed where it holds.
             let no = format!(r#"{{ Sid: No, Effect: Deny, Principal: "*", Action: "sts:*", Condition: {condition} }}"#);
