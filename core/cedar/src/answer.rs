@@ -529,6 +529,7 @@ mod tests {
             "context.provenance.amount == \"untrusted\"",
             "context.remit.integrity == \"untrusted\" && context.remit.confidentialityLevel > 3",
             "[context.provenance].contains({amount: \"absent\"})",
+            "context.input.amount < context.remit.riskLevel",
         ];
         let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}}"#;
         let tools = [Tool { id: "a___b", server: "a", definition }];
@@ -562,6 +563,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(decided, 22 * 18);
+        assert_eq!(decided, 23 * 18);
     }
 }

@@ -1,10 +1,15 @@
-//! What rules can tell of a value that they only compare with what they themselves say: an amount with a limit, a text with a pattern.
+//! What rules can tell of a value that they only compare: an amount with a limit, a text with a pattern, an owner with the user.
 //!
 //! Cedar's expressions are made of their parts' values: two calls for which every such comparison comes out alike are one call to the rules.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+
+use crate::answer::ContextFact;
+
+/// Remit's own facts about a call, by name.
+pub(crate) type Facts<'a> = dyn Fn(&str) -> Option<ContextFact<'a>> + 'a;
 
 /// How rules look at a value. What is looked at in any other way than by these comparisons is looked at whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub(crate) struct Look {
     texts: BTreeSet<String>,
     /// Patterns that it is or isn't like.
     patterns: BTreeSet<Pattern>,
+    /// Names of Remit's own facts that it is compared with, which are told by themselves.
+    facts: BTreeSet<String>,
 }
 
 /// A pattern of `like`: the texts between its wildcards.
@@ -28,28 +35,39 @@ impl Look {
         Self { whole: true, ..Self::default() }
     }
 
-    /// A comparison in a policy as JSON: the expression that is compared, and how. `None` if it isn't one with what the policy itself says.
-    pub(crate) fn of_comparison<'a>(operator: &str, operands: &'a Value) -> Option<(&'a Value, Self)> {
+    /// A comparison in a policy as JSON: the expression that is compared, with which other one, and how. `None` if that is neither what the
+    /// policy itself says nor one of Remit's own facts, by the name that `fact` finds in an expression.
+    pub(crate) fn of_comparison<'a>(
+        operator: &str,
+        operands: &'a Value,
+        fact: impl Fn(&'a Value) -> Option<&'a str>,
+    ) -> Option<(&'a Value, Option<&'a Value>, Self)> {
         let (left, right) = (operands.get("left")?, operands.get("right"));
         match operator {
             "like" => {
                 let patterns = BTreeSet::from([Pattern::read(operands.get("pattern")?)?]);
-                Some((left, Self { patterns, ..Self::default() }))
+                Some((left, None, Self { patterns, ..Self::default() }))
             }
             "contains" => {
                 let mut look = Self::default();
                 let said = left.get("Set").and_then(Value::as_array)?;
                 said.iter().try_for_each(|said| look.add_literal(said, true))?;
-                Some((right?, look))
+                Some((right?, None, look))
             }
             "==" | "!=" | "<" | "<=" | ">" | ">=" => {
                 let mut look = Self::default();
-                let is_equality = matches!(operator, "==" | "!=");
-                let compared = match look.add_literal(right?, is_equality) {
+                let (is_equality, right) = (matches!(operator, "==" | "!="), right?);
+                for (compared, with) in [(left, right), (right, left)] {
+                    if let Some(name) = fact(with) {
+                        look.facts.insert(name.to_owned());
+                        return Some((compared, Some(with), look));
+                    }
+                }
+                let compared = match look.add_literal(right, is_equality) {
                     Some(()) => left,
-                    None => look.add_literal(left, is_equality).and(right)?,
+                    None => look.add_literal(left, is_equality).map(|()| right)?,
                 };
-                Some((compared, look))
+                Some((compared, None, look))
             }
             _ => None,
         }
@@ -71,10 +89,11 @@ impl Look {
         self.numbers.extend(&other.numbers);
         self.texts.extend(other.texts.iter().cloned());
         self.patterns.extend(other.patterns.iter().cloned());
+        self.facts.extend(other.facts.iter().cloned());
     }
 
-    /// Writes down what is told of a text; `false` if that is all of it.
-    pub(crate) fn text(&self, text: &str, into: &mut Vec<u8>) -> bool {
+    /// Writes down what is told of a text in a call with these facts; `false` if that is all of it.
+    pub(crate) fn text(&self, text: &str, fact: &Facts<'_>, into: &mut Vec<u8>) -> bool {
         // A text that is compared with a number is a fault of the rule's, and that is told in Cedar's words.
         if self.whole || !self.numbers.is_empty() {
             return false;
@@ -84,11 +103,18 @@ impl Look {
         into.extend_from_slice(&(said.len() as u64).to_le_bytes());
         into.extend_from_slice(said.as_bytes());
         into.extend(self.patterns.iter().map(|pattern| u8::from(pattern.is_of(text))));
-        true
+        self.facts.iter().all(|name| match fact(name) {
+            Some(ContextFact::Text(other)) => {
+                into.push(u8::from(text == other));
+                true
+            }
+            // That it isn't there is told by itself.
+            other => other.is_none(),
+        })
     }
 
-    /// Writes down what is told of an integer; `false` if that is all of it.
-    pub(crate) fn integer(&self, value: i64, into: &mut Vec<u8>) -> bool {
+    /// Writes down what is told of an integer in a call with these facts; `false` if that is all of it.
+    pub(crate) fn integer(&self, value: i64, fact: &Facts<'_>, into: &mut Vec<u8>) -> bool {
         if self.whole || !self.texts.is_empty() || !self.patterns.is_empty() {
             return false;
         }
@@ -96,7 +122,13 @@ impl Look {
         let below = self.numbers.range(..value).next_back();
         into.extend([u8::from(below.is_some()), u8::from(self.numbers.contains(&value))]);
         into.extend_from_slice(&below.copied().unwrap_or_default().to_le_bytes());
-        true
+        self.facts.iter().all(|name| match fact(name) {
+            Some(ContextFact::Number(other)) => {
+                into.extend([u8::from(value < other), u8::from(value == other)]);
+                true
+            }
+            other => other.is_none(),
+        })
     }
 }
 
@@ -166,7 +198,7 @@ mod tests {
             let look = Look { numbers: numbers.clone(), ..Look::default() };
             let told = |value: i64| {
                 let mut told = Vec::new();
-                assert!(look.integer(value, &mut told));
+                assert!(look.integer(value, &|_| None, &mut told));
                 told
             };
             let alike = numbers.iter().all(|number| one.cmp(number) == other.cmp(number));

@@ -114,7 +114,7 @@ impl PolicySet {
         }
         let whole = Look::whole();
         let look = |name: &str| if reads.whole_records { Some(&whole) } else { reads.looks.get(name) };
-        action.input.told(ask.input, look, &mut question.0);
+        action.input.told(ask.input, &|name| ask.facts.get(name), look, &mut question.0);
         (question.0.len() <= QUESTION_BYTES_MAX).then_some(question.0)
     }
 }
@@ -238,6 +238,7 @@ mod tests {
             "context.remit.agent",
             "context.remit.user",
             "context.remit.riskLevel",
+            "context.remit.categories",
             "context.provenance.note",
             "principal.id",
             "principal.getTag(\"team\")",
@@ -259,6 +260,15 @@ mod tests {
             (values.clone(), texts(), numbers())
                 .prop_map(|(value, text, number)| format!("[{text}, {number}].contains({value})")),
             (values.clone(), values).prop_map(|(one, other)| format!("{one} == {other}")),
+            of(&[
+                "context.input.note == context.remit.user",
+                "context.remit.sessionId != context.input.note",
+                "context.input.note == context.remit.nothing",
+                "context.input.amount < context.remit.riskLevel",
+                "context.input.amount == context.remit.promptAttackScore",
+                "context.remit.riskLevel >= context.input.amount",
+                "context.input.amount < context.remit.user",
+            ]),
             of(&[
                 "context.input has note",
                 "context.input has who.name",
@@ -416,7 +426,9 @@ mod tests {
             ("context.input has note && context.input.note like \"*7*\"", 2),
             ("context.input has note && [\"n1\", \"n2\"].contains(context.input.note)", 3),
             ("context.input has note && context.input.note != \"n7\"", 2),
-            // Not with their own words.
+            ("context.input has note && context.input.note == context.remit.agent", 1),
+            ("context.remit.riskLevel >= context.input.amount", 3),
+            // With what else differs from call to call.
             ("context.input has note && context.input.note == principal.id", 50),
             ("context.input.amount + 1 < 10", 50),
         ] {

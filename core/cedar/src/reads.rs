@@ -96,13 +96,17 @@ impl Reads {
         }
     }
 
-    /// Whether it was a comparison of an argument with what the policy itself says; then nothing is left to walk through.
+    /// Whether it was a comparison of an argument with what is known without it; then nothing is left to walk through.
     fn comparison(&mut self, operator: &str, operands: &Value) -> bool {
-        let Some((compared, look)) = Look::of_comparison(operator, operands) else { return false };
+        fn fact(with: &Value) -> Option<&str> {
+            in_record(with.get(".")?).filter(|(record, _)| *record == FACTS).map(|(_, name)| name)
+        }
+        let Some((compared, with, look)) = Look::of_comparison(operator, operands, fact) else { return false };
         let Some((INPUT, name)) = compared.get(".").and_then(in_record) else { return false };
         self.of_context.insert(INPUT.to_owned());
         self.properties.insert(name.to_owned());
         self.looks.entry(name.to_owned()).or_default().add(&look);
+        with.into_iter().for_each(|with| self.walk(with));
         true
     }
 
@@ -189,6 +193,10 @@ mod tests {
         assert!(reads("permit (principal, action, resource) when { context.remit has user };").fact("user"));
         for whole in ["context.remit == {}", "context == {}", "[context.remit].isEmpty()", "{a: context.remit}.a.user == \"x\""] {
             assert!(reads(&format!("permit (principal, action, resource) when {{ {whole} }};")).fact("user"), "{whole}");
+        }
+        for compared in ["context.input.a == context.remit.user", "context.remit.user != context.input.a"] {
+            let told = reads(&format!("permit (principal, action, resource) when {{ {compared} }};"));
+            assert!(told.fact("user") && told.properties.contains("a") && told.of_context.contains("remit"), "{compared}");
         }
         assert!(!told.everything && !told.whole_records && !told.output());
         assert!(reads("permit (principal, action, resource) when { context has output };").output());

@@ -9,7 +9,7 @@ use cedar_policy::RestrictedExpression;
 use dogwood_language::Value as Term;
 use serde_json::Value;
 
-use crate::look::Look;
+use crate::look::{Facts, Look};
 use crate::name::{is_plain, mangle};
 
 /// The deepest shape.
@@ -211,7 +211,7 @@ impl Record {
 
     /// Writes down what the answers of rules hang on that look at properties so: at most all of [`Record::expression`], and whether every
     /// value can be held.
-    pub(crate) fn told<'a>(&self, object: &Value, look: impl Fn(&str) -> Option<&'a Look>, into: &mut Vec<u8>) {
+    pub(crate) fn told<'a>(&self, object: &Value, fact: &Facts<'_>, look: impl Fn(&str) -> Option<&'a Look>, into: &mut Vec<u8>) {
         let nothing = Look::default();
         for (name, property) in &self.0 {
             let Some(value) = object.get(name).filter(|value| !value.is_null()) else {
@@ -226,8 +226,8 @@ impl Record {
                 (look, of_alias) => Some(look.or(of_alias).unwrap_or(&nothing)),
             };
             let is_told = look.is_some_and(|look| match (&property.shape, value) {
-                (Shape::String, Value::String(text)) => look.text(text, into),
-                (Shape::Long, value) => long(value).is_some_and(|value| look.integer(value, into)),
+                (Shape::String, Value::String(text)) => look.text(text, fact, into),
+                (Shape::Long, value) => long(value).is_some_and(|value| look.integer(value, fact, into)),
                 (shape, value) => *look == nothing && shape.holds(value),
             });
             if !is_told {
