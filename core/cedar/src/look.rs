@@ -21,7 +21,7 @@ pub(crate) struct Look {
     texts: BTreeSet<String>,
     /// Patterns that it is or isn't like.
     patterns: BTreeSet<Pattern>,
-    /// Names of Remit's own facts that it is compared with, which are told by themselves.
+    /// Names of Remit's own facts that it is compared with, and of the caller's id: they are told by themselves.
     facts: BTreeSet<String>,
 }
 

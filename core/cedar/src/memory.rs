@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 
 use crate::answer::{Answer, Ask, ContextFact, ContextFacts, PrincipalKind};
 use crate::look::Look;
-use crate::reads::PROVENANCE;
+use crate::reads::{PRINCIPAL_ID, PROVENANCE};
 use crate::set::{PolicySet, Slice};
 
 /// The most answers that are remembered; then it begins anew.
@@ -112,9 +112,10 @@ impl PolicySet {
                 question.text(ask.facts.origin.and_then(|origin| origin.of(name)).map_or("", remit_model::Provenance::as_str));
             }
         }
+        let fact = |name: &str| if name == PRINCIPAL_ID { Some(ContextFact::Text(ask.who.id)) } else { ask.facts.get(name) };
         let whole = Look::whole();
         let look = |name: &str| if reads.whole_records { Some(&whole) } else { reads.looks.get(name) };
-        action.input.told(ask.input, &|name| ask.facts.get(name), look, &mut question.0);
+        action.input.told(ask.input, &fact, look, &mut question.0);
         (question.0.len() <= QUESTION_BYTES_MAX).then_some(question.0)
     }
 }
@@ -193,7 +194,7 @@ mod tests {
         "[context.input].contains({amount: 1, note: \"x\"})",
         "context has output || context.isOutput",
         "context == {isOutput: false}",
-        "principal.id == \"ann\"",
+        "principal.id == \"x\"",
         "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"x\"",
         "context.remit has user && context.remit.user == \"x\"",
         "context.remit.riskLevel < 2 && context.remit.approved",
@@ -264,6 +265,8 @@ mod tests {
                 "context.input.note == context.remit.user",
                 "context.remit.sessionId != context.input.note",
                 "context.input.note == context.remit.nothing",
+                "context.input.note == principal.id",
+                "principal.id == context.input.amount",
                 "context.input.amount < context.remit.riskLevel",
                 "context.input.amount == context.remit.promptAttackScore",
                 "context.remit.riskLevel >= context.input.amount",
@@ -278,7 +281,7 @@ mod tests {
                 "context.input == {amount: 1}",
                 "context.output.note == \"x\"",
                 "context.remit has user",
-                "principal == AgentCore::OAuthUser::\"ann\"",
+                "principal == AgentCore::OAuthUser::\"x\"",
                 "principal.hasTag(\"team\")",
                 "{a: context.input.note}.a == \"x\"",
                 "(if context.input.flag then context.input else {note: \"x\"}).note == \"x\"",
@@ -299,7 +302,7 @@ mod tests {
 
     fn rule() -> impl Strategy<Value = String> {
         let scope = proptest::sample::select(
-            &["principal", "principal", "principal is AgentCore::OAuthUser", "principal == AgentCore::OAuthUser::\"ann\""][..],
+            &["principal", "principal", "principal is AgentCore::OAuthUser", "principal == AgentCore::OAuthUser::\"x\""][..],
         );
         let effect = proptest::sample::select(&["permit", "permit", "forbid", "@mode(\"LOG_ONLY\") forbid"][..]);
         (effect, scope, condition())
@@ -368,7 +371,7 @@ mod tests {
             guardrail_findings: &findings,
             origin: (pick[10] == 0).then_some(&origin),
         };
-        let who = Who { kind: PrincipalKind::OAuthUser, id: ["ann", "ben"][pick[11]], claims: &claims };
+        let who = Who { kind: PrincipalKind::OAuthUser, id: ["x", "ann"][pick[11]], claims: &claims };
         let now_ms = if pick[0] == 0 { 1_790_000_000_000 } else { 1_500_000_000_000 };
         set.decide(&Ask { who, tool: "a___b", input, output: None, facts, now_ms, bindings: None })
     }
@@ -427,9 +430,13 @@ mod tests {
             ("context.input has note && [\"n1\", \"n2\"].contains(context.input.note)", 3),
             ("context.input has note && context.input.note != \"n7\"", 2),
             ("context.input has note && context.input.note == context.remit.agent", 1),
+            ("context.input has note && principal.id != context.input.note", 1),
             ("context.remit.riskLevel >= context.input.amount", 3),
             // With what else differs from call to call.
-            ("context.input has note && context.input.note == principal.id", 50),
+            (
+                "context.input has note && context.input has \"to-account\" && context.input.note == context.input[\"to-account\"]",
+                50,
+            ),
             ("context.input.amount + 1 < 10", 50),
         ] {
             let set = set(when, "context.remit.agent == \"other\"");

@@ -99,7 +99,12 @@ impl Reads {
     /// Whether it was a comparison of an argument with what is known without it; then nothing is left to walk through.
     fn comparison(&mut self, operator: &str, operands: &Value) -> bool {
         fn fact(with: &Value) -> Option<&str> {
-            in_record(with.get(".")?).filter(|(record, _)| *record == FACTS).map(|(_, name)| name)
+            let access = with.get(".")?;
+            let of_principal = access.get("left").and_then(|left| left.get("Var")).is_some_and(|name| name == "principal");
+            if of_principal && access.get("attr").is_some_and(|name| name == "id") {
+                return Some(PRINCIPAL_ID);
+            }
+            in_record(access).filter(|(record, _)| *record == FACTS).map(|(_, name)| name)
         }
         let Some((compared, with, look)) = Look::of_comparison(operator, operands, fact) else { return false };
         let Some((INPUT, name)) = compared.get(".").and_then(in_record) else { return false };
@@ -148,6 +153,8 @@ fn is_context(value: &Value) -> bool {
 pub(crate) const PROVENANCE: &str = "provenance";
 /// The arguments, in the context.
 const INPUT: &str = "input";
+/// What callers are called, which is told with them: it is compared with as with a fact.
+pub(crate) const PRINCIPAL_ID: &str = "principal.id";
 /// Remit's own facts in the context.
 const FACTS: &str = "remit";
 

@@ -4,6 +4,8 @@
 //! configuration temporal conditions look back on histories that are made again of the very calls: a call that is newly denied never
 //! happened in them, and one that is newly allowed is done with a result that nobody knows.
 
+mod head;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -70,79 +72,6 @@ pub struct Past<'a> {
 /// What stands after all that a replay reads of most decisions, as Remit writes them. Within a text its quotation marks would be escaped.
 const REST: &[u8] = b",\"layers\":[";
 
-/// The beginning of a decision's entry, taken as far as it goes.
-#[derive(Default)]
-struct Head<'a> {
-    id: Option<&'a str>,
-    time: Option<&'a str>,
-    agent: Option<&'a str>,
-    space: Option<&'a str>,
-    tool: Option<&'a str>,
-    method: Option<&'a str>,
-    session: Option<&'a str>,
-    verdict: Option<&'a str>,
-    reason: Option<&'a str>,
-    facts_digest: Option<&'a str>,
-}
-
-impl<'a> Head<'a> {
-    /// The members of an object that ends where it goes on; `None` if one isn't as Remit writes them.
-    fn read(text: &'a str) -> Option<Self> {
-        let mut head = Self::default();
-        let mut rest = text.strip_prefix('{')?;
-        loop {
-            let (key, behind) = plain(rest)?;
-            let (value, behind) = member(behind.strip_prefix(':')?)?;
-            let field = match key {
-                "id" => Some(&mut head.id),
-                "time" => Some(&mut head.time),
-                "agent" => Some(&mut head.agent),
-                "space" => Some(&mut head.space),
-                "tool" => Some(&mut head.tool),
-                "method" => Some(&mut head.method),
-                "session" => Some(&mut head.session),
-                "verdict" => Some(&mut head.verdict),
-                "reason" => Some(&mut head.reason),
-                "facts_digest" => Some(&mut head.facts_digest),
-                _ => None,
-            };
-            if let Some(field) = field {
-                *field = Some(value?);
-            }
-            if behind.is_empty() {
-                return Some(head);
-            }
-            rest = behind.strip_prefix(',')?;
-        }
-    }
-}
-
-/// A text without escapes, and what is behind it.
-fn plain(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('"')?;
-    let (plain, rest) = text.split_at_checked(memchr::memchr2(b'"', b'\\', text.as_bytes())?)?;
-    Some((plain, rest.strip_prefix('"')?))
-}
-
-/// A member's value, if it is such a text or something else without structure, and what is behind it. Of a list of texts there is no value.
-fn member(text: &str) -> Option<(Option<&str>, &str)> {
-    if text.starts_with('"') {
-        return plain(text).map(|(value, rest)| (Some(value), rest));
-    }
-    if let Some(mut rest) = text.strip_prefix('[') {
-        loop {
-            rest = plain(rest)?.1;
-            match rest.strip_prefix(']') {
-                Some(behind) => return Some((None, behind)),
-                None => rest = rest.strip_prefix(',')?,
-            }
-        }
-    }
-    let (word, rest) = text.split_at_checked(memchr::memchr(b',', text.as_bytes()).unwrap_or(text.len()))?;
-    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    is_word.then_some((None, rest))
-}
-
 impl<'a> Past<'a> {
     /// Reads a decision's entry; `None` if it is none.
     pub fn read(entry: &'a str) -> Option<Self> {
@@ -153,7 +82,7 @@ impl<'a> Past<'a> {
     /// The same from what stands before the layers: half of the entry is never looked at.
     fn head(entry: &'a str, end: usize) -> Option<Self> {
         let (text, rest) = entry.split_at_checked(end)?;
-        let head = Head::read(text)?;
+        let head = head::Head::read(text)?;
         let found = Self {
             id: head.id?.into(),
             time: head.time?.into(),
