@@ -326,9 +326,14 @@ impl PolicySet {
             let now = RestrictedExpression::new_datetime(datetime(ask.now_ms));
             pairs.push(("system".to_owned(), record(vec![("now", now)])));
         }
-        let reads = |name: &str| slice.is_none_or(|slice| slice.readers.facts.fact(name));
         if slice.is_none_or(|slice| slice.readers.facts.of_context.contains("remit")) {
-            pairs.push(("remit".to_owned(), record(Self::remit(ask, session_is_known, reads))));
+            // Without arguments it isn't known in which session a call will be made, nor whether a rule asks for a person.
+            let expression = |name: &'static str| match ask.facts.get(name)? {
+                _ if !session_is_known && OF_A_CALL.contains(&name) => Some((name, RestrictedExpression::new_unknown(name))),
+                fact => Some((name, fact.expression())),
+            };
+            let names = slice.map_or(CONTEXT_FACTS.as_slice(), |slice| &slice.readers.names);
+            pairs.push(("remit".to_owned(), record(names.iter().filter_map(|name| expression(name)).collect())));
         }
         pairs
     }
@@ -343,58 +348,108 @@ impl PolicySet {
         let record = RestrictedExpression::new_record(action.input.origins(word));
         (PROVENANCE.to_owned(), record.unwrap_or_else(|_| RestrictedExpression::new_bool(false)))
     }
+}
 
-    /// `context.remit`, as far as it is read.
-    fn remit(ask: &Ask<'_>, session_is_known: bool, reads: impl Fn(&str) -> bool) -> Vec<(&'static str, RestrictedExpression)> {
+/// The facts of `context.remit`, by name.
+pub(crate) const CONTEXT_FACTS: [&str; 21] = [
+    "agent",
+    "delegated",
+    "user",
+    "space",
+    "account",
+    "role",
+    "sourceIdentity",
+    "sessionId",
+    "sourceIp",
+    "risk",
+    "riskLevel",
+    "class",
+    "categories",
+    "trustTier",
+    "trustLevel",
+    "approved",
+    "promptAttackScore",
+    "guardrailFindings",
+    "integrity",
+    "confidentiality",
+    "confidentialityLevel",
+];
+/// Those that nobody knows before there is a call: in which session it will be made, and what its arguments are.
+const OF_A_CALL: [&str; 7] =
+    ["sessionId", "approved", "promptAttackScore", "guardrailFindings", "integrity", "confidentiality", "confidentialityLevel"];
+
+/// One of Remit's own facts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ContextFact<'a> {
+    Text(&'a str),
+    Number(i64),
+    Yes(bool),
+    Texts(&'a [String]),
+    Address(IpAddr),
+}
+
+impl ContextFact<'_> {
+    fn expression(self) -> RestrictedExpression {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let facts = &ask.facts;
-        let mut remit = Vec::new();
-        let mut put = |name: &'static str, value: &dyn Fn() -> Option<RestrictedExpression>| {
-            if reads(name) {
-                remit.extend(value().map(|value| (name, value)));
-            }
-        };
-        put("agent", &|| Some(text(facts.agent)));
-        put("delegated", &|| Some(RestrictedExpression::new_bool(facts.user.is_some())));
-        put("space", &|| Some(text(facts.space)));
-        put("account", &|| Some(text(facts.account)));
-        put("sessionId", &|| {
-            Some(if session_is_known { text(facts.session_id) } else { RestrictedExpression::new_unknown("sessionId") })
-        });
-        put("risk", &|| Some(text(facts.risk)));
-        put("riskLevel", &|| Some(RestrictedExpression::new_long(facts.risk_level)));
-        put("class", &|| Some(text(facts.class)));
-        put("categories", &|| Some(RestrictedExpression::new_set(facts.categories.iter().map(|category| text(category)))));
-        put("trustTier", &|| facts.trust.map(|(tier, _)| text(tier)));
-        put("trustLevel", &|| facts.trust.map(|(_, level)| RestrictedExpression::new_long(level)));
-        // Without arguments it isn't known whether a rule asks for a person.
-        put("approved", &|| {
-            Some(if session_is_known {
-                RestrictedExpression::new_bool(facts.approved)
-            } else {
-                RestrictedExpression::new_unknown("approved")
-            })
-        });
-        // Without arguments it isn't known in which session a call will be made.
-        let labels = facts.origin.map_or(Labels::UNKNOWN, |origin| origin.labels);
-        let known = |name: &str, value: RestrictedExpression| {
-            Some(if session_is_known { value } else { RestrictedExpression::new_unknown(name) })
-        };
-        put("integrity", &|| known("integrity", text(labels.integrity.as_str())));
-        put("confidentiality", &|| known("confidentiality", text(labels.confidentiality.as_str())));
-        put("confidentialityLevel", &|| {
-            known("confidentialityLevel", RestrictedExpression::new_long(labels.confidentiality.level()))
-        });
-        put("promptAttackScore", &|| known("promptAttackScore", RestrictedExpression::new_long(facts.prompt_attack_percent)));
-        put("guardrailFindings", &|| {
-            let found = facts.guardrail_findings.iter().map(|found| text(found));
-            known("guardrailFindings", RestrictedExpression::new_set(found))
-        });
-        put("user", &|| facts.user.map(text));
-        put("role", &|| facts.role.map(text));
-        put("sourceIdentity", &|| facts.source_identity.map(text));
-        put("sourceIp", &|| facts.source_ip.map(|ip| RestrictedExpression::new_ip(ip.to_string())));
-        remit
+        match self {
+            Self::Text(one) => text(one),
+            Self::Number(number) => RestrictedExpression::new_long(number),
+            Self::Yes(yes) => RestrictedExpression::new_bool(yes),
+            Self::Texts(texts) => RestrictedExpression::new_set(texts.iter().map(|one| text(one))),
+            Self::Address(ip) => RestrictedExpression::new_ip(ip.to_string()),
+        }
+    }
+}
+
+impl<'a> ContextFacts<'a> {
+    /// The fact of this name, if there is one.
+    pub(crate) fn get(&self, name: &str) -> Option<ContextFact<'a>> {
+        use ContextFact::{Address, Number, Text, Texts, Yes};
+        // Every one is named here, so that a new one can't be forgotten.
+        let Self {
+            agent,
+            user,
+            space,
+            account,
+            role,
+            source_identity,
+            session_id,
+            source_ip,
+            risk,
+            risk_level,
+            class,
+            categories,
+            trust,
+            approved,
+            prompt_attack_percent,
+            guardrail_findings,
+            origin,
+        } = *self;
+        let labels = || origin.map_or(Labels::UNKNOWN, |origin| origin.labels);
+        Some(match name {
+            "agent" => Text(agent),
+            "delegated" => Yes(user.is_some()),
+            "user" => Text(user?),
+            "space" => Text(space),
+            "account" => Text(account),
+            "role" => Text(role?),
+            "sourceIdentity" => Text(source_identity?),
+            "sessionId" => Text(session_id),
+            "sourceIp" => Address(source_ip?),
+            "risk" => Text(risk),
+            "riskLevel" => Number(risk_level),
+            "class" => Text(class),
+            "categories" => Texts(categories),
+            "trustTier" => Text(trust?.0),
+            "trustLevel" => Number(trust?.1),
+            "approved" => Yes(approved),
+            "promptAttackScore" => Number(prompt_attack_percent),
+            "guardrailFindings" => Texts(guardrail_findings),
+            "integrity" => Text(labels().integrity.as_str()),
+            "confidentiality" => Text(labels().confidentiality.as_str()),
+            "confidentialityLevel" => Number(labels().confidentiality.level()),
+            _ => return None,
+        })
     }
 }
 
@@ -474,6 +529,7 @@ mod tests {
             "context.provenance.amount == \"untrusted\"",
             "context.remit.integrity == \"untrusted\" && context.remit.confidentialityLevel > 3",
             "[context.provenance].contains({amount: \"absent\"})",
+            "context.input.amount < context.remit.riskLevel",
         ];
         let definition = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}}"#;
         let tools = [Tool { id: "a___b", server: "a", definition }];
@@ -507,6 +563,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(decided, 22 * 18);
+        assert_eq!(decided, 23 * 18);
     }
 }

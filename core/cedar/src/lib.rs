@@ -26,6 +26,7 @@ mod guide;
 mod history;
 #[cfg(test)]
 mod law;
+mod look;
 mod memory;
 mod name;
 mod partial;

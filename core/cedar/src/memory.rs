@@ -1,7 +1,7 @@
 //! What a set has answered, for those who ask it about many calls: equal questions have equal answers.
 //!
-//! A question is what the rules of the tool's slice read of a call, and whether all of its arguments can be held; the rest of the call
-//! changes nothing. Questions that read the time, the history or a result are never remembered.
+//! A question is what the rules of the tool's slice can tell of a call ([`Look`]), and whether all of its arguments can be held; the rest of
+//! the call changes nothing. Questions that read the time, the history or a result are never remembered.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cedar_policy::Entities;
 use foldhash::fast::RandomState;
 
-use crate::answer::{Answer, Ask, ContextFacts, PrincipalKind};
-use crate::reads::PROVENANCE;
+use crate::answer::{Answer, Ask, ContextFact, ContextFacts, PrincipalKind};
+use crate::look::Look;
+use crate::reads::{PRINCIPAL_ID, PROVENANCE};
 use crate::set::{PolicySet, Slice};
 
 /// The most answers that are remembered; then it begins anew.
@@ -97,10 +98,12 @@ impl PolicySet {
         }
         let mut question = Question(Vec::with_capacity(256));
         question.text(ask.tool);
-        question.who(ask);
-        if reads.of_context.contains("remit") {
-            question.facts(&ask.facts, |name| reads.fact(name));
+        if reads.principal {
+            question.who(ask);
+        } else {
+            question.kind(ask);
         }
+        slice.readers.names.iter().for_each(|name| question.fact(&ask.facts, name));
         let action = self.vocabulary.actions.get(ask.tool)?;
         if reads.of_context.contains(PROVENANCE) {
             // One word a property that its schema has; without an origin all are one.
@@ -109,7 +112,10 @@ impl PolicySet {
                 question.text(ask.facts.origin.and_then(|origin| origin.of(name)).map_or("", remit_model::Provenance::as_str));
             }
         }
-        action.input.told(ask.input, |name| reads.whole_records || reads.properties.contains(name), &mut question.0);
+        let fact = |name: &str| if name == PRINCIPAL_ID { Some(ContextFact::Text(ask.who.id)) } else { ask.facts.get(name) };
+        let whole = Look::whole();
+        let look = |name: &str| if reads.whole_records { Some(&whole) } else { reads.looks.get(name) };
+        action.input.told(ask.input, &fact, look, &mut question.0);
         (question.0.len() <= QUESTION_BYTES_MAX).then_some(question.0)
     }
 }
@@ -127,12 +133,17 @@ impl Question {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    /// What kind of caller it is.
+    fn kind(&mut self, ask: &Ask<'_>) {
+        self.0.push(match ask.who.kind {
+            PrincipalKind::OAuthUser => b'u',
+            PrincipalKind::IamEntity => b'i',
+        });
+    }
+
     /// The caller.
     fn who(&mut self, ask: &Ask<'_>) {
-        self.text(match ask.who.kind {
-            PrincipalKind::OAuthUser => "u",
-            PrincipalKind::IamEntity => "i",
-        });
+        self.kind(ask);
         self.text(ask.who.id);
         self.number(ask.who.claims.len() as u64);
         for (name, value) in ask.who.claims {
@@ -141,63 +152,19 @@ impl Question {
         }
     }
 
-    fn texts(&mut self, texts: &[String]) {
-        self.number(texts.len() as u64);
-        texts.iter().for_each(|text| self.text(text));
-    }
-
-    fn maybe(&mut self, text: Option<&str>) {
-        self.number(u64::from(text.is_some()));
-        self.text(text.unwrap_or_default());
-    }
-
-    /// Remit's own facts that are read. Every one is named here, so that a new one can't be forgotten.
-    fn facts(&mut self, facts: &ContextFacts<'_>, reads: impl Fn(&str) -> bool) {
-        let ContextFacts {
-            agent,
-            user,
-            space,
-            account,
-            role,
-            source_identity,
-            session_id,
-            source_ip,
-            risk,
-            risk_level,
-            class,
-            categories,
-            trust,
-            approved,
-            prompt_attack_percent,
-            guardrail_findings,
-            origin,
-        } = *facts;
-        for text in [agent, space, account, risk, class] {
-            self.text(text);
-        }
-        self.number(risk_level.cast_unsigned());
-        self.number(u64::from(approved));
-        self.texts(categories);
-        for text in [user, role, source_identity] {
-            self.maybe(text);
-        }
-        self.maybe(trust.map(|(tier, _)| tier));
-        self.number(trust.map_or(0, |(_, level)| level).cast_unsigned());
-        if reads("sessionId") {
-            self.text(session_id);
-        }
-        if reads("sourceIp") {
-            self.maybe(source_ip.map(|ip| ip.to_string()).as_deref());
-        }
-        if reads("promptAttackScore") || reads("guardrailFindings") {
-            self.number(prompt_attack_percent.cast_unsigned());
-            self.texts(guardrail_findings);
-        }
-        if ["integrity", "confidentiality", "confidentialityLevel"].into_iter().any(&reads) {
-            let labels = origin.map_or(remit_model::Labels::UNKNOWN, |origin| origin.labels);
-            self.text(labels.integrity.as_str());
-            self.text(labels.confidentiality.as_str());
-            self.number(labels.confidentiality.level().cast_unsigned());
+    /// One of Remit's own facts.
+    fn fact(&mut self, facts: &ContextFacts<'_>, name: &str) {
+        let Some(fact) = facts.get(name) else { return self.0.push(0) };
+        self.0.push(1);
+        match fact {
+            ContextFact::Text(text) => self.text(text),
+            ContextFact::Number(number) => self.number(number.cast_unsigned()),
+            ContextFact::Yes(yes) => self.0.push(u8::from(yes)),
+            ContextFact::Texts(texts) => {
+                self.number(texts.len() as u64);
+                texts.iter().for_each(|text| self.text(text));
+            }
+            ContextFact::Address(ip) => self.text(&ip.to_string()),
         }
     }
 }
@@ -213,7 +180,7 @@ mod tests {
     use super::*;
     use crate::answer::{Claims, Who};
     use crate::source::{File, Mode, Source};
-    use crate::vocabulary::Tool;
+    use crate::vocabulary::{Tool, Vocabulary};
 
     const WHENS: [&str; 22] = [
         "true",
@@ -227,7 +194,7 @@ mod tests {
         "[context.input].contains({amount: 1, note: \"x\"})",
         "context has output || context.isOutput",
         "context == {isOutput: false}",
-        "principal.id == \"ann\"",
+        "principal.id == \"x\"",
         "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"x\"",
         "context.remit has user && context.remit.user == \"x\"",
         "context.remit.riskLevel < 2 && context.remit.approved",
@@ -240,27 +207,134 @@ mod tests {
         "context.system.now > datetime(\"2026-01-01\")",
     ];
     const DEFINITION: &str = r#"{"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"note":{"type":"string"},
-        "to-account":{"type":"string"},"who":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}},
+        "to-account":{"type":"string"},"price":{"type":"number"},"flag":{"type":"boolean"},
+        "tags":{"type":"array","items":{"type":"string"}},"who":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}},
         "required":["amount"]}}"#;
+
+    fn compiled(text: String, validated: bool) -> PolicySet {
+        let file = File { path: "a.cedar".to_owned(), text, mode: Mode::Active };
+        let source = Arc::new(Source::read(Mode::Active, vec![file]).unwrap());
+        let vocabulary = Vocabulary::of(&[Tool { id: "a___b", server: "a", definition: DEFINITION }]);
+        PolicySet::compile_with(&source, vocabulary, "arn:x", validated)
+    }
 
     fn set(when: &str, beside: &str) -> PolicySet {
         let text = format!(
             "permit (principal, action, resource) when {{ {when} }};\nforbid (principal, action, resource) when {{ {beside} }};\n"
         );
-        let file = File { path: "a.cedar".to_owned(), text, mode: Mode::Active };
-        let source = Arc::new(Source::read(Mode::Active, vec![file]).unwrap());
-        PolicySet::compile(&source, &[Tool { id: "a___b", server: "a", definition: DEFINITION }], "arn:x")
+        compiled(text, true)
+    }
+
+    /// What a condition may be made of, values of the wrong type among them: rules that fail must fail alike.
+    fn term() -> impl Strategy<Value = String> {
+        let of = |words: &'static [&'static str]| proptest::sample::select(words).prop_map(str::to_owned);
+        let values = of(&[
+            "context.input.amount",
+            "context.input.note",
+            "context.input[\"to-account\"]",
+            "context.input.to_u2d_account",
+            "context.input.who.name",
+            "context.input.price",
+            "context.input.flag",
+            "context.remit.agent",
+            "context.remit.user",
+            "context.remit.riskLevel",
+            "context.remit.categories",
+            "context.provenance.note",
+            "principal.id",
+            "principal.getTag(\"team\")",
+        ]);
+        let texts = || of(&["\"x\"", "\"xy\"", "\"\"", "1", "true", "decimal(\"1.5\")"]);
+        let numbers = || of(&["0", "1", "-1", "9", "\"x\"", "context.input.amount"]);
+        let patterns = of(&["*", "x*", "*y", "x*y", "*x*y*", "\\*", "", "xy", "*é*"]);
+        let order = proptest::sample::select(&["<", "<=", ">", ">=", "==", "!="][..]);
+        let amounts = prop_oneof![2 => of(&["context.input.amount"]), 1 => values.clone()];
+        let words = prop_oneof![4 => of(&["context.input.note", "context.remit.agent"]), 1 => values.clone()];
+        prop_oneof![
+            (amounts, order, numbers(), any::<bool>()).prop_map(|(value, order, number, turned)| if turned {
+                format!("{number} {order} {value}")
+            } else {
+                format!("{value} {order} {number}")
+            }),
+            (words.clone(), texts()).prop_map(|(value, text)| format!("{value} == {text}")),
+            (words, patterns).prop_map(|(value, pattern)| format!("{value} like \"{pattern}\"")),
+            (values.clone(), texts(), numbers())
+                .prop_map(|(value, text, number)| format!("[{text}, {number}].contains({value})")),
+            (values.clone(), values).prop_map(|(one, other)| format!("{one} == {other}")),
+            of(&[
+                "context.input.note == context.remit.user",
+                "context.remit.sessionId != context.input.note",
+                "context.input.note == context.remit.nothing",
+                "context.input.note == principal.id",
+                "principal.id == context.input.amount",
+                "context.input.amount < context.remit.riskLevel",
+                "context.input.amount == context.remit.promptAttackScore",
+                "context.remit.riskLevel >= context.input.amount",
+                "context.input.amount < context.remit.user",
+            ]),
+            of(&[
+                "context.input has note",
+                "context.input has who.name",
+                "context.input.price.lessThan(decimal(\"2.0\"))",
+                "context.input.tags.contains(\"x\")",
+                "context.input.tags == [\"x\"]",
+                "context.input == {amount: 1}",
+                "context.output.note == \"x\"",
+                "context.remit has user",
+                "principal == AgentCore::OAuthUser::\"x\"",
+                "principal.hasTag(\"team\")",
+                "{a: context.input.note}.a == \"x\"",
+                "(if context.input.flag then context.input else {note: \"x\"}).note == \"x\"",
+            ]),
+        ]
+    }
+
+    fn condition() -> impl Strategy<Value = String> {
+        term().prop_recursive(3, 8, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} && {other})")),
+                (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} || {other})")),
+                inner.clone().prop_map(|one| format!("!({one})")),
+                (inner.clone(), inner.clone(), inner).prop_map(|(one, two, three)| format!("(if {one} then {two} else {three})")),
+            ]
+        })
+    }
+
+    fn rule() -> impl Strategy<Value = String> {
+        let scope = proptest::sample::select(
+            &["principal", "principal", "principal is AgentCore::OAuthUser", "principal == AgentCore::OAuthUser::\"x\""][..],
+        );
+        let effect = proptest::sample::select(&["permit", "permit", "forbid", "@mode(\"LOG_ONLY\") forbid"][..]);
+        (effect, scope, condition())
+            .prop_map(|(effect, scope, when)| format!("{effect} ({scope}, action, resource) when {{ {when} }};\n"))
     }
 
     /// A call of few words, so that many are alike in what a rule reads and unlike in the rest.
     fn call() -> impl Strategy<Value = (Value, [usize; 12])> {
-        let word = || prop_oneof![Just(json!("x")), Just(json!("xy")), Just(json!(1)), Just(Value::Null)];
-        let amount = prop_oneof![Just(json!(1)), Just(json!(9)), Just(json!("1")), Just(json!(1.5)), Just(json!(u64::MAX))];
-        let who = prop_oneof![Just(Value::Null), Just(json!({"name": "x"})), Just(json!({"name": 3})), Just(json!({}))];
-        let input = (amount, word(), word(), who, any::<[bool; 4]>()).prop_map(|(amount, note, to, who, has)| {
-            let all = [("amount", amount), ("note", note), ("to-account", to), ("who", who)];
-            Value::Object(all.into_iter().zip(has).filter(|(_, has)| *has).map(|((k, v), _)| (k.to_owned(), v)).collect())
-        });
+        // Mostly what the tool's schema says.
+        let of = |good: Vec<Value>, bad: Vec<Value>| prop_oneof![19 => proptest::sample::select(good), 1 => proptest::sample::select(bad)];
+        let word =
+            || of(vec![json!("x"), json!("xy"), json!("y"), json!(""), json!("*"), json!("xéy")], vec![json!(1), Value::Null]);
+        let numbers = vec![json!(0), json!(1), json!(-1), json!(5), json!(9), json!(10), json!(1.0)];
+        let amount = of(numbers, vec![json!("1"), json!(1.5), json!(u64::MAX)]);
+        let who = of(vec![json!({"name": "x"}), json!({"name": "y"})], vec![Value::Null, json!({"name": 3}), json!({})]);
+        let price = of(vec![json!(1.5), json!(1), json!(3.25)], vec![json!(0.000_01), json!("1")]);
+        let flag = of(vec![json!(true), json!(false)], vec![json!(1)]);
+        let tags = of(vec![json!([]), json!(["x"]), json!(["x", "y"])], vec![json!([1])]);
+        let has = proptest::collection::vec(proptest::bool::weighted(0.8), 7);
+        let input =
+            (amount, word(), word(), who, price, flag, tags, has).prop_map(|(amount, note, to, who, price, flag, tags, has)| {
+                let all = [
+                    ("amount", amount),
+                    ("note", note),
+                    ("to-account", to),
+                    ("who", who),
+                    ("price", price),
+                    ("flag", flag),
+                    ("tags", tags),
+                ];
+                Value::Object(all.into_iter().zip(has).filter(|(_, has)| *has).map(|((k, v), _)| (k.to_owned(), v)).collect())
+            });
         (input, proptest::array::uniform12(0..2_usize))
     }
 
@@ -297,13 +371,26 @@ mod tests {
             guardrail_findings: &findings,
             origin: (pick[10] == 0).then_some(&origin),
         };
-        let who = Who { kind: PrincipalKind::OAuthUser, id: ["ann", "ben"][pick[11]], claims: &claims };
+        let who = Who { kind: PrincipalKind::OAuthUser, id: ["x", "ann"][pick[11]], claims: &claims };
         let now_ms = if pick[0] == 0 { 1_790_000_000_000 } else { 1_500_000_000_000 };
         set.decide(&Ask { who, tool: "a___b", input, output: None, facts, now_ms, bindings: None })
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn calls_that_rules_cant_tell_apart_have_one_answer(
+            rules in proptest::collection::vec(rule(), 1..4),
+            calls in proptest::collection::vec(call(), 200),
+        ) {
+            let text = rules.concat();
+            let (plain, remembering) = (compiled(text.clone(), false), compiled(text.clone(), false));
+            remembering.remember();
+            for (input, pick) in &calls {
+                prop_assert_eq!(told(&remembering, input, pick), told(&plain, input, pick), "{}: {}", text, input);
+            }
+        }
 
         #[test]
         fn what_is_remembered_is_what_would_be_said(
@@ -319,6 +406,10 @@ mod tests {
         }
     }
 
+    fn answers(set: &PolicySet) -> usize {
+        set.memory.get().map_or(0, |memory| memory.answers.lock().unwrap().len())
+    }
+
     #[test]
     fn equal_questions_are_asked_once() {
         let set = set("context.input.amount < 5", "context.remit.riskLevel > 3");
@@ -327,7 +418,33 @@ mod tests {
             let input = json!({"amount": note % 3, "note": format!("n{note}")});
             assert_eq!(told(&set, &input, &[0; 12]).enforced.effect, crate::answer::Effect::Allow);
         }
-        let answers = set.memory.get().map(|memory| memory.answers.lock().unwrap().len());
-        assert_eq!(answers, Some(3));
+        assert_eq!(answers(&set), 1);
+    }
+
+    #[test]
+    fn what_rules_compare_with_their_own_words_is_told_by_how_it_comes_out() {
+        for (when, expected) in [
+            // Below, one of the numbers, between them, above.
+            ("context.input.amount < 10 || 20 == context.input.amount", 5),
+            ("context.input has note && context.input.note like \"*7*\"", 2),
+            ("context.input has note && [\"n1\", \"n2\"].contains(context.input.note)", 3),
+            ("context.input has note && context.input.note != \"n7\"", 2),
+            ("context.input has note && context.input.note == context.remit.agent", 1),
+            ("context.input has note && principal.id != context.input.note", 1),
+            ("context.remit.riskLevel >= context.input.amount", 3),
+            // With what else differs from call to call.
+            (
+                "context.input has note && context.input has \"to-account\" && context.input.note == context.input[\"to-account\"]",
+                50,
+            ),
+            ("context.input.amount + 1 < 10", 50),
+        ] {
+            let set = set(when, "context.remit.agent == \"other\"");
+            set.remember();
+            for note in 0..50 {
+                told(&set, &json!({"amount": note, "note": format!("n{note}")}), &[0; 12]);
+            }
+            assert_eq!(answers(&set), expected, "{when}");
+        }
     }
 }

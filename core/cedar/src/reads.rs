@@ -1,8 +1,10 @@
 //! What of its context a policy reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use crate::look::Look;
 
 /// What a lowered policy reads of `context`, and of the arguments and results in it.
 #[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own that may be read")]
@@ -16,12 +18,16 @@ pub(crate) struct Reads {
     pub(crate) whole_records: bool,
     /// The properties of arguments and results.
     pub(crate) properties: BTreeSet<String>,
+    /// How it looks at the values of properties, where it looks at more of one than whether it is there.
+    pub(crate) looks: BTreeMap<String, Look>,
     /// Whether Remit's own facts are a value as a whole.
     pub(crate) whole_facts: bool,
     /// Remit's own facts: `risk`, `sourceIp`.
     pub(crate) facts: BTreeSet<String>,
     /// Whether its conditions speak of actions, whose groups must be known then.
     pub(crate) actions: bool,
+    /// Whether it asks who calls, and not only of which kind whoever calls is.
+    pub(crate) principal: bool,
 }
 
 impl Reads {
@@ -29,7 +35,14 @@ impl Reads {
     pub(crate) fn of(policy: &Value) -> Self {
         let conditions = policy.get("conditions").map(Value::to_string).unwrap_or_default();
         let actions = conditions.contains("\"action\"") || conditions.contains("Action");
-        let mut reads = Self { actions, ..Self::default() };
+        let scope = |key: &str| policy.get("principal").and_then(|scope| scope.get(key));
+        let of_any = match scope("op").and_then(Value::as_str) {
+            Some("All") => true,
+            Some("is") => scope("in").is_none(),
+            _ => false,
+        };
+        let principal = !of_any || conditions.contains("\"principal\"");
+        let mut reads = Self { actions, principal, ..Self::default() };
         reads.walk(policy);
         reads
     }
@@ -57,7 +70,9 @@ impl Reads {
         self.whole_facts |= other.whole_facts || other.everything;
         self.everything |= other.everything;
         self.whole_records |= other.whole_records;
+        self.principal |= other.principal;
         self.properties.extend(other.properties.iter().cloned());
+        other.looks.iter().for_each(|(name, look)| self.looks.entry(name.clone()).or_default().add(look));
         self.facts.extend(other.facts.iter().cloned());
     }
 
@@ -71,7 +86,7 @@ impl Reads {
             Value::Object(_) if is_context(value) => self.everything = true,
             Value::Object(map) => {
                 for (key, inner) in map {
-                    if !((key == "." || key == "has") && self.access(inner, key == ".")) {
+                    if !self.comparison(key, inner) && !((key == "." || key == "has") && self.access(inner, key == ".")) {
                         self.walk(inner);
                     }
                 }
@@ -79,6 +94,25 @@ impl Reads {
             Value::Array(values) => values.iter().for_each(|value| self.walk(value)),
             _ => {}
         }
+    }
+
+    /// Whether it was a comparison of an argument with what is known without it; then nothing is left to walk through.
+    fn comparison(&mut self, operator: &str, operands: &Value) -> bool {
+        fn fact(with: &Value) -> Option<&str> {
+            let access = with.get(".")?;
+            let of_principal = access.get("left").and_then(|left| left.get("Var")).is_some_and(|name| name == "principal");
+            if of_principal && access.get("attr").is_some_and(|name| name == "id") {
+                return Some(PRINCIPAL_ID);
+            }
+            in_record(access).filter(|(record, _)| *record == FACTS).map(|(_, name)| name)
+        }
+        let Some((compared, with, look)) = Look::of_comparison(operator, operands, fact) else { return false };
+        let Some((INPUT, name)) = compared.get(".").and_then(in_record) else { return false };
+        self.of_context.insert(INPUT.to_owned());
+        self.properties.insert(name.to_owned());
+        self.looks.entry(name.to_owned()).or_default().add(&look);
+        with.into_iter().for_each(|with| self.walk(with));
+        true
     }
 
     /// Whether it was an access to the context or to a record in it; then nothing is left to walk through.
@@ -92,15 +126,23 @@ impl Reads {
             self.whole_facts |= reached && attribute == FACTS;
             return true;
         }
-        let record = left.get(".").filter(|inner| inner.get("left").is_some_and(is_context));
-        let record =
-            record.and_then(|inner| inner.get("attr")).and_then(Value::as_str).filter(|name| is_record(name) || *name == FACTS);
-        let Some(record) = record else { return false };
+        let Some((record, _)) = in_record(access).filter(|(record, _)| is_record(record) || *record == FACTS) else {
+            return false;
+        };
         self.of_context.insert(record.to_owned());
         let names = if record == FACTS { &mut self.facts } else { &mut self.properties };
         names.insert(attribute.to_owned());
+        if reached && record == INPUT {
+            self.looks.insert(attribute.to_owned(), Look::whole());
+        }
         true
     }
+}
+
+/// What an access to something in a record of the context reaches: the record's name and its own. `context.input.amount`
+fn in_record(access: &Value) -> Option<(&str, &str)> {
+    let record = access.get("left")?.get(".").filter(|record| record.get("left").is_some_and(is_context))?;
+    Some((record.get("attr")?.as_str()?, access.get("attr")?.as_str()?))
 }
 
 fn is_context(value: &Value) -> bool {
@@ -109,11 +151,15 @@ fn is_context(value: &Value) -> bool {
 
 /// What stands behind the arguments, in the context.
 pub(crate) const PROVENANCE: &str = "provenance";
+/// The arguments, in the context.
+const INPUT: &str = "input";
+/// What callers are called, which is told with them: it is compared with as with a fact.
+pub(crate) const PRINCIPAL_ID: &str = "principal.id";
 /// Remit's own facts in the context.
 const FACTS: &str = "remit";
 
 fn is_record(name: &str) -> bool {
-    name == "input" || name == "output" || name == PROVENANCE
+    name == INPUT || name == "output" || name == PROVENANCE
 }
 
 #[cfg(test)]
@@ -154,6 +200,10 @@ mod tests {
         assert!(reads("permit (principal, action, resource) when { context.remit has user };").fact("user"));
         for whole in ["context.remit == {}", "context == {}", "[context.remit].isEmpty()", "{a: context.remit}.a.user == \"x\""] {
             assert!(reads(&format!("permit (principal, action, resource) when {{ {whole} }};")).fact("user"), "{whole}");
+        }
+        for compared in ["context.input.a == context.remit.user", "context.remit.user != context.input.a"] {
+            let told = reads(&format!("permit (principal, action, resource) when {{ {compared} }};"));
+            assert!(told.fact("user") && told.properties.contains("a") && told.of_context.contains("remit"), "{compared}");
         }
         assert!(!told.everything && !told.whole_records && !told.output());
         assert!(reads("permit (principal, action, resource) when { context has output };").output());

@@ -8,6 +8,7 @@ use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, PolicyId, Policy
 use dogwood_language::{Distincter, Error, ExtensionId, LoweredPolicySet, ParsedPolicySet, PolicySchema, lower_many};
 
 use crate::NAMESPACE;
+use crate::answer::CONTEXT_FACTS;
 use crate::check::{Check, Subject};
 use crate::excerpt::{Excerpt, Parts};
 use crate::history::{Conditions, OfRule, action};
@@ -74,6 +75,8 @@ pub(crate) struct Readers {
     pub(crate) entities: bool,
     /// Which of Remit's own facts they read, and which arguments.
     pub(crate) facts: Reads,
+    /// The names of those of Remit's own facts.
+    pub(crate) names: Vec<&'static str>,
 }
 
 impl Readers {
@@ -286,6 +289,7 @@ impl PolicySet {
             let mut readers = read_everywhere.clone();
             let subjects_here = here.iter().filter_map(|id| subject_of.get(*id));
             subjects_here.for_each(|subject| readers.add(subject, self.mode_of(&subject.id), &ancestors));
+            readers.names = CONTEXT_FACTS.into_iter().filter(|name| readers.facts.fact(name)).collect();
             let kept = ancestors.iter().chain([action]).filter_map(|uid| entities.get(uid).cloned());
             let leaves = |mode: Mode| -> BTreeSet<ExtensionId> {
                 let of_mode = ids().filter(|id| self.mode_of(id) == mode).filter_map(|id| self.rule_of.get(id));

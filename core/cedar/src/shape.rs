@@ -9,6 +9,7 @@ use cedar_policy::RestrictedExpression;
 use dogwood_language::Value as Term;
 use serde_json::Value;
 
+use crate::look::{Facts, Look};
 use crate::name::{is_plain, mangle};
 
 /// The deepest shape.
@@ -208,20 +209,33 @@ impl Record {
         Value::Object(told.collect())
     }
 
-    /// Writes down what [`Record::expression`] hangs on, where only some properties are `read`: those, and of the others whether they can be
-    /// held. A text always can.
-    pub(crate) fn told(&self, object: &Value, read: impl Fn(&str) -> bool, into: &mut Vec<u8>) {
+    /// Writes down what the answers of rules hang on that look at properties so: at most all of [`Record::expression`], and whether every
+    /// value can be held.
+    pub(crate) fn told<'a>(&self, object: &Value, fact: &Facts<'_>, look: impl Fn(&str) -> Option<&'a Look>, into: &mut Vec<u8>) {
+        let nothing = Look::default();
         for (name, property) in &self.0 {
-            let is_read = read(name) || property.alias.as_deref().is_some_and(&read);
-            match object.get(name).filter(|value| !value.is_null()) {
-                None => into.push(0),
-                Some(Value::String(_)) if matches!(property.shape, Shape::String) && !is_read => into.push(1),
-                Some(value) => {
-                    let text = value.to_string();
-                    into.push(2);
-                    into.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                    into.extend_from_slice(text.as_bytes());
-                }
+            let Some(value) = object.get(name).filter(|value| !value.is_null()) else {
+                into.push(0);
+                continue;
+            };
+            let start = into.len();
+            into.push(1);
+            // A rule may know it by both of its names: then all of it is told.
+            let look = match (look(name), property.alias.as_deref().and_then(&look)) {
+                (Some(_), Some(_)) => None,
+                (look, of_alias) => Some(look.or(of_alias).unwrap_or(&nothing)),
+            };
+            let is_told = look.is_some_and(|look| match (&property.shape, value) {
+                (Shape::String, Value::String(text)) => look.text(text, fact, into),
+                (Shape::Long, value) => long(value).is_some_and(|value| look.integer(value, fact, into)),
+                (shape, value) => *look == nothing && shape.holds(value),
+            });
+            if !is_told {
+                into.truncate(start);
+                let text = value.to_string();
+                into.push(2);
+                into.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                into.extend_from_slice(text.as_bytes());
             }
         }
     }
@@ -375,6 +389,21 @@ impl Shape {
             (Self::String, Value::String(_)) | (Self::Bool, Value::Bool(_)) => Some(value.clone()),
             (Self::Long, Value::Number(number)) => number.is_i64().then(|| value.clone()),
             _ => None,
+        }
+    }
+
+    /// Whether Cedar can hold a value: then [`Shape::expression`] makes something of it.
+    fn holds(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::String, Value::String(_)) | (Self::Bool, Value::Bool(_)) => true,
+            (Self::Long, _) => long(value).is_some(),
+            (Self::Decimal, _) => decimal(value).is_some(),
+            (Self::Set(items), Value::Array(values)) => values.iter().all(|value| items.holds(value)),
+            (Self::Record(record), Value::Object(object)) => record
+                .0
+                .iter()
+                .all(|(name, property)| object.get(name).is_none_or(|value| value.is_null() || property.shape.holds(value))),
+            _ => false,
         }
     }
 

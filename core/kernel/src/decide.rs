@@ -8,14 +8,13 @@ use crate::budget;
 use crate::catalogue::PinState;
 use crate::facts::{Call, Fact, Facts, Identity, Principal, Target};
 use crate::guardrail::Guarded;
-use crate::policy;
+use crate::policy::{self, Input};
 use crate::role::{self, Called};
+use crate::said::{Question, Said};
 use crate::snapshot::{ListedView, RowMatch, Snapshot, SpaceView, ToolView};
 use crate::tree::{Judged, Near, Open};
 use crate::trust::{self, Refused};
-use crate::verdict::{
-    ActedAs, ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict,
-};
+use crate::verdict::{ApprovalRequest, Decision, Denial, Dispatch, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};
 
 /// Decides one call.
 ///
@@ -25,25 +24,26 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
     let space = snapshot.spaces.get(call.space).map(Arc::as_ref);
     let subject = space.and_then(|space| Subject::find(space, call.target));
     let risk = subject.as_ref().and_then(|subject| subject.risk(call.risk_requested));
+    let given = Input::of(call.target);
     let mut asked = Asked::new(8, call.explain);
 
-    let principal = asked.ask(Layer::Identity, || identity(snapshot, facts, call.space, subject.as_ref(), now_secs));
-    let principal = principal.map(Arc::as_ref);
+    let caller = asked.ask(Layer::Identity, || identity(snapshot, facts, call.space, subject.as_ref(), now_secs));
+    let principal = caller.map(Arc::as_ref);
     asked.ask(Layer::Space, || space_layer(snapshot, facts, space, principal, subject.as_ref(), call.target));
     let mut acted_as = None;
-    if let (Some(space), Some(principal), Some(subject)) = (space, principal, &subject)
+    if let (Some(space), Some(caller), Some(subject)) = (space, caller, &subject)
         && asked.goes_on()
     {
-        let (judged, actor) = organization(snapshot, facts, space, principal, subject, now_secs, call.explain, Open::Said);
+        let (judged, actor) = said(snapshot, facts, space, caller, subject, now_secs, call.explain);
         asked.take(judged);
         acted_as = actor;
     }
     asked.ask(Layer::ToolPolicy, || tool_policy(snapshot, facts, principal, subject.as_ref(), risk));
-    asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target));
+    asked.ask(Layer::ArgumentSchema, || argument_schema(subject.as_ref(), call.target, &given));
     let guarded = space.filter(|_| asked.goes_on()).and_then(|space| guarded(space, facts, subject.as_ref(), call.target, risk));
     let mut held = match (space, principal, &subject) {
         (Some(space), Some(principal), Some(Subject::Tool(tool))) if asked.goes_on() => {
-            hold::held(snapshot, facts, space, principal, tool, call.target, risk, guarded.as_deref(), now_secs)
+            hold::held(snapshot, facts, space, principal, tool, &given, risk, guarded.as_deref(), now_secs)
         }
         _ => None,
     };
@@ -52,7 +52,7 @@ pub fn decide(snapshot: &Snapshot, facts: &Facts, call: &Call<'_>, now_secs: u64
         let approved = held.as_ref().is_some_and(hold::Held::asks);
         asked.ask(Layer::PolicySet, || {
             let (subject, guarded) = (subject.as_ref(), guarded.as_deref());
-            policy_set(snapshot, facts, space, principal, subject, call.target, approved, guarded, now_secs, &mut told)
+            policy_set(snapshot, facts, space, principal, subject, call.target, &given, approved, guarded, now_secs, &mut told)
         });
     }
     if let Some(guarded) = &guarded {
@@ -164,8 +164,10 @@ pub fn visible(
     let permitted = admitted && tool_policy(snapshot, facts, Some(principal), Some(&subject), risk).effect.agrees();
     let possible = || {
         let told = &mut policy::Told::default();
-        let subject = Some(&subject);
-        policy_set(snapshot, facts, Some(space), Some(principal), subject, target, false, None, now_secs, told).effect.agrees()
+        let (subject, given) = (Some(&subject), &Input::of(target));
+        policy_set(snapshot, facts, Some(space), Some(principal), subject, target, given, false, None, now_secs, told)
+            .effect
+            .agrees()
     };
     permitted
         && possible()
@@ -198,6 +200,24 @@ pub(crate) fn conceivable(
             .all(|line| line.effect.agrees())
 }
 
+/// What the organization's policies say of a call, from memory if the snapshot remembers.
+fn said(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    space: &SpaceView,
+    principal: &Arc<Principal>,
+    subject: &Subject<'_>,
+    now_secs: u64,
+    explain: bool,
+) -> Said {
+    let say = || organization(snapshot, facts, space, principal, subject, now_secs, explain, Open::Said);
+    let (Some(memory), Subject::Tool(tool), false) = (snapshot.said.get(), subject, explain) else { return say() };
+    match Question::of(snapshot, facts, space, principal, tool) {
+        Some(question) => memory.answer(question, (principal, tool), say),
+        None => say(),
+    }
+}
+
 /// What the organization's policies say.
 #[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 fn organization(
@@ -209,7 +229,7 @@ fn organization(
     now_secs: u64,
     explain: bool,
     open: Open,
-) -> (Vec<Judged>, Option<ActedAs>) {
+) -> Said {
     let arn;
     let called = match subject {
         Subject::Tool(tool) => Called {
@@ -596,6 +616,7 @@ fn policy_set(
     principal: Option<&Principal>,
     subject: Option<&Subject<'_>>,
     target: Target<'_>,
+    given: &Input<'_>,
     approved: bool,
     guarded: Option<&Guarded>,
     now_secs: u64,
@@ -605,15 +626,13 @@ fn policy_set(
         return Finding::no_impact("the space has no policy set");
     };
     let Some(principal) = principal else { return Finding::implicit(Reason::Unauthenticated, "nobody is identified") };
-    let (tool, arguments) = match (subject, target) {
-        (Some(Subject::Tool(tool)), Target::Tool { arguments, .. }) => (tool, arguments),
+    let tool = match (subject, target) {
+        (Some(Subject::Tool(tool)), Target::Tool { .. }) => tool,
         (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool to judge"),
         _ => return Finding::no_impact("policy sets are about tools"),
     };
     let now_ms = now_secs.saturating_mul(1000);
-    let organization = &snapshot.organization;
-    let said =
-        policy::judge(set, organization, space, facts, principal, tool, arguments, None, (approved, guarded), now_ms, told);
+    let said = policy::judge(set, snapshot, space, facts, principal, tool, given, None, (approved, guarded), now_ms, told);
     Finding { effect: said.effect, statement: said.statement, origin: said.origin, reason: said.reason, principal: None }
 }
 
@@ -659,17 +678,16 @@ fn guardrail(subject: Option<&Subject<'_>>, guarded: &Guarded) -> Finding<'stati
     Finding::allow(statement)
 }
 
-fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>) -> Finding<'static> {
-    let (tool, arguments) = match (subject, target) {
-        (Some(Subject::Tool(tool)), Target::Tool { arguments: Some(arguments), .. }) => (tool, arguments),
+fn argument_schema(subject: Option<&Subject<'_>>, target: Target<'_>, given: &Input<'_>) -> Finding<'static> {
+    let tool = match (subject, target) {
+        (Some(Subject::Tool(tool)), Target::Tool { arguments: Some(_), .. }) => tool,
         (None, Target::Tool { .. }) => return Finding::implicit(Reason::ToolNotListed, "there is no such tool, so no schema"),
         _ => return Finding::no_impact("no arguments to check"),
     };
-    let value: serde_json::Value = match serde_json::from_str(arguments.as_str()) {
-        Ok(value) => value,
-        Err(_) => return Finding::implicit(Reason::CouldNotDecide, "the arguments hold a number that can't be checked"),
+    let Some(value) = given.value() else {
+        return Finding::implicit(Reason::CouldNotDecide, "the arguments hold a number that can't be checked");
     };
-    let faults = tool.schema.faults(&value);
+    let faults = tool.schema.faults(value);
     if faults.is_empty() {
         Finding::allow("the arguments keep the pinned schema")
     } else {

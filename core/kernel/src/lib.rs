@@ -35,6 +35,7 @@ pub mod registry;
 pub mod remedy;
 pub mod retention;
 mod role;
+mod said;
 pub mod schema;
 pub mod snapshot;
 pub mod suspension;

@@ -1,6 +1,7 @@
 //! The space's policy set: what it is asked, and what its word means for a call.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use remit_cedar::{
@@ -52,10 +53,9 @@ impl PolicyCaller {
         let user = principal.user.as_deref().unwrap_or_default();
         let agent = principal.agent.as_str().to_owned();
         let Some(session) = &principal.session else {
-            let subject = principal.claims.get("sub").map(String::as_str);
-            let id = subject.or(principal.user.as_deref()).unwrap_or(&agent).to_owned();
+            let Who { kind, id, .. } = bearer(principal);
             let name = format!("t{}:{agent}{user}", agent.len());
-            return Self { kind: PrincipalKind::OAuthUser, id, claims: Arc::clone(&principal.claims), principal: name, agent };
+            return Self { kind, id: id.to_owned(), claims: Arc::clone(&principal.claims), principal: name, agent };
         };
         let partition = &organization.partition;
         let id = match &session.who {
@@ -82,6 +82,13 @@ impl PolicyCaller {
     pub fn scopes<'a>(&'a self, session: &'a str) -> Scopes<'a> {
         Scopes { session, principal: &self.principal, agent: &self.agent }
     }
+}
+
+/// Whoever shows a token, as policies name it.
+fn bearer(principal: &Principal) -> Who<'_> {
+    let subject = principal.claims.get("sub").or(principal.user.as_ref());
+    let id = subject.map_or(principal.agent.as_str(), String::as_str);
+    Who { kind: PrincipalKind::OAuthUser, id, claims: &principal.claims }
 }
 
 /// Why the policy set keeps a result from the caller, and where the statement stands that does; `None` if it may go. `structured` is its
@@ -111,9 +118,28 @@ pub fn withheld(
     let told = &mut Told::default();
     // What went upstream with an approval still has it.
     let approved = matches!(&facts.approvals, Fact::Known(approvals) if !approvals.is_empty());
-    let organization = &snapshot.organization;
-    let said = judge(set, organization, space, facts, principal, tool, arguments, Some(output), (approved, None), now_ms, told);
+    let given = &Input::of(call.target);
+    let said = judge(set, snapshot, space, facts, principal, tool, given, Some(output), (approved, None), now_ms, told);
     (!said.effect.agrees()).then(|| (refuse(said.reason, said.statement.as_str().to_owned()), said.origin))
+}
+
+/// The arguments of a call, read when the first layer looks into them.
+pub(crate) struct Input<'a> {
+    /// As they came; `None`: the tool in general is asked about.
+    pub(crate) arguments: Option<Arguments<'a>>,
+    value: OnceCell<Option<Value>>,
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn of(target: Target<'a>) -> Self {
+        let arguments = if let Target::Tool { arguments, .. } = target { arguments } else { None };
+        Self { arguments, value: OnceCell::new() }
+    }
+
+    /// Their value, if there are any and their numbers can be held.
+    pub(crate) fn value(&self) -> Option<&Value> {
+        self.value.get_or_init(|| serde_json::from_str(self.arguments?.as_str()).ok()).as_ref()
+    }
 }
 
 /// What the set says of a call, in the kernel's words.
@@ -139,12 +165,12 @@ pub(crate) struct Told {
 #[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 pub(crate) fn judge(
     set: &PolicySet,
-    organization: &Organization,
+    snapshot: &Snapshot,
     space: &SpaceView,
     facts: &Facts,
     principal: &Principal,
     tool: &ToolView,
-    arguments: Option<Arguments<'_>>,
+    given: &Input<'_>,
     output: Option<&Value>,
     (approved, guarded): (bool, Option<&Guarded>),
     now_ms: u64,
@@ -155,26 +181,26 @@ pub(crate) fn judge(
         let effect = if set.mode() == Mode::LogOnly { Effect::NoImpact } else { Effect::ImplicitDeny };
         Said { effect, reason: Reason::CouldNotDecide, statement, origin: None }
     };
-    let input: Cow<'_, Value> = match arguments.map(|arguments| serde_json::from_str(arguments.as_str())) {
-        Some(Ok(value)) => Cow::Owned(value),
-        Some(Err(_)) => return undecided("the arguments hold a number that policies can't see".to_owned()),
-        None => Cow::Owned(Value::Null),
+    let is_call = given.arguments.is_some();
+    let input = match given.value() {
+        None if is_call => return undecided("the arguments hold a number that policies can't see".to_owned()),
+        value => value.unwrap_or(&Value::Null),
     };
     let bindings = match &facts.policy_session.bindings {
         Fact::Known(bindings) => bindings.as_deref(),
         // What could not be put into the history would be missing there for whatever comes after.
-        Fact::Unknown(why) if arguments.is_some() && (set.needs_history(&tool.id) || set.watches(&tool.id)) => {
+        Fact::Unknown(why) if is_call && (set.needs_history(&tool.id) || set.watches(&tool.id)) => {
             return undecided(why.clone());
         }
         Fact::Unknown(_) => None,
     };
     // What a session has touched isn't guessed: a rule that reads it would forbid what it should, or permit what it shouldn't.
-    if let (Fact::Unknown(why), true) = (&facts.provenance, arguments.is_some() && set.reads_origin()) {
+    if let (Fact::Unknown(why), true) = (&facts.provenance, is_call && set.reads_origin()) {
         return undecided(why.clone());
     }
-    asking(organization, space, facts, principal, tool, &input, (approved, guarded), now_ms, |ask| {
+    asking(snapshot, space, facts, principal, tool, input, (approved, guarded), now_ms, |ask| {
         let ask = Ask { output, bindings, ..*ask };
-        if arguments.is_some() {
+        if is_call {
             let answer = set.decide(&ask);
             if told.explain {
                 told.applied = applied(set, &answer);
@@ -192,9 +218,9 @@ pub(crate) fn judge(
 }
 
 /// The ARN of the role that is acted in.
-pub(crate) fn acted_in(organization: &Organization, space: &SpaceView, principal: &Principal) -> Option<String> {
-    let role = principal.role(space.space.role.as_ref());
-    role.map(|key| organization.roles.get(key).map_or_else(|| key.to_string(), |role| role.arn(&organization.partition)))
+pub(crate) fn acted_in<'a>(snapshot: &'a Snapshot, space: &SpaceView, principal: &Principal) -> Option<Cow<'a, str>> {
+    let role = principal.role(space.space.role.as_ref())?;
+    Some(snapshot.tree.role_arn(role).map_or_else(|| role.to_string().into(), Cow::Borrowed))
 }
 
 /// A tool's risk as policies see it, as a number: 1 is the lowest.
@@ -213,7 +239,7 @@ pub(crate) fn tier(organization: &Organization, facts: &Facts, tool: &ToolView) 
 /// A call as policies see it, before its result and without a history.
 #[allow(clippy::too_many_arguments, reason = "everything that a call is")]
 pub(crate) fn asking<T>(
-    organization: &Organization,
+    snapshot: &Snapshot,
     space: &SpaceView,
     facts: &Facts,
     principal: &Principal,
@@ -224,10 +250,11 @@ pub(crate) fn asking<T>(
     then: impl FnOnce(&Ask<'_>) -> T,
 ) -> T {
     let found = guarded.map(Guarded::names).unwrap_or_default();
-    let caller = PolicyCaller::of(organization, principal);
-    let role = acted_in(organization, space, principal);
+    let organization = &snapshot.organization;
+    let signer = principal.session.as_ref().map(|_| PolicyCaller::of(organization, principal));
+    let role = acted_in(snapshot, space, principal);
     then(&Ask {
-        who: caller.who(),
+        who: signer.as_ref().map_or_else(|| bearer(principal), PolicyCaller::who),
         tool: &tool.id,
         input,
         output: None,

@@ -9,6 +9,7 @@ use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
 
 use crate::context::{Actor, Asked, CallFacts, SessionFacts};
 use crate::facts::{Fact, Facts, Principal, SessionOf};
+use crate::said::Said;
 use crate::snapshot::{Snapshot, SpaceView};
 use crate::tree::{Acting, Ask, Judged, Open, role_session, session_name, silent, space_service, stand_in};
 use crate::verdict::{ActedAs, Effect, Layer, Reason, Statement};
@@ -56,7 +57,7 @@ pub(crate) fn judge<'a>(
     now_secs: u64,
     explain: bool,
     open: Open,
-) -> (Vec<Judged>, Option<ActedAs>) {
+) -> Said {
     let call = Call { snapshot, facts, space, principal, called, now_secs, explain, open };
     let mut judged = Vec::with_capacity(6);
     let actor = match call.judged(&mut judged) {
@@ -218,7 +219,7 @@ impl<'a> Call<'a> {
             call: None,
             session: Some(session),
         };
-        let arn = role.arn(&self.organization().partition);
+        let arn = self.snapshot.tree.role_arn(&role.key).unwrap_or_default();
         // Tags and a source identity have actions of their own, which the same trust policy must allow.
         let also = [
             (true, "sts:AssumeRole"),
@@ -229,7 +230,7 @@ impl<'a> Call<'a> {
         for (_, action) in also.into_iter().filter(|(is, _)| *is) {
             let trust = Some(&role.key);
             let (session, open) = (self.policies(acting), self.open);
-            let ask = Ask { asked, acting, session, action, resource: &arn, server: None, trust, open };
+            let ask = Ask { asked, acting, session, action, resource: arn, server: None, trust, open };
             let mut lines = self.snapshot.tree.ask(&ask, self.explain);
             // What applied in a layer without a line of its own applied nevertheless.
             let applied: Vec<_> = lines.iter_mut().flat_map(|line| std::mem::take(&mut line.applied)).collect();

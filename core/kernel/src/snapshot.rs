@@ -1,7 +1,7 @@
 //! One compiled configuration: immutable, swapped whole.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use remit_cedar::{File, Mode, PolicySet, Source, Tool};
 use remit_mcp::header::ParamHeader;
@@ -17,6 +17,7 @@ use crate::approval::Holds;
 use crate::catalogue::{Catalogue, PinKey, PinState, Pinned, ToolFinding};
 use crate::definitions::INSTRUCTIONS;
 use crate::guardrail::Guards;
+use crate::said::Memory;
 use crate::schema::ArgumentSchema;
 use crate::tree::Tree;
 
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub findings: Vec<ToolFinding>,
     rows: HashMap<AgentId, AgentRows>,
     pub(crate) tree: Tree,
+    /// What IAM has said, where it is remembered.
+    pub(crate) said: OnceLock<Memory>,
 }
 
 /// One space with everything that its agents could see.
@@ -183,7 +186,14 @@ impl Snapshot {
         findings.sort_by(|a, b| (&a.server, &a.tool, &a.fault).cmp(&(&b.server, &b.tool, &b.fault)));
         findings.dedup();
         let tree = Tree::compile(&organization);
-        Self { version, organization, spaces, findings, rows, tree }
+        Self { version, organization, spaces, findings, rows, tree, said: OnceLock::new() }
+    }
+
+    /// From now on answers are remembered that are the same for many calls: for whoever decides very many, such as a replay. It changes no
+    /// decision (tests decide both ways).
+    pub fn remember(&self) {
+        self.said.get_or_init(Memory::default);
+        self.spaces.values().filter_map(|space| space.policy_set.as_ref()).for_each(|set| set.remember());
     }
 
     /// What the registry says. A row that forbids stands above every other; else the most specific one decides, and of equals the

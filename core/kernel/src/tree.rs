@@ -51,6 +51,7 @@ pub(crate) struct LevelView {
 /// A role, compiled.
 #[derive(Debug)]
 pub(crate) struct RoleView {
+    arn: String,
     trust: PolicySet,
     grants: Grants,
 }
@@ -63,7 +64,7 @@ pub(crate) struct Grants {
 }
 
 /// What one layer of IAM says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Judged {
     pub(crate) layer: Layer,
     pub(crate) effect: Effect,
@@ -208,7 +209,9 @@ impl Tree {
             .collect();
         let roles = roles
             .into_iter()
-            .map(|(key, role, grants)| (key, RoleView { trust: set(&[Arc::clone(&role.trust)]), grants }))
+            .map(|(key, role, grants)| {
+                (key, RoleView { arn: role.arn(&organization.partition), trust: set(&[Arc::clone(&role.trust)]), grants })
+            })
             .collect();
         let with_policy = organization.servers.iter().filter_map(|(key, server)| Some((key, server.resource_policy.as_ref()?)));
         let resources = with_policy.map(|(key, policy)| (key.clone(), set(&[Arc::clone(policy)]))).collect();
@@ -230,6 +233,16 @@ impl Tree {
         }
         let bindings = bindings(&keys);
         Self { keys, bindings, accounts, roles, users, resources, everything, nothing }
+    }
+
+    /// Whether a policy may read when a call is made.
+    pub(crate) fn reads_time(&self) -> bool {
+        self.bindings.iter().any(|key| matches!(key, Key::CurrentTime | Key::EpochTime))
+    }
+
+    /// The ARN of a role of the organization.
+    pub(crate) fn role_arn(&self, role: &RoleKey) -> Option<&str> {
+        self.roles.get(role).map(|role| role.arn.as_str())
     }
 
     /// Whether no policy has anything to say of calls from an account to a server of the same account by somebody without a role.

@@ -4,6 +4,8 @@
 //! configuration temporal conditions look back on histories that are made again of the very calls: a call that is newly denied never
 //! happened in them, and one that is newly allowed is done with a result that nobody knows.
 
+mod head;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use remit_kernel::{
     decide,
 };
 use remit_model::time_ms;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,55 +72,6 @@ pub struct Past<'a> {
 /// What stands after all that a replay reads of most decisions, as Remit writes them. Within a text its quotation marks would be escaped.
 const REST: &[u8] = b",\"layers\":[";
 
-/// The beginning of a decision's entry, taken as far as it goes.
-#[derive(Default)]
-struct Head<'a> {
-    id: Option<Cow<'a, str>>,
-    time: Option<Cow<'a, str>>,
-    agent: Option<Cow<'a, str>>,
-    space: Option<Cow<'a, str>>,
-    tool: Option<Cow<'a, str>>,
-    method: Option<Cow<'a, str>>,
-    session: Option<Cow<'a, str>>,
-    verdict: Option<Cow<'a, str>>,
-    reason: Option<Cow<'a, str>>,
-    facts_digest: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Visitor<'de> for &mut Head<'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a decision's entry")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Text(key)) = map.next_key()? {
-            let field = match &*key {
-                "id" => &mut self.id,
-                "time" => &mut self.time,
-                "agent" => &mut self.agent,
-                "space" => &mut self.space,
-                "tool" => &mut self.tool,
-                "method" => &mut self.method,
-                "session" => &mut self.session,
-                "verdict" => &mut self.verdict,
-                "reason" => &mut self.reason,
-                "facts_digest" => &mut self.facts_digest,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *field = map.next_value::<Option<Text<'de>>>()?.map(|text| text.0);
-        }
-        Ok(())
-    }
-}
-
 impl<'a> Past<'a> {
     /// Reads a decision's entry; `None` if it is none.
     pub fn read(entry: &'a str) -> Option<Self> {
@@ -130,23 +82,18 @@ impl<'a> Past<'a> {
     /// The same from what stands before the layers: half of the entry is never looked at.
     fn head(entry: &'a str, end: usize) -> Option<Self> {
         let (text, rest) = entry.split_at_checked(end)?;
-        let mut head = Head::default();
-        // It ends where the object goes on: that is no fault of it.
-        match serde_json::Deserializer::from_str(text).deserialize_map(&mut head) {
-            Err(error) if error.is_eof() => {}
-            _ => return None,
-        }
+        let head = head::Head::read(text)?;
         let found = Self {
-            id: head.id?,
-            time: head.time?,
-            agent: head.agent,
-            space: head.space?,
-            tool: head.tool,
-            method: head.method?,
-            session: head.session,
-            verdict: head.verdict?,
-            reason: head.reason,
-            facts_digest: head.facts_digest,
+            id: head.id?.into(),
+            time: head.time?.into(),
+            agent: head.agent.map(Cow::Borrowed),
+            space: head.space?.into(),
+            tool: head.tool.map(Cow::Borrowed),
+            method: head.method?.into(),
+            session: head.session.map(Cow::Borrowed),
+            verdict: head.verdict?.into(),
+            reason: head.reason.map(Cow::Borrowed),
+            facts_digest: head.facts_digest.map(Cow::Borrowed),
             entry,
         };
         // Entries of before have it at their end.
@@ -743,12 +690,23 @@ mod tests {
     use super::*;
 
     /// A decision's entry as it might be written; `early`: its digest of facts stands before the layers.
-    fn entry(texts: &[String; 4], has: [bool; 4], early: bool, pretty: bool) -> String {
+    fn entry(texts: &[String; 4], has: [bool; 4], (early, pretty): (bool, bool), more_at: usize) -> String {
         let mut head = json!({"v": 1, "type": "decision", "time": "2026-01-01T00:00:00.000Z", "id": texts[0], "space": texts[1], "method": "m", "verdict": "DENY"});
         let object = head.as_object_mut().unwrap();
         for (at, key) in ["agent", "tool", "reason"].into_iter().enumerate().filter(|(at, _)| has[*at]) {
             object.insert(key.to_owned(), json!(texts[at]));
         }
+        let more = [
+            json!(7),
+            json!(-1.5e3),
+            json!(true),
+            json!(null),
+            json!([]),
+            json!([texts[1], texts[2]]),
+            json!({"a": [1]}),
+            json!(texts[0]),
+        ];
+        object.insert("more".to_owned(), more[more_at].clone());
         let layers = json!([{"checkType": "SPACE", "effect": "IMPLICIT_DENY", "statement": texts[2], "origin": texts[3]}]);
         let digest = if has[3] { format!(",\"facts_digest\":{}", json!(texts[3])) } else { String::new() };
         let head = head.to_string();
@@ -765,8 +723,9 @@ mod tests {
             has in any::<[bool; 4]>(),
             early in any::<bool>(),
             pretty in any::<bool>(),
+            more_at in 0..8_usize,
         ) {
-            let entry = entry(&texts, has, early, pretty);
+            let entry = entry(&texts, has, (early, pretty), more_at);
             let (quick, whole) = (Past::read(&entry).unwrap(), serde_json::from_str::<Past<'_>>(&entry).unwrap());
             let told = |past: &Past<'_>| {
                 let texts = [&past.agent, &past.tool, &past.session, &past.reason, &past.facts_digest].map(|text| text.as_deref().map(str::to_owned));

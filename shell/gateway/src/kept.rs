@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use remit_journal::Attachments;
 use remit_kernel::recorded::{self, Basis, Recorded, RecordedIdentity};
 use remit_kernel::{Call, Catalogue, Facts, Target};
+use remit_mcp::canonical::{hex, sha256};
 
 use crate::record::digest;
 use crate::session::lock;
@@ -233,7 +234,8 @@ impl KeptFacts {
         let sealed = self.attachments.get(index).map_err(unreadable)?.ok_or(NotKept::Gone)?;
         let key = self.keys.existing(space).map_err(|error| NotKept::Unreadable(error.to_string()))?;
         let text = key.and_then(|key| key.open(sealed, &facts_aad(space, decision_id)).ok()).ok_or(NotKept::Sealed)?;
-        if digest(&text) == facts_digest { Ok(text) } else { Err(NotKept::Digest) }
+        let is_same = facts_digest.strip_prefix("sha256:").is_some_and(|digits| digits == hex(&sha256(&text)));
+        if is_same { Ok(text) } else { Err(NotKept::Digest) }
     }
 
     /// A result that a temporal condition of then read, as its outcome's entry holds it, sealed; `None` if it can't be opened.

@@ -432,12 +432,13 @@ impl SegmentReader {
         if let Some(range) = held.filter(|range| range.end <= self.window.len()) {
             return Ok(Some(range));
         }
-        self.window.clear();
         self.window_offset = self.offset;
         self.window.resize(need.max(self.ahead_bytes), 0);
         self.ahead_bytes = AHEAD_BYTES_MAX.min(2 * self.ahead_bytes);
-        let count = read_fully(self.file.as_ref(), &mut self.window, self.offset)?;
-        self.window.truncate(count);
+        let read = read_fully(self.file.as_ref(), &mut self.window, self.offset);
+        // What else is in it was read elsewhere.
+        self.window.truncate(*read.as_ref().unwrap_or(&0));
+        let count = read?;
         Ok((need <= count).then_some(0..need))
     }
 }

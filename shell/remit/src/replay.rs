@@ -168,7 +168,7 @@ impl<F: FnMut(&str) -> Result<Arc<Organization>, String>> Compiled<F> {
         let organization = (self.organization)(&basis.configuration)?;
         let snapshot = Arc::new(Snapshot::compile_after(self.last.as_deref(), 0, organization, &catalogue));
         // Months of calls ask the same questions again and again.
-        snapshot.spaces.values().filter_map(|space| space.policy_set.as_ref()).for_each(|set| set.remember());
+        snapshot.remember();
         self.last = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use remit_model::Risk;
-use serde_json::Value;
 
 use super::Finding;
 use crate::approval::{Approval, CallAsked, Hold, RuleAsked};
-use crate::facts::{Arguments, Fact, Facts, Principal, Target};
+use crate::facts::{Arguments, Fact, Facts, Principal};
 use crate::guardrail::Guarded;
-use crate::policy::{self, PolicyCaller};
+use crate::policy::{self, Input, PolicyCaller};
 use crate::snapshot::{Snapshot, SpaceView, ToolView};
 use crate::verdict::{ApprovalRequest, Reason};
 
@@ -32,7 +31,7 @@ pub(super) fn held<'a>(
     space: &'a SpaceView,
     principal: &Principal,
     tool: &Arc<ToolView>,
-    target: Target<'a>,
+    given: &Input<'a>,
     risk: Option<Risk>,
     guarded: Option<&Guarded>,
     now_secs: u64,
@@ -40,16 +39,11 @@ pub(super) fn held<'a>(
     if !space.holds.may_hold(tool.exposed.as_str()) {
         return None;
     }
-    let arguments = match target {
-        Target::Tool { arguments, .. } => arguments,
-        _ => None,
-    };
-    let organization = &snapshot.organization;
-    let input: Option<Value> = arguments.and_then(|arguments| serde_json::from_str(arguments.as_str()).ok());
+    let (organization, arguments) = (&snapshot.organization, given.arguments);
     let asking = |ask: &mut dyn FnMut(&remit_cedar::Ask<'_>)| {
-        let Some(input) = &input else { return false };
+        let Some(input) = given.value() else { return false };
         let now_ms = now_secs.saturating_mul(1000);
-        policy::asking(organization, space, facts, principal, tool, input, (false, guarded), now_ms, |asked| ask(asked));
+        policy::asking(snapshot, space, facts, principal, tool, input, (false, guarded), now_ms, |asked| ask(asked));
         true
     };
     // Of a tool in general nothing is asked: people agree to calls.

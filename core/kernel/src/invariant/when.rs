@@ -118,7 +118,7 @@ impl Check<'_> {
     fn settle(&mut self, asked: &Asked, rules: &[String], at: &At<'_>) -> Option<Counterexample> {
         let kind = if at.way.is_some() { PrincipalKind::IamEntity } else { PrincipalKind::OAuthUser };
         let word = if at.way.is_some() { "signer" } else { "bearer" };
-        let role = acted_in(&self.snapshot.organization, at.view, at.principal);
+        let role = acted_in(self.snapshot, at.view, at.principal);
         let id = self.pinned(at);
         let everybody = Known {
             kind,
@@ -416,7 +416,7 @@ impl Check<'_> {
         let (facts, principal) = facts(at, tried);
         let now_ms = tried.at_secs.unwrap_or(self.now_secs).saturating_mul(1000);
         let approved = at.view.holds.may_hold(at.tool.exposed.as_str());
-        asking(&self.snapshot.organization, at.view, &facts, &principal, at.tool, &tried.input, (approved, None), now_ms, |ask| {
+        asking(self.snapshot, at.view, &facts, &principal, at.tool, &tried.input, (approved, None), now_ms, |ask| {
             asked.set.meets(&asked.meant, ask).unwrap_or_default()
         })
     }

@@ -33,7 +33,7 @@ pub(crate) fn session() -> Session {
 }
 
 /// `far`, the role of the other account: tagged `level: read`, trusting `ops-role` for these actions, with one more policy.
-fn far(actions: &str, policy: &str) -> World {
+pub(crate) fn far(actions: &str, policy: &str) -> World {
     let mut world = World::new();
     world.role = r#"policies: [McpReadAccess], inline_policies: { assume: { Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "sts:*", Resource: "*" }] } }"#.into();
     world.more_roles = format!(
@@ -44,7 +44,7 @@ fn far(actions: &str, policy: &str) -> World {
 }
 
 const ASSUME: &str = r#""sts:AssumeRole""#;
-const ALL: &str = r#""sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity""#;
+pub(crate) const ALL: &str = r#""sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity""#;
 
 fn deny(condition: &str) -> String {
     format!(

@@ -15,6 +15,7 @@ mod invariant;
 mod recorded;
 mod registry;
 mod remedy;
+mod said;
 mod suspension;
 mod tree;
 mod trust;
@@ -181,6 +182,15 @@ tool_policies: [{{ agent: agent-1, tool: '*', max_risk: critical }}]
         let whole = decide(&snapshot, &facts, &call, NOW);
         assert_eq!(outcome(&short), outcome(&whole), "explaining changes nothing");
         kept(&snapshot, &facts, &call, &whole);
+        snapshot.remember();
+        call.explain = false;
+        for remembered in [(); 2].map(|()| decide(&snapshot, &facts, &call, NOW)) {
+            assert_eq!(
+                (outcome(&remembered), &remembered.layers),
+                (outcome(&short), &short.layers),
+                "remembering changes nothing"
+            );
+        }
         whole
     }
 

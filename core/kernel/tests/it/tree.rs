@@ -13,14 +13,14 @@ fn control(name: &str, document: &str) -> String {
     format!("{{ name: {name}, type: SERVICE_CONTROL_POLICY, document: {document} }}")
 }
 
-fn deny(condition: &str) -> String {
+pub(crate) fn deny(condition: &str) -> String {
     format!(
         r#"{{ Version: "2012-10-17", Statement: [{{ Sid: No, Effect: Deny, Action: "mcp:*", Resource: "*", Condition: {condition} }}] }}"#
     )
 }
 
 /// A world with one service control policy beside FullAWSAccess, attached to the unit.
-fn world_with(document: &str) -> World {
+pub(crate) fn world_with(document: &str) -> World {
     let mut world = World::new();
     world.policies = control("scp", document);
     world.unit = "service_control_policies: [FullAWSAccess, scp]".into();
