@@ -10,6 +10,8 @@ use crate::objects::{Clock, Objects, Refusal};
 const POLL_MS: u64 = 200;
 /// How often the lease is looked at within its life.
 const LOOKS: u64 = 5;
+/// How long nothing comes before one that stands by asks whether the log was cut behind it.
+const CHECK_MS: u64 = 60_000;
 
 /// How a node takes part.
 #[derive(Debug, Clone)]
@@ -98,9 +100,16 @@ pub async fn join<O: Objects, C: Clock>(
     joining.check_place().await?;
     let mut watch = Watch::default();
     let mut look_at_ms = 0;
+    let mut checked = (joining.place.number, joining.world.1.now_ms());
     loop {
         while joining.follow().await? {}
         let now_ms = joining.world.1.now_ms();
+        if joining.place.number != checked.0 {
+            checked = (joining.place.number, now_ms);
+        } else if now_ms.saturating_sub(checked.1) >= CHECK_MS {
+            joining.check_place().await?;
+            checked.1 = now_ms;
+        }
         if now_ms >= look_at_ms {
             look_at_ms = now_ms + options.ttl_ms / LOOKS;
             if let Some(held) = joining.look(&mut watch).await?
@@ -234,6 +243,8 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
             if self.place.term >= held.term() {
                 return Ok(None);
             }
+            // This node may have been stopped or cut off for so long that the next number is free because it was deleted.
+            self.check_place().await?;
             let now_ms = self.world.1.now_ms();
             if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world(), &self.options.key).await {
                 return Ok(None);
@@ -274,5 +285,195 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                 () = world.1.sleep(due_ms) => drop(held.renew(world, key).await),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by them")]
+
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::objects::Condition;
+
+    const PREFIX: &str = "c/";
+    const NODE: NodeId = NodeId([7; 16]);
+
+    type Happens = Box<dyn FnOnce(&mut BTreeMap<String, (Bytes, String)>) + Send>;
+
+    /// A bucket whose time goes on when somebody sleeps, and where things happen at their times.
+    #[derive(Clone, Default)]
+    struct World(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        objects: BTreeMap<String, (Bytes, String)>,
+        etags: u64,
+        now_ms: u64,
+        happens: Vec<(u64, Happens)>,
+        read_only: bool,
+    }
+
+    impl World {
+        fn at(&self, ms: u64, what: impl FnOnce(&mut BTreeMap<String, (Bytes, String)>) + Send + 'static) {
+            self.0.lock().unwrap().happens.push((ms, Box::new(what)));
+        }
+
+        fn has(&self, name: &str) -> bool {
+            self.0.lock().unwrap().objects.contains_key(name)
+        }
+
+        async fn join(&self, member: &mut Member) -> Result<Place, JoinError> {
+            let options =
+                Options { prefix: PREFIX.to_owned(), key: key(), node: NODE, address: "node".to_owned(), ttl_ms: 10_000 };
+            join((self.clone(), self.clone()), &options, member).await.map(|writer| writer.place())
+        }
+    }
+
+    impl Objects for World {
+        async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> Result<String, Refusal> {
+            let mut state = self.0.lock().unwrap();
+            if state.read_only {
+                return Err(Refusal::Refused("403 AccessDenied".to_owned()));
+            }
+            let there = state.objects.get(key).map(|(_, etag)| etag.clone());
+            let holds = match condition {
+                Condition::None => true,
+                Condition::Absent => there.is_none(),
+                Condition::Is(etag) => there.as_ref() == Some(etag),
+            };
+            if !holds {
+                return Err(Refusal::Condition);
+            }
+            state.etags += 1;
+            let etag = state.etags.to_string();
+            state.objects.insert(key.to_owned(), (body, etag.clone()));
+            Ok(etag)
+        }
+
+        async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
+            Ok(self.0.lock().unwrap().objects.get(key).cloned())
+        }
+
+        async fn list(&self, prefix: &str, _count: usize) -> Result<Vec<String>, Refusal> {
+            Ok(self.0.lock().unwrap().objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+
+        async fn delete(&self, key: &str) -> Result<(), Refusal> {
+            self.0.lock().unwrap().objects.remove(key);
+            Ok(())
+        }
+    }
+
+    impl Clock for World {
+        fn now_ms(&self) -> u64 {
+            self.0.lock().unwrap().now_ms
+        }
+
+        async fn sleep(&self, ms: u64) {
+            let state = &mut *self.0.lock().unwrap();
+            state.now_ms += ms;
+            assert!(state.now_ms < 600_000, "it goes on for ever");
+            let (due, later) = std::mem::take(&mut state.happens).into_iter().partition(|(at, _)| *at <= state.now_ms);
+            state.happens = later;
+            let due: Vec<(u64, Happens)> = due;
+            due.into_iter().for_each(|(_, what)| what(&mut state.objects));
+        }
+    }
+
+    #[derive(Default)]
+    struct Member {
+        place: Option<Place>,
+        restored: Vec<String>,
+        troubles: Vec<String>,
+    }
+
+    impl Replica for Member {
+        fn place(&self) -> Place {
+            self.place.unwrap_or(Place::START)
+        }
+
+        fn apply(&mut self, _contents: Vec<Content>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+            Ok(Vec::new())
+        }
+
+        fn restore(&mut self, name: &str, _length: u64, _at: u64, _bytes: &[u8]) -> Result<(), String> {
+            self.restored.push(name.to_owned());
+            Ok(())
+        }
+
+        fn reached(&mut self, place: Place) -> Result<(), String> {
+            self.place = Some(place);
+            Ok(())
+        }
+
+        fn stands_by(&mut self, _lease: &Lease) {}
+
+        fn troubled(&mut self, what: &str) {
+            self.troubles.push(what.to_owned());
+        }
+    }
+
+    fn key() -> Key {
+        Key::new(Zeroizing::new([1; 32]))
+    }
+
+    fn keys() -> Keys {
+        Keys::new(PREFIX)
+    }
+
+    /// A log of so many batches, by another node.
+    fn log(count: u64) -> (BTreeMap<String, (Bytes, String)>, Vec<Place>) {
+        let (mut objects, mut places) = (BTreeMap::new(), vec![Place::START]);
+        for number in 1..=count {
+            let before = *places.last().unwrap();
+            let contents = if number == 1 { Vec::new() } else { vec![Content::Change(vec![1])] };
+            let batch = Batch { number, term: 1, node: NodeId([1; 16]), before: before.digest, contents };
+            let object = key().seal(&batch).unwrap();
+            places.push(before.next(&key(), &object).unwrap().0);
+            objects.insert(keys().batch(number), (object, format!("log-{number}")));
+        }
+        (objects, places)
+    }
+
+    fn lease_of_another(beat: u64) -> (Bytes, String) {
+        let lease = Lease { term: 1, node: "another".to_owned(), address: String::new(), beat, released: false };
+        (key().seal_as("lease", serde_json::to_vec(&lease).unwrap()).unwrap(), format!("lease-{beat}"))
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_cut_off_for_longer_than_the_log_is_kept_never_writes() {
+        let (objects, places) = log(9);
+        let world = World::default();
+        // What it can see ends where it stands; when it sees the bucket again, what came next is gone already.
+        world.0.lock().unwrap().objects = objects.clone().into_iter().filter(|(name, _)| *name <= keys().batch(3)).collect();
+        world.at(5_000, move |seen| *seen = objects.into_iter().filter(|(name, _)| *name > keys().batch(6)).collect());
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        let mut member = Member { place: Some(places[2]), ..Member::default() };
+        assert_eq!(world.join(&mut member).await, Err(JoinError::Away(3)));
+        assert!(!world.has(&keys().batch(4)), "it would write where the log was cut");
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_log_was_cut_behind_it_says_so_while_another_is_active() {
+        let (objects, places) = log(9);
+        let world = World::default();
+        world.0.lock().unwrap().objects = objects.clone().into_iter().filter(|(name, _)| *name <= keys().batch(3)).collect();
+        world.at(1_000, move |seen| *seen = objects.into_iter().filter(|(name, _)| *name > keys().batch(6)).collect());
+        for beat in 0..300 {
+            world.at(beat * 2_000, move |seen| drop(seen.insert(keys().lease(), lease_of_another(beat))));
+        }
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        let mut member = Member { place: Some(places[3]), ..Member::default() };
+        assert_eq!(world.join(&mut member).await, Err(JoinError::Away(3)));
     }
 }
