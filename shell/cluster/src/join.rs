@@ -36,7 +36,10 @@ pub trait Replica: Send {
     /// Takes over what a batch says. What was taken over before may come again, and must come to the same.
     fn apply(&mut self, contents: Vec<Content>) -> Result<(), String>;
 
-    /// What this node has of its own that no log knows of: a node that was alone. It becomes what the cluster begins with.
+    /// Whether it has something of its own that no log knows of: a node that was alone.
+    fn is_alone(&self) -> bool;
+
+    /// What that is. It becomes what the cluster begins with.
     fn own(&mut self) -> Result<Vec<BaseFile>, String>;
 
     /// Puts a part of a file of a base: the file's name and length, where in it, and the bytes. It is zero where nothing is put.
@@ -130,7 +133,7 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
 
     /// Begins with the newest base, where this node has nothing.
     async fn restore(&mut self) -> Result<bool, JoinError> {
-        if self.based {
+        if self.based || self.replica.is_alone() {
             return Ok(false);
         }
         let replica = &mut *self.replica;
@@ -150,7 +153,8 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
     /// That the log still has the batch that this node read last, or begins right behind it.
     async fn check_place(&mut self) -> Result<(), JoinError> {
         if self.place.number == 0 {
-            return Ok(());
+            // A log whose beginning is gone has a base.
+            return self.restore().await.map(drop);
         }
         loop {
             match self.world.0.get(&self.keys.batch(self.place.number)).await {
@@ -233,7 +237,10 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         let by = (self.options.node, self.options.address.as_str());
         // The lease may have been deleted: the log remembers its terms.
         let term = term.max(self.place.term) + 1;
-        Ok(Held::take(self.world(), (&name, key), by, (condition, term), ttl_ms).await)
+        match Held::take(self.world(), (&name, key), by, (condition, term), ttl_ms).await {
+            Ok(held) => Ok(held),
+            Err(error) => self.pass(error).map(|()| None),
+        }
     }
 
     /// Reads the log to its end and begins the term there. `None` if another node was faster.
@@ -249,8 +256,8 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
             if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world(), &self.options.key).await {
                 return Ok(None);
             }
-            if self.place == Place::START {
-                self.save_own(&mut held).await?;
+            if !self.based && !self.begin(&mut held).await? {
+                continue;
             }
             let by = (held.term(), self.options.node);
             let keyed = (&self.keys, &self.options.key);
@@ -270,12 +277,21 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         }
     }
 
-    /// Makes what this node has of its own the base of the log that begins. It may take a while, and the lease is renewed meanwhile.
-    async fn save_own(&mut self, held: &mut Held) -> Result<(), JoinError> {
-        let own = self.replica.own().map_err(JoinError::Replica)?;
-        if own.is_empty() {
-            return Ok(());
+    /// Begins the log. What it begins with is its first base, which is written once: nothing, or what a node has of its own. `false` if another
+    /// node was faster.
+    async fn begin(&mut self, held: &mut Held) -> Result<bool, JoinError> {
+        match self.save_own(held).await {
+            Err(JoinError::Base(BaseError::There(_))) if !self.replica.is_alone() => return self.restore().await.map(|_| false),
+            saved => saved?,
         }
+        self.replica.reached(Place::START).map_err(JoinError::Replica)?;
+        self.based = true;
+        Ok(true)
+    }
+
+    /// It may take a while, and the lease is renewed meanwhile.
+    async fn save_own(&mut self, held: &mut Held) -> Result<(), JoinError> {
+        let own = if self.replica.is_alone() { self.replica.own().map_err(JoinError::Replica)? } else { Vec::new() };
         let (world, key) = (self.world(), &self.options.key);
         let mut saving = std::pin::pin!(base::save(world, (&self.options.prefix, key), Place::START, own));
         loop {
@@ -389,6 +405,7 @@ mod tests {
     #[derive(Default)]
     struct Member {
         place: Option<Place>,
+        own: Option<&'static str>,
         restored: Vec<String>,
         troubles: Vec<String>,
     }
@@ -402,8 +419,13 @@ mod tests {
             Ok(())
         }
 
+        fn is_alone(&self) -> bool {
+            self.own.is_some()
+        }
+
         fn own(&mut self) -> Result<Vec<BaseFile>, String> {
-            Ok(Vec::new())
+            let own = self.own.unwrap_or_default();
+            Ok(vec![("own".to_owned(), Box::new(std::io::Cursor::new(own)))])
         }
 
         fn restore(&mut self, name: &str, _length: u64, _at: u64, _bytes: &[u8]) -> Result<(), String> {
@@ -413,6 +435,7 @@ mod tests {
 
         fn reached(&mut self, place: Place) -> Result<(), String> {
             self.place = Some(place);
+            self.own = None;
             Ok(())
         }
 
@@ -475,5 +498,48 @@ mod tests {
         world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
         let mut member = Member { place: Some(places[3]), ..Member::default() };
         assert_eq!(world.join(&mut member).await, Err(JoinError::Away(3)));
+    }
+
+    #[tokio::test]
+    async fn a_node_with_nothing_begins_with_what_one_that_was_alone_has_saved() {
+        // It was killed after it had saved all of it, and before it wrote anything.
+        let alone = World::default();
+        alone.join(&mut Member { own: Some("all of it"), ..Member::default() }).await.unwrap();
+        let world = World::default();
+        let saved = alone.0.lock().unwrap().objects.clone();
+        let saved = saved.into_iter().filter(|(name, _)| *name != keys().lease() && *name != keys().batch(1));
+        let saved: Vec<_> = saved.collect();
+        assert_eq!(saved.len(), 2);
+        let later = saved.clone();
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        world.at(3_000, move |seen| seen.extend(later));
+        let mut member = Member::default();
+        assert_eq!(world.join(&mut member).await.unwrap().number, 1);
+        assert_eq!(member.restored, ["own", "own"]);
+        // The one that was alone goes on with it, too, and one that has something else doesn't.
+        for (own, goes_on) in [("all of it", true), ("something else", false)] {
+            let world = World::default();
+            world.0.lock().unwrap().objects.extend(saved.clone());
+            let joined = world.join(&mut Member { own: Some(own), ..Member::default() }).await;
+            assert_eq!(joined.is_ok(), goes_on, "{joined:?}");
+            assert_eq!(world.has(&keys().batch(1)), goes_on);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_after_another_node_has_begun_is_nobody_s() {
+        let world = World::default();
+        world.join(&mut Member::default()).await.unwrap();
+        let late = vec![("own".to_owned(), Box::new(std::io::Cursor::new("late")) as _)];
+        let late = base::save((&world, &world), (PREFIX, &key()), Place::START, late).await;
+        assert_eq!(late, Err(BaseError::There(0)));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_may_not_write_says_so() {
+        let world = World::default();
+        world.0.lock().unwrap().read_only = true;
+        let joined = world.join(&mut Member::default()).await;
+        assert_eq!(joined, Err(JoinError::Refused("403 AccessDenied".to_owned())));
     }
 }

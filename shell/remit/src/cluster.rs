@@ -217,7 +217,7 @@ struct Member {
     place: Place,
     /// The number of that, for whoever asks meanwhile.
     followed: Arc<AtomicU64>,
-    kept: (Place, Instant),
+    kept: (Option<Place>, Instant),
     /// Whether the active node erased entries that this one has still, as far as it knows.
     to_erase: bool,
     erasing: Option<JoinHandle<()>>,
@@ -247,7 +247,7 @@ impl Member {
             segment_bytes: u64::from(options.journal_segment_kib) * 1024,
             place,
             followed: Arc::new(AtomicU64::new(place.number)),
-            kept: (place, Instant::now()),
+            kept: ((!was_alone).then_some(place), Instant::now()),
             // Whatever an earlier run left.
             to_erase: true,
             erasing: None,
@@ -321,9 +321,9 @@ impl Member {
     /// Writes down how far this node is.
     fn keep_place(&mut self, now: bool) -> Result<(), String> {
         let (kept, at) = self.kept;
-        if kept != self.place && (now || at.elapsed() >= PLACE) {
+        if kept != Some(self.place) && (now || at.elapsed() >= PLACE) {
             write_private(&self.home.cluster_place(), self.place.to_json().as_bytes()).map_err(|failure| failure.message)?;
-            self.kept = (self.place, Instant::now());
+            self.kept = (Some(self.place), Instant::now());
         }
         Ok(())
     }
@@ -339,15 +339,15 @@ impl Replica for Member {
         contents.into_iter().try_for_each(|content| self.take(content))
     }
 
+    fn is_alone(&self) -> bool {
+        self.was_alone
+    }
+
     fn own(&mut self) -> Result<Vec<BaseFile>, String> {
-        if !self.was_alone {
-            return Ok(Vec::new());
-        }
         base_files(&self.home)
     }
 
     fn restore(&mut self, name: &str, length: u64, at: u64, bytes: &[u8]) -> Result<(), String> {
-        self.is_member()?;
         let is_segment =
             |name: &str| name.strip_suffix(".segment").is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         let is_part = is_shared(name)
@@ -355,6 +355,12 @@ impl Replica for Member {
             || name.strip_prefix("journal/").is_some_and(is_segment);
         if !is_part {
             return Err(format!("the file `{name}` is none that nodes share"));
+        }
+        if name == "remit.db" && bytes.is_empty() {
+            // What an earlier opening wrote ahead belongs to the file that was there.
+            for end in ["-wal", "-shm"] {
+                take_file_away(&self.home.root().join(format!("{name}{end}")))?;
+            }
         }
         put_file(&self.home.root().join(name), length, at, bytes).map_err(|error| format!("`{name}`: {error}"))
     }
@@ -423,10 +429,7 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     let root = home.root();
     let copy = root.join("remit.db.copy");
     let fault = |path: &Path, error: io::Error| format!("`{}`: {error}", path.display());
-    match fs::remove_file(&copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&copy, error)),
-        _ => {}
-    }
+    take_file_away(&copy)?;
     home.store().map_err(|failure| failure.message)?.copy_to(&copy).map_err(|error| error.to_string())?;
     // Opened before its name goes: it goes with its last reader.
     let opened = DiskFile::open(&copy).map_err(|error| fault(&copy, error))?;
@@ -448,6 +451,13 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     Ok(files)
 }
 
+fn take_file_away(path: &Path) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("`{}`: {error}", path.display())),
+        _ => Ok(()),
+    }
+}
+
 /// Takes over a file of the active node, if it is one that nodes share.
 fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
     if !is_shared(name) {
@@ -455,12 +465,7 @@ fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String
     }
     let path = root.join(name);
     let fault = |error: io::Error| format!("`{}`: {error}", path.display());
-    let Some(bytes) = bytes else {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault(error)),
-            _ => Ok(()),
-        };
-    };
+    let Some(bytes) = bytes else { return take_file_away(&path) };
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         fs::create_dir_all(dir).map_err(fault)?;
     }

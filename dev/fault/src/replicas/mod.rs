@@ -111,6 +111,10 @@ impl Replica for OnDisk {
         contents.iter().try_for_each(|content| self.take(content))
     }
 
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     fn own(&mut self) -> Result<Vec<BaseFile>, String> {
         Ok(Vec::new())
     }
