@@ -4,7 +4,7 @@
 //! then what a start is, on another machine.
 
 use std::fs::{self, File as DiskFile};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -439,16 +439,38 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     names.extend(["journal.vkey".to_owned(), "journal.cosigned".to_owned()]);
     names.extend(listed(root, "keys", ".key"));
     names.extend(listed(root, "deliveries", ".json"));
-    // Last: what is known of them elsewhere lies before.
-    names.extend(listed(root, "journal", ".segment"));
+    // Last: what is known of them elsewhere lies before. The newest first: what is in one is all behind what was in the one before.
+    let segments = listed(root, "journal", ".segment");
+    names.extend(segments.into_iter().rev());
     for name in names {
-        match DiskFile::open(root.join(&name)) {
-            Ok(file) => files.push((name, Box::new(file))),
+        let is_segment = name.ends_with(".segment");
+        let opened = DiskFile::open(root.join(&name)).and_then(|file| {
+            Ok::<Box<dyn Read + Send>, _>(if is_segment { Box::new(as_of_now(file)?) } else { Box::new(file) })
+        });
+        match opened {
+            Ok(file) => files.push((name, file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(fault(&root.join(&name), error)),
         }
     }
     Ok(files)
+}
+
+/// A segment as it is now, however late it is read: what is written meanwhile is zeros still. Otherwise it would have gaps, as no crash leaves them.
+fn as_of_now(segment: DiskFile) -> io::Result<impl Read + Send> {
+    let length = segment.metadata()?.len();
+    let (mut end, mut block) = (length, vec![0; 64 * 1024]);
+    while end > 0 {
+        let at = end.saturating_sub(block.len() as u64);
+        block.truncate(usize::try_from(end - at).map_err(io::Error::other)?);
+        segment.read_exact_at(&mut block, at)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            end = at + last as u64 + 1;
+            break;
+        }
+        end = at;
+    }
+    Ok(segment.take(end).chain(io::repeat(0).take(length - end)))
 }
 
 fn take_file_away(path: &Path) -> Result<(), String> {
@@ -674,4 +696,30 @@ pub(crate) fn metrics(active: bool, batches: u64) -> String {
     format!(
         "# HELP remit_active Whether this node decides: of several one does\n# TYPE remit_active gauge\nremit_active {active}\n# HELP remit_cluster_batches How far this node has the cluster's log\n# TYPE remit_cluster_batches gauge\nremit_cluster_batches {batches}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_saved_as_it_was_when_its_base_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.segment");
+        let file = DiskFile::options().create_new(true).read(true).write(true).open(&path).unwrap();
+        file.set_len(200_000).unwrap();
+        file.write_all_at(&[1; 100], 0).unwrap();
+        let (mut early, mut was) = (as_of_now(DiskFile::open(&path).unwrap()).unwrap(), Vec::new());
+        file.write_all_at(&vec![2; 150_000], 100).unwrap();
+        early.read_to_end(&mut was).unwrap();
+        assert_eq!(was.len(), 200_000);
+        assert!(was[..100].iter().all(|byte| *byte == 1) && was[100..].iter().all(|byte| *byte == 0));
+        let (mut late, mut is) = (as_of_now(DiskFile::open(&path).unwrap()).unwrap(), Vec::new());
+        late.read_to_end(&mut is).unwrap();
+        assert_eq!(is, std::fs::read(&path).unwrap());
+        file.set_len(0).unwrap();
+        let mut none = Vec::new();
+        as_of_now(DiskFile::open(&path).unwrap()).unwrap().read_to_end(&mut none).unwrap();
+        assert!(none.is_empty());
+    }
 }
