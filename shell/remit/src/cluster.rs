@@ -491,6 +491,9 @@ fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         fs::create_dir_all(dir).map_err(fault)?;
     }
+    if name.starts_with("keys/") && fs::read(&path).is_ok_and(|before| before != bytes) {
+        remit_gateway::overwrite(&path).map_err(fault)?;
+    }
     write_private(&path, bytes).map_err(|failure| failure.message)
 }
 
@@ -721,5 +724,17 @@ mod tests {
         let mut none = Vec::new();
         as_of_now(DiskFile::open(&path).unwrap()).unwrap().read_to_end(&mut none).unwrap();
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn the_key_of_a_space_that_another_comes_after_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        take_file(dir.path(), "keys/one.key", Some(b"before")).unwrap();
+        let mut before = DiskFile::open(dir.path().join("keys/one.key")).unwrap();
+        take_file(dir.path(), "keys/one.key", Some(b"after")).unwrap();
+        let mut read = Vec::new();
+        before.read_to_end(&mut read).unwrap();
+        assert_eq!(read, [0; 6]);
+        assert_eq!(fs::read(dir.path().join("keys/one.key")).unwrap(), b"after");
     }
 }

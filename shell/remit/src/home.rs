@@ -228,9 +228,12 @@ impl Home {
     /// Where the gateway can be reached.
     pub(crate) fn running(&self) -> Result<Running, Failure> {
         let path = self.run_file();
-        let none = || match self.cluster_place().exists() {
-            true => "of this cluster's nodes the one here stands by, or isn't up: ask on the active one".to_owned(),
-            false => format!("no gateway is up on `{}`: start one with `remit up`", self.root.display()),
+        let none = || {
+            if self.cluster_place().exists() {
+                "of this cluster's nodes the one here stands by, or isn't up: ask on the active one".to_owned()
+            } else {
+                format!("no gateway is up on `{}`: start one with `remit up`", self.root.display())
+            }
         };
         let text = fs::read_to_string(&path).map_err(|_| Failure::new(none()))?;
         let running: Running =
