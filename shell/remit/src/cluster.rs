@@ -444,9 +444,8 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     names.extend(segments.into_iter().rev());
     for name in names {
         let is_segment = name.ends_with(".segment");
-        let opened = DiskFile::open(root.join(&name)).and_then(|file| {
-            Ok::<Box<dyn Read + Send>, _>(if is_segment { Box::new(as_of_now(file)?) } else { Box::new(file) })
-        });
+        let opened = DiskFile::open(root.join(&name))
+            .and_then(|file| Ok::<Box<dyn Read + Send>, _>(if is_segment { Box::new(as_of_now(file)?) } else { Box::new(file) }));
         match opened {
             Ok(file) => files.push((name, file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

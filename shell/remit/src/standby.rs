@@ -259,7 +259,8 @@ mod tests {
 
     /// A client that a node passes on to another, with what says who is active.
     async fn passed() -> (TcpStream, TcpStream, watch::Sender<Option<Lease>>, tokio::task::JoinHandle<io::Result<()>>) {
-        let [standing, active] = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let [standing, active] =
+            [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
         let address = active.local_addr().unwrap().to_string();
         let (tell, told) = watch::channel(Some(Lease { term: 1, node: "one".to_owned(), address, beat: 0, released: false }));
         let client = TcpStream::connect(standing.local_addr().unwrap()).await.unwrap();
