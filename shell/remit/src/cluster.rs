@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::cli::Up;
+use crate::cli::{self, Up};
 use crate::home::{Home, write_private};
 use crate::output::{Failure, warn};
 use crate::retention::{erase_on_standby, tells_of_erased};
@@ -82,8 +82,7 @@ pub(crate) async fn join(
         )
     })?;
     let asked = &options.cluster;
-    let forwarded = TcpListener::bind(asked.cluster_listen).await.map_err(|error| fault(&error))?;
-    let bound = forwarded.local_addr().map_err(|error| fault(&error))?;
+    let (forwarded, address) = listening(asked).await?;
     let mut node = [0; 16];
     aws_lc_rs::rand::fill(&mut node).map_err(|_| Failure::new("the system has no randomness"))?;
     let (bucket, prefix) = named(options, tls, REQUEST_TIMEOUT)?;
@@ -92,7 +91,7 @@ pub(crate) async fn join(
         prefix,
         key: Key::new(master.derive("remit cluster log v1")),
         node: NodeId(node),
-        address: asked.cluster_address.clone().unwrap_or_else(|| bound.to_string()),
+        address,
         ttl_ms: asked.cluster_lease_secs * 1000,
     };
     let [here, operated] = [listener, control].map(TcpListener::local_addr);
@@ -105,10 +104,11 @@ pub(crate) async fn join(
     home.clear_running();
     let mut member = Member::new(home, options, tell.clone())?;
     let followed = Arc::clone(&member.followed);
-    let handle = tokio::runtime::Handle::current();
+    // A runtime of its own: a connection is driven where it was made, and the writer must not wait for threads that wait for the writer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fault(&error))?;
     let joined = tokio::task::spawn_blocking(move || {
         let world = (BucketObjects(bucket), SystemClock::start());
-        let writer = handle.block_on(remit_cluster::join(world, &joining, &mut member))?;
+        let writer = runtime.block_on(remit_cluster::join(world, &joining, &mut member))?;
         // The journal's lock is let go, and the store closed.
         member.keep_place(true).map_err(JoinError::Replica)?;
         Ok(writer)
@@ -141,6 +141,19 @@ pub(crate) async fn join(
     };
     warn(&format!("cluster: this node is active, in term {term}"));
     Ok(Some(Joined { forwarded, forwarding, bases }))
+}
+
+/// Where the other nodes pass on what reaches them, and how they reach that.
+async fn listening(asked: &cli::Cluster) -> Result<(TcpListener, String), Failure> {
+    let at = asked.cluster_listen;
+    if asked.cluster_address.is_none() && at.ip().is_unspecified() {
+        let what = format!("other nodes can't connect to {at}: say where they reach this one with --cluster-address");
+        return Err(Failure::invalid(what));
+    }
+    let fault = |error: io::Error| Failure::new(error.to_string());
+    let listener = TcpListener::bind(at).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, asked.cluster_address.clone().unwrap_or_else(|| bound.to_string())))
 }
 
 /// Takes the directory: no other process may have it.
@@ -527,10 +540,18 @@ impl remit_store::Replicate for Share {
     fn replicate(&self, change: &[u8], commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let place = self.active.append(Content::Change(change.to_vec()));
         let place = place.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        commit()?;
-        self.active.applied(place);
-        Ok(())
+        apply_here(&self.active, place, commit)
     }
+}
+
+/// Does here what the others know of. A node that can't is not where they are, and ends.
+fn apply_here<E>(active: &Active, place: Place, apply: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    let done = apply();
+    match done {
+        Ok(()) => active.applied(place),
+        Err(_) => active.release(),
+    }
+    done
 }
 
 /// A store of a node that stands by, or that isn't up: nothing may be written to it here.
@@ -548,9 +569,7 @@ pub(crate) fn share_space_keys(active: Active) -> ShareFile {
     Arc::new(move |name, bytes, write| {
         let file = File { name: format!("keys/{name}"), bytes: Some(bytes.to_vec()) };
         let place = active.append(Content::File(file)).map_err(io::Error::other)?;
-        write()?;
-        active.applied(place);
-        Ok(())
+        apply_here(&active, place, write)
     })
 }
 
@@ -702,6 +721,11 @@ pub(crate) fn metrics(active: bool, batches: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use remit_cluster::{Condition, Objects, Refusal};
+
     use super::*;
 
     #[test]
@@ -735,5 +759,79 @@ mod tests {
         before.read_to_end(&mut read).unwrap();
         assert_eq!(read, [0; 6]);
         assert_eq!(fs::read(dir.path().join("keys/one.key")).unwrap(), b"after");
+    }
+
+    /// A bucket in memory, for one node.
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<BTreeMap<String, Bytes>>>);
+
+    impl Objects for Memory {
+        async fn put(&self, key: &str, body: Bytes, _condition: &Condition) -> Result<String, Refusal> {
+            self.0.lock().unwrap().insert(key.to_owned(), body);
+            Ok(key.to_owned())
+        }
+
+        async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
+            Ok(self.0.lock().unwrap().get(key).map(|body| (body.clone(), key.to_owned())))
+        }
+
+        async fn list(&self, prefix: &str, _count: usize) -> Result<Vec<String>, Refusal> {
+            Ok(self.0.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+
+        async fn delete(&self, _key: &str) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+
+    struct Nothing;
+
+    impl Replica for Nothing {
+        fn place(&self) -> Place {
+            Place::START
+        }
+
+        fn apply(&mut self, _contents: Vec<Content>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn is_alone(&self) -> bool {
+            false
+        }
+
+        fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+            Ok(Vec::new())
+        }
+
+        fn restore(&mut self, _name: &str, _length: u64, _at: u64, _bytes: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn reached(&mut self, _place: Place) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn stands_by(&mut self, _lease: &Lease) {}
+
+        fn troubled(&mut self, _what: &str) {}
+    }
+
+    #[test]
+    fn a_node_that_can_t_do_what_the_others_know_of_is_not_active_any_more() {
+        let key = Key::new(Zeroizing::new([1; 32]));
+        let options = Options { prefix: String::new(), key, node: NodeId([1; 16]), address: String::new(), ttl_ms: 60_000 };
+        let mut nothing = Nothing;
+        let joining = remit_cluster::join((Memory::default(), SystemClock::start()), &options, &mut nothing);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let active = Active::start(runtime.block_on(joining).unwrap()).unwrap();
+        let share = Share::new(active.clone());
+        let change = |commit: &mut dyn FnMut() -> Result<(), StoreError>| remit_store::Replicate::replicate(&share, b"x", commit);
+        let place = active.place();
+        change(&mut || Ok(())).unwrap();
+        assert_eq!(active.place().number, place.number + 1);
+        assert!(change(&mut || Err(StoreError::Unavailable("the disk is full".to_owned()))).is_err());
+        assert!(active.is_over());
+        assert_eq!(active.place().number, place.number + 1, "it is done when the node begins again");
+        assert!(change(&mut || Ok(())).is_err());
     }
 }
