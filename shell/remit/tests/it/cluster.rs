@@ -258,6 +258,10 @@ fn a_node_that_does_not_belong_to_the_cluster_does_not_begin() {
     assert!(said.contains("403 SignatureDoesNotMatch"), "{said}");
     let said = refused(&cluster, "one", |_| {});
     assert!(said.contains("another Remit runs on"), "{said}");
+    let said = refused(&cluster, "six", |command| {
+        command.args(["--cluster-listen", "0.0.0.0:0"]);
+    });
+    assert!(said.contains("--cluster-address"), "{said}");
     // A directory of its own is no node's, nor a node's one's own.
     std::fs::create_dir_all(cluster.dir.path().join("five")).unwrap();
     std::fs::write(cluster.dir.path().join("five/remit.db"), "").unwrap();
@@ -403,6 +407,29 @@ fn when_the_active_node_is_killed_another_goes_on_with_all_that_it_had() {
         let had = journal(data);
         assert!(whole.starts_with(&had), "{}", data.display());
     }
+}
+
+#[test]
+fn a_node_that_was_stopped_for_longer_than_its_lease_decides_nothing_more() {
+    let cluster = Cluster::new();
+    let mut one = cluster.start("one").active();
+    let two = cluster.start("two").standing_by();
+    let secret = one.secret();
+    let (through_one, through_two) = (one.client(&secret), two.client(&secret));
+    assert_eq!(came_to(&through_two.call(READ, TICKET)), "ok");
+    signal("STOP", one.child.id());
+    // It reaches the one that was stopped when it goes on.
+    let waiting = std::thread::spawn(move || through_one.call(READ, TICKET));
+    two.becomes_active();
+    assert_eq!(came_to(&through_two.call(READ, TICKET)), "ok");
+    signal("CONT", one.child.id());
+    assert_eq!(one.child.wait().unwrap().code(), Some(1));
+    assert!(waiting.join().map_or(true, |answer| came_to(&answer) != "ok"));
+    let again = cluster.start("one").standing_by();
+    assert_eq!(came_to(&again.client(&secret).call(READ, TICKET)), "ok");
+    let (had, whole) = (journal(&again.kill()), journal(&two.stop()));
+    assert!(whole.starts_with(&had));
+    assert_eq!(decisions(&whole).len(), 3);
 }
 
 /// The keys in the bucket that begin with something.
