@@ -10,6 +10,8 @@ use crate::objects::{Clock, Objects, Refusal};
 const POLL_MS: u64 = 200;
 /// How often the lease is looked at within its life.
 const LOOKS: u64 = 5;
+/// How long nothing comes before one that stands by asks whether the log was cut behind it.
+const CHECK_MS: u64 = 60_000;
 
 /// How a node takes part.
 #[derive(Debug, Clone)]
@@ -34,7 +36,10 @@ pub trait Replica: Send {
     /// Takes over what a batch says. What was taken over before may come again, and must come to the same.
     fn apply(&mut self, contents: Vec<Content>) -> Result<(), String>;
 
-    /// What this node has of its own that no log knows of: a node that was alone. It becomes what the cluster begins with.
+    /// Whether it has something of its own that no log knows of: a node that was alone.
+    fn is_alone(&self) -> bool;
+
+    /// What that is. It becomes what the cluster begins with.
     fn own(&mut self) -> Result<Vec<BaseFile>, String>;
 
     /// Puts a part of a file of a base: the file's name and length, where in it, and the bytes. It is zero where nothing is put.
@@ -98,9 +103,16 @@ pub async fn join<O: Objects, C: Clock>(
     joining.check_place().await?;
     let mut watch = Watch::default();
     let mut look_at_ms = 0;
+    let mut checked = (joining.place.number, joining.world.1.now_ms());
     loop {
         while joining.follow().await? {}
         let now_ms = joining.world.1.now_ms();
+        if joining.place.number != checked.0 {
+            checked = (joining.place.number, now_ms);
+        } else if now_ms.saturating_sub(checked.1) >= CHECK_MS {
+            joining.check_place().await?;
+            checked.1 = now_ms;
+        }
         if now_ms >= look_at_ms {
             look_at_ms = now_ms + options.ttl_ms / LOOKS;
             if let Some(held) = joining.look(&mut watch).await?
@@ -121,7 +133,7 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
 
     /// Begins with the newest base, where this node has nothing.
     async fn restore(&mut self) -> Result<bool, JoinError> {
-        if self.based {
+        if self.based || self.replica.is_alone() {
             return Ok(false);
         }
         let replica = &mut *self.replica;
@@ -141,7 +153,8 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
     /// That the log still has the batch that this node read last, or begins right behind it.
     async fn check_place(&mut self) -> Result<(), JoinError> {
         if self.place.number == 0 {
-            return Ok(());
+            // A log whose beginning is gone has a base.
+            return self.restore().await.map(drop);
         }
         loop {
             match self.world.0.get(&self.keys.batch(self.place.number)).await {
@@ -224,7 +237,10 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         let by = (self.options.node, self.options.address.as_str());
         // The lease may have been deleted: the log remembers its terms.
         let term = term.max(self.place.term) + 1;
-        Ok(Held::take(self.world(), (&name, key), by, (condition, term), ttl_ms).await)
+        match Held::take(self.world(), (&name, key), by, (condition, term), ttl_ms).await {
+            Ok(held) => Ok(held),
+            Err(error) => self.pass(error).map(|()| None),
+        }
     }
 
     /// Reads the log to its end and begins the term there. `None` if another node was faster.
@@ -234,12 +250,14 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
             if self.place.term >= held.term() {
                 return Ok(None);
             }
+            // This node may have been stopped or cut off for so long that the next number is free because it was deleted.
+            self.check_place().await?;
             let now_ms = self.world.1.now_ms();
             if !held.holds(now_ms) || held.due_in_ms(now_ms) == 0 && !held.renew(self.world(), &self.options.key).await {
                 return Ok(None);
             }
-            if self.place == Place::START {
-                self.save_own(&mut held).await?;
+            if !self.based && !self.begin(&mut held).await? {
+                continue;
             }
             let by = (held.term(), self.options.node);
             let keyed = (&self.keys, &self.options.key);
@@ -259,12 +277,21 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
         }
     }
 
-    /// Makes what this node has of its own the base of the log that begins. It may take a while, and the lease is renewed meanwhile.
-    async fn save_own(&mut self, held: &mut Held) -> Result<(), JoinError> {
-        let own = self.replica.own().map_err(JoinError::Replica)?;
-        if own.is_empty() {
-            return Ok(());
+    /// Begins the log. What it begins with is its first base, which is written once: nothing, or what a node has of its own. `false` if another
+    /// node was faster.
+    async fn begin(&mut self, held: &mut Held) -> Result<bool, JoinError> {
+        match self.save_own(held).await {
+            Err(JoinError::Base(BaseError::There(_))) if !self.replica.is_alone() => return self.restore().await.map(|_| false),
+            saved => saved?,
         }
+        self.replica.reached(Place::START).map_err(JoinError::Replica)?;
+        self.based = true;
+        Ok(true)
+    }
+
+    /// It may take a while, and the lease is renewed meanwhile.
+    async fn save_own(&mut self, held: &mut Held) -> Result<(), JoinError> {
+        let own = if self.replica.is_alone() { self.replica.own().map_err(JoinError::Replica)? } else { Vec::new() };
         let (world, key) = (self.world(), &self.options.key);
         let mut saving = std::pin::pin!(base::save(world, (&self.options.prefix, key), Place::START, own));
         loop {
@@ -274,5 +301,245 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                 () = world.1.sleep(due_ms) => drop(held.renew(world, key).await),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by them")]
+
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::objects::Condition;
+
+    const PREFIX: &str = "c/";
+    const NODE: NodeId = NodeId([7; 16]);
+
+    type Happens = Box<dyn FnOnce(&mut BTreeMap<String, (Bytes, String)>) + Send>;
+
+    /// A bucket whose time goes on when somebody sleeps, and where things happen at their times.
+    #[derive(Clone, Default)]
+    struct World(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        objects: BTreeMap<String, (Bytes, String)>,
+        etags: u64,
+        now_ms: u64,
+        happens: Vec<(u64, Happens)>,
+        read_only: bool,
+    }
+
+    impl World {
+        fn at(&self, ms: u64, what: impl FnOnce(&mut BTreeMap<String, (Bytes, String)>) + Send + 'static) {
+            self.0.lock().unwrap().happens.push((ms, Box::new(what)));
+        }
+
+        fn has(&self, name: &str) -> bool {
+            self.0.lock().unwrap().objects.contains_key(name)
+        }
+
+        async fn join(&self, member: &mut Member) -> Result<Place, JoinError> {
+            let options =
+                Options { prefix: PREFIX.to_owned(), key: key(), node: NODE, address: "node".to_owned(), ttl_ms: 10_000 };
+            join((self.clone(), self.clone()), &options, member).await.map(|writer| writer.place())
+        }
+    }
+
+    impl Objects for World {
+        async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> Result<String, Refusal> {
+            let mut state = self.0.lock().unwrap();
+            if state.read_only {
+                return Err(Refusal::Refused("403 AccessDenied".to_owned()));
+            }
+            let there = state.objects.get(key).map(|(_, etag)| etag.clone());
+            let holds = match condition {
+                Condition::None => true,
+                Condition::Absent => there.is_none(),
+                Condition::Is(etag) => there.as_ref() == Some(etag),
+            };
+            if !holds {
+                return Err(Refusal::Condition);
+            }
+            state.etags += 1;
+            let etag = state.etags.to_string();
+            state.objects.insert(key.to_owned(), (body, etag.clone()));
+            Ok(etag)
+        }
+
+        async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
+            Ok(self.0.lock().unwrap().objects.get(key).cloned())
+        }
+
+        async fn list(&self, prefix: &str, _count: usize) -> Result<Vec<String>, Refusal> {
+            Ok(self.0.lock().unwrap().objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+
+        async fn delete(&self, key: &str) -> Result<(), Refusal> {
+            self.0.lock().unwrap().objects.remove(key);
+            Ok(())
+        }
+    }
+
+    impl Clock for World {
+        fn now_ms(&self) -> u64 {
+            self.0.lock().unwrap().now_ms
+        }
+
+        async fn sleep(&self, ms: u64) {
+            let state = &mut *self.0.lock().unwrap();
+            state.now_ms += ms;
+            assert!(state.now_ms < 600_000, "it goes on for ever");
+            let (due, later) = std::mem::take(&mut state.happens).into_iter().partition(|(at, _)| *at <= state.now_ms);
+            state.happens = later;
+            let due: Vec<(u64, Happens)> = due;
+            due.into_iter().for_each(|(_, what)| what(&mut state.objects));
+        }
+    }
+
+    #[derive(Default)]
+    struct Member {
+        place: Option<Place>,
+        own: Option<&'static str>,
+        restored: Vec<String>,
+        troubles: Vec<String>,
+    }
+
+    impl Replica for Member {
+        fn place(&self) -> Place {
+            self.place.unwrap_or(Place::START)
+        }
+
+        fn apply(&mut self, _contents: Vec<Content>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn is_alone(&self) -> bool {
+            self.own.is_some()
+        }
+
+        fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+            let own = self.own.unwrap_or_default();
+            Ok(vec![("own".to_owned(), Box::new(std::io::Cursor::new(own)))])
+        }
+
+        fn restore(&mut self, name: &str, _length: u64, _at: u64, _bytes: &[u8]) -> Result<(), String> {
+            self.restored.push(name.to_owned());
+            Ok(())
+        }
+
+        fn reached(&mut self, place: Place) -> Result<(), String> {
+            self.place = Some(place);
+            self.own = None;
+            Ok(())
+        }
+
+        fn stands_by(&mut self, _lease: &Lease) {}
+
+        fn troubled(&mut self, what: &str) {
+            self.troubles.push(what.to_owned());
+        }
+    }
+
+    fn key() -> Key {
+        Key::new(Zeroizing::new([1; 32]))
+    }
+
+    fn keys() -> Keys {
+        Keys::new(PREFIX)
+    }
+
+    /// A log of so many batches, by another node.
+    fn log(count: u64) -> (BTreeMap<String, (Bytes, String)>, Vec<Place>) {
+        let (mut objects, mut places) = (BTreeMap::new(), vec![Place::START]);
+        for number in 1..=count {
+            let before = *places.last().unwrap();
+            let contents = if number == 1 { Vec::new() } else { vec![Content::Change(vec![1])] };
+            let batch = Batch { number, term: 1, node: NodeId([1; 16]), before: before.digest, contents };
+            let object = key().seal(&batch).unwrap();
+            places.push(before.next(&key(), &object).unwrap().0);
+            objects.insert(keys().batch(number), (object, format!("log-{number}")));
+        }
+        (objects, places)
+    }
+
+    fn lease_of_another(beat: u64) -> (Bytes, String) {
+        let lease = Lease { term: 1, node: "another".to_owned(), address: String::new(), beat, released: false };
+        (key().seal_as("lease", serde_json::to_vec(&lease).unwrap()).unwrap(), format!("lease-{beat}"))
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_cut_off_for_longer_than_the_log_is_kept_never_writes() {
+        let (objects, places) = log(9);
+        let world = World::default();
+        // What it can see ends where it stands; when it sees the bucket again, what came next is gone already.
+        world.0.lock().unwrap().objects = objects.clone().into_iter().filter(|(name, _)| *name <= keys().batch(3)).collect();
+        world.at(5_000, move |seen| *seen = objects.into_iter().filter(|(name, _)| *name > keys().batch(6)).collect());
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        let mut member = Member { place: Some(places[2]), ..Member::default() };
+        assert_eq!(world.join(&mut member).await, Err(JoinError::Away(3)));
+        assert!(!world.has(&keys().batch(4)), "it would write where the log was cut");
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_log_was_cut_behind_it_says_so_while_another_is_active() {
+        let (objects, places) = log(9);
+        let world = World::default();
+        world.0.lock().unwrap().objects = objects.clone().into_iter().filter(|(name, _)| *name <= keys().batch(3)).collect();
+        world.at(1_000, move |seen| *seen = objects.into_iter().filter(|(name, _)| *name > keys().batch(6)).collect());
+        for beat in 0..300 {
+            world.at(beat * 2_000, move |seen| drop(seen.insert(keys().lease(), lease_of_another(beat))));
+        }
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        let mut member = Member { place: Some(places[3]), ..Member::default() };
+        assert_eq!(world.join(&mut member).await, Err(JoinError::Away(3)));
+    }
+
+    #[tokio::test]
+    async fn a_node_with_nothing_begins_with_what_one_that_was_alone_has_saved() {
+        // It was killed after it had saved all of it, and before it wrote anything.
+        let alone = World::default();
+        alone.join(&mut Member { own: Some("all of it"), ..Member::default() }).await.unwrap();
+        let world = World::default();
+        let saved = alone.0.lock().unwrap().objects.clone();
+        let saved = saved.into_iter().filter(|(name, _)| *name != keys().lease() && *name != keys().batch(1));
+        let saved: Vec<_> = saved.collect();
+        assert_eq!(saved.len(), 2);
+        let later = saved.clone();
+        world.0.lock().unwrap().objects.insert(keys().lease(), lease_of_another(0));
+        world.at(3_000, move |seen| seen.extend(later));
+        let mut member = Member::default();
+        assert_eq!(world.join(&mut member).await.unwrap().number, 1);
+        assert_eq!(member.restored, ["own", "own"]);
+        // The one that was alone goes on with it, too, and one that has something else doesn't.
+        for (own, goes_on) in [("all of it", true), ("something else", false)] {
+            let world = World::default();
+            world.0.lock().unwrap().objects.extend(saved.clone());
+            let joined = world.join(&mut Member { own: Some(own), ..Member::default() }).await;
+            assert_eq!(joined.is_ok(), goes_on, "{joined:?}");
+            assert_eq!(world.has(&keys().batch(1)), goes_on);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_after_another_node_has_begun_is_nobody_s() {
+        let world = World::default();
+        world.join(&mut Member::default()).await.unwrap();
+        let late = vec![("own".to_owned(), Box::new(std::io::Cursor::new("late")) as _)];
+        let late = base::save((&world, &world), (PREFIX, &key()), Place::START, late).await;
+        assert_eq!(late, Err(BaseError::There(0)));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_may_not_write_says_so() {
+        let world = World::default();
+        world.0.lock().unwrap().read_only = true;
+        let joined = world.join(&mut Member::default()).await;
+        assert_eq!(joined, Err(JoinError::Refused("403 AccessDenied".to_owned())));
     }
 }

@@ -108,26 +108,29 @@ const TRUSTED: (u64, u64) = (3, 4);
 const RENEWALS: u64 = 5;
 
 impl Held {
-    /// Takes the lease for a term; `None` if somebody else was faster, or that can't be told.
+    /// Takes the lease for a term; `None` if somebody else was faster.
     pub(crate) async fn take<O: Objects, C: Clock>(
         (objects, clock): (&O, &C),
         (name, key): (&str, &Key),
         (node, address): (NodeId, &str),
         (condition, term): (Condition, u64),
         ttl_ms: u64,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, Refusal> {
         let lease = Lease { term, node: node.to_string(), address: address.to_owned(), beat: 0, released: false };
         let renewed_at_ms = clock.now_ms();
-        let etag = match objects.put(name, lease.seal(key)?, &condition).await {
+        let object = lease.seal(key).ok_or_else(|| Refusal::Unknown("the system gave no random bytes".to_owned()))?;
+        let etag = match objects.put(name, object, &condition).await {
             Ok(etag) => etag,
-            Err(Refusal::Condition | Refusal::Unknown(_)) => {
+            Err(error @ (Refusal::Condition | Refusal::Unknown(_))) => {
                 // It may be one's own write whose answer was lost.
-                let (bytes, etag) = objects.get(name).await.ok()??;
-                (Lease::open(key, &bytes)? == lease).then_some(etag)?
+                match objects.get(name).await? {
+                    Some((bytes, etag)) if Lease::open(key, &bytes).as_ref() == Some(&lease) => etag,
+                    _ => return Err(error),
+                }
             }
-            Err(Refusal::Busy | Refusal::Refused(_)) => return None,
+            Err(error) => return Err(error),
         };
-        Some(Self { name: name.to_owned(), node, lease, etag, ttl_ms, renewed_at_ms })
+        Ok(Some(Self { name: name.to_owned(), node, lease, etag, ttl_ms, renewed_at_ms }))
     }
 
     pub(crate) fn term(&self) -> u64 {

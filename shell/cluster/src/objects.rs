@@ -1,6 +1,7 @@
 //! What the nodes share, and time: as traits, so that a test can put a world of its own there.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -94,23 +95,60 @@ fn wall_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The system's own clock.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemClock(Instant);
+/// The most that the system's time may run ahead of the time that goes by before the machine is taken to have slept.
+const SLEPT: Duration = Duration::from_mins(1);
+
+/// The system's own clock. What measures time stands still while a machine sleeps, or is stopped by its host: a jump of the time of day counts.
+#[derive(Debug, Clone)]
+pub struct SystemClock(Arc<Mutex<Passed>>);
+
+#[derive(Debug)]
+struct Passed {
+    all: Duration,
+    at: (Instant, SystemTime),
+}
+
+impl Passed {
+    fn look(&mut self, now: (Instant, SystemTime)) -> Duration {
+        let measured = now.0.saturating_duration_since(self.at.0);
+        let told = now.1.duration_since(self.at.1).unwrap_or_default();
+        self.all += if told > measured + SLEPT { told } else { measured };
+        self.at = now;
+        self.all
+    }
+}
 
 impl SystemClock {
     /// A clock that begins now.
     pub fn start() -> Self {
-        Self(Instant::now())
+        Self(Arc::new(Mutex::new(Passed { all: Duration::ZERO, at: (Instant::now(), SystemTime::now()) })))
     }
 }
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = passed.look((Instant::now(), SystemTime::now()));
+        u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
     }
 
     async fn sleep(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_slept_knows_it_and_a_clock_that_is_set_right_matters_little() {
+        let (began, day) = (Instant::now(), SystemTime::now());
+        let after = |measured: u64, told: u64| (began + Duration::from_secs(measured), day + Duration::from_secs(told));
+        let mut passed = Passed { all: Duration::ZERO, at: (began, day) };
+        assert_eq!(passed.look(after(2, 2)).as_secs(), 2);
+        assert_eq!(passed.look(after(3, 33)).as_secs(), 3, "it was set");
+        assert_eq!(passed.look(after(4, 7_234)).as_secs(), 3 + 7_201, "it slept");
+        assert_eq!(passed.look(after(5, 0)).as_secs(), 3 + 7_202, "it was set back");
     }
 }

@@ -75,7 +75,7 @@ pub use kept::{KeptFacts, NotKept};
 pub use observe::{Gauge, Observed, Observer, PolicyFlip, SessionEnded};
 pub use pins::{ServerStatus, ToolStatus};
 pub use signed::SignedRequest;
-pub use space_key::{Committed, NoKey, SALT_BYTES, ShareFile, SpaceKeys, commitment};
+pub use space_key::{Committed, NoKey, SALT_BYTES, ShareFile, SpaceKeys, commitment, overwrite};
 pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -260,17 +260,6 @@ impl SpaceKeys {
     pub fn destroy(&self, space: &str) -> Result<(), NoKey> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.remove(space);
-        let path = self.path(space)?;
-        let overwritten = || -> io::Result<()> {
-            let mut file = match fs::OpenOptions::new().write(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                other => other?,
-            };
-            let length = usize::try_from(file.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0);
-            file.write_all(&vec![0; length])?;
-            file.sync_all()
-        };
-        overwritten().map_err(|error| no_key(space, &error))?;
         let key = Arc::new(self.make(space, now_ms())?);
         known.insert(space.to_owned(), key);
         Ok(())
@@ -312,7 +301,12 @@ impl SpaceKeys {
         let sealed = self.root.seal(bytes.to_vec(), &aad(space, since_ms)).ok_or_else(|| fault(&"it can't be sealed"))?;
         let kept = Kept { v: 1, since_ms, sealed: STANDARD_NO_PAD.encode(sealed) };
         let text = serde_json::to_vec(&kept).map_err(|error| fault(&error))?;
-        let mut durably = || write(&self.dir, &path, &text).and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        // The one before is overwritten when the other nodes have this one: until then they go on with it, and so does this one.
+        let mut durably = || {
+            overwrite(&path)?;
+            write(&self.dir, &path, &text)?;
+            fs::File::open(&self.dir)?.sync_all()
+        };
         let written = match &self.share {
             Some(share) => share(&format!("{space}.key"), &text, &mut durably),
             None => durably(),
@@ -350,6 +344,17 @@ impl Gateway {
     }
 }
 
+/// Overwrites the key in a file, if it is there.
+pub fn overwrite(path: &Path) -> io::Result<()> {
+    let mut file = match fs::OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let length = usize::try_from(file.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0);
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
 fn no_key(space: &str, why: &dyn std::fmt::Display) -> NoKey {
     NoKey { space: space.chars().take(128).collect(), why: why.to_string() }
 }
@@ -365,8 +370,6 @@ pub(crate) fn result_aad(space: &str, decision: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn keys(dir: &Path) -> SpaceKeys {
@@ -390,6 +393,18 @@ mod tests {
         fs::copy(dir.path().join("keys/one.key"), dir.path().join("keys/four.key")).unwrap();
         assert!(keys(dir.path()).of("four").is_err());
         assert!(first.of("../one").is_err());
+    }
+
+    #[test]
+    fn a_key_that_other_nodes_could_not_be_told_is_destroyed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let sealed = keys(dir.path()).of("one").unwrap().seal(b"secret".to_vec(), b"a").unwrap();
+        let share: ShareFile = Arc::new(|_, _, _| Err(io::Error::other("the bucket is away")));
+        let shared = keys(dir.path()).shared_by(Some(share));
+        assert!(shared.destroy("one").is_err());
+        for keys in [&shared, &keys(dir.path())] {
+            assert_eq!(keys.of("one").unwrap().open(sealed.clone(), b"a").unwrap(), b"secret");
+        }
     }
 
     #[test]

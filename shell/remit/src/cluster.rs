@@ -4,7 +4,7 @@
 //! then what a start is, on another machine.
 
 use std::fs::{self, File as DiskFile};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::cli::Up;
+use crate::cli::{self, Up};
 use crate::home::{Home, write_private};
 use crate::output::{Failure, warn};
 use crate::retention::{erase_on_standby, tells_of_erased};
@@ -81,8 +81,7 @@ pub(crate) async fn join(
         )
     })?;
     let asked = &options.cluster;
-    let forwarded = TcpListener::bind(asked.cluster_listen).await.map_err(|error| fault(&error))?;
-    let bound = forwarded.local_addr().map_err(|error| fault(&error))?;
+    let (forwarded, address) = listening(asked).await?;
     let mut node = [0; 16];
     aws_lc_rs::rand::fill(&mut node).map_err(|_| Failure::new("the system has no randomness"))?;
     let (bucket, prefix) = named(options, tls, REQUEST_TIMEOUT)?;
@@ -91,7 +90,7 @@ pub(crate) async fn join(
         prefix,
         key: Key::new(master.derive("remit cluster log v1")),
         node: NodeId(node),
-        address: asked.cluster_address.clone().unwrap_or_else(|| bound.to_string()),
+        address,
         ttl_ms: asked.cluster_lease_secs * 1000,
     };
     let [here, operated] = [listener, control].map(TcpListener::local_addr);
@@ -141,6 +140,19 @@ pub(crate) async fn join(
     };
     warn(&format!("cluster: this node is active, in term {term}"));
     Ok(Some(Joined { forwarded, forwarding, bases }))
+}
+
+/// Where the other nodes pass on what reaches them, and how they reach that.
+async fn listening(asked: &cli::Cluster) -> Result<(TcpListener, String), Failure> {
+    let at = asked.cluster_listen;
+    if asked.cluster_address.is_none() && at.ip().is_unspecified() {
+        let what = format!("other nodes can't connect to {at}: say where they reach this one with --cluster-address");
+        return Err(Failure::invalid(what));
+    }
+    let fault = |error: io::Error| Failure::new(error.to_string());
+    let listener = TcpListener::bind(at).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, asked.cluster_address.clone().unwrap_or_else(|| bound.to_string())))
 }
 
 /// Takes the directory: no other process may have it.
@@ -217,7 +229,7 @@ struct Member {
     place: Place,
     /// The number of that, for whoever asks meanwhile.
     followed: Arc<AtomicU64>,
-    kept: (Place, Instant),
+    kept: (Option<Place>, Instant),
     /// Whether the active node erased entries that this one has still, as far as it knows.
     to_erase: bool,
     erasing: Option<JoinHandle<()>>,
@@ -247,7 +259,7 @@ impl Member {
             segment_bytes: u64::from(options.journal_segment_kib) * 1024,
             place,
             followed: Arc::new(AtomicU64::new(place.number)),
-            kept: (place, Instant::now()),
+            kept: ((!was_alone).then_some(place), Instant::now()),
             // Whatever an earlier run left.
             to_erase: true,
             erasing: None,
@@ -321,9 +333,9 @@ impl Member {
     /// Writes down how far this node is.
     fn keep_place(&mut self, now: bool) -> Result<(), String> {
         let (kept, at) = self.kept;
-        if kept != self.place && (now || at.elapsed() >= PLACE) {
+        if kept != Some(self.place) && (now || at.elapsed() >= PLACE) {
             write_private(&self.home.cluster_place(), self.place.to_json().as_bytes()).map_err(|failure| failure.message)?;
-            self.kept = (self.place, Instant::now());
+            self.kept = (Some(self.place), Instant::now());
         }
         Ok(())
     }
@@ -339,15 +351,15 @@ impl Replica for Member {
         contents.into_iter().try_for_each(|content| self.take(content))
     }
 
+    fn is_alone(&self) -> bool {
+        self.was_alone
+    }
+
     fn own(&mut self) -> Result<Vec<BaseFile>, String> {
-        if !self.was_alone {
-            return Ok(Vec::new());
-        }
         base_files(&self.home)
     }
 
     fn restore(&mut self, name: &str, length: u64, at: u64, bytes: &[u8]) -> Result<(), String> {
-        self.is_member()?;
         let is_segment =
             |name: &str| name.strip_suffix(".segment").is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         let is_part = is_shared(name)
@@ -355,6 +367,12 @@ impl Replica for Member {
             || name.strip_prefix("journal/").is_some_and(is_segment);
         if !is_part {
             return Err(format!("the file `{name}` is none that nodes share"));
+        }
+        if name == "remit.db" && bytes.is_empty() {
+            // What an earlier opening wrote ahead belongs to the file that was there.
+            for end in ["-wal", "-shm"] {
+                take_file_away(&self.home.root().join(format!("{name}{end}")))?;
+            }
         }
         put_file(&self.home.root().join(name), length, at, bytes).map_err(|error| format!("`{name}`: {error}"))
     }
@@ -423,10 +441,7 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     let root = home.root();
     let copy = root.join("remit.db.copy");
     let fault = |path: &Path, error: io::Error| format!("`{}`: {error}", path.display());
-    match fs::remove_file(&copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&copy, error)),
-        _ => {}
-    }
+    take_file_away(&copy)?;
     home.store().map_err(|failure| failure.message)?.copy_to(&copy).map_err(|error| error.to_string())?;
     // Opened before its name goes: it goes with its last reader.
     let opened = DiskFile::open(&copy).map_err(|error| fault(&copy, error))?;
@@ -436,16 +451,44 @@ fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     names.extend(["journal.vkey".to_owned(), "journal.cosigned".to_owned()]);
     names.extend(listed(root, "keys", ".key"));
     names.extend(listed(root, "deliveries", ".json"));
-    // Last: what is known of them elsewhere lies before.
-    names.extend(listed(root, "journal", ".segment"));
+    // Last: what is known of them elsewhere lies before. The newest first: what is in one is all behind what was in the one before.
+    let segments = listed(root, "journal", ".segment");
+    names.extend(segments.into_iter().rev());
     for name in names {
-        match DiskFile::open(root.join(&name)) {
-            Ok(file) => files.push((name, Box::new(file))),
+        let is_segment = name.ends_with(".segment");
+        let opened = DiskFile::open(root.join(&name))
+            .and_then(|file| Ok::<Box<dyn Read + Send>, _>(if is_segment { Box::new(as_of_now(file)?) } else { Box::new(file) }));
+        match opened {
+            Ok(file) => files.push((name, file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(fault(&root.join(&name), error)),
         }
     }
     Ok(files)
+}
+
+/// A segment as it is now, however late it is read: what is written meanwhile is zeros still. Otherwise it would have gaps, as no crash leaves them.
+fn as_of_now(segment: DiskFile) -> io::Result<impl Read + Send> {
+    let length = segment.metadata()?.len();
+    let (mut end, mut block) = (length, vec![0; 64 * 1024]);
+    while end > 0 {
+        let at = end.saturating_sub(block.len() as u64);
+        block.truncate(usize::try_from(end - at).map_err(io::Error::other)?);
+        segment.read_exact_at(&mut block, at)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            end = at + last as u64 + 1;
+            break;
+        }
+        end = at;
+    }
+    Ok(segment.take(end).chain(io::repeat(0).take(length - end)))
+}
+
+fn take_file_away(path: &Path) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("`{}`: {error}", path.display())),
+        _ => Ok(()),
+    }
 }
 
 /// Takes over a file of the active node, if it is one that nodes share.
@@ -455,14 +498,12 @@ fn take_file(root: &Path, name: &str, bytes: Option<&[u8]>) -> Result<(), String
     }
     let path = root.join(name);
     let fault = |error: io::Error| format!("`{}`: {error}", path.display());
-    let Some(bytes) = bytes else {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault(error)),
-            _ => Ok(()),
-        };
-    };
+    let Some(bytes) = bytes else { return take_file_away(&path) };
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         fs::create_dir_all(dir).map_err(fault)?;
+    }
+    if name.starts_with("keys/") && fs::read(&path).is_ok_and(|before| before != bytes) {
+        remit_gateway::overwrite(&path).map_err(fault)?;
     }
     write_private(&path, bytes).map_err(|failure| failure.message)
 }
@@ -498,10 +539,18 @@ impl remit_store::Replicate for Share {
     fn replicate(&self, change: &[u8], commit: &mut dyn FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let place = self.active.append(Content::Change(change.to_vec()));
         let place = place.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        commit()?;
-        self.active.applied(place);
-        Ok(())
+        apply_here(&self.active, place, commit)
     }
+}
+
+/// Does here what the others know of. A node that can't is not where they are, and ends.
+fn apply_here<E>(active: &Active, place: Place, apply: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    let done = apply();
+    match done {
+        Ok(()) => active.applied(place),
+        Err(_) => active.release(),
+    }
+    done
 }
 
 /// A store of a node that stands by, or that isn't up: nothing may be written to it here.
@@ -519,9 +568,7 @@ pub(crate) fn share_space_keys(active: Active) -> ShareFile {
     Arc::new(move |name, bytes, write| {
         let file = File { name: format!("keys/{name}"), bytes: Some(bytes.to_vec()) };
         let place = active.append(Content::File(file)).map_err(io::Error::other)?;
-        write()?;
-        active.applied(place);
-        Ok(())
+        apply_here(&active, place, write)
     })
 }
 
@@ -669,4 +716,122 @@ pub(crate) fn metrics(active: bool, batches: u64) -> String {
     format!(
         "# HELP remit_active Whether this node decides: of several one does\n# TYPE remit_active gauge\nremit_active {active}\n# HELP remit_cluster_batches How far this node has the cluster's log\n# TYPE remit_cluster_batches gauge\nremit_cluster_batches {batches}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use remit_cluster::{Condition, Objects, Refusal};
+
+    use super::*;
+
+    #[test]
+    fn a_segment_is_saved_as_it_was_when_its_base_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.segment");
+        let file = DiskFile::options().create_new(true).read(true).write(true).open(&path).unwrap();
+        file.set_len(200_000).unwrap();
+        file.write_all_at(&[1; 100], 0).unwrap();
+        let (mut early, mut was) = (as_of_now(DiskFile::open(&path).unwrap()).unwrap(), Vec::new());
+        file.write_all_at(&vec![2; 150_000], 100).unwrap();
+        early.read_to_end(&mut was).unwrap();
+        assert_eq!(was.len(), 200_000);
+        assert!(was[..100].iter().all(|byte| *byte == 1) && was[100..].iter().all(|byte| *byte == 0));
+        let (mut late, mut is) = (as_of_now(DiskFile::open(&path).unwrap()).unwrap(), Vec::new());
+        late.read_to_end(&mut is).unwrap();
+        assert_eq!(is, std::fs::read(&path).unwrap());
+        file.set_len(0).unwrap();
+        let mut none = Vec::new();
+        as_of_now(DiskFile::open(&path).unwrap()).unwrap().read_to_end(&mut none).unwrap();
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn the_key_of_a_space_that_another_comes_after_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        take_file(dir.path(), "keys/one.key", Some(b"before")).unwrap();
+        let mut before = DiskFile::open(dir.path().join("keys/one.key")).unwrap();
+        take_file(dir.path(), "keys/one.key", Some(b"after")).unwrap();
+        let mut read = Vec::new();
+        before.read_to_end(&mut read).unwrap();
+        assert_eq!(read, [0; 6]);
+        assert_eq!(fs::read(dir.path().join("keys/one.key")).unwrap(), b"after");
+    }
+
+    /// A bucket in memory, for one node.
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<BTreeMap<String, Bytes>>>);
+
+    impl Objects for Memory {
+        async fn put(&self, key: &str, body: Bytes, _condition: &Condition) -> Result<String, Refusal> {
+            self.0.lock().unwrap().insert(key.to_owned(), body);
+            Ok(key.to_owned())
+        }
+
+        async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>, Refusal> {
+            Ok(self.0.lock().unwrap().get(key).map(|body| (body.clone(), key.to_owned())))
+        }
+
+        async fn list(&self, prefix: &str, _count: usize) -> Result<Vec<String>, Refusal> {
+            Ok(self.0.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+
+        async fn delete(&self, _key: &str) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+
+    struct Nothing;
+
+    impl Replica for Nothing {
+        fn place(&self) -> Place {
+            Place::START
+        }
+
+        fn apply(&mut self, _contents: Vec<Content>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn is_alone(&self) -> bool {
+            false
+        }
+
+        fn own(&mut self) -> Result<Vec<BaseFile>, String> {
+            Ok(Vec::new())
+        }
+
+        fn restore(&mut self, _name: &str, _length: u64, _at: u64, _bytes: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn reached(&mut self, _place: Place) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn stands_by(&mut self, _lease: &Lease) {}
+
+        fn troubled(&mut self, _what: &str) {}
+    }
+
+    #[test]
+    fn a_node_that_can_t_do_what_the_others_know_of_is_not_active_any_more() {
+        let key = Key::new(Zeroizing::new([1; 32]));
+        let options = Options { prefix: String::new(), key, node: NodeId([1; 16]), address: String::new(), ttl_ms: 60_000 };
+        let mut nothing = Nothing;
+        let joining = remit_cluster::join((Memory::default(), SystemClock::start()), &options, &mut nothing);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let writer = runtime.block_on(joining).unwrap();
+        let active = Active::start(writer, runtime).unwrap();
+        let share = Share::new(active.clone());
+        let change = |commit: &mut dyn FnMut() -> Result<(), StoreError>| remit_store::Replicate::replicate(&share, b"x", commit);
+        let place = active.place();
+        change(&mut || Ok(())).unwrap();
+        assert_eq!(active.place().number, place.number + 1);
+        assert!(change(&mut || Err(StoreError::Unavailable("the disk is full".to_owned()))).is_err());
+        assert!(active.is_over());
+        assert_eq!(active.place().number, place.number + 1, "it is done when the node begins again");
+        assert!(change(&mut || Ok(())).is_err());
+    }
 }

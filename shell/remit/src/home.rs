@@ -230,9 +230,10 @@ impl Home {
         let path = self.run_file();
         let none = || {
             if self.cluster_place().exists() {
-                return "of this cluster's nodes the one here stands by, or isn't up: ask on the active one".to_owned();
+                "of this cluster's nodes the one here stands by, or isn't up: ask on the active one".to_owned()
+            } else {
+                format!("no gateway is up on `{}`: start one with `remit up`", self.root.display())
             }
-            format!("no gateway is up on `{}`: start one with `remit up`", self.root.display())
         };
         let text = fs::read_to_string(&path).map_err(|_| Failure::new(none()))?;
         let running: Running =

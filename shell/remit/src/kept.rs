@@ -140,6 +140,7 @@ impl World {
 pub(crate) fn keys_checked(home: &Home, forget: bool) -> Result<(), Failure> {
     let keys =
         SpaceKeys::new(&*home.history_key()?, home.space_keys()).ok_or_else(|| Failure::new("the history key is not fit"))?;
+    let keys = keys.shared_by(home.shared().cloned().map(crate::cluster::share_space_keys));
     let fault = |error: NoKey| Failure::new(error.to_string());
     let lost = keys.unopened().map_err(fault)?;
     if lost.is_empty() {

@@ -39,6 +39,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long a client waits for a node to be active.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may go on when the active node has ended its connection.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The longest address of a client, in bytes.
 const ADDRESS_BYTES_MAX: usize = 64;
 
@@ -166,28 +168,54 @@ fn told(path: &str, active: Option<&Lease>) -> Response<Full<Bytes>> {
     response
 }
 
-/// Passes a connection on. While nobody is active the client waits, within bounds: nothing of what it says has gone anywhere yet.
+/// Passes a connection on. While nobody is active the client waits, within bounds: nothing of what it says has gone anywhere yet. It ends when
+/// another node is active: the one before may never say that it is gone.
 async fn pass(
     mut client: TcpStream,
     peer: SocketAddr,
-    active: &watch::Receiver<Option<Lease>>,
+    leases: &watch::Receiver<Option<Lease>>,
     forwarding: &Forwarding,
 ) -> io::Result<()> {
     let connected = async {
         loop {
-            let to = active.borrow().as_ref().map(|lease| lease.address.clone());
-            if let Some(to) = to
-                && let Ok(Ok(mut stream)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&to)).await
+            let lease = leases.borrow().clone();
+            if let Some(lease) = lease
+                && let Ok(Ok(mut stream)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&lease.address)).await
                 && forwarding.introduce(&mut stream, peer).await.is_ok()
             {
-                return stream;
+                return (stream, lease.node);
             }
             tokio::time::sleep(AGAIN).await;
         }
     };
-    let mut active = tokio::time::timeout(PATIENCE, connected).await.map_err(|_| io::ErrorKind::TimedOut)?;
+    let (mut active, node) = tokio::time::timeout(PATIENCE, connected).await.map_err(|_| io::ErrorKind::TimedOut)?;
     let _ = (client.set_nodelay(true), active.set_nodelay(true));
-    tokio::io::copy_bidirectional(&mut client, &mut active).await.map(drop)
+    let mut leases = leases.clone();
+    tokio::select! {
+        done = both_ways(&mut client, &mut active) => done,
+        Ok(_) = leases.wait_for(|lease| lease.as_ref().is_some_and(|lease| lease.node != node)) => Ok(()),
+    }
+}
+
+/// Passes on what both say. When the active node has ended, so has the connection, but for what the client is saying still.
+async fn both_ways(client: &mut TcpStream, active: &mut TcpStream) -> io::Result<()> {
+    let ((mut from_client, mut to_client), (mut from_active, mut to_active)) = (client.split(), active.split());
+    let there = async {
+        tokio::io::copy(&mut from_client, &mut to_active).await?;
+        to_active.shutdown().await
+    };
+    let back = async {
+        tokio::io::copy(&mut from_active, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    let (mut there, mut back) = (std::pin::pin!(there), std::pin::pin!(back));
+    tokio::select! {
+        done = there.as_mut() => { done?; back.await }
+        done = back.as_mut() => {
+            done?;
+            tokio::time::timeout(LAST_WORDS, there).await.unwrap_or(Ok(()))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,5 +255,54 @@ mod tests {
         client.write_all(b"POST /spaces/support/mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n\r\n\r\n").await.unwrap();
         let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(Forwarding::new(&[1; 32]).greet(&mut stream).await, None);
+    }
+
+    /// A client that a node passes on to another, with what says who is active.
+    async fn passed() -> (TcpStream, TcpStream, watch::Sender<Option<Lease>>, tokio::task::JoinHandle<io::Result<()>>) {
+        let [standing, active] =
+            [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let address = active.local_addr().unwrap().to_string();
+        let (tell, told) = watch::channel(Some(Lease { term: 1, node: "one".to_owned(), address, beat: 0, released: false }));
+        let client = TcpStream::connect(standing.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = standing.accept().await.unwrap();
+        let passing = tokio::spawn(async move { pass(stream, peer, &told, &Forwarding::new(&[1; 32])).await });
+        let (mut stream, _) = active.accept().await.unwrap();
+        Forwarding::new(&[1; 32]).greet(&mut stream).await.unwrap();
+        (client, stream, tell, passing)
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_another_node_is_active() {
+        let (mut client, _silent, tell, passing) = passed().await;
+        tell.send_modify(|lease| lease.as_mut().unwrap().beat = 1);
+        client.write_all(b"x").await.unwrap();
+        tell.send_modify(|lease| lease.as_mut().unwrap().node = "two".to_owned());
+        passing.await.unwrap().unwrap();
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_keeps_no_connection_that_the_active_node_has_ended() {
+        let (_silent, stream, _tell, passing) = passed().await;
+        drop(stream);
+        tokio::time::timeout(2 * LAST_WORDS, passing).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_said_all_hears_the_answer() {
+        let (mut client, mut stream, tell, passing) = passed().await;
+        // This node is the active one from now on, and reads the lease no more.
+        drop(tell);
+        client.write_all(b"asked").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"asked");
+        stream.write_all(b"answered").await.unwrap();
+        drop(stream);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"answered");
+        passing.await.unwrap().unwrap();
     }
 }

@@ -111,6 +111,10 @@ impl Replica for OnDisk {
         contents.iter().try_for_each(|content| self.take(content))
     }
 
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     fn own(&mut self) -> Result<Vec<BaseFile>, String> {
         Ok(Vec::new())
     }
@@ -274,7 +278,9 @@ impl Nodes {
             0..2 => {
                 let mut state = self.world.state();
                 state.injected += 1;
-                let until = state.now_ms + state.random.below(4 * TTL_MS);
+                // Sometimes for longer than what nobody needs is kept.
+                let longest = if state.random.below(8) == 0 { 4 * UNNEEDED_MS } else { 4 * TTL_MS };
+                let until = state.now_ms + state.random.below(longest);
                 if let Some(stopped) = state.stopped_until_ms.get_mut(place) {
                     *stopped = until;
                 }
