@@ -48,6 +48,8 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const BASES: Duration = Duration::from_secs(5);
 /// How old the newest base becomes, if anything is written: what was erased leaves the bucket with those before.
 const BASE_AGE_MAX: Duration = Duration::from_hours(24);
+/// The same for a node that has become active and can't tell how old the newest one is.
+const BASE_FIRST: Duration = Duration::from_hours(1);
 /// How long something has to be unneeded before it is deleted from the bucket.
 const UNNEEDED_MS: u64 = 3_600_000;
 /// How often it is written down how far this node is.
@@ -135,7 +137,7 @@ pub(crate) async fn join(
         clock: SystemClock::start(),
         pruner: Pruner::new(UNNEEDED_MS),
         batches: asked.cluster_base_batches,
-        saved_at: Instant::now(),
+        due_at: Instant::now() + BASE_FIRST,
         _lock: lock,
     };
     warn(&format!("cluster: this node is active, in term {term}"));
@@ -627,8 +629,8 @@ pub(crate) struct Bases {
     pruner: Pruner,
     /// How many batches come between two bases.
     batches: u64,
-    /// When this node saved the last one, or became active.
-    saved_at: Instant,
+    /// When the next one is saved, if anything is written by then.
+    due_at: Instant,
     /// Held as long as this process has the directory.
     _lock: DiskFile,
 }
@@ -641,10 +643,10 @@ impl Bases {
         let world = (&self.objects, &self.clock);
         let keyed = (self.prefix.as_str(), &self.key);
         let newest = remit_cluster::newest(&self.objects, &self.prefix).await.map_err(fault)?.unwrap_or(0);
-        let is_old = place.number > newest && self.saved_at.elapsed() >= BASE_AGE_MAX;
+        let is_old = place.number > newest && Instant::now() >= self.due_at;
         if is_old || place.number >= newest.saturating_add(self.batches) {
             remit_cluster::save(world, keyed, place, base_files(&self.home)?).await.map_err(fault)?;
-            self.saved_at = Instant::now();
+            self.due_at = Instant::now() + BASE_AGE_MAX;
         }
         let active = &self.active;
         self.pruner.prune(world, keyed, || !active.is_over()).await.map(drop).map_err(fault)
