@@ -432,7 +432,7 @@ fn a_node_that_was_stopped_for_longer_than_its_lease_decides_nothing_more() {
     assert_eq!(came_to(&again.client(&secret).call(READ, TICKET)), "ok");
     let (had, whole) = (journal(&again.kill()), journal(&two.stop()));
     assert!(whole.starts_with(&had));
-    assert_eq!(decisions(&whole).len(), 3);
+    assert_eq!(decisions(&whole).len(), 3, "{whole:#?}");
 }
 
 /// The keys in the bucket that begin with something.
