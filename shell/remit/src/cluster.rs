@@ -752,6 +752,40 @@ mod tests {
     }
 
     #[test]
+    fn a_base_that_is_read_while_the_journal_is_written_is_whole() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = Home::create(here.path()).unwrap();
+        let open = |dir: PathBuf| {
+            let options =
+                remit_journal::Options { segment_bytes: 16 * 1024, ..remit_journal::Options::new(dir, "base.example/log") };
+            Journal::open(options, home.journal_key().unwrap(), |_, _| {})
+        };
+        let (journal, _) = open(home.journal()).unwrap();
+        let write = || (0..100).for_each(|_| drop(journal.append(vec![b'x'; 100]).wait().unwrap()));
+        write();
+        // The one that is written, and the one that is prepared.
+        let is_unused = |name: &String| fs::read(here.path().join(name)).unwrap().iter().all(|byte| *byte == 0);
+        while !listed(here.path(), "journal", ".segment").last().is_some_and(is_unused) {
+            std::thread::yield_now();
+        }
+        let segments = listed(here.path(), "journal", ".segment");
+        let last = &segments[segments.len() - 2..];
+        fs::create_dir(there.path().join("journal")).unwrap();
+        for (name, mut file) in base_files(&home).unwrap() {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).unwrap();
+            if name.starts_with("journal/") {
+                fs::write(there.path().join(&name), bytes).unwrap();
+            }
+            if last.contains(&name) {
+                write();
+            }
+        }
+        let (_, read) = open(there.path().join("journal")).unwrap();
+        assert_eq!(read.entries, 100);
+    }
+
+    #[test]
     fn the_key_of_a_space_that_another_comes_after_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         take_file(dir.path(), "keys/one.key", Some(b"before")).unwrap();
