@@ -761,7 +761,11 @@ mod tests {
             Journal::open(options, home.journal_key().unwrap(), |_, _| {})
         };
         let (journal, _) = open(home.journal()).unwrap();
-        let write = || (0..100).for_each(|_| drop(journal.append(vec![b'x'; 100]).wait().unwrap()));
+        let write = || {
+            for _ in 0..100 {
+                journal.append(vec![b'x'; 100]).wait().unwrap();
+            }
+        };
         write();
         // The one that is written, and the one that is prepared.
         let is_unused = |name: &String| fs::read(here.path().join(name)).unwrap().iter().all(|byte| *byte == 0);
