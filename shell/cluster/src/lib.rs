@@ -23,7 +23,8 @@
 //!
 //! # Where the log begins
 //!
-//! Now and then the active node saves a base: its files as of a place. A new node begins with the newest, and what lies before the last two is
+//! The base of number 0 is what the cluster begins with: nothing, or what a node that was alone has. It is created once, before the first batch,
+//! so that nobody begins with anything else. Now and then the active node saves another: its files as of a place. A new node begins with the newest, and what lies before the last two is
 //! deleted when an hour has passed.
 //!
 //! | file | what |

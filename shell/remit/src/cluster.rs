@@ -89,8 +89,9 @@ pub(crate) async fn join(
     let (bucket, prefix) = named(options, tls, REQUEST_TIMEOUT)?;
     let (parts, _) = named(options, tls, PART_TIMEOUT)?;
     let joining = Options {
+        // What is sealed under one prefix is nothing under another.
+        key: Key::new(master.derive(&format!("remit cluster log v1\0{prefix}"))),
         prefix,
-        key: Key::new(master.derive("remit cluster log v1")),
         node: NodeId(node),
         address,
         ttl_ms: asked.cluster_lease_secs * 1000,
@@ -208,6 +209,11 @@ fn share_keys(home: &Home, active: &Active) -> Result<(), Failure> {
         let path = home.root().join(name);
         if path.exists() {
             continue;
+        }
+        // Another one would open nothing, and sign another log.
+        if ["journal.key", "history.key"].contains(&name) && home.journal_vkey().exists() {
+            let why = format!("`{}` is missing: begin with an empty directory, which gets it from the cluster", path.display());
+            return Err(Failure::new(why));
         }
         let mut key = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
@@ -748,6 +754,44 @@ mod tests {
         let mut none = Vec::new();
         as_of_now(DiskFile::open(&path).unwrap()).unwrap().read_to_end(&mut none).unwrap();
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_base_that_is_read_while_the_journal_is_written_is_whole() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = Home::create(here.path()).unwrap();
+        let open = |dir: PathBuf| {
+            let options =
+                remit_journal::Options { segment_bytes: 16 * 1024, ..remit_journal::Options::new(dir, "base.example/log") };
+            Journal::open(options, home.journal_key().unwrap(), |_, _| {})
+        };
+        let (journal, _) = open(home.journal()).unwrap();
+        let write = || {
+            for _ in 0..100 {
+                journal.append(vec![b'x'; 100]).wait().unwrap();
+            }
+        };
+        write();
+        // The one that is written, and the one that is prepared.
+        let is_unused = |name: &String| fs::read(here.path().join(name)).unwrap().iter().all(|byte| *byte == 0);
+        while !listed(here.path(), "journal", ".segment").last().is_some_and(is_unused) {
+            std::thread::yield_now();
+        }
+        let segments = listed(here.path(), "journal", ".segment");
+        let last = &segments[segments.len() - 2..];
+        fs::create_dir(there.path().join("journal")).unwrap();
+        for (name, mut file) in base_files(&home).unwrap() {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).unwrap();
+            if name.starts_with("journal/") {
+                fs::write(there.path().join(&name), bytes).unwrap();
+            }
+            if last.contains(&name) {
+                write();
+            }
+        }
+        let (_, read) = open(there.path().join("journal")).unwrap();
+        assert_eq!(read.entries, 100);
     }
 
     #[test]
