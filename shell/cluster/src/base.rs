@@ -76,13 +76,12 @@ fn bucket(error: Refusal) -> BaseError {
     })
 }
 
-/// Writes an object that nobody else writes otherwise; `false` if it is there.
-async fn put<O: Objects, C: Clock>((objects, clock): (&O, &C), name: &str, object: &bytes::Bytes) -> Result<bool, BaseError> {
+/// Asks until there is an answer, or too often.
+async fn patiently<C: Clock, T>(clock: &C, mut ask: impl AsyncFnMut() -> Result<T, Refusal>) -> Result<T, BaseError> {
     let mut last = Refusal::Busy;
     for _ in 0..TRIES {
-        match objects.put(name, object.clone(), &Condition::Absent).await {
-            Ok(_) => return Ok(true),
-            Err(Refusal::Condition) => return Ok(false),
+        match ask().await {
+            Ok(answer) => return Ok(answer),
             Err(error @ Refusal::Refused(_)) => return Err(bucket(error)),
             Err(error) => last = error,
         }
@@ -91,18 +90,18 @@ async fn put<O: Objects, C: Clock>((objects, clock): (&O, &C), name: &str, objec
     Err(bucket(last))
 }
 
+/// Writes an object that nobody else writes otherwise; `false` if it is there.
+async fn put<O: Objects, C: Clock>((objects, clock): (&O, &C), name: &str, object: &bytes::Bytes) -> Result<bool, BaseError> {
+    let ask = async || match objects.put(name, object.clone(), &Condition::Absent).await {
+        Err(Refusal::Condition) => Ok(false),
+        written => written.map(|_| true),
+    };
+    patiently(clock, ask).await
+}
+
 /// Reads an object.
 async fn get<O: Objects, C: Clock>((objects, clock): (&O, &C), name: &str) -> Result<Option<bytes::Bytes>, BaseError> {
-    let mut last = Refusal::Busy;
-    for _ in 0..TRIES {
-        match objects.get(name).await {
-            Ok(found) => return Ok(found.map(|(object, _)| object)),
-            Err(error @ Refusal::Refused(_)) => return Err(bucket(error)),
-            Err(error) => last = error,
-        }
-        clock.sleep(AGAIN_MS).await;
-    }
-    Err(bucket(last))
+    patiently(clock, async || Ok(objects.get(name).await?.map(|(object, _)| object))).await
 }
 
 /// A file of a base, while it is saved.
@@ -157,12 +156,12 @@ pub(crate) type PutFile<'a> = dyn FnMut(&str, u64, u64, &[u8]) -> Result<(), Str
 
 /// The number of the newest base, if there is one.
 pub async fn newest<O: Objects>(objects: &O, prefix: &str) -> Result<Option<u64>, BaseError> {
-    Ok(numbers(objects, &Keys::new(prefix)).await?.into_iter().max())
+    Ok(numbers(objects, &Keys::new(prefix)).await.map_err(bucket)?.into_iter().max())
 }
 
 /// The numbers of the bases that there are.
-async fn numbers<O: Objects>(objects: &O, keys: &Keys) -> Result<Vec<u64>, BaseError> {
-    let names = objects.list(&keys.bases(), ROUND).await.map_err(bucket)?;
+async fn numbers<O: Objects>(objects: &O, keys: &Keys) -> Result<Vec<u64>, Refusal> {
+    let names = objects.list(&keys.bases(), ROUND).await?;
     let prefix = keys.bases();
     Ok(names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect())
 }
@@ -189,15 +188,8 @@ pub(crate) async fn restore<O: Objects, C: Clock>(
     (keys, key): (&Keys, &Key),
     put_file: &mut PutFile<'_>,
 ) -> Result<Option<Place>, BaseError> {
-    let mut listed = Err(BaseError::Bucket("no answer".to_owned()));
-    for _ in 0..TRIES {
-        listed = numbers(world.0, keys).await;
-        if listed.is_ok() {
-            break;
-        }
-        world.1.sleep(AGAIN_MS).await;
-    }
-    let Some(number) = listed?.into_iter().max() else { return Ok(None) };
+    let numbers = patiently(world.1, async || numbers(world.0, keys).await).await?;
+    let Some(number) = numbers.into_iter().max() else { return Ok(None) };
     let broken = |what: String| BaseError::Broken { number, what };
     let Some(manifest) = manifest(world, (keys, key), number).await? else { return Err(broken("it is gone".to_owned())) };
     for FileText { name, length, parts } in &manifest.files {
@@ -246,7 +238,7 @@ impl Pruner {
         still: impl Fn() -> bool,
     ) -> Result<usize, BaseError> {
         let keys = Keys::new(prefix);
-        let mut bases = numbers(objects, &keys).await?;
+        let mut bases = numbers(objects, &keys).await.map_err(bucket)?;
         bases.sort_unstable();
         let kept = bases.split_off(bases.len().saturating_sub(BASES_KEPT));
         let Some(first) = kept.first().copied().filter(|_| kept.len() == BASES_KEPT) else { return Ok(0) };

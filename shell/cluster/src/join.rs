@@ -227,7 +227,7 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
             Ok(Look::Free(condition, term)) => (condition, term),
             Ok(Look::Held(lease)) => {
                 // A lease of this node's own is one that it could not use.
-                if lease.node != self.options.node.to_string() {
+                if let Some(lease) = lease.filter(|lease| lease.node != self.options.node.to_string()) {
                     self.replica.stands_by(&lease);
                 }
                 return Ok(None);
@@ -271,7 +271,6 @@ impl<O: Objects, C: Clock> Joining<'_, O, C> {
                 Ok(Landed::Other(object)) => drop(self.take(&object)?),
                 Err(WriterError::LeaseLost | WriterError::Late(_) | WriterError::Fenced) => return Ok(None),
                 Err(WriterError::Refused(why)) => return Err(JoinError::Refused(why)),
-                Err(WriterError::Broken(broken)) => return Err(broken.into()),
                 Err(WriterError::Random) => return Err(JoinError::Random),
             }
         }

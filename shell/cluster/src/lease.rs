@@ -43,8 +43,8 @@ impl Lease {
 /// How the lease is, for one who would take it.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// Somebody holds it.
-    Held(Lease),
+    /// Somebody holds it; `None` if nobody can read who.
+    Held(Option<Lease>),
     /// Nobody does: it may be taken under this condition, for a term after this one.
     Free(Condition, u64),
 }
@@ -82,11 +82,7 @@ impl Watch {
         let over = asked_ms.saturating_sub(since) >= ttl_ms;
         let released = lease.as_ref().is_some_and(|lease| lease.released);
         let term = lease.as_ref().map_or(0, |lease| lease.term);
-        Ok(match lease {
-            Some(lease) if !over && !released => Look::Held(lease),
-            None if !over => Look::Held(Lease { term: 0, node: String::new(), address: String::new(), beat: 0, released: false }),
-            _ => Look::Free(Condition::Is(etag), term),
-        })
+        Ok(if over || released { Look::Free(Condition::Is(etag), term) } else { Look::Held(lease) })
     }
 }
 

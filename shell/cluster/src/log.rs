@@ -237,9 +237,6 @@ pub enum WriterError {
     /// The bucket refuses.
     #[error("the bucket refuses: {0}")]
     Refused(String),
-    /// The log isn't what it must be.
-    #[error(transparent)]
-    Broken(#[from] Broken),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     Random,

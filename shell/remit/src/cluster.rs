@@ -5,9 +5,9 @@
 
 mod files;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File as DiskFile};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use remit_bucket::Bucket;
 use remit_cluster::{
     Active, BaseFile, BucketObjects, Content, Entries, File, Key, Lease, NodeId, Options, Place, Pruner, Replica, SystemClock,
+    WriterError,
 };
 use remit_gateway::ShareFile;
 use remit_journal::{Follower, Health, Journal};
@@ -27,9 +28,9 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::cli::{self, Up};
-use files::{KEY_FILES, SLOW_FILES, base_files, is_shared, listed, put_file, take_file, take_file_away};
+use files::{KEY_FILES, SLOW_FILES, base_files, is_shared, listed, moving, put_file, take_file, take_file_away};
 
-use crate::home::{Home, write_private};
+use crate::home::{Home, key_new, write_private};
 use crate::output::{Failure, warn};
 use crate::retention::{erase_on_standby, tells_of_erased};
 use crate::standby::{Forwarding, stand_by};
@@ -214,13 +215,9 @@ fn share_keys(home: &Home, active: &Active) -> Result<(), Failure> {
             let why = format!("`{}` is missing: begin with an empty directory, which gets it from the cluster", path.display());
             return Err(Failure::new(why));
         }
-        let mut key = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
-        let text = Zeroizing::new(remit_mcp::canonical::hex(&*key));
-        let file = File { name: name.to_owned(), bytes: Some(text.as_bytes().to_vec()) };
-        let place = active.append(Content::File(file)).map_err(|error| Failure::new(error.to_string()))?;
-        write_private(&path, text.as_bytes())?;
-        active.applied(place);
+        let (_, text) = key_new()?;
+        let place = append_file(active, name, text.as_bytes()).map_err(|error| Failure::new(error.to_string()))?;
+        apply_here(active, place, || write_private(&path, text.as_bytes()))?;
     }
     Ok(())
 }
@@ -395,7 +392,7 @@ impl Replica for Member {
     fn stands_by(&mut self, lease: &Lease) {
         self.trouble = None;
         let moved = self.tell.borrow().as_ref().is_none_or(|known| known.node != lease.node);
-        if moved && !lease.node.is_empty() {
+        if moved {
             warn(&format!("cluster: this node stands by; active, in term {}, is {}", lease.term, lease.address));
             self.tell.send_replace(Some(lease.clone()));
         }
@@ -448,6 +445,11 @@ impl remit_store::Replicate for Share {
     }
 }
 
+/// Lets the others have a small file.
+fn append_file(active: &Active, name: &str, bytes: &[u8]) -> Result<Place, WriterError> {
+    active.append(Content::File(File { name: name.to_owned(), bytes: Some(bytes.to_vec()) }))
+}
+
 /// Does here what the others know of. A node that can't is not where they are, and ends.
 fn apply_here<E>(active: &Active, place: Place, apply: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let done = apply();
@@ -471,8 +473,7 @@ impl remit_store::Replicate for StandsBy {
 /// How the keys of spaces are shared.
 pub(crate) fn share_space_keys(active: Active) -> ShareFile {
     Arc::new(move |name, bytes, write| {
-        let file = File { name: format!("keys/{name}"), bytes: Some(bytes.to_vec()) };
-        let place = active.append(Content::File(file)).map_err(io::Error::other)?;
+        let place = append_file(&active, &format!("keys/{name}"), bytes).map_err(io::Error::other)?;
         apply_here(&active, place, write)
     })
 }
@@ -481,36 +482,34 @@ pub(crate) fn share_space_keys(active: Active) -> ShareFile {
 pub(crate) struct Files {
     home: Home,
     active: Active,
-    shared: std::collections::BTreeMap<PathBuf, Vec<u8>>,
+    shared: BTreeMap<String, Vec<u8>>,
     slow_at: Instant,
     kept: Option<Place>,
 }
 
 impl Files {
     pub(crate) fn new(home: &Home, active: Active) -> Self {
-        Self { home: home.clone(), active, shared: std::collections::BTreeMap::new(), slow_at: Instant::now(), kept: None }
+        Self { home: home.clone(), active, shared: BTreeMap::new(), slow_at: Instant::now(), kept: None }
     }
 
     /// Shares what has changed, and writes down how far this node is. `last` shares what is derived, too.
     pub(crate) fn share(&mut self, last: bool) -> Result<(), String> {
-        let root = self.home.root().to_owned();
-        let mut paths = vec![root.join("journal.cosigned")];
+        let root = self.home.root();
+        let mut names = moving(root);
         if last || self.slow_at.elapsed() >= SHARE_SLOW {
             self.slow_at = Instant::now();
-            paths.extend(SLOW_FILES.map(|name| root.join(name)));
+            names.extend(SLOW_FILES.map(str::to_owned));
         }
-        paths.extend(listed(&root, "deliveries", ".json").into_iter().map(|name| root.join(name)));
-        for path in paths {
+        for name in names {
+            let path = root.join(&name);
             let fits = fs::metadata(&path).is_ok_and(|found| found.len() <= FILE_BYTES_MAX);
             let Some(bytes) = fits.then(|| fs::read(&path).ok()).flatten() else { continue };
-            if self.shared.get(&path) == Some(&bytes) {
+            if self.shared.get(&name) == Some(&bytes) {
                 continue;
             }
-            let Some(name) = path.strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned) else { continue };
-            let file = File { name, bytes: Some(bytes.clone()) };
-            let place = self.active.append(Content::File(file)).map_err(|error| error.to_string())?;
+            let place = append_file(&self.active, &name, &bytes).map_err(|error| error.to_string())?;
             self.active.applied(place);
-            self.shared.insert(path, bytes);
+            self.shared.insert(name, bytes);
         }
         let place = self.active.place();
         if self.kept != Some(place) {
@@ -625,7 +624,7 @@ pub(crate) fn metrics(active: bool, batches: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use bytes::Bytes;
     use remit_cluster::{Condition, Objects, Refusal};

@@ -14,7 +14,7 @@ use remit_kernel::registry::Record;
 use remit_kernel::{Pin, PinKey};
 use remit_mcp::canonical::hex;
 use remit_model::ServerKey;
-use remit_store::{MasterKey, Note, SqliteStore, Store};
+use remit_store::{KeyError, MasterKey, Note, SqliteStore, Store};
 use zeroize::Zeroizing;
 
 use crate::cluster::{Share, StandsBy};
@@ -184,32 +184,36 @@ impl Home {
 
     /// The master key, where there is one already.
     pub(crate) fn master_key(&self) -> Result<Option<MasterKey>, Failure> {
-        let fault = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-        if let Ok(text) = std::env::var(MASTER_KEY_ENV) {
-            return MasterKey::from_base64(&Zeroizing::new(text)).map(Some).map_err(|error| fault(&error));
-        }
-        let path = self.root.join("master.key");
-        path.exists().then(|| MasterKey::open(&path).map_err(|error| fault(&error))).transpose()
+        let key = match master_key_given() {
+            None => {
+                let path = self.master_key_file();
+                path.exists().then(|| MasterKey::open(&path))
+            }
+            given => given,
+        };
+        key.transpose().map_err(|error| Failure::new(error.to_string()))
+    }
+
+    fn master_key_file(&self) -> PathBuf {
+        self.root.join("master.key")
     }
 
     /// The store, under the master key.
     pub(crate) fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
         let fault = |error: &dyn std::fmt::Display| Failure::new(format!("the store can't be opened: {error}"));
         let path = self.root.join("remit.db");
-        if self.cluster_place().exists() && self.master_key()?.is_none() {
+        let is_node = self.cluster_place().exists();
+        if is_node && self.master_key()?.is_none() {
             return Err(Failure::invalid("this directory is a node's of a cluster: set REMIT_MASTER_KEY as its nodes have it"));
         }
-        let store = match std::env::var(MASTER_KEY_ENV) {
-            Ok(text) => {
-                let text = Zeroizing::new(text);
-                SqliteStore::open(&path, MasterKey::from_base64(&text).map_err(|error| fault(&error))?)
-            }
-            Err(_) => SqliteStore::open_with_key_file(&path, &self.root.join("master.key")),
+        let store = match master_key_given() {
+            Some(key) => SqliteStore::open(&path, key.map_err(|error| fault(&error))?),
+            None => SqliteStore::open_with_key_file(&path, &self.master_key_file()),
         };
         let store = store.map_err(|error| fault(&error))?;
         if let Some(active) = self.shared() {
             store.replicate(Arc::new(Share::new(active.clone())));
-        } else if self.cluster_place().exists() {
+        } else if is_node {
             store.replicate(Arc::new(StandsBy));
         }
         Ok(Arc::new(store))
@@ -266,9 +270,22 @@ impl Home {
     }
 }
 
+/// The master key that the environment holds, if it does.
+fn master_key_given() -> Option<Result<MasterKey, KeyError>> {
+    let text = Zeroizing::new(std::env::var(MASTER_KEY_ENV).ok()?);
+    Some(MasterKey::from_base64(&text))
+}
+
+/// A new key, as its file holds it.
+pub(crate) fn key_new() -> Result<(Zeroizing<[u8; 32]>, Zeroizing<String>), Failure> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
+    let text = Zeroizing::new(hex(&*key));
+    Ok((key, text))
+}
+
 /// Thirty-two random bytes that a file holds as hexadecimal; made on first use, for the owner alone.
 pub(crate) fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
-    let mut key = Zeroizing::new([0; 32]);
     match fs::read_to_string(path) {
         Ok(text) => {
             let text = Zeroizing::new(text);
@@ -276,18 +293,16 @@ pub(crate) fn random_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
             if mode & 0o077 != 0 {
                 return Err(Failure::new(format!("`{}` can be read by others: `chmod 600` it", path.display())));
             }
-            match bytes_of(text.trim()) {
-                Some(bytes) => key = bytes,
-                None => return Err(Failure::new(format!("`{}` does not hold 64 hexadecimal digits", path.display()))),
-            }
+            let fault = || Failure::new(format!("`{}` does not hold 64 hexadecimal digits", path.display()));
+            bytes_of(text.trim()).ok_or_else(fault)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            aws_lc_rs::rand::fill(&mut *key).map_err(|_| Failure::new("the system has no randomness"))?;
-            write_private(path, hex(&*key).as_bytes())?;
+            let (key, text) = key_new()?;
+            write_private(path, text.as_bytes())?;
+            Ok(key)
         }
-        Err(error) => return Err(Failure::io(path, &error)),
+        Err(error) => Err(Failure::io(path, &error)),
     }
-    Ok(key)
 }
 
 /// Thirty-two bytes of 64 hexadecimal digits.

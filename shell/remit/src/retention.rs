@@ -301,6 +301,9 @@ pub(crate) fn erase_on_standby(home: &Home) -> Result<(), String> {
     while let Some(entry) = reader.next().map_err(|error| error.to_string())? {
         drop(fold.take(entry.index, &entry.bytes));
     }
+    if !fold.erased {
+        return Ok(());
+    }
     erase_told(&eraser, &home.journal(), &home.facts(), &fold.holds)
 }
 

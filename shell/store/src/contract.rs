@@ -49,6 +49,22 @@ pub struct Record {
     pub at_secs: u64,
 }
 
+impl Record {
+    /// A version that a write makes; without a body a tombstone.
+    pub(crate) fn new((kind, key): (&str, &str), version: u64, body: Option<&[u8]>, note: Note<'_>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            key: key.to_owned(),
+            version,
+            body: body.unwrap_or_default().to_vec(),
+            deleted: body.is_none(),
+            author: note.author.to_owned(),
+            reason: note.reason.to_owned(),
+            at_secs: note.now_secs,
+        }
+    }
+}
+
 /// One of several writes that land together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Write<'a> {

@@ -52,16 +52,7 @@ impl Content {
     fn push(&mut self, (kind, key): (&str, &str), body: Option<&[u8]>, note: Note<'_>) -> u64 {
         let versions = self.records.entry((kind.to_owned(), key.to_owned())).or_default();
         let version = versions.last().map_or(0, |last| last.version) + 1;
-        versions.push(Record {
-            kind: kind.to_owned(),
-            key: key.to_owned(),
-            version,
-            body: body.unwrap_or_default().to_vec(),
-            deleted: body.is_none(),
-            author: note.author.to_owned(),
-            reason: note.reason.to_owned(),
-            at_secs: note.now_secs,
-        });
+        versions.push(Record::new((kind, key), version, body, note));
         version
     }
 }

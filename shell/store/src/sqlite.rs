@@ -349,16 +349,7 @@ fn insert(
         return Err(StoreError::Conflict { kind: kind.to_owned(), key: key.to_owned(), expected, actual });
     }
     let version = last.map_or(0, |(version, _)| version) + 1;
-    let record = Record {
-        kind: kind.to_owned(),
-        key: key.to_owned(),
-        version,
-        body: body.unwrap_or_default().to_vec(),
-        deleted: body.is_none(),
-        author: note.author.to_owned(),
-        reason: note.reason.to_owned(),
-        at_secs: note.now_secs,
-    };
+    let record = Record::new((kind, key), version, body, note);
     record_insert(transaction, &record)?;
     Ok(record)
 }

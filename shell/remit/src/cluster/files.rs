@@ -14,11 +14,21 @@ pub(super) const KEY_FILES: [&str; 4] = ["journal.key", "history.key", "seal.key
 /// What is derived or may lag, and spares the next node work: shared now and then.
 pub(super) const SLOW_FILES: [&str; 2] = ["journal.recap", "journal.behaviour"];
 
+/// The largest checkpoint that enough witnesses cosigned.
+const COSIGNED: &str = "journal.cosigned";
+
+/// Those that move while the gateway is up, and are shared as they do.
+pub(super) fn moving(root: &Path) -> Vec<String> {
+    let mut names = vec![COSIGNED.to_owned()];
+    names.extend(listed(root, "deliveries", ".json"));
+    names
+}
+
 /// Whether a small file of the data directory is one that nodes share.
 pub(super) fn is_shared(name: &str) -> bool {
     KEY_FILES.contains(&name)
         || SLOW_FILES.contains(&name)
-        || name == "journal.cosigned"
+        || name == COSIGNED
         || name.split_once('/').is_some_and(|(dir, _)| dir == "keys" || dir == "deliveries")
 }
 
@@ -56,9 +66,9 @@ pub(super) fn base_files(home: &Home) -> Result<Vec<BaseFile>, String> {
     fs::remove_file(&copy).map_err(|error| fault(&copy, error))?;
     let mut files: Vec<BaseFile> = vec![("remit.db".to_owned(), Box::new(opened))];
     let mut names: Vec<String> = KEY_FILES.iter().chain(&SLOW_FILES).map(|name| (*name).to_owned()).collect();
-    names.extend(["journal.vkey".to_owned(), "journal.cosigned".to_owned()]);
+    names.push("journal.vkey".to_owned());
     names.extend(listed(root, "keys", ".key"));
-    names.extend(listed(root, "deliveries", ".json"));
+    names.extend(moving(root));
     // Last: what is known of them elsewhere lies before. The newest first: what is in one is all behind what was in the one before.
     let segments = listed(root, "journal", ".segment");
     names.extend(segments.into_iter().rev());
