@@ -351,7 +351,7 @@ impl PolicySet {
 }
 
 /// The facts of `context.remit`, by name.
-pub(crate) const CONTEXT_FACTS: [&str; 21] = [
+pub(crate) const CONTEXT_FACTS: [&str; 22] = [
     "agent",
     "delegated",
     "user",
@@ -373,10 +373,19 @@ pub(crate) const CONTEXT_FACTS: [&str; 21] = [
     "integrity",
     "confidentiality",
     "confidentialityLevel",
+    "requested",
 ];
 /// Those that nobody knows before there is a call: in which session it will be made, and what its arguments are.
-const OF_A_CALL: [&str; 7] =
-    ["sessionId", "approved", "promptAttackScore", "guardrailFindings", "integrity", "confidentiality", "confidentialityLevel"];
+const OF_A_CALL: [&str; 8] = [
+    "sessionId",
+    "approved",
+    "promptAttackScore",
+    "guardrailFindings",
+    "integrity",
+    "confidentiality",
+    "confidentialityLevel",
+    "requested",
+];
 
 /// One of Remit's own facts.
 #[derive(Debug, Clone, Copy)]
@@ -448,6 +457,7 @@ impl<'a> ContextFacts<'a> {
             "integrity" => Text(labels().integrity.as_str()),
             "confidentiality" => Text(labels().confidentiality.as_str()),
             "confidentialityLevel" => Number(labels().confidentiality.level()),
+            "requested" => Yes(origin.is_some_and(|origin| origin.requested)),
             _ => return None,
         })
     }

@@ -182,7 +182,7 @@ mod tests {
     use crate::source::{File, Mode, Source};
     use crate::vocabulary::{Tool, Vocabulary};
 
-    const WHENS: [&str; 22] = [
+    const WHENS: [&str; 23] = [
         "true",
         "context.input.amount < 5",
         "context.input has note && context.input.note == \"x\"",
@@ -203,6 +203,7 @@ mod tests {
         "context.remit.promptAttackScore > 50 || context.remit.guardrailFindings.contains(\"x\")",
         "context.remit.integrity == \"untrusted\"",
         "context.remit.confidentialityLevel > 1",
+        "context.remit.requested",
         "context.provenance.note == \"untrusted\"",
         "context.system.now > datetime(\"2026-01-01\")",
     ];
@@ -350,6 +351,7 @@ mod tests {
                 provenance: if pick[1] == 0 { Provenance::Untrusted } else { Provenance::Request },
                 source: None,
             }],
+            requested: pick[1] == 1,
             request: None,
         };
         let facts = ContextFacts {

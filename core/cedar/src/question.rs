@@ -498,7 +498,8 @@ fn origin(context: &Value) -> CallOrigin {
             source: None,
         })
     };
-    CallOrigin { labels, values: values.filter_map(value).collect(), request: None }
+    let requested = label("requested") == Value::Bool(true);
+    CallOrigin { labels, values: values.filter_map(value).collect(), requested, request: None }
 }
 
 /// An address out of what Cedar shows of one, such as `ip("10.0.0.1/32")`: the first of a range.

@@ -56,7 +56,7 @@ impl Reads {
     pub(crate) fn origin(&self) -> bool {
         self.everything
             || self.of_context.contains(PROVENANCE)
-            || ["integrity", "confidentiality", "confidentialityLevel"].iter().any(|name| self.fact(name))
+            || ["integrity", "confidentiality", "confidentialityLevel", "requested"].iter().any(|name| self.fact(name))
     }
 
     /// Takes over what another policy reads of Remit's own facts and of arguments.

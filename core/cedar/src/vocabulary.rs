@@ -51,7 +51,8 @@ const FACTS: &str = "{
     risk: __cedar::String, riskLevel: __cedar::Long, class: __cedar::String, categories: Set<__cedar::String>,
     approved: __cedar::Bool, trustTier?: __cedar::String, trustLevel?: __cedar::Long,
     promptAttackScore: __cedar::Long, guardrailFindings: Set<__cedar::String>,
-    integrity: __cedar::String, confidentiality: __cedar::String, confidentialityLevel: __cedar::Long
+    integrity: __cedar::String, confidentiality: __cedar::String, confidentialityLevel: __cedar::Long,
+    requested: __cedar::Bool
   }";
 
 /// A tool as the vocabulary needs it.

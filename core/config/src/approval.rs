@@ -232,6 +232,7 @@ const HOLD: &[&str] = &[
     "integrity",
     "confidentiality_min",
     "provenance",
+    "requested",
     "when",
 ];
 

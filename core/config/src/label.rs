@@ -42,7 +42,8 @@ pub(crate) fn arguments(item: &Item<'_>) -> BTreeMap<String, ArgumentRole> {
     pairs.into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.choice(&roles)?))).collect()
 }
 
-/// What must stand behind the values of a call: the keys `integrity`, `confidentiality_min` and `provenance` of an object.
+/// What must stand behind the values of a call: the keys `integrity`, `confidentiality_min`, `provenance` and `requested` of an
+/// object.
 pub(crate) fn meant(object: &Object<'_>) -> OriginMeant {
     let mut provenance: BTreeMap<ArgumentRole, BTreeSet<Provenance>> = BTreeMap::new();
     for (word, item) in object.get("provenance").map(|item| item.pairs("a mapping of roles")).unwrap_or_default() {
@@ -62,5 +63,6 @@ pub(crate) fn meant(object: &Object<'_>) -> OriginMeant {
         integrity: object.get("integrity").and_then(|item| item.choice(&INTEGRITIES)),
         confidentiality_min: object.get("confidentiality_min").and_then(|item| item.choice(&CONFIDENTIALITIES)),
         provenance,
+        requested: object.get("requested").and_then(|item| item.flag()),
     }
 }

@@ -149,6 +149,16 @@ impl Guarded {
         names
     }
 
+    /// Takes over what was found in another text of the same call; whether either passes is for whoever asked to say.
+    pub fn join(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.found.sort_by_key(rank);
+        self.found.truncate(FOUND_MAX);
+        let new: Vec<&str> = other.stages.into_iter().filter(|stage| !self.stages.contains(stage)).collect();
+        self.stages.extend(new);
+        self.took_us = self.took_us.zip(other.took_us).map(|(one, other)| one.saturating_add(other)).or(self.took_us);
+    }
+
     /// What was masked, for people.
     fn masks(&self) -> usize {
         self.found.iter().filter(|found| found.action == "ANONYMIZED").count()
@@ -177,6 +187,11 @@ impl Guarded {
         };
         Some((denial, line))
     }
+}
+
+/// The worst first.
+fn rank(found: &Found) -> (bool, bool, std::cmp::Reverse<u8>) {
+    (found.action != "BLOCKED", found.action != "ANONYMIZED", std::cmp::Reverse(found.score_percent))
 }
 
 impl Guards {
@@ -248,9 +263,7 @@ impl Guards {
                 break;
             }
         }
-        guarded.found.sort_by_key(|found| {
-            (found.action != "BLOCKED", found.action != "ANONYMIZED", std::cmp::Reverse(found.score_percent))
-        });
+        guarded.found.sort_by_key(rank);
         guarded.found.truncate(FOUND_MAX);
         guarded
     }

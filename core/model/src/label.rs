@@ -141,6 +141,8 @@ pub enum ArgumentRole {
     Link,
     /// How much.
     Amount,
+    /// When: a day, a time, how long.
+    Time,
     /// What reaches the destination: a body, a subject.
     Content,
     /// Anything else.
@@ -149,8 +151,16 @@ pub enum ArgumentRole {
 
 impl ArgumentRole {
     /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Destination, Self::Identifier, Self::Credential, Self::Link, Self::Amount, Self::Content, Self::Parameter];
+    pub const ALL: [Self; 8] = [
+        Self::Destination,
+        Self::Identifier,
+        Self::Credential,
+        Self::Link,
+        Self::Amount,
+        Self::Time,
+        Self::Content,
+        Self::Parameter,
+    ];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -160,6 +170,7 @@ impl ArgumentRole {
             Self::Credential => "credential",
             Self::Link => "link",
             Self::Amount => "amount",
+            Self::Time => "time",
             Self::Content => "content",
             Self::Parameter => "parameter",
         }
@@ -181,6 +192,8 @@ pub enum Provenance {
     Request,
     /// A trusted result holds it, no untrusted one names it, and nobody put it there in this session.
     Trusted,
+    /// It is a field, and no prose, of the one record that the request names.
+    Named,
     /// Nobody has seen it in this session: it was made up, or made of something.
     Nowhere,
     /// It stands in an untrusted result, or may have stood in what is no longer known.
@@ -189,7 +202,7 @@ pub enum Provenance {
 
 impl Provenance {
     /// Every one, the best first.
-    pub const ALL: [Self; 5] = [Self::Declared, Self::Request, Self::Trusted, Self::Nowhere, Self::Untrusted];
+    pub const ALL: [Self; 6] = [Self::Declared, Self::Request, Self::Trusted, Self::Named, Self::Nowhere, Self::Untrusted];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -197,6 +210,7 @@ impl Provenance {
             Self::Declared => "declared",
             Self::Request => "request",
             Self::Trusted => "trusted",
+            Self::Named => "named",
             Self::Nowhere => "nowhere",
             Self::Untrusted => "untrusted",
         }
@@ -292,6 +306,10 @@ pub struct CallOrigin {
     /// The values, as far as they could carry something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueOrigin>,
+    /// Whether the user's request names anything that the call does: whom it reaches, what it acts on, what it lets in, when, or the whole of
+    /// a content. Amounts and parameters tell nothing: what is short stands in many texts by chance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
     /// How the user's request stands, if one came with the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestStanding>,
@@ -317,12 +335,15 @@ pub struct OriginMeant {
     /// A value of one of these roles has one of these origins. Empty: whatever stands behind them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provenance: BTreeMap<ArgumentRole, BTreeSet<Provenance>>,
+    /// Whether the user's request names anything that the call does ([`CallOrigin::requested`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<bool>,
 }
 
 impl OriginMeant {
     /// Whether it says anything.
     pub fn is_empty(&self) -> bool {
-        self.integrity.is_none() && self.confidentiality_min.is_none() && self.provenance.is_empty()
+        self.integrity.is_none() && self.confidentiality_min.is_none() && self.provenance.is_empty() && self.requested.is_none()
     }
 
     /// Whether a call is one that is meant.
@@ -333,6 +354,7 @@ impl OriginMeant {
         self.integrity.is_none_or(|integrity| origin.labels.integrity >= integrity)
             && self.confidentiality_min.is_none_or(|min| origin.labels.confidentiality >= min)
             && (self.provenance.is_empty() || origin.values.iter().any(bad))
+            && self.requested.is_none_or(|requested| origin.requested == requested)
     }
 }
 

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use remit_model::{ArgumentRole, CallOrigin, Labels, Provenance, ResultLabels, ValueOrigin};
 use serde_json::Value;
 
+use crate::day::{Day, days};
 use crate::index::{Found, Index, Words};
 use crate::link::links;
-use crate::record::Records;
+use crate::record::{Asked, How, Records};
 use crate::role::{Roles, by_name};
 use crate::word::{self, Hasher};
 
@@ -18,6 +19,8 @@ const VALUES_MAX: usize = 512;
 const LINKS_MAX: usize = 32;
 /// The most different requests of one session; what further ones name is nothing that anybody asked for.
 const REQUESTS_MAX: usize = 1_000;
+/// The most days that the requests of one session name; of what they name beyond nobody asked for.
+const REQUEST_DAYS_MAX: usize = 4_096;
 /// How deep arguments and results are read.
 const DEPTH_MAX: usize = 32;
 /// How many words in a row of a content are somebody's text, and no coincidence.
@@ -40,6 +43,8 @@ pub struct Flow {
     request: Index,
     /// The same, parted at every mark: how people call things.
     request_loose: Index,
+    /// The days that they name.
+    request_days: Vec<Day>,
     trusted: Index,
     untrusted: Index,
     /// What the session passed on of what nobody vouches for: a trusted result that holds it vouches for nothing.
@@ -79,6 +84,7 @@ impl Flow {
             labels: Labels::default(),
             request: Index::default(),
             request_loose: Index::default(),
+            request_days: Vec::new(),
             trusted: Index::default(),
             untrusted: Index::default(),
             passed: Index::default(),
@@ -117,6 +123,8 @@ impl Flow {
         let source: Arc<str> = "request".into();
         self.request.add(&source, self.hasher.words(text));
         self.request_loose.add(&source, self.hasher.loose(text));
+        let room = REQUEST_DAYS_MAX.saturating_sub(self.request_days.len());
+        self.request_days.extend(days(text).into_iter().take(room));
     }
 
     /// Somebody says that the user asks for something, and nobody vouches for it: it is read as what anybody could have written.
@@ -144,19 +152,19 @@ impl Flow {
         let untrusted = reading.labels.integrity == remit_model::Integrity::Untrusted;
         let source: Arc<str> = reading.tool.into();
         if let Some(value) = reading.structured {
-            self.structured(&source, value, untrusted, reading);
+            self.structured(&source, value, untrusted, reading, true);
         }
         for text in reading.texts {
             // A text that is JSON is what it holds. What is said twice is held once.
             match serde_json::from_str::<Value>(text).ok().filter(|value| value.is_object() || value.is_array()) {
                 Some(value) if reading.structured == Some(&value) => {}
-                Some(value) => self.structured(&source, &value, untrusted, reading),
+                Some(value) => self.structured(&source, &value, untrusted, reading, false),
                 None => self.text(&source, text, untrusted),
             }
         }
     }
 
-    fn structured(&mut self, source: &Arc<str>, value: &Value, untrusted: bool, reading: &Reading<'_>) {
+    fn structured(&mut self, source: &Arc<str>, value: &Value, untrusted: bool, reading: &Reading<'_>, structured: bool) {
         leaves(value, DEPTH_MAX, &mut |path, leaf| {
             // What an object's keys are called may be data too, such as the addresses that something is shared with.
             if let Some(key) = path.last().filter(|key| links(key).next().is_some()) {
@@ -167,7 +175,8 @@ impl Flow {
             }
         });
         if reading.labels.own_identifiers || !untrusted {
-            self.records.add(&self.hasher, reading.tool, value, reading.changes, !untrusted);
+            let how = How { made: reading.changes, trusted: !untrusted, structured };
+            self.records.add(&self.hasher, reading.tool, value, how);
         }
     }
 
@@ -194,7 +203,7 @@ impl Flow {
     pub fn judge(&self, roles: &Roles, arguments: &Value) -> CallOrigin {
         let mut values = Vec::new();
         let about: Vec<u64> = roles.about.iter().map(|noun| self.hasher.of(noun)).collect();
-        let mut overflow = false;
+        let (mut overflow, mut requested) = (false, false);
         for (name, value) in arguments.as_object().into_iter().flatten() {
             let top = roles.role(name);
             let listed = |leaf: &Value| leaf.is_null() || leaf.is_boolean() || roles.lists(name, leaf);
@@ -223,19 +232,29 @@ impl Flow {
                 }
                 let Some(text) = scalar(leaf) else { return };
                 let noun = own.map_or(name.as_str(), |_| path.last().map_or(name.as_str(), String::as_str));
-                self.value(pointer, role, noun, &about, &text, &mut values);
+                let judged = self.value(pointer, role, noun, &about, &text, &mut values);
+                requested |= judged == Provenance::Request && tells(role, &text);
             });
         }
         if overflow {
             let (role, provenance) = (ArgumentRole::Destination, Provenance::Untrusted);
             values.push(ValueOrigin { pointer: String::new(), role, provenance, source: None });
         }
-        CallOrigin { labels: self.labels, values, request: None }
+        CallOrigin { labels: self.labels, values, requested, request: None }
     }
 
-    fn value(&self, pointer: String, role: ArgumentRole, name: &str, about: &[u64], text: &str, values: &mut Vec<ValueOrigin>) {
+    /// Judges a value and the addresses in it; what stands behind the value itself.
+    fn value(
+        &self,
+        pointer: String,
+        role: ArgumentRole,
+        name: &str,
+        about: &[u64],
+        text: &str,
+        values: &mut Vec<ValueOrigin>,
+    ) -> Provenance {
         let words = self.hasher.words(text);
-        let prose = matches!(role, ArgumentRole::Content | ArgumentRole::Parameter);
+        let prose = matches!(role, ArgumentRole::Content | ArgumentRole::Parameter | ArgumentRole::Time);
         if prose {
             for (number, link) in links(text).enumerate() {
                 let (provenance, source) =
@@ -251,16 +270,36 @@ impl Flow {
         } else if role == ArgumentRole::Identifier {
             let nouns = self.nouns_of(name, about);
             self.behind(&words, Some(Id { nouns: &nouns, short: is_short(text) }))
+        } else if role == ArgumentRole::Time
+            && let [day, ..] = days(text).as_slice()
+        {
+            self.behind_day(*day, &words)
         } else {
             self.behind(&words, None)
         };
         values.push(ValueOrigin { pointer, role, provenance, source });
+        provenance
+    }
+
+    /// What stands behind a time: what stands behind its day. At which hour something ends is made of how long it takes.
+    fn behind_day(&self, day: Day, words: &[u64]) -> (Provenance, Option<String>) {
+        if self.request_days.iter().any(|named| named.may_be(day)) {
+            return (Provenance::Request, None);
+        }
+        match (self.behind(words, None), day.iso()) {
+            ((Provenance::Nowhere, _), Some(iso)) => self.behind(&[self.hasher.of(&iso)], None),
+            (found, _) => found,
+        }
     }
 
     /// What an id of this name is of: `file_id` of a file, `id` of what its tool is about.
     fn nouns_of(&self, name: &str, about: &[u64]) -> Vec<u64> {
         let own: Vec<u64> = crate::role::nouns(name).iter().map(|noun| self.hasher.of(noun)).collect();
         if own.is_empty() { about.to_vec() } else { own }
+    }
+
+    fn asked_for(&self) -> Asked<'_> {
+        Asked { whole: &self.request, loose: &self.request_loose }
     }
 
     /// What stands behind a value.
@@ -273,7 +312,7 @@ impl Flow {
             return (Provenance::Request, None);
         }
         if let (Some(id), [word]) = (id, words) {
-            match self.records.find(*word, id.nouns, &self.request_loose) {
+            match self.records.find(*word, id.nouns, self.asked_for()) {
                 Some(Provenance::Request) => return (Provenance::Request, None),
                 // A number stands in many texts; a long id that an untrusted one names may have been chosen by it.
                 Some(provenance) if !self.has_passed(words) && (id.short || self.untrusted.find(words) == Found::No) => {
@@ -281,6 +320,9 @@ impl Flow {
                 }
                 _ => {}
             }
+        }
+        if !self.has_passed(words) && self.records.is_field(words, self.asked_for()) {
+            return (Provenance::Named, None);
         }
         let source = |index: &Index, at: usize| index.source(at).map(ToString::to_string);
         // Digits that stand somewhere in a trusted result aren't the id of anything.
@@ -363,6 +405,15 @@ struct Id<'a> {
     nouns: &'a [u64],
     /// Whether it is so short that it stands in many texts by chance.
     short: bool,
+}
+
+/// Whether a value that the request names tells that the call was asked for: short ones and numbers stand in many texts by chance.
+fn tells(role: ArgumentRole, text: &str) -> bool {
+    match role {
+        ArgumentRole::Amount | ArgumentRole::Parameter => false,
+        ArgumentRole::Content => !is_short(text),
+        _ => true,
+    }
 }
 
 fn is_short(text: &str) -> bool {

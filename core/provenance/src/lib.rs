@@ -8,6 +8,7 @@
 //! only an attacker's text holds, whatever that text says. The idea is taint tracking as in FIDES (arXiv:2505.23643) and CaMeL
 //! (arXiv:2503.18813), at the place where a gateway stands: it sees results and calls, but not what a model makes of them.
 
+mod day;
 mod flow;
 mod index;
 mod link;

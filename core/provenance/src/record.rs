@@ -1,29 +1,73 @@
 //! Records in structured results: ids of a server's own making, and what people call what they are of.
 
-use remit_model::Provenance;
-use serde_json::Value;
+use std::sync::Arc;
+
+use remit_model::{ArgumentRole, Provenance};
+use serde_json::{Map, Value};
 
 use crate::index::{ByWord, Found, Index};
-use crate::role::{name_words, nouns, singular};
+use crate::role::{by_name, name_words, nouns, singular};
 use crate::word::Hasher;
 
 /// The most records that are remembered.
 const RECORDS_MAX: usize = 20_000;
 /// How many names of a record are looked at.
-const NAMES_MAX: usize = 4;
+const NAMES_MAX: usize = 6;
+/// How many values of a record's fields are remembered.
+const FIELDS_MAX: usize = 64;
+/// A field of more words is prose.
+const FIELD_WORDS_MAX: usize = 6;
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// The shortest name that says which record is meant, in letters and digits.
 const NAME_CHARS_MIN: usize = 5;
+/// The same of a trusted record: nobody calls it so to be taken for another.
+const TRUSTED_NAME_CHARS_MIN: usize = 4;
+/// The fewest digits of an amount that a record is called by.
+const AMOUNT_DIGITS_MIN: usize = 2;
+/// What a record may be called for short, of the beginning of its name: so many words, of so many letters and digits.
+const SHORT_WORDS_MIN: usize = 2;
+const SHORT_CHARS_MIN: usize = 8;
 /// How deep results are read.
 const DEPTH_MAX: usize = 16;
+
+/// What people call a record.
+#[derive(Debug)]
+struct Name {
+    /// A title or a name, in words parted at every mark; or an amount, as a word.
+    words: Vec<u64>,
+    /// Whether it is an amount, such as that of `the 54.90 that I paid`: others may have the same.
+    amount: bool,
+    /// How many of its words at least are enough to say which record is meant, if no other begins so; `None` if it is too short to be cut.
+    short: Option<usize>,
+}
+
+/// The user's requests: as they stand there, and parted at every mark, which is how people call things.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) whole: &'a Index,
+    pub(crate) loose: &'a Index,
+}
+
+impl Name {
+    fn is_in(&self, asked: Asked<'_>) -> bool {
+        is_in(if self.amount { asked.whole } else { asked.loose }, &self.words)
+    }
+
+    /// As much of its beginning as a request says, if that is enough.
+    fn called(&self, asked: Asked<'_>) -> Option<&[u64]> {
+        let mut starts = (self.short?..self.words.len()).rev().filter_map(|count| self.words.get(..count));
+        starts.find(|start| is_in(asked.loose, start))
+    }
+}
 
 #[derive(Debug)]
 struct Record {
     /// What it is a record of, by hash.
     about: Vec<u64>,
-    /// What it is called, in words parted at every mark.
-    names: Vec<Vec<u64>>,
+    /// Its id, by hash; 0 if it has none.
+    id: u64,
+    names: Arc<[Name]>,
     /// Whether a trusted result holds it.
     trusted: bool,
 }
@@ -33,66 +77,164 @@ struct Record {
 pub(crate) struct Records {
     all: Vec<Record>,
     by_id: ByWord<Vec<u32>>,
+    /// By the hash of the whole value of a field that is no prose.
+    by_field: ByWord<Vec<u32>>,
+    /// By the hash of a name.
+    by_name: ByWord<Vec<u32>>,
     /// The ids of what this session itself has made.
     made: ByWord<Vec<u64>>,
+    /// Whether there were more: which record is the only one of its name is no longer known.
+    full: bool,
+}
+
+/// How a result is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// The call changed something, so what it answers with is what the session has made.
+    pub(crate) made: bool,
+    /// Nobody but the server wrote it.
+    pub(crate) trusted: bool,
+    /// It is structured content. A text that happens to be JSON may be a stranger's file: its fields are nobody's word.
+    pub(crate) structured: bool,
 }
 
 impl Records {
-    /// Takes the records of a result in. `made`: the call changed something, so what it answers with is what the session has made.
-    pub(crate) fn add(&mut self, hasher: &Hasher, tool: &str, result: &Value, made: bool, trusted: bool) {
+    /// Takes the records of a result in.
+    pub(crate) fn add(&mut self, hasher: &Hasher, tool: &str, result: &Value, how: How) {
         let about: Vec<u64> = nouns(tool).iter().map(|noun| hasher.of(noun)).collect();
-        self.walk(hasher, &about, result, (made, trusted), 0);
+        self.walk(hasher, &about, how, result, 0);
     }
 
-    fn walk(&mut self, hasher: &Hasher, about: &[u64], value: &Value, (made, trusted): (bool, bool), depth: usize) {
-        if depth > DEPTH_MAX || self.all.len() >= RECORDS_MAX {
+    fn walk(&mut self, hasher: &Hasher, about: &[u64], how: How, value: &Value, depth: usize) {
+        if depth > DEPTH_MAX {
             return;
         }
         match value {
-            Value::Array(values) => values.iter().for_each(|value| self.walk(hasher, about, value, (made, trusted), depth + 1)),
+            Value::Array(values) => values.iter().for_each(|value| self.walk(hasher, about, how, value, depth + 1)),
             // Nothing but a wrapper.
             Value::Object(map) if map.len() == 1 && map.values().all(|value| value.is_array() || value.is_object()) => {
-                map.values().for_each(|value| self.walk(hasher, about, value, (made, trusted), depth + 1));
+                map.values().for_each(|value| self.walk(hasher, about, how, value, depth + 1));
             }
             Value::Object(map) => {
-                for (key, value) in map {
-                    if let Some(named) = id_of(key)
-                        && let Some(text) = scalar(value)
-                        && let [id] = hasher.words(&text).as_slice()
-                    {
-                        let about = if named.is_empty() { about.to_vec() } else { vec![hasher.of(&named)] };
-                        if made {
-                            self.made.entry(*id).or_default().extend(&about);
-                        } else {
-                            let names = names(hasher, map);
-                            if let Ok(number) = u32::try_from(self.all.len()) {
-                                self.by_id.entry(*id).or_default().push(number);
-                                self.all.push(Record { about, names, trusted });
-                            }
-                        }
-                    }
-                    // Whatever a call that changes something names in passing isn't what it made.
-                    self.walk(hasher, about, value, (false, trusted), depth + 1);
-                }
+                self.record(hasher, about, how, map);
+                // Whatever a call that changes something names in passing isn't what it made.
+                let within = How { made: false, ..how };
+                map.values().for_each(|value| self.walk(hasher, about, within, value, depth + 1));
             }
             _ => {}
         }
     }
 
+    fn record(&mut self, hasher: &Hasher, about: &[u64], how: How, map: &Map<String, Value>) {
+        let names: Arc<[Name]> = if how.made { Arc::default() } else { names(hasher, map, how.trusted).into() };
+        let mut last = None;
+        for (key, value) in map {
+            let Some(noun) = id_of(key) else { continue };
+            let Some(text) = scalar(value) else { continue };
+            let words = hasher.words(&text);
+            let &[id] = words.as_slice() else { continue };
+            let about = if noun.is_empty() { about.to_vec() } else { vec![hasher.of(&noun)] };
+            if how.made {
+                self.made.entry(id).or_default().extend(&about);
+            } else if let Some(number) = self.push(Record { about, id, names: Arc::clone(&names), trusted: how.trusted }) {
+                self.by_id.entry(id).or_default().push(number);
+                last = Some(number);
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        let Some(number) = last.or_else(|| {
+            let about = about.to_vec();
+            self.push(Record { about, id: 0, names: Arc::clone(&names), trusted: how.trusted })
+        }) else {
+            return;
+        };
+        for name in names.iter() {
+            self.by_name.entry(run(&name.words)).or_default().push(number);
+        }
+        for value in fields(map).take(if how.structured { FIELDS_MAX } else { 0 }) {
+            let words = hasher.words(&value);
+            if (1..=FIELD_WORDS_MAX).contains(&words.len()) {
+                self.by_field.entry(run(&words)).or_default().push(number);
+            }
+        }
+    }
+
+    fn push(&mut self, record: Record) -> Option<u32> {
+        let number = u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < RECORDS_MAX);
+        if number.is_none() {
+            self.full = true;
+            return None;
+        }
+        self.all.push(record);
+        number
+    }
+
+    fn get(&self, number: u32) -> Option<&Record> {
+        self.all.get(usize::try_from(number).ok()?)
+    }
+
     /// What stands behind an id of something of these kinds: a request that names its record, a trusted result, or the session itself,
     /// which has made it.
-    pub(crate) fn find(&self, id: u64, about: &[u64], request: &Index) -> Option<Provenance> {
-        let records = self.by_id.get(&id).into_iter().flatten().filter_map(|number| self.all.get(usize::try_from(*number).ok()?));
+    pub(crate) fn find(&self, id: u64, about: &[u64], asked: Asked<'_>) -> Option<Provenance> {
+        let records = self.by_id.get(&id).into_iter().flatten().filter_map(|number| self.get(*number));
         let records = records.filter(|record| record.about.iter().any(|noun| about.contains(noun)));
         let mut trusted = self.made.get(&id).is_some_and(|nouns| nouns.iter().any(|noun| about.contains(noun)));
         for record in records {
-            if record.names.iter().any(|name| matches!(request.find(name), Found::At(_))) {
+            let named = |name: &Name| name.is_in(asked) && (!name.amount || self.is_only(record, name));
+            if record.names.iter().any(named) || self.is_called(record, asked) {
                 return Some(Provenance::Request);
             }
             trusted |= record.trusted;
         }
         trusted.then_some(Provenance::Trusted)
     }
+
+    fn namesakes(&self, name: &Name) -> &[u32] {
+        self.by_name.get(&run(&name.words)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether no other record is called so.
+    fn is_only(&self, record: &Record, name: &Name) -> bool {
+        let others = self.namesakes(name).iter().filter_map(|number| self.get(*number));
+        !self.full && others.into_iter().all(|other| other.id == record.id)
+    }
+
+    /// Whether a request calls a record by the beginning of its name, and no other record of this kind begins so.
+    fn is_called(&self, record: &Record, asked: Asked<'_>) -> bool {
+        !self.full
+            && record.names.iter().filter_map(|name| name.called(asked)).any(|start| {
+                let others = self.all.iter().filter(|other| other.id != record.id);
+                let kin = |other: &&Record| other.about.iter().any(|noun| record.about.contains(noun));
+                !others.filter(kin).any(|other| other.names.iter().any(|name| name.words.starts_with(start)))
+            })
+    }
+
+    /// Whether a value is a field of a record that the request names, and every other record of that name holds it, too.
+    pub(crate) fn is_field(&self, value: &[u64], asked: Asked<'_>) -> bool {
+        let holders = self.by_field.get(&run(value)).map(Vec::as_slice).unwrap_or_default();
+        let agree = |name: &Name| name.is_in(asked) && self.namesakes(name).iter().all(|other| holders.contains(other));
+        !self.full && holders.iter().filter_map(|number| self.get(*number)).any(|record| record.names.iter().any(agree))
+    }
+}
+
+fn is_in(request: &Index, words: &[u64]) -> bool {
+    matches!(request.find(words), Found::At(_))
+}
+
+/// The hash of words in a row.
+fn run(words: &[u64]) -> u64 {
+    words.iter().fold(words.len() as u64, |hash, word| hash.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word)
+}
+
+/// The values of a record that are no prose, and neither its names nor its ids: alone, or in a list.
+fn fields(map: &Map<String, Value>) -> impl Iterator<Item = String> {
+    let plain = |key: &str| !is_name(key) && id_of(key).is_none() && by_name(key) != Some(ArgumentRole::Content);
+    map.iter().filter(move |(key, _)| plain(key)).flat_map(|(_, value)| match value {
+        Value::Array(values) => values.iter().filter_map(scalar).collect(),
+        value => scalar(value).into_iter().collect::<Vec<_>>(),
+    })
 }
 
 /// Whether a key holds the id of a record, such as `id`, `file_id`, `eventId`; and of what, as far as it says so.
@@ -111,19 +253,43 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn names(hasher: &Hasher, record: &serde_json::Map<String, Value>) -> Vec<Vec<u64>> {
+/// Whether a field says what its record is called.
+fn is_name(key: &str) -> bool {
     const NAMING: &[&str] = &["title", "name", "filename", "subject", "summary", "label"];
+    name_words(key).last().is_some_and(|word| NAMING.contains(&word.as_str()))
+}
+
+fn names(hasher: &Hasher, record: &Map<String, Value>, trusted: bool) -> Vec<Name> {
     let mut names = Vec::new();
     for (key, value) in record {
-        let naming = name_words(key).last().is_some_and(|word| NAMING.contains(&word.as_str()));
-        let Some(text) = value.as_str().filter(|text| naming && text.len() <= NAME_BYTES_MAX) else { continue };
+        let Some(number) = value.as_number().filter(|_| by_name(key) == Some(ArgumentRole::Amount)) else { continue };
+        let text = number.to_string();
+        let text = text.strip_suffix(".0").unwrap_or(&text);
+        // A single digit stands in many texts.
+        if text.bytes().filter(u8::is_ascii_digit).count() >= AMOUNT_DIGITS_MIN && names.len() < NAMES_MAX {
+            names.push(Name { words: hasher.words(text), amount: true, short: None });
+        }
+    }
+    let least = if trusted { TRUSTED_NAME_CHARS_MIN } else { NAME_CHARS_MIN };
+    for (key, value) in record {
+        let Some(text) = value.as_str().filter(|text| is_name(key) && text.len() <= NAME_BYTES_MAX) else { continue };
         // What a file is called, with the end of its name and without.
         let bare = text.rsplit_once('.').filter(|(_, end)| (1..=5).contains(&end.len())).map(|(bare, _)| bare);
         for name in std::iter::once(text).chain(bare) {
-            if name.chars().filter(|c| c.is_alphanumeric()).count() >= NAME_CHARS_MIN && names.len() < NAMES_MAX {
-                names.push(hasher.loose(name));
+            if name.chars().filter(|c| c.is_alphanumeric()).count() >= least && names.len() < NAMES_MAX {
+                names.push(Name { words: hasher.loose(name), amount: false, short: short(name) });
             }
         }
     }
     names
+}
+
+/// How many words of a name are enough to call it by.
+fn short(name: &str) -> Option<usize> {
+    let mut chars = 0;
+    let parts = name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+    parts.map(|part| part.chars().count()).enumerate().find_map(|(number, count)| {
+        chars += count;
+        (number + 1 >= SHORT_WORDS_MIN && chars >= SHORT_CHARS_MIN).then_some(number + 1)
+    })
 }

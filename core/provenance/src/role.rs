@@ -47,8 +47,7 @@ impl Roles {
             |role: &ArgumentRole| matches!(role, ArgumentRole::Destination | ArgumentRole::Identifier | ArgumentRole::Credential);
         if !roles.by_argument.values().any(aims) {
             for (name, role) in &mut roles.by_argument {
-                let acted_on = by_name(name).is_none() && !is_time(name);
-                if *role == ArgumentRole::Parameter && acted_on && !said.contains_key(name) {
+                if *role == ArgumentRole::Parameter && by_name(name).is_none() && !said.contains_key(name) {
                     *role = ArgumentRole::Identifier;
                 }
             }
@@ -194,6 +193,9 @@ const CONTENTS: &[&str] = &[
     "reply",
 ];
 
+const TIMES: &[&str] =
+    &["date", "time", "day", "month", "year", "start", "end", "duration", "deadline", "due", "at", "when", "timezone"];
+
 /// What a name says that an argument does; `None` if nothing.
 pub(crate) fn by_name(name: &str) -> Option<ArgumentRole> {
     let words = name_words(name);
@@ -214,7 +216,9 @@ pub(crate) fn by_name(name: &str) -> Option<ArgumentRole> {
             None
         }
     };
-    of(last).or_else(|| (words.len() > 1 && last != "name").then(|| of(singular(words.first()?))).flatten())
+    // When something is stands at the end alone: `time_limit` is none.
+    let time = TIMES.contains(&last).then_some(ArgumentRole::Time);
+    of(last).or(time).or_else(|| (words.len() > 1 && last != "name").then(|| of(singular(words.first()?))).flatten())
 }
 
 fn derived(name: &str, property: &Value, root: &Value) -> ArgumentRole {
@@ -223,21 +227,15 @@ fn derived(name: &str, property: &Value, root: &Value) -> ArgumentRole {
     }
     let format = format(property, root, 0);
     match format.as_deref() {
-        // JSON Schema Validation, section 7.3: what is an address.
+        // JSON Schema Validation, section 7.3: what is an address, and what is a time.
         Some("email" | "idn-email" | "uri" | "uri-reference" | "iri" | "hostname" | "idn-hostname" | "ipv4" | "ipv6") => {
             ArgumentRole::Destination
         }
         Some("uuid") => ArgumentRole::Identifier,
         Some("password") => ArgumentRole::Credential,
+        Some("date" | "date-time" | "time" | "duration") => ArgumentRole::Time,
         _ => ArgumentRole::Parameter,
     }
-}
-
-/// Whether a name says when something is: nobody is reached by it.
-fn is_time(name: &str) -> bool {
-    const TIMES: &[&str] =
-        &["date", "time", "day", "month", "year", "start", "end", "duration", "deadline", "due", "at", "when", "timezone"];
-    name_words(name).last().is_some_and(|word| TIMES.contains(&singular(word)))
 }
 
 /// The schemas that a schema stands for: itself, what it refers to, its alternatives, its items.
@@ -315,7 +313,7 @@ mod tests {
         assert_eq!(of("subject"), ArgumentRole::Content);
         assert_eq!(of("fileId"), ArgumentRole::Identifier);
         assert_eq!(of("newPassword"), ArgumentRole::Credential);
-        assert_eq!(of("when"), ArgumentRole::Parameter);
+        assert_eq!(of("when"), ArgumentRole::Time);
         assert_eq!(of("amount_cents"), ArgumentRole::Amount);
         assert_eq!(of("site"), ArgumentRole::Destination);
         assert!(roles.lists("permission", &json!("rw")) && !roles.lists("permission", &json!("x")));
@@ -327,7 +325,7 @@ mod tests {
         let text = json!({"type": "string"});
         let roles = roles("book", &json!({"hotel": text, "start_day": text, "body": text}));
         assert_eq!(roles.role("hotel"), ArgumentRole::Identifier);
-        assert_eq!(roles.role("start_day"), ArgumentRole::Parameter);
+        assert_eq!(roles.role("start_day"), ArgumentRole::Time);
         assert_eq!(roles.role("body"), ArgumentRole::Parameter);
     }
 

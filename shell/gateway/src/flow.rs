@@ -257,7 +257,7 @@ impl Flows {
             match (tool, serde_json::from_str(arguments)) {
                 (_, Err(_)) => None,
                 (Some(tool), Ok(arguments)) => Some(flow.judge(&tool.roles, &arguments)),
-                (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), values: Vec::new(), request: None }),
+                (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), ..CallOrigin::default() }),
             }
         };
         let provenance = match origin {

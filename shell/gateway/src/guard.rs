@@ -1,12 +1,15 @@
 //! Guardrails on what comes back: a result passes as it is, masked, or not at all. And what guardrails of Amazon Bedrock answer, for both ways.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Response;
 use remit_guard::Source;
 use remit_kernel::{
-    Answers, Arguments, Ask, Call, Denial, Facts, Guarded, LayerLine, Snapshot, SpaceView, Target, decide, withheld,
+    Answers, Arguments, Ask, Call, Denial, Effect, Facts, Guarded, Layer, LayerLine, Reason, Snapshot, SpaceView, Target, decide,
+    withheld,
 };
 use remit_mcp::json::Limits;
 use remit_mcp::splice::Splice;
@@ -14,9 +17,11 @@ use remit_mcp::{ErrorCode, Message, RpcError};
 use remit_model::{Risk, ServerKey};
 
 use crate::Inner;
+use crate::body::Body;
 use crate::clock::now_ms;
-use crate::record::micros;
+use crate::record::{AnswersGuarded, micros};
 use crate::relay::Relay;
+use crate::reply::{answer_rpc, denial_error};
 use crate::session::Session;
 use crate::upstream::UpstreamError;
 
@@ -62,24 +67,76 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
-    let started = Instant::now();
-    let text = message.text(&span);
-    let mut answers = Answers::default();
-    let mut guarded = space.guards.inspect(Source::Output, text, risk, &answers);
-    for _ in 0..ROUNDS_MAX {
-        if guarded.asks.is_empty() {
-            break;
-        }
-        Box::pin(answered(gateway, &guarded.asks, &mut answers)).await;
-        guarded = space.guards.inspect(Source::Output, text, risk, &answers);
-    }
-    guarded.took_us = Some(micros(started.elapsed()));
+    let mut guarded = inspect_text(gateway, space, risk, Source::Output, message.text(&span)).await;
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());
         Bytes::from(splice.apply(message.body(), message.root()))
     });
     Some(Passed { guarded, instead })
+}
+
+/// Inspects JSON text, and asks whoever has to be asked.
+async fn inspect_text(gateway: &Inner, space: &SpaceView, risk: Risk, source: Source, text: &str) -> Guarded {
+    let started = Instant::now();
+    let mut answers = Answers::default();
+    let mut guarded = space.guards.inspect(source, text, risk, &answers);
+    for _ in 0..ROUNDS_MAX {
+        if guarded.asks.is_empty() {
+            break;
+        }
+        Box::pin(answered(gateway, &guarded.asks, &mut answers)).await;
+        guarded = space.guards.inspect(source, text, risk, &answers);
+    }
+    guarded.took_us = Some(micros(started.elapsed()));
+    guarded
+}
+
+/// Looks at what a client answers to what a server asks in the middle of a call: it leaves the client as arguments do.
+#[derive(Debug, Clone)]
+pub(crate) struct Answering {
+    gateway: Arc<Inner>,
+    space: Arc<SpaceView>,
+    risk: Risk,
+    found: AnswersGuarded,
+}
+
+impl Answering {
+    /// An answer as it passes. An error is what the server gets instead.
+    pub(crate) async fn passed(&self, answer: Option<Message>) -> Result<Option<Message>, RpcError> {
+        let Some(answer) = answer else { return Ok(None) };
+        // The result, or what an error says.
+        let Some(span) = answer.params_span() else { return Ok(Some(answer)) };
+        match self.inspected(&answer, span).await {
+            Ok(instead) => Ok(Some(instead.unwrap_or(answer))),
+            Err(_) => Err(RpcError::new(ErrorCode::Denied, "a guardrail keeps the answer from the server")),
+        }
+    }
+
+    /// Inspects a part of a message: what passes instead, if anything is masked, or why nothing does.
+    async fn inspected(&self, message: &Message, span: Range<usize>) -> Result<Option<Message>, (Denial, LayerLine)> {
+        if self.space.guards.is_empty() {
+            return Ok(None);
+        }
+        let text = message.text(&span);
+        let mut guarded = Box::pin(inspect_text(&self.gateway, &self.space, self.risk, Source::Input, text)).await;
+        let masked = guarded.masked.take();
+        let denial = guarded.denial();
+        self.found.add(guarded);
+        if let Some(denial) = denial {
+            return Err(denial);
+        }
+        let Some(masked) = masked else { return Ok(None) };
+        let mut splice = Splice::new();
+        splice.replace(span, masked.as_bytes().to_vec());
+        let body = splice.apply(message.body(), message.root());
+        Message::parse(body.into(), Limits::default()).map(Some).map_err(|_| {
+            let statement = "what a guardrail masks can't be cut out of the answer".to_owned();
+            let (layer, effect, origin) = (Layer::Guardrail, Effect::ExplicitDeny, None);
+            let line = LayerLine { layer, effect, statement: statement.clone().into(), origin };
+            (Denial { reason: Reason::CouldNotDecide, layer, statement }, line)
+        })
+    }
 }
 
 /// A message as it passes; `None` if it doesn't.
@@ -125,6 +182,32 @@ impl Relay {
     /// What the server says meanwhile, as it passes; `None` if it doesn't.
     pub(crate) async fn passed(&self, message: &Message) -> Option<Message> {
         Box::pin(passed(&self.caller.gateway, &self.caller.space, self.risk(), message)).await
+    }
+
+    /// Who looks at what the client answers to the server.
+    pub(crate) fn answering(&self) -> Answering {
+        let (gateway, space) = (Arc::clone(&self.caller.gateway), Arc::clone(&self.caller.space));
+        Answering { gateway, space, risk: self.risk(), found: self.pending.answers() }
+    }
+
+    /// Looks at the answers that come with a retry (2026-07-28): they are masked in place, or the call goes no further.
+    pub(crate) async fn guard_answers(&mut self) -> Result<(), (Denial, LayerLine)> {
+        let Some(span) = self.message.param_span("inputResponses") else { return Ok(()) };
+        if let Some(masked) = self.answering().inspected(&self.message, span).await? {
+            self.message = masked;
+        }
+        Ok(())
+    }
+
+    /// The answers don't pass: the server isn't asked again, the record says why, and the caller learns it.
+    pub(crate) async fn withhold_answers(self, (denial, line): (Denial, LayerLine)) -> Response<Body> {
+        let (id, era) = (self.message.id().unwrap_or("null").to_owned(), self.caller.era());
+        let error = denial_error(&denial, std::slice::from_ref(&line), &self.pending.decision_id, None);
+        let error = match self.pending.withhold(&line, "error", None).await {
+            Ok(()) => error,
+            Err(unrecorded) => RpcError::new(ErrorCode::Internal, unrecorded.to_string()),
+        };
+        answer_rpc(era, &id, &error)
     }
 
     /// What guardrails leave of an answer, and why it is kept from the caller, if it is.

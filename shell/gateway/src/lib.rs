@@ -27,6 +27,7 @@ mod kept;
 mod list;
 mod listen;
 mod observe;
+mod parked;
 mod pins;
 mod quota;
 mod receipt;
@@ -236,7 +237,7 @@ pub(crate) struct Inner {
     pub(crate) signatures: user_request::Signatures,
     keeper: Arc<Keeper>,
     pub(crate) quotas: quota::Quotas,
-    pub(crate) parked: relay::ParkingLot,
+    pub(crate) parked: parked::ParkingLot,
     pub(crate) tasks: tasks::Tasks,
     pub(crate) listeners: listen::Listeners,
     pub(crate) pins: Arc<dyn Pins>,
@@ -314,7 +315,7 @@ impl Gateway {
             histories: Arc::new(history::Histories::new(Arc::clone(&keys))),
             keeper: Arc::new(Keeper::new(&options.history_key, keys, options.facts_dir).ok_or("the history key is not fit")?),
             quotas: quota::Quotas::default(),
-            parked: relay::ParkingLot::default(),
+            parked: parked::ParkingLot::default(),
             tasks: tasks::Tasks::default(),
             listeners: listen::Listeners::default(),
             pins: options.pins,

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use remit_cedar::EventKind;
@@ -19,6 +19,7 @@ use crate::clock::{id, now_ms, rfc3339};
 use crate::history::{Told, Watched};
 use crate::kept::Sealed;
 use crate::observe::{Observed, Observer};
+use crate::session::lock;
 use crate::space_key::{Committed, SpaceKey, SpaceKeys, result_aad};
 
 /// How many refusals of callers that nobody knows are recorded a second; the rest are counted into the next one.
@@ -152,6 +153,9 @@ struct OutcomeEntry<'a> {
     /// What guardrails found in the result, and what of them ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     guardrails: Option<&'a Guarded>,
+    /// The same of what the client answered to questions of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardrails_answers: Option<Guarded>,
     /// What the outcome is to the history of the space: `response` or `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     history_event: Option<&'static str>,
@@ -193,6 +197,7 @@ pub(crate) struct Pending {
     watched: Option<Watched>,
     withheld_by: Option<(LayerLine, &'static str)>,
     guarded: Option<Guarded>,
+    answers: AnswersGuarded,
     /// Where the result says what it cost.
     cost_at: Option<StatedCost>,
     /// Whether the result is kept, sealed, beside the entry.
@@ -462,6 +467,7 @@ impl Pending {
             watched: None,
             withheld_by: None,
             guarded: None,
+            answers: AnswersGuarded::default(),
             cost_at: None,
             keeps_result: false,
         }
@@ -490,6 +496,11 @@ impl Pending {
         self.guarded = Some(guarded);
     }
 
+    /// Where it is gathered what guardrails find in what the client answers to the server.
+    pub(crate) fn answers(&self) -> AnswersGuarded {
+        self.answers.clone()
+    }
+
     /// Counts time that an upstream took.
     pub(crate) fn upstream_took(&mut self, took: Duration) {
         self.upstream += took;
@@ -502,9 +513,14 @@ impl Pending {
 
     /// The same for a result that the caller doesn't get: the record says which statement keeps it. To its history the call came to what
     /// it would have come to.
-    pub(crate) async fn withhold(mut self, layer: &LayerLine, outcome: &'static str, result: &[u8]) -> Result<(), Unrecorded> {
+    pub(crate) async fn withhold(
+        mut self,
+        layer: &LayerLine,
+        outcome: &'static str,
+        result: Option<&[u8]>,
+    ) -> Result<(), Unrecorded> {
         self.withheld_by = Some((layer.clone(), outcome));
-        self.end("withheld", Some(result)).await
+        self.end("withheld", result).await
     }
 
     async fn end(mut self, outcome: &str, result: Option<&[u8]>) -> Result<(), Unrecorded> {
@@ -580,6 +596,7 @@ impl Pending {
             cost: money.map(|(currency, amount)| StatedAmount { currency, amount: decimal(amount) }),
             withheld_by: self.withheld_by.as_ref().map(|(layer, _)| layer),
             guardrails: self.guarded.as_ref(),
+            guardrails_answers: self.answers.told(),
             history_event,
             history_at_ms: if told.is_some() { at_ms } else { 0 },
             history_output: told.and_then(|told| told.output),
@@ -598,6 +615,25 @@ impl Pending {
             total: self.started.elapsed(),
             upstream: self.upstream,
         });
+    }
+}
+
+/// What guardrails found in what a client answers in the course of one call; it may do so while the call goes on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AnswersGuarded(Arc<Mutex<Option<Guarded>>>);
+
+impl AnswersGuarded {
+    /// Another answer was looked at.
+    pub(crate) fn add(&self, guarded: Guarded) {
+        let mut all = lock(&self.0);
+        match &mut *all {
+            Some(all) => all.join(guarded),
+            None => *all = Some(guarded),
+        }
+    }
+
+    fn told(&self) -> Option<Guarded> {
+        lock(&self.0).clone()
     }
 }
 

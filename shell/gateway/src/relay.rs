@@ -6,7 +6,7 @@
 //! | 2026-07-28 | a request of the server parks the exchange and becomes `input_required`; the retry takes it up | passed through, `requestState` sealed |
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::body::{Body, EventLog};
 use crate::call::{Caller, Client};
 use crate::compose::{Bridge, Changes, compose, response, retry};
+use crate::parked::Parked;
 use crate::quota::Place;
 use crate::receipt::Receipt;
 use crate::record::Pending;
@@ -33,11 +34,6 @@ use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError};
 
 /// How many rounds one request may take.
 const ROUNDS_MAX: usize = 16;
-/// How many exchanges wait for their client's next round.
-const PARKED_MAX: usize = 10_000;
-/// How many of them may be one principal's.
-const PARKED_OWN_MAX: usize = 64;
-
 /// A permitted call on its way.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -71,55 +67,6 @@ pub(crate) struct Sent {
     server_era: Era,
 }
 
-/// An exchange with a server of the session era that waits for a client of 2026-07-28 to come back.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    sent: Sent,
-    incoming: Incoming,
-    /// The server's request by the key under which the client was asked: its id there.
-    asked: HashMap<String, String>,
-    upstream: Arc<Upstream>,
-    until_secs: u64,
-    /// Whose it is, and for which request: nobody else's state opens it.
-    who: String,
-    what: [u8; 32],
-    /// What the call holds goes on being held.
-    #[allow(dead_code, reason = "held, not read")]
-    held: Held,
-}
-
-/// All of them.
-#[derive(Debug, Default)]
-pub(crate) struct ParkingLot {
-    all: Mutex<HashMap<u64, Parked>>,
-}
-
-impl ParkingLot {
-    fn park(&self, parked: Parked, now_secs: u64) -> Option<u64> {
-        // Random, so that a state of another life of this process names nobody's exchange.
-        let number = u64::from_be_bytes(crate::clock::random::<8>()?);
-        self.sweep(now_secs);
-        let mut all = lock(&self.all);
-        let own = all.values().filter(|waits| waits.who == parked.who).count();
-        if all.len() >= PARKED_MAX || own >= PARKED_OWN_MAX || all.contains_key(&number) {
-            return None;
-        }
-        all.insert(number, parked);
-        Some(number)
-    }
-
-    fn take(&self, number: u64, who: &str, what: &[u8; 32]) -> Option<Parked> {
-        let mut all = lock(&self.all);
-        all.get(&number).filter(|waits| waits.who == who && waits.what == *what)?;
-        all.remove(&number)
-    }
-
-    /// Ends exchanges whose client didn't come back.
-    pub(crate) fn sweep(&self, now_secs: u64) {
-        lock(&self.all).retain(|_, waits| waits.until_secs > now_secs);
-    }
-}
-
 /// What to go on with: a call yet to be sent, or one that waits.
 enum Start {
     Fresh(Option<String>),
@@ -134,6 +81,9 @@ impl Relay {
         match self.upstream.slot() {
             Ok(slot) => self.held.slot = Some(slot),
             Err(error) => return self.fail(&error).await,
+        }
+        if let Err(denial) = Box::pin(self.guard_answers()).await {
+            return self.withhold_answers(denial).await;
         }
         let mut stop = Stop::of(&self.caller, &self.upstream, self.dispatch.tool.as_ref());
         let begun = match self.start() {
@@ -470,10 +420,15 @@ impl Relay {
             Client::Legacy(session) => {
                 let (session, upstream, link, log) =
                     (Arc::clone(session), Arc::clone(&self.upstream), sent.link.clone(), Arc::clone(log));
+                let answering = self.answering();
                 tokio::spawn(async move {
                     let answer = session.ask(&log, message.method(), message.params()).await;
                     let sending = Sending { link: link.as_ref(), ..Sending::default() };
-                    let _ = upstream.tell(answer_for(&id, answer.as_ref()), &sending).await;
+                    let body = match answering.passed(answer).await {
+                        Ok(answer) => answer_for(&id, answer.as_ref()),
+                        Err(refused) => refused.answer(&id).into(),
+                    };
+                    let _ = upstream.tell(body, &sending).await;
                 });
                 Ok(None)
             }
@@ -511,7 +466,8 @@ impl Relay {
             let raw: HashMap<String, &serde_json::value::RawValue> =
                 serde_json::from_str(message.text(&field.value)).unwrap_or_default();
             let params = raw.get("params").map(|params| params.get());
-            let answer = session.ask(log, method, params).await;
+            let answer = self.answering().passed(session.ask(log, method, params).await).await;
+            let answer = answer.map_err(|refused| UpstreamError::Protocol(refused.message.clone()))?;
             let result = match &answer {
                 Some(answer) if answer.kind() == Kind::Response => answer.params().unwrap_or("{}").to_owned(),
                 _ if method == "elicitation/create" => "{\"action\":\"cancel\"}".to_owned(),
@@ -627,7 +583,7 @@ impl Relay {
                     origin,
                 };
                 let answer = denial_error(&denial, std::slice::from_ref(&layer), &self.pending.decision_id, None).answer(&id);
-                match self.pending.withhold(&layer, outcome, &bytes).await {
+                match self.pending.withhold(&layer, outcome, Some(&bytes)).await {
                     Ok(()) => answer.into(),
                     Err(error) => RpcError::new(ErrorCode::Internal, error.to_string()).answer(&id).into(),
                 }

@@ -35,11 +35,16 @@ pub(super) fn meant() -> Map<String, Value> {
     });
     let roles: Map<String, Value> = ArgumentRole::ALL.iter().map(|role| (role.as_str().to_owned(), origins.clone())).collect();
     let provenance = object("With a value of one of these roles behind which stands one of these.", &[], &Value::Object(roles));
+    let requested = json!({
+        "type": "boolean",
+        "description": "false: of which the user's request names nothing: neither whom it reaches nor what it acts on, lets in, when, nor a whole content.",
+    });
     let integrity =
         json!({ "enum": ["trusted", "untrusted"], "description": "In sessions that have read what is at least this." });
     Map::from_iter([
         ("integrity".to_owned(), integrity),
         ("confidentiality_min".to_owned(), confidentiality("In sessions that have read what is at least this secret.")),
         ("provenance".to_owned(), provenance),
+        ("requested".to_owned(), requested),
     ])
 }

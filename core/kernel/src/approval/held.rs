@@ -164,7 +164,7 @@ impl Hold {
         self.rule.calls.when.as_deref()
     }
 
-    /// Which values of a call the rule speaks of, where it speaks of what stands behind them.
+    /// Which values of a call the rule speaks of, where it speaks of what stands behind them, or that the request names none.
     pub(crate) fn values(&self, origin: &CallOrigin) -> Vec<String> {
         let rule = &self.rule.calls.origin.provenance;
         let meant = origin.values.iter().filter(|value| rule.get(&value.role).is_some_and(|bad| bad.contains(&value.provenance)));
@@ -172,7 +172,9 @@ impl Hold {
             let source = value.source.as_ref().map(|source| format!(", from {source}")).unwrap_or_default();
             format!("{} ({}) is {}{source}", plain_pointer(&value.pointer), value.role.as_str(), value.provenance)
         };
-        meant.take(VALUES_TOLD_MAX).map(told).collect()
+        let unrequested = self.rule.calls.origin.requested == Some(false) && !origin.requested;
+        let unrequested = unrequested.then(|| "the user's request names nothing that it does".to_owned());
+        unrequested.into_iter().chain(meant.take(VALUES_TOLD_MAX).map(told)).collect()
     }
 
     fn is_certain(&self, agent: &AgentId, registered: Risk) -> bool {

@@ -139,11 +139,11 @@ fn traced(view: &SpaceView, case: &Case) -> CallOrigin {
         flow.read(&Reading { tool: &tool.id, labels: tool.results, changes, structured: before.result.as_ref(), texts: &[] });
     }
     let (Wanted::Tool { name, arguments: Some(text) }, labels) = (&case.wanted, flow.labels()) else {
-        return CallOrigin { labels: flow.labels(), values: Vec::new(), request: None };
+        return CallOrigin { labels: flow.labels(), ..CallOrigin::default() };
     };
     match (view.tools.get(name), serde_json::from_str(text)) {
         (Some(tool), Ok(arguments)) => flow.judge(&tool.roles, &arguments),
-        _ => CallOrigin { labels, values: Vec::new(), request: None },
+        _ => CallOrigin { labels, ..CallOrigin::default() },
     }
 }
 

@@ -210,7 +210,8 @@ pub(super) fn origins(labels: Option<&Value>, values: &[Value], arguments: &Valu
     let rank = |value: &&Value| match text(value, "provenance") {
         "untrusted" => 0,
         "nowhere" => 1,
-        _ => 2,
+        "named" => 2,
+        _ => 3,
     };
     let mut values: Vec<&Value> = values.iter().collect();
     values.sort_by_key(rank);

@@ -202,7 +202,7 @@ pub(super) fn badge(word: &str) -> Markup {
         "DENY" | "EXPLICIT_DENY" | "IMPLICIT_DENY" | "REJECTED" | "REVOKED" | "REJECT" | "drifted" | "gone" | "suspended"
         | "critical" | "failed" | "ALARM" | "break-glass" | "untrusted" | "BLOCKED" => "bad",
         "HOLD" | "PENDING" | "PENDING_APPROVAL" | "DEPRECATED" | "new" | "high" | "waiting" | "starting" | "nowhere"
-        | "secret" | "ANONYMIZED" => "hold",
+        | "named" | "secret" | "ANONYMIZED" => "hold",
         _ => "plain",
     };
     html! { span class={ "badge " (kind) } { (shown(&word.replace('_', " "))) } }

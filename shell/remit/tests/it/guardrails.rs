@@ -1,5 +1,7 @@
 //! Guardrails end to end: on arguments, on results, by inheritance, by version, and where they can't be known.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::aws::{Boto, Peers, RILEY, acme, credentials, endpoint, isolated, said};
@@ -143,6 +145,106 @@ fn what_servers_say_of_their_own_accord_passes_the_same_guardrails() {
     };
     assert_eq!(heard["params"]["data"], "ask {EMAIL}", "the blocked one never came, the other came masked");
     remit.stop();
+}
+
+/// A server that asks, and answers with what it was told: of either era.
+fn asking(era: Era) -> Upstream {
+    let upstream = Upstream::start(era);
+    let watcher = upstream.watcher();
+    let asked = AtomicUsize::new(0);
+    let question = r#"{"message":"who?","requestedSchema":{"type":"object","properties":{"who":{"type":"string"}}}}"#;
+    upstream.on(move |seen, reply| {
+        if !seen.calls("echo") {
+            return false;
+        }
+        let given = match era {
+            Era::Modern if seen.params()["requestState"] == "st" => seen.params()["inputResponses"].clone(),
+            Era::Modern => {
+                let asked = format!(r#"{{"method":"elicitation/create","params":{question}}}"#);
+                let result = format!(r#"{{"resultType":"input_required","inputRequests":{{"k":{asked}}},"requestState":"st"}}"#);
+                reply.json(&seen.result(&result));
+                return true;
+            }
+            Era::Legacy => {
+                // Of no other session: their calls have the same ids.
+                let own = format!("\"e-{}\"", asked.fetch_add(1, Ordering::Relaxed));
+                reply.stream();
+                reply.event(&format!(r#"{{"jsonrpc":"2.0","id":{own},"method":"elicitation/create","params":{question}}}"#));
+                watcher.wait("the answer", |seen| seen.id() == own).json()
+            }
+        };
+        let told =
+            seen.result(&json!({"resultType": "complete", "content": [], "structuredContent": {"given": given}}).to_string());
+        if era == Era::Legacy {
+            reply.event(&told);
+        } else {
+            reply.json(&told);
+        }
+        true
+    });
+    upstream
+}
+
+#[test]
+fn what_people_answer_to_servers_passes_them_likewise() {
+    const CALL: &str = r#"{"name":"up___echo","arguments":{}}"#;
+    for era in [Era::Legacy, Era::Modern] {
+        let upstream = asking(era);
+        let place = Place::new();
+        place.write(&organization(&upstream));
+        let remit = up(place);
+        let client = remit.client("agent-1", "up").with(r#"{"elicitation":{}}"#);
+        let answer = |who: &str| json!({"action": "accept", "content": {"who": who}});
+        let modern = |who: &str| {
+            let asked = client.modern("tools/call", CALL).message();
+            let (key, _) = asked["result"]["inputRequests"].as_object().unwrap().iter().next().unwrap();
+            let params = json!({
+                "name": "up___echo", "arguments": {}, "requestState": asked["result"]["requestState"], "inputResponses": {key: answer(who)},
+            });
+            client.modern("tools/call", &params.to_string()).message()
+        };
+        let session = client.session("2025-11-25");
+        let old = |who: &str| {
+            let mut stream = session.request("1", "tools/call", CALL);
+            let asked = stream.next();
+            session.answer(&asked["id"], &answer(who).to_string());
+            stream.next()
+        };
+        for told in [modern("call ann@example.com"), old("call ann@example.com")] {
+            let given = told["result"]["structuredContent"]["given"].to_string();
+            assert!(given.contains("call {EMAIL}"), "{era:?}: {told}");
+        }
+        let blocked = modern(&secret());
+        assert_eq!(
+            (&blocked["error"]["code"], &blocked["error"]["data"]["reason"]),
+            (&json!(-32003), &json!("guardrail")),
+            "{era:?}: {blocked}"
+        );
+        let blocked = old(&secret());
+        let told = match era {
+            // The server learns that it gets no answer, and goes on.
+            Era::Legacy => &blocked["result"]["structuredContent"]["given"]["error"]["message"],
+            // There is no way to tell it: the call ends.
+            Era::Modern => &blocked["error"]["message"],
+        };
+        assert!(told.as_str().unwrap().contains("a guardrail keeps the answer from the server"), "{era:?}: {blocked}");
+        let seen = upstream.seen();
+        for kept in [&*secret(), "ann@example.com"] {
+            assert!(seen.iter().all(|seen| !seen.body.contains(kept)), "{era:?}: the server never saw {kept}");
+        }
+        let place = remit.stop();
+        assert!(!serde_json::to_string(&place.log()).unwrap().contains("ann@example.com"));
+        let outcomes = place.log_of("outcome");
+        let answers: Vec<&Value> =
+            outcomes.iter().map(|entry| &entry["guardrails_answers"]).filter(|told| told.is_object()).collect();
+        assert_eq!(answers.len(), 4, "{era:?}: {outcomes:?}");
+        assert_eq!(answers[0]["found"][0]["name"], "EMAIL");
+        assert!(answers.iter().all(|told| told["took_us"].is_u64()));
+        let withheld: Vec<&Value> = outcomes.iter().filter(|entry| entry["outcome"] == "withheld").collect();
+        assert_eq!(withheld.len(), 1, "{era:?}: {outcomes:?}");
+        assert_eq!(withheld[0]["withheld_by"]["checkType"], "GUARDRAIL");
+        place.verify();
+    }
 }
 
 #[test]
