@@ -81,6 +81,10 @@ fn main() -> ExitCode {
     if let Some(code) = remit_sandbox::launched() {
         return code;
     }
+    // Its environment and memory hold keys. What can't be shielded says so, and goes on: a kernel without this has never been seen.
+    if let Err(error) = remit_sandbox::shield() {
+        crate::output::warn(&format!("other programs of this user can read this one's memory: {error}"));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -45,6 +45,12 @@ pub fn launched() -> Option<ExitCode> {
     (first.as_deref() == Some(OsStr::new(LAUNCHER)) && arguments.next().is_none()).then(launch::launcher)
 }
 
+/// From now on no other process of this one's user reads its memory, its environment or its open files, such as a server that was registered
+/// without a sandbox, and none traces it (prctl(2), PR_SET_DUMPABLE). It leaves no core dump either. What it starts is not shielded.
+pub fn shield() -> io::Result<()> {
+    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
+}
+
 /// Runs a program with this process's input and output until it ends. `told` hears what holds before it is waited for, and gets the socket on
 /// which the proxy to named hosts is asked, if there are any. Where nothing could be started the answer is [`NOT_STARTED`]. The process must
 /// have one thread.

@@ -1,7 +1,10 @@
 //! Real servers in their sandboxes, behind a gateway: what they are for works, what they may not reach they don't.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -292,4 +295,56 @@ fn named_hosts_are_reached_through_remit_and_nothing_else_is() {
     // A name that leads inside, where only public addresses may be meant.
     let said = ask("public", "ask", &localhost);
     assert!(said.contains("HTTP/1.1 502 Bad Gateway") && !said.contains("from the host"), "{said}");
+}
+
+/// Nobody, whom a test becomes that runs as root: root may read everything.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn as_nobody(command: &mut Command) -> &mut Command {
+    if is_root() { command.uid(NOBODY).gid(NOBODY) } else { command }
+}
+
+/// Whether another program of the same user can read what a process was started with.
+fn environment_of(process: &Child) -> bool {
+    let mut cat = Command::new("cat");
+    cat.arg(format!("/proc/{}/environ", process.id()));
+    let read = as_nobody(&mut cat).output().unwrap();
+    String::from_utf8_lossy(&read.stdout).contains("REMIT_MASTER_KEY")
+}
+
+#[test]
+fn a_program_of_the_same_user_reads_nothing_out_of_remit() {
+    let place = Place::new();
+    place.write(&config(&[]));
+    let program = place.root().join("remit");
+    std::fs::copy(env!("CARGO_BIN_EXE_remit"), &program).unwrap();
+    if is_root() {
+        for path in [place.root().to_owned(), place.config(), place.config().join("it.json")] {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let key = format!("{}=", "A".repeat(43));
+    let mut up = Command::new(program);
+    up.args(["up", "--json", "--port", "0", "--control-port", "0", "--data"])
+        .arg(place.data())
+        .arg("--config")
+        .arg(place.config());
+    up.env("REMIT_MASTER_KEY", &key).current_dir(place.root()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut up = as_nobody(&mut up).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(up.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+    let mut sleep = Command::new("sleep");
+    let mut other = as_nobody(sleep.arg("1000").env("REMIT_MASTER_KEY", &key)).spawn().unwrap();
+    let (shielded, plain) = (environment_of(&up), environment_of(&other));
+    for process in [&mut up, &mut other] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert!(ready.contains("gateway"), "it runs: {ready}");
+    assert!(plain, "the test can tell: of any other program it is read");
+    assert!(!shielded);
 }
