@@ -81,6 +81,11 @@ impl Answers {
         self.known.insert(ask.digest.clone(), answer);
     }
 
+    /// Whether a request was answered in a way that can be read.
+    pub fn knows(&self, ask: &Ask) -> bool {
+        matches!(self.of(ask), Some(Ok(_)))
+    }
+
     /// Whether nobody was asked.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()

@@ -232,6 +232,7 @@ mod tests {
         fn gauge(&self, _: Gauge) {}
 
         fn policy_flip(&self, _: PolicyFlip<'_>) {}
+        fn guardrail_asked(&self, _: bool) {}
 
         fn traces(&self) -> bool {
             false

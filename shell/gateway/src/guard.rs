@@ -37,7 +37,10 @@ const ROUNDS_MAX: usize = 16;
 /// Asks guardrails of Amazon Bedrock what they weren't asked yet.
 async fn answered(gateway: &Inner, asks: &[Ask], answers: &mut Answers) {
     let came = gateway.ask_guardrails.ask(asks).await;
-    asks.iter().zip(came).for_each(|(ask, came)| answers.add(ask, came));
+    for (ask, came) in asks.iter().zip(came) {
+        answers.add(ask, came);
+        gateway.recorder.observer().guardrail_asked(answers.knows(ask));
+    }
 }
 
 /// What guardrails of Amazon Bedrock say of a call's arguments, if it comes to them.

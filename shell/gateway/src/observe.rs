@@ -133,6 +133,9 @@ pub trait Observer: Send + Sync {
     /// What is only logged would have decided otherwise.
     fn policy_flip(&self, flip: PolicyFlip<'_>);
 
+    /// A guardrail of Amazon Bedrock was asked behind the name of one of ours, and answered or not.
+    fn guardrail_asked(&self, answered: bool);
+
     /// Whether spans are exported: only then is `_meta.traceparent` changed on its way upstream.
     fn traces(&self) -> bool;
 }

@@ -16,6 +16,11 @@ use crate::now_secs;
 
 /// How many requests are under way at once.
 const UNDER_WAY_MAX: usize = 64;
+/// How often a request is made, as AWS's SDKs do in their standard mode: the first time, and again where it was throttled or the service
+/// wasn't there. What it asks changes nothing, so that asking twice does no harm.
+const TRIES: u32 = 3;
+/// How long is waited at most before it is made again, doubled each time.
+const WAIT_MS: u64 = 100;
 
 /// Asks with the secrets that are kept here.
 pub(crate) struct Asker {
@@ -38,12 +43,35 @@ impl Asker {
             let secret = secret?;
             let asked = async {
                 let _place = places.acquire().await.map_err(|error| error.to_string())?;
+                for made in 1..TRIES {
+                    match runtime.apply(&behind, &secret, body.clone(), now_secs()).await {
+                        Err(error) if passes(&error) => tokio::time::sleep(wait(made)).await,
+                        came => return came.map_err(|error| said(&error)),
+                    }
+                }
                 runtime.apply(&behind, &secret, body, now_secs()).await.map_err(|error| said(&error))
             };
             let late = || Err("it did not answer in time".to_owned());
             tokio::time::timeout(Duration::from_millis(behind.timeout_ms), asked).await.unwrap_or_else(|_| late())
         }
     }
+}
+
+/// Whether what went wrong may be over in a moment.
+fn passes(error: &ChannelError) -> bool {
+    match error {
+        ChannelError::Refused { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
+        ChannelError::Egress(_) => true,
+        ChannelError::Invalid(_) => false,
+    }
+}
+
+/// A random part of the time that may be waited, so that not all come back at once.
+fn wait(made: u32) -> Duration {
+    let most = WAIT_MS << (made - 1);
+    let mut random = [0; 8];
+    let part = aws_lc_rs::rand::fill(&mut random).map_or(most, |()| u64::from_le_bytes(random) % most);
+    Duration::from_millis(part)
 }
 
 /// Why there is no answer. What a server says may repeat the text that it was asked about, and isn't told.

@@ -64,6 +64,10 @@ impl Observer for Telemetry {
         }
     }
 
+    fn guardrail_asked(&self, answered: bool) {
+        self.metrics.guardrail_asked(answered);
+    }
+
     fn policy_flip(&self, flip: PolicyFlip<'_>) {
         self.metrics.policy_flip(flip);
     }

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     calls: IntCounterVec,
     denials: IntCounterVec,
     policy_flips: IntCounterVec,
+    guardrails: IntCounterVec,
     duration: HistogramVec,
     upstream: HistogramVec,
     server_session: HistogramVec,
@@ -52,6 +53,11 @@ impl Metrics {
                 "Calls that would have been decided otherwise if what is only logged were enforced",
                 &["space", "tool", "verdict"],
             )?,
+            guardrails: counter(
+                "remit_guardrail_requests_total",
+                "Requests to guardrails of Amazon Bedrock, by whether they were answered",
+                &["outcome"],
+            )?,
             duration: histogram(
                 "mcp_server_operation_duration_seconds",
                 "From a request's head to its reply",
@@ -83,25 +89,34 @@ impl Metrics {
             approvals: IntGauge::new("remit_approvals_pending", "Calls that wait for people")?,
             emergencies: IntGauge::new("remit_break_glass_unreviewed", "Emergencies that nobody has looked at yet")?,
         };
-        for counter in [&metrics.calls, &metrics.denials, &metrics.policy_flips] {
-            metrics.registry.register(Box::new(counter.clone()))?;
+        // From nothing on: what appears with its first failure is no increase.
+        for outcome in ["answered", "failed"] {
+            metrics.guardrails.with_label_values(&[outcome]);
         }
-        for histogram in [&metrics.duration, &metrics.upstream, &metrics.server_session, &metrics.client_session] {
-            metrics.registry.register(Box::new(histogram.clone()))?;
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> prometheus::Result<()> {
+        for counter in [&self.calls, &self.denials, &self.policy_flips, &self.guardrails] {
+            self.registry.register(Box::new(counter.clone()))?;
+        }
+        for histogram in [&self.duration, &self.upstream, &self.server_session, &self.client_session] {
+            self.registry.register(Box::new(histogram.clone()))?;
         }
         let gauges = [
-            &metrics.sessions,
-            &metrics.snapshot,
-            &metrics.quarantined,
-            &metrics.sandboxes,
-            &metrics.facts_lost,
-            &metrics.approvals,
-            &metrics.emergencies,
+            &self.sessions,
+            &self.snapshot,
+            &self.quarantined,
+            &self.sandboxes,
+            &self.facts_lost,
+            &self.approvals,
+            &self.emergencies,
         ];
         for gauge in gauges {
-            metrics.registry.register(Box::new(gauge.clone()))?;
+            self.registry.register(Box::new(gauge.clone()))?;
         }
-        Ok(metrics)
+        Ok(())
     }
 
     pub(crate) fn observed(&self, call: &Observed<'_>) {
@@ -134,6 +149,10 @@ impl Metrics {
     pub(crate) fn policy_flip(&self, flip: PolicyFlip<'_>) {
         let verdict = if flip.allowed { "ALLOW" } else { "DENY" };
         self.policy_flips.with_label_values(&[flip.space, flip.tool, verdict]).inc();
+    }
+
+    pub(crate) fn guardrail_asked(&self, answered: bool) {
+        self.guardrails.with_label_values(&[if answered { "answered" } else { "failed" }]).inc();
     }
 
     pub(crate) fn gauge(&self, gauge: Gauge) {

@@ -264,6 +264,41 @@ fn a_bedrock_that_is_away_or_talks_nonsense_lets_nothing_through() {
 }
 
 #[test]
+fn a_bedrock_that_is_busy_for_a_moment_is_asked_again() {
+    let seen = std::sync::atomic::AtomicUsize::new(0);
+    let none = json!({"action": "NONE", "outputs": [], "assessments": [], "usage": {}}).to_string();
+    let impostor = Impostor::start(move |request| {
+        let told = request["content"].to_string();
+        if told.contains("forbidden") {
+            return (403, String::new());
+        }
+        let now = told.contains("busy") && request["source"] == "INPUT";
+        match seen.fetch_add(usize::from(now), std::sync::atomic::Ordering::Relaxed) {
+            0 if now => (429, String::new()),
+            1 if now => (503, String::new()),
+            _ => (200, none.clone()),
+        }
+    });
+    let upstream = parrot();
+    let remit = up(&organization(&upstream, &impostor.endpoint, &json!({"timeout_ms": 30000})), "AKIAEXAMPLE:example");
+    let client = remit.client("agent-1", "up");
+    let say = |text: &str| client.call("up___echo", &json!({"say": text}).to_string());
+    let asked = |word: &str| {
+        let seen = impostor.seen.lock().unwrap();
+        seen.iter().filter(|request| request["source"] == "INPUT" && request["content"].to_string().contains(word)).count()
+    };
+    assert!(say("busy").get("result").is_some());
+    assert_eq!(asked("busy"), 3);
+    // What no repetition mends is asked once.
+    assert_eq!(say("forbidden")["error"]["data"]["reason"], "could_not_decide");
+    assert_eq!(asked("forbidden"), 1);
+    let metrics = crate::client::send(remit.control, "GET /metrics", &[], b"").body();
+    assert!(metrics.contains(r#"remit_guardrail_requests_total{outcome="failed"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"remit_guardrail_requests_total{outcome="answered"}"#), "{metrics}");
+    remit.stop();
+}
+
+#[test]
 fn a_bedrock_that_nobody_reaches_or_that_never_answers_denies() {
     // It takes connections, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -283,7 +318,7 @@ fn a_bedrock_that_nobody_reaches_or_that_never_answers_denies() {
 
 #[test]
 fn where_little_harm_is_done_bedrock_is_asked_only_if_it_should_be() {
-    let impostor = Impostor::start(|_| (500, String::new()));
+    let impostor = Impostor::start(|_| (403, String::new()));
     let upstream = parrot();
     let mut whole = organization(&upstream, &impostor.endpoint, &json!({"risk_min": "high"}));
     let risk = |whole: &mut Value, risk: &str| whole["servers"][0]["tools"] = json!({"echo": {"risk": risk}});
