@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use remit_model::ResultLabels;
 use remit_provenance::{Flow, Reading, Roles};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn text(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 64);
@@ -17,6 +17,21 @@ fn text(bytes: usize) -> String {
         text.push_str(&format!("word{} person{}@example.com said, ", number >> 50, number >> 44));
     }
     text
+}
+
+/// Records of a server's own, such as a calendar answers with.
+fn records(bytes: usize) -> Value {
+    let mut number = 1_u64;
+    let one = |_| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        json!({
+            "id": number >> 40, "title": format!("Meeting about word{} and word{}", number >> 50, number >> 45), "all_day": false,
+            "start_time": "2024-05-15 10:00:00", "location": "Meeting Room 2", "status": "confirmed",
+            "participants": [format!("person{}@example.com", number >> 44), "ann@example.com"],
+        })
+    };
+    // Each takes some 190 bytes.
+    json!({"result": (0..bytes / 190).map(one).collect::<Vec<_>>()})
 }
 
 fn read(flow: &mut Flow, text: &str) {
@@ -40,6 +55,15 @@ fn costs(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("a flow", |bencher| {
         bencher.iter_batched_ref(|| Flow::new([7; 16]), |flow| read(flow, black_box(&text)), criterion::BatchSize::LargeInput);
+    });
+    let records = records(100_000);
+    group.bench_function("records of a server's own", |bencher| {
+        let labels = ResultLabels { own_identifiers: true, ..ResultLabels::default() };
+        let read = |flow: &mut Flow| {
+            let structured = Some(black_box(&records));
+            flow.read(&Reading { tool: "calendar___search_events", labels, changes: false, structured, texts: &[] });
+        };
+        bencher.iter_batched_ref(|| Flow::new([7; 16]), read, criterion::BatchSize::LargeInput);
     });
     group.bench_function("baseline: hashing the bytes once", |bencher| {
         bencher.iter(|| {

@@ -167,7 +167,7 @@ impl Flow {
     fn structured(&mut self, source: &Arc<str>, value: &Value, untrusted: bool, reading: &Reading<'_>, structured: bool) {
         leaves(value, DEPTH_MAX, &mut |path, leaf| {
             // What an object's keys are called may be data too, such as the addresses that something is shared with.
-            if let Some(key) = path.last().filter(|key| links(key).next().is_some()) {
+            if let Some(key) = path.last().and_then(|step| step.key()).filter(|key| links(key).next().is_some()) {
                 self.text(source, key, untrusted);
             }
             if let Some(text) = scalar(leaf) {
@@ -213,13 +213,20 @@ impl Flow {
                     return;
                 }
                 let mut pointer = format!("/{}", escaped(name));
-                path.iter().for_each(|step| pointer.push_str(&format!("/{}", escaped(step))));
-                for link in path.iter().flat_map(|step| links(step)).take(LINKS_MAX) {
+                for step in path {
+                    match step {
+                        Step::Key(key) => pointer.push_str(&format!("/{}", escaped(key))),
+                        Step::At(number) => pointer.push_str(&format!("/{number}")),
+                    }
+                }
+                let keys = || path.iter().filter_map(|step| step.key());
+                for link in keys().flat_map(links).take(LINKS_MAX) {
                     let (provenance, source) = self.behind(&[self.hasher.of(link)], None);
                     values.push(ValueOrigin { pointer: pointer.clone(), role: ArgumentRole::Link, provenance, source });
                 }
                 // Within an object the nearest name that says something does.
-                let own = path.iter().rev().find(|step| !step.bytes().all(|b| b.is_ascii_digit())).and_then(|key| by_name(key));
+                let nearest = keys().rev().find(|key| !key.bytes().all(|b| b.is_ascii_digit()));
+                let own = nearest.and_then(by_name);
                 let role = own.unwrap_or(top);
                 if leaf.is_object() || leaf.is_array() {
                     // Deeper than anything is read.
@@ -231,7 +238,7 @@ impl Flow {
                     return;
                 }
                 let Some(text) = scalar(leaf) else { return };
-                let noun = own.map_or(name.as_str(), |_| path.last().map_or(name.as_str(), String::as_str));
+                let noun = own.and(nearest).unwrap_or(name);
                 let judged = self.value(pointer, role, noun, &about, &text, &mut values);
                 requested |= judged == Provenance::Request && tells(role, &text);
             });
@@ -472,21 +479,37 @@ fn scalar(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
     }
 }
 
+/// A step into a value.
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    At(usize),
+}
+
+impl<'a> Step<'a> {
+    fn key(self) -> Option<&'a str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::At(_) => None,
+        }
+    }
+}
+
 /// Visits what a value holds, each with its path.
-fn leaves(value: &Value, depth: usize, visit: &mut impl FnMut(&[String], &Value)) {
-    fn walk(value: &Value, depth: usize, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Value)) {
+fn leaves<'a>(value: &'a Value, depth: usize, visit: &mut impl FnMut(&[Step<'a>], &'a Value)) {
+    fn walk<'a>(value: &'a Value, depth: usize, path: &mut Vec<Step<'a>>, visit: &mut impl FnMut(&[Step<'a>], &'a Value)) {
         match value {
             _ if depth == 0 => visit(path, value),
             Value::Array(values) => {
                 for (number, value) in values.iter().enumerate() {
-                    path.push(number.to_string());
+                    path.push(Step::At(number));
                     walk(value, depth - 1, path, visit);
                     path.pop();
                 }
             }
             Value::Object(map) => {
                 for (key, value) in map {
-                    path.push(key.clone());
+                    path.push(Step::Key(key));
                     walk(value, depth - 1, path, visit);
                     path.pop();
                 }

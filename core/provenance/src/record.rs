@@ -1,5 +1,7 @@
 //! Records in structured results: ids of a server's own making, and what people call what they are of.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_model::{ArgumentRole, Provenance};
@@ -98,67 +100,149 @@ pub(crate) struct How {
     pub(crate) structured: bool,
 }
 
-impl Records {
-    /// Takes the records of a result in.
-    pub(crate) fn add(&mut self, hasher: &Hasher, tool: &str, result: &Value, how: How) {
-        let about: Vec<u64> = nouns(tool).iter().map(|noun| hasher.of(noun)).collect();
-        self.walk(hasher, &about, how, result, 0);
+/// What a field's key says.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    /// That it holds the id of a record; of which kind, by hash, 0 if the key doesn't say.
+    id: Option<u64>,
+    /// That it holds what the record is called.
+    names: bool,
+    /// What an argument of this name would do.
+    role: Option<ArgumentRole>,
+}
+
+/// Reads the records of one result.
+struct Walk<'a, 'r> {
+    records: &'r mut Records,
+    hasher: &'r Hasher,
+    about: Vec<u64>,
+    /// Most records have the same keys.
+    keys: HashMap<&'a str, Key>,
+    trusted: bool,
+    structured: bool,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn key(&mut self, key: &'a str) -> Key {
+        *self.keys.entry(key).or_insert_with(|| {
+            let words = name_words(key);
+            Key {
+                id: id_of(&words).map(|noun| if noun.is_empty() { 0 } else { self.hasher.of(noun) }),
+                names: is_name(&words),
+                role: by_name(key),
+            }
+        })
     }
 
-    fn walk(&mut self, hasher: &Hasher, about: &[u64], how: How, value: &Value, depth: usize) {
+    fn walk(&mut self, value: &'a Value, made: bool, depth: usize) {
         if depth > DEPTH_MAX {
             return;
         }
         match value {
-            Value::Array(values) => values.iter().for_each(|value| self.walk(hasher, about, how, value, depth + 1)),
+            Value::Array(values) => values.iter().for_each(|value| self.walk(value, made, depth + 1)),
             // Nothing but a wrapper.
             Value::Object(map) if map.len() == 1 && map.values().all(|value| value.is_array() || value.is_object()) => {
-                map.values().for_each(|value| self.walk(hasher, about, how, value, depth + 1));
+                map.values().for_each(|value| self.walk(value, made, depth + 1));
             }
             Value::Object(map) => {
-                self.record(hasher, about, how, map);
+                self.record(map, made);
                 // Whatever a call that changes something names in passing isn't what it made.
-                let within = How { made: false, ..how };
-                map.values().for_each(|value| self.walk(hasher, about, within, value, depth + 1));
+                map.values().for_each(|value| self.walk(value, false, depth + 1));
             }
             _ => {}
         }
     }
 
-    fn record(&mut self, hasher: &Hasher, about: &[u64], how: How, map: &Map<String, Value>) {
-        let names: Arc<[Name]> = if how.made { Arc::default() } else { names(hasher, map, how.trusted).into() };
+    fn record(&mut self, map: &'a Map<String, Value>, made: bool) {
+        let names: Arc<[Name]> = if made { Arc::default() } else { self.names(map).into() };
         let mut last = None;
         for (key, value) in map {
-            let Some(noun) = id_of(key) else { continue };
+            let Some(noun) = self.key(key).id else { continue };
             let Some(text) = scalar(value) else { continue };
-            let words = hasher.words(&text);
-            let &[id] = words.as_slice() else { continue };
-            let about = if noun.is_empty() { about.to_vec() } else { vec![hasher.of(&noun)] };
-            if how.made {
-                self.made.entry(id).or_default().extend(&about);
-            } else if let Some(number) = self.push(Record { about, id, names: Arc::clone(&names), trusted: how.trusted }) {
-                self.by_id.entry(id).or_default().push(number);
+            let &[id] = self.hasher.words(&text).as_slice() else { continue };
+            let about = if noun == 0 { self.about.clone() } else { vec![noun] };
+            if made {
+                self.records.made.entry(id).or_default().extend(&about);
+            } else if let Some(number) = self.push(about, id, &names) {
+                self.records.by_id.entry(id).or_default().push(number);
                 last = Some(number);
             }
         }
         if names.is_empty() {
             return;
         }
-        let Some(number) = last.or_else(|| {
-            let about = about.to_vec();
-            self.push(Record { about, id: 0, names: Arc::clone(&names), trusted: how.trusted })
-        }) else {
-            return;
-        };
+        let Some(number) = last.or_else(|| self.push(self.about.clone(), 0, &names)) else { return };
         for name in names.iter() {
-            self.by_name.entry(run(&name.words)).or_default().push(number);
+            self.records.by_name.entry(run(&name.words)).or_default().push(number);
         }
-        for value in fields(map).take(if how.structured { FIELDS_MAX } else { 0 }) {
-            let words = hasher.words(&value);
-            if (1..=FIELD_WORDS_MAX).contains(&words.len()) {
-                self.by_field.entry(run(&words)).or_default().push(number);
+        if self.structured {
+            self.fields(map, number);
+        }
+    }
+
+    fn push(&mut self, about: Vec<u64>, id: u64, names: &Arc<[Name]>) -> Option<u32> {
+        self.records.push(Record { about, id, names: Arc::clone(names), trusted: self.trusted })
+    }
+
+    /// The values of a record that are no prose, and neither its names nor its ids: alone, or in a list.
+    fn fields(&mut self, map: &'a Map<String, Value>, number: u32) {
+        let mut left = FIELDS_MAX;
+        for (key, value) in map {
+            let key = self.key(key);
+            if key.names || key.id.is_some() || key.role == Some(ArgumentRole::Content) {
+                continue;
+            }
+            for value in value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice) {
+                let Some(text) = scalar(value) else { continue };
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                let words = self.hasher.words(&text);
+                if (1..=FIELD_WORDS_MAX).contains(&words.len()) {
+                    self.records.by_field.entry(run(&words)).or_default().push(number);
+                }
             }
         }
+    }
+
+    fn names(&mut self, record: &'a Map<String, Value>) -> Vec<Name> {
+        let mut names = Vec::new();
+        let least = if self.trusted { TRUSTED_NAME_CHARS_MIN } else { NAME_CHARS_MIN };
+        for (key, value) in record {
+            let key = self.key(key);
+            if names.len() >= NAMES_MAX {
+                break;
+            }
+            match value {
+                Value::Number(number) if key.role == Some(ArgumentRole::Amount) => {
+                    let text = number.to_string();
+                    let text = text.strip_suffix(".0").unwrap_or(&text);
+                    // A single digit stands in many texts.
+                    if text.bytes().filter(u8::is_ascii_digit).count() >= AMOUNT_DIGITS_MIN {
+                        names.push(Name { words: self.hasher.words(text), amount: true, short: None });
+                    }
+                }
+                Value::String(text) if key.names && text.len() <= NAME_BYTES_MAX => {
+                    // What a file is called, with the end of its name and without.
+                    let bare = text.rsplit_once('.').filter(|(_, end)| (1..=5).contains(&end.len())).map(|(bare, _)| bare);
+                    let all = std::iter::once(text.as_str()).chain(bare);
+                    let long = all.filter(|name| name.chars().filter(|c| c.is_alphanumeric()).count() >= least);
+                    names.extend(long.map(|name| Name { words: self.hasher.loose(name), amount: false, short: short(name) }));
+                }
+                _ => {}
+            }
+        }
+        names
+    }
+}
+
+impl Records {
+    /// Takes the records of a result in.
+    pub(crate) fn add(&mut self, hasher: &Hasher, tool: &str, result: &Value, how: How) {
+        let about: Vec<u64> = nouns(tool).iter().map(|noun| hasher.of(noun)).collect();
+        let (trusted, structured) = (how.trusted, how.structured);
+        Walk { records: self, hasher, about, keys: HashMap::new(), trusted, structured }.walk(result, how.made, 0);
     }
 
     fn push(&mut self, record: Record) -> Option<u32> {
@@ -228,60 +312,25 @@ fn run(words: &[u64]) -> u64 {
     words.iter().fold(words.len() as u64, |hash, word| hash.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word)
 }
 
-/// The values of a record that are no prose, and neither its names nor its ids: alone, or in a list.
-fn fields(map: &Map<String, Value>) -> impl Iterator<Item = String> {
-    let plain = |key: &str| !is_name(key) && id_of(key).is_none() && by_name(key) != Some(ArgumentRole::Content);
-    map.iter().filter(move |(key, _)| plain(key)).flat_map(|(_, value)| match value {
-        Value::Array(values) => values.iter().filter_map(scalar).collect(),
-        value => scalar(value).into_iter().collect::<Vec<_>>(),
-    })
+/// Whether a key holds the id of a record, such as `id`, `file_id`, `eventId`; and of what; empty if it doesn't say.
+fn id_of(key: &[String]) -> Option<&str> {
+    let (last, before) = key.split_last()?;
+    matches!(last.as_str(), "id" | "uuid" | "guid").then(|| before.last().map(|noun| singular(noun)).unwrap_or_default())
 }
 
-/// Whether a key holds the id of a record, such as `id`, `file_id`, `eventId`; and of what, as far as it says so.
-fn id_of(key: &str) -> Option<String> {
-    let words = name_words(key);
-    let (last, before) = words.split_last()?;
-    matches!(last.as_str(), "id" | "uuid" | "guid")
-        .then(|| before.last().map(|noun| singular(noun).to_owned()).unwrap_or_default())
+/// Whether a key holds what its record is called.
+fn is_name(key: &[String]) -> bool {
+    const NAMING: &[&str] = &["title", "name", "filename", "subject", "summary", "label"];
+    key.last().is_some_and(|word| NAMING.contains(&word.as_str()))
 }
 
-fn scalar(value: &Value) -> Option<String> {
+/// A text or a number, as text.
+fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
         _ => None,
     }
-}
-
-/// Whether a field says what its record is called.
-fn is_name(key: &str) -> bool {
-    const NAMING: &[&str] = &["title", "name", "filename", "subject", "summary", "label"];
-    name_words(key).last().is_some_and(|word| NAMING.contains(&word.as_str()))
-}
-
-fn names(hasher: &Hasher, record: &Map<String, Value>, trusted: bool) -> Vec<Name> {
-    let mut names = Vec::new();
-    for (key, value) in record {
-        let Some(number) = value.as_number().filter(|_| by_name(key) == Some(ArgumentRole::Amount)) else { continue };
-        let text = number.to_string();
-        let text = text.strip_suffix(".0").unwrap_or(&text);
-        // A single digit stands in many texts.
-        if text.bytes().filter(u8::is_ascii_digit).count() >= AMOUNT_DIGITS_MIN && names.len() < NAMES_MAX {
-            names.push(Name { words: hasher.words(text), amount: true, short: None });
-        }
-    }
-    let least = if trusted { TRUSTED_NAME_CHARS_MIN } else { NAME_CHARS_MIN };
-    for (key, value) in record {
-        let Some(text) = value.as_str().filter(|text| is_name(key) && text.len() <= NAME_BYTES_MAX) else { continue };
-        // What a file is called, with the end of its name and without.
-        let bare = text.rsplit_once('.').filter(|(_, end)| (1..=5).contains(&end.len())).map(|(bare, _)| bare);
-        for name in std::iter::once(text).chain(bare) {
-            if name.chars().filter(|c| c.is_alphanumeric()).count() >= least && names.len() < NAMES_MAX {
-                names.push(Name { words: hasher.loose(name), amount: false, short: short(name) });
-            }
-        }
-    }
-    names
 }
 
 /// How many words of a name are enough to call it by.
