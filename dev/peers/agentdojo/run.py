@@ -42,7 +42,7 @@ class Remit:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         ready = json.loads(self.process.stdout.readline())
         self.gateway = http.client.HTTPConnection(ready["gateway"].removeprefix("http://"))
-        self.control = http.client.HTTPConnection(ready["control"].removeprefix("http://"))
+        self.control = ready["control"].removeprefix("http://")
         self.operator = (self.home / "operator.token").read_text().strip()
         self.tokens = {}
         self.number = 0
@@ -98,7 +98,10 @@ class Remit:
 
     def decide(self, approval, verdict, reason):
         body = {"by": "operator@example.com", "reason": reason}
-        status, said = self.post(self.control, f"/v1/approvals/{approval}/{verdict}", {"authorization": f"Bearer {self.operator}"}, body)
+        # A connection of its own: between two decisions one may be idle for longer than is allowed.
+        control = http.client.HTTPConnection(self.control)
+        status, said = self.post(control, f"/v1/approvals/{approval}/{verdict}", {"authorization": f"Bearer {self.operator}"}, body)
+        control.close()
         if status != 200:
             raise RuntimeError(f"{verdict} of {approval}: {status} {said}")
 

@@ -260,6 +260,7 @@ fn entry<'a>(
         policy_session: None,
         labels: None,
         provenance: Vec::new(),
+        requested: None,
         request: None,
         history: None,
         facts_digest: None,

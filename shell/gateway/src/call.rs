@@ -322,6 +322,7 @@ impl Arrival {
                     policy_session: None,
                     labels: None,
                     provenance: Vec::new(),
+                    requested: None,
                     request: None,
                     history: None,
                     facts_digest: None,

@@ -231,6 +231,7 @@ async fn govern(caller: &Caller, uri: &str, method: &str) -> bool {
         policy_session: None,
         labels: None,
         provenance: Vec::new(),
+        requested: None,
         request: None,
         history: None,
         facts_digest: None,

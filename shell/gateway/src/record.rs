@@ -106,6 +106,9 @@ pub(crate) struct DecisionEntry<'a> {
     /// What stands behind the call's values, the worst first; never a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) provenance: Vec<ValueOrigin>,
+    /// Whether the user's request names anything that the call does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requested: Option<bool>,
     /// How the user's request stands that came with the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) request: Option<RequestStanding>,

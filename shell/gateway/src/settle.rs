@@ -182,6 +182,7 @@ fn enqueue(
         policy_session: (history.is_some() || origin.is_some()).then_some(&*facts.policy_session.id),
         labels: origin.map(|origin| origin.labels),
         provenance: origin.map(|origin| crate::record::origins(&origin.values)).unwrap_or_default(),
+        requested: origin.map(|origin| origin.requested),
         request: origin.and_then(|origin| origin.request),
         history,
         facts_digest: None,

@@ -144,7 +144,7 @@ fn shown_whole(view: &View<'_>, id: &str, approval: &Value, problem: Option<&str
                 (verbatim(text(approval, "arguments_text"), &arguments))
                 @let digest = text(approval, "arguments_digest");
                 @if !digest.is_empty() { p.hint { "Digest " (page::code(digest)) } }
-                @if let Some(origin) = approval.get("origin") { (origins(origin.get("labels"), list(origin, "values"), &arguments)) }
+                @if let Some(origin) = approval.get("origin") { (origins(origin, list(origin, "values"), &arguments)) }
                 (led_to(approval))
             }
             div {
@@ -206,7 +206,7 @@ fn facts(view: &View<'_>, approval: &Value) -> Markup {
 }
 
 /// Where the values of a call come from, the worst first, and what its session had read before.
-pub(super) fn origins(labels: Option<&Value>, values: &[Value], arguments: &Value) -> Markup {
+pub(super) fn origins(told: &Value, values: &[Value], arguments: &Value) -> Markup {
     let rank = |value: &&Value| match text(value, "provenance") {
         "untrusted" => 0,
         "nowhere" => 1,
@@ -217,8 +217,9 @@ pub(super) fn origins(labels: Option<&Value>, values: &[Value], arguments: &Valu
     values.sort_by_key(rank);
     html! {
         h3 { "Where the values come from" }
-        @if let Some(labels) = labels { p.hint {
-            "The session had read what is " (badge(text(labels, "integrity"))) " and " (badge(text(labels, "confidentiality"))) " before."
+        @if let Some(labels) = told.get("labels") { p.hint {
+            "The session had read what is " (badge(text(labels, "integrity"))) " and " (badge(text(labels, "confidentiality"))) " before. "
+            @if told.get("requested") != Some(&Value::Bool(true)) { "The user's request names nothing that this call does." }
         } }
         @if !values.is_empty() {
             table {

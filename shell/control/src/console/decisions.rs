@@ -129,7 +129,7 @@ pub(super) async fn one(view: &View<'_>, id: &str) -> Response<Reply> {
                 (ladder(view, list(&entry, "layers"), verdict(&entry)).await)
                 (guarded("What guardrails found in the arguments", entry.get("guardrails")))
                 (guarded("What guardrails found in the result", found.pointer("/outcome/guardrails")))
-                @if entry.get("labels").is_some() { (super::approvals::origins(entry.get("labels"), list(&entry, "provenance"), &Value::Null)) }
+                @if entry.get("labels").is_some() { (super::approvals::origins(&entry, list(&entry, "provenance"), &Value::Null)) }
             }
             div {
                 section.card aria-labelledby="what" { h2 id="what" { "The call" } (facts(&entry, &found)) }
