@@ -254,4 +254,20 @@ mod tests {
         assert!(day(None).may_be(day(Some(2024))) && day(Some(2024)).may_be(day(Some(2024))));
         assert!(!day(Some(2023)).may_be(day(Some(2024))) && !day(Some(2024)).may_be(day(None)));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 512, ..Default::default() })]
+
+        /// Nothing that anybody writes is more than a day, and a day that is written in a text is found wherever it stands.
+        #[test]
+        fn any_text_names_days_or_none(
+            before in "[a-z0-9 ,.:/-]{0,20}|\\PC{0,20}", after in "[a-z0-9 ,.:/-]{0,20}|\\PC{0,20}",
+            year in 1000_u16..=9999, month in 1_u8..=12, day in 1_u8..=31,
+        ) {
+            let wanted = Day { year: Some(year), month, day };
+            let found = days(&format!("{before} {} {after}", wanted.iso().unwrap_or_default()));
+            proptest::prop_assert!(found.contains(&wanted));
+            proptest::prop_assert!(found.iter().all(|day| (1..=12).contains(&day.month) && (1..=31).contains(&day.day)));
+        }
+    }
 }
