@@ -303,7 +303,7 @@ mod tests {
         #[test]
         fn the_shapes_lose_nothing(pieces in prop::collection::vec(prop_oneof![
             "[0-9a-fA-F]{1,4}", "[0-9]{1,4}", "[:.@ -]{1,2}", "(:[0-9a-f]{1,4}){5,7}", "([0-9a-f]{2}[:-]){5}[0-9a-f]{2}", "[0-9]\\.[0-9]\\.[0-9]\\.[0-9]",
-            Just("1HGCM82633A004352".to_owned()), Just("a@b.co".to_owned()), Just("4111111111111111".to_owned()), "[ -~]",
+            Just("1HGCM82633A004352".to_owned()), Just("a@b.co".to_owned()), Just("a@b.c.io".to_owned()), Just("4111111111111111".to_owned()), "::", "[a-z0-9@.-]{1,6}", "[ -~]",
         ], 0..9)) {
             let text = pieces.concat();
             let at = |place: usize, i: usize| (place + i).checked_sub(1).and_then(|at| text.as_bytes().get(at)).copied().unwrap_or(b'\n');

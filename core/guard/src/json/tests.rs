@@ -5,7 +5,16 @@ use std::{fmt::Write as _, sync::LazyLock};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::*;
+use super::{
+    batch::{BATCH_VALUES, NAMED_BYTES_MAX},
+    *,
+};
+use crate::{
+    assessment::{Finding, Ran, matched},
+    guardrail::Side,
+    inspect::{detect, has_cues, mask, stand},
+    token::Tokens,
+};
 
 /// What is looked for: everything; the same with words of many marks and of two letters; the same with expressions.
 static GUARDRAILS: LazyLock<Vec<Guardrail>> = LazyLock::new(|| {
@@ -201,21 +210,43 @@ proptest! {
     }
 
     #[test]
-    fn what_is_json_is_what_serde_takes_for_it(text in documents(), at in any::<prop::sample::Index>(), by in "[\"\\\\{}\\[\\]:,0-9+.eEu \n\u{1}-]{0,2}", cut in 0usize..3) {
+    fn what_is_json_is_what_serde_takes_for_it(text in documents(), at in any::<prop::sample::Index>(), by in "[\"\\\\{}\\[\\]:,0-9+.eEu \n\u{1}\u{1f}-]{0,2}", cut in 0usize..3) {
         let mut broken = text;
         let start = broken.floor_char_boundary(at.index(broken.len() + 1));
         let end = broken.floor_char_boundary(start + cut);
         broken.replace_range(start..end, &by);
-        let mut tokens = Tokens::new(&broken);
-        let mut says = Vec::new();
-        let taken = loop {
-            match tokens.next(&mut says) {
-                Ok(Some(_)) => {}
-                end => break end.is_ok(),
-            }
-        };
-        prop_assert_eq!(taken, serde_json::from_str::<IgnoredAny>(&broken).is_ok(), "{}", broken);
+        prop_assert_eq!(is_json(&broken), serde_json::from_str::<IgnoredAny>(&broken).is_ok(), "{}", broken);
     }
+}
+
+fn is_json(text: &str) -> bool {
+    let (mut tokens, mut says) = (Tokens::new(text), Vec::new());
+    loop {
+        match tokens.next(&mut says) {
+            Ok(Some(_)) => {}
+            end => return end.is_ok(),
+        }
+    }
+}
+
+#[test]
+fn the_grammar_is_that_of_json() {
+    let broken = "|{|}|[|]|,|:|[,]|[1,]|[1 2]|{,}|{\"a\"}|{\"a\":}|{\"a\":1,}|{\"a\" 1}|{1:2}|{\"a\":1 \"b\":2}|[}|{]|[1}|{\"a\":1]|1 2|01|-|+1|.5|1.|1.e1|1e|1e+|0x1|\
+        nul|truefalse|True|'a'|\"|\"a|\"\\\"|\"\\x\"|\"\\u12\"|\"\\u12g4\"|\"\\u+123\"|\"\t\"|\"\u{1f}\"|\"01234567\u{1f}89\"|\u{feff}1|1\0|[\"a\":1]";
+    let whole = "1|-0|0.10|1E-2|1.5e+10|true|false|null|\"\"|[]|{}| [ ] | { } |[[],{}]|{\"a\":{\"b\":[1,\"\\u0000\\ud800\"]}}|\"\u{7f}\"|\"\\/\\b\\f\"|{\"\":0,\"\":1}";
+    for (texts, expected) in [(broken, false), (whole, true)] {
+        for text in texts.split('|') {
+            assert_eq!(is_json(text), expected, "{text}");
+            assert_eq!(serde_json::from_str::<IgnoredAny>(text).is_ok(), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn long_names_that_begin_and_end_alike_are_told_apart() {
+    let text = r#"{"records of o.ooooooo.ooo and more":1,"records of a@example.com and more":2}"#;
+    let found = GUARDRAILS[0].inspect_json(Source::Output, text, false).findings;
+    assert_eq!(found[0].pointer.as_deref(), Some("/records of a@example.com and more#"));
 }
 
 #[test]
