@@ -12,6 +12,7 @@ fn main() {
         let content = remit_guard::Content::new(remit_guard::Source::Output, &text);
         let found = guardrail.inspect(&content).findings.len();
         let document = serde_json::to_string(&serde_json::json!({ "text": text })).unwrap();
+        let values = values(&text);
         let source = remit_guard::Source::Output;
         let rate = |length: usize, run: &dyn Fn()| length as f64 / fastest(run) / 1e6;
         let inspected = rate(text.len(), &|| drop(black_box(guardrail.inspect(&content))));
@@ -20,6 +21,7 @@ fn main() {
             "findings": found,
             "text": inspected,
             "json": rate(document.len(), &|| drop(black_box(guardrail.inspect_json(source, &document, false)))),
+            "values": rate(values.len(), &|| drop(black_box(guardrail.inspect_json(source, &values, false)))),
             "heavy": rate(text.len(), &|| drop(black_box(guardrail.inspect(&content.heavy(true))))),
             "memchr3": rate(text.len(), &|| {
                 black_box(memchr::memchr3_iter(b'@', 0x1b, 0xe2, black_box(text.as_bytes())).count());
@@ -34,6 +36,14 @@ fn main() {
     if json {
         println!("{}", serde_json::Value::Object(report));
     }
+}
+
+/// A text as JSON of many values: records as they are, of anything else each line or sentence.
+fn values(text: &str) -> String {
+    if text.starts_with('{') {
+        return format!("[{}]", text.trim_end().trim_end_matches(','));
+    }
+    serde_json::to_string(&text.split_inclusive(['\n', '.']).collect::<Vec<_>>()).unwrap()
 }
 
 /// The fastest of several runs, in seconds: the others are the machine's noise.

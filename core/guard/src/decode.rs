@@ -42,7 +42,7 @@ pub(crate) fn all(text: &str) -> Vec<Piece> {
 }
 
 /// Where the first piece that is long enough begins, from a place on that no piece runs over.
-fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
         // Each bit says that as many bytes from it on continue a piece: one, then two, four, eight, and PIECE_BYTES_MIN.

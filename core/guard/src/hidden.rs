@@ -82,6 +82,11 @@ impl<'t> Normal<'t> {
         reader.finish()
     }
 
+    /// A text in which nothing is known to be hidden.
+    pub(crate) fn plain(text: &'t str) -> Self {
+        Self { text: Cow::Borrowed(text), hidden: Vec::new(), said: Vec::new(), places: Vec::new() }
+    }
+
     /// The bytes of the text as given that a range of the readable form stands for.
     #[must_use]
     pub fn original(&self, range: &Range<usize>) -> Range<usize> {
@@ -107,7 +112,7 @@ impl<'t> Normal<'t> {
 }
 
 /// The next byte that isn't plain: not ASCII, or a control character that hides.
-fn suspect(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn suspect(bytes: &[u8], from: usize) -> Option<usize> {
     let plain = |b: u8| b & 0x80 == 0 && b != 0x1b && b != 0x08 && b != 0x7f;
     let mut at = from;
     let rest = bytes.get(from..)?;

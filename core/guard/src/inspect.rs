@@ -7,7 +7,7 @@
     reason = "scores: counts of words are far below 2^23, and the model's head holds small whole numbers"
 )]
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, Ran, Stage, matched},
@@ -16,7 +16,9 @@ use crate::{
     grounding,
     guardrail::{Guardrail, Mark, Side},
     hidden::Normal,
-    lexicon, pii, secret,
+    lexicon,
+    literals::Stands,
+    pii, secret,
 };
 
 /// The longest text that is inspected, in bytes; a longer one is blocked.
@@ -148,14 +150,78 @@ pub(crate) fn found(kind: Kind, name: &str, range: Range<usize>, text: &str) -> 
     }
 }
 
+/// What the pass over a text saw in it.
+#[derive(Default)]
+pub(crate) struct Seen {
+    hits: Vec<pii::Hit>,
+    marks: Vec<(Range<usize>, Mark)>,
+    cues: Vec<usize>,
+}
+
+impl Seen {
+    /// Sees a whole text.
+    fn of(side: &Side, text: &str) -> Self {
+        let mut seen = Self::default();
+        side.literals.scan(text.as_bytes(), |at, stands| seen.take(side, text, at, stands));
+        seen
+    }
+
+    /// Takes in what stands at a place.
+    #[inline]
+    pub(crate) fn take(&mut self, side: &Side, text: &str, at: usize, stands: Stands<Mark>) {
+        match stands {
+            Stands::Shapes(bits) => {
+                let before = self.hits.len();
+                pii::shape_at(text, at, bits, &mut self.hits);
+                if self.hits.len() > before {
+                    keep(side, &mut self.hits, before);
+                }
+            }
+            Stands::Word(_, Mark::Attack) => self.cues.push(at),
+            Stands::Word(end, mark) => self.marks.push((at..end, mark)),
+        }
+    }
+
+    /// Whether there is nothing in the text that was looked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hits.is_empty() && self.marks.is_empty() && self.cues.is_empty()
+    }
+}
+
+/// Keeps what is wanted of the hits that were added. Kinds that nobody asked for must not use up what may be found; beyond the limit the text
+/// is blocked, so that no more is needed.
+fn keep(side: &Side, hits: &mut Vec<pii::Hit>, before: usize) {
+    hits.extract_if(before.., |hit| !side.pii.contains_key(&hit.kind)).for_each(drop);
+    hits.truncate(FINDINGS_MAX + 1);
+}
+
 /// Everything that a text holds. With `decoding`, what is encoded in it too.
 pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> Detected {
+    let mut normal = Normal::new(text);
+    if !decoding {
+        normal.said.clear();
+    }
+    let seen = Seen::of(side, &normal.text);
+    judge(side, text, &normal, seen, heavy, decoding)
+}
+
+/// Everything that a text holds in which this was seen, and in which something may be hidden or encoded, or is known not to be.
+pub(crate) fn detect_seen(side: &Side, text: &str, seen: Seen, heavy: bool, [hidden, encoded]: [bool; 2]) -> Detected {
+    if !hidden {
+        return judge(side, text, &Normal::plain(text), seen, heavy, encoded);
+    }
     let normal = Normal::new(text);
-    let mut collector =
-        Collector { side, text: &normal.text, findings: Vec::new(), hits: Vec::new(), cues: Vec::new(), content: Vec::new() };
+    let seen = if matches!(normal.text, Cow::Borrowed(_)) { seen } else { Seen::of(side, &normal.text) };
+    judge(side, text, &normal, seen, heavy, encoded)
+}
+
+/// What becomes of what was seen.
+fn judge(side: &Side, text: &str, normal: &Normal<'_>, seen: Seen, heavy: bool, encoded: bool) -> Detected {
+    let Seen { hits, marks, cues } = seen;
+    let mut collector = Collector { side, text: &normal.text, findings: Vec::new(), hits, cues, content: Vec::new() };
     let mut ran = Ran::default();
     ran.add(Stage::Patterns);
-    collector.patterns();
+    collector.patterns(marks);
     if !side.expressions.is_empty() {
         ran.add(Stage::Regexes);
         collector.expressions();
@@ -178,18 +244,16 @@ pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> De
             findings.push(Finding { action, ..found(Kind::HiddenText, hidden.kind.name(), hidden.range.clone(), stands) });
         }
     }
-    if decoding {
-        for (range, says) in &normal.said {
-            let piece = decode::Piece { range: range.clone(), encoding: Encoding::HiddenText, text: says.clone() };
-            findings.extend(inside(side, text, &piece, heavy));
-        }
-        let decoded = decode::all(text);
-        if !decoded.is_empty() {
-            ran.add(Stage::Decoded);
-        }
-        for piece in decoded {
-            findings.extend(inside(side, text, &piece, heavy));
-        }
+    for (range, says) in &normal.said {
+        let piece = decode::Piece { range: range.clone(), encoding: Encoding::HiddenText, text: says.clone() };
+        findings.extend(inside(side, text, &piece, heavy));
+    }
+    let decoded = if encoded { decode::all(text) } else { Vec::new() };
+    if !decoded.is_empty() {
+        ran.add(Stage::Decoded);
+    }
+    for piece in decoded {
+        findings.extend(inside(side, text, &piece, heavy));
     }
     Detected { findings, ran }
 }
@@ -229,29 +293,11 @@ impl Collector<'_> {
         !goes_on(first, before) && !goes_on(last, after)
     }
 
-    /// The pass over the whole text.
-    fn patterns(&mut self) {
+    /// What the pass over the text saw: words that stand for something, and what they lead to.
+    fn patterns(&mut self, marks: Vec<(Range<usize>, Mark)>) {
         let side = self.side;
         let text = self.text;
         let mut hits = std::mem::take(&mut self.hits);
-        let mut marks = Vec::new();
-        let mut new = Vec::new();
-        // Kinds that nobody asked for must not use up what may be found; beyond the limit the text is blocked, so that no more is needed.
-        let keep = |new: &mut Vec<pii::Hit>, hits: &mut Vec<pii::Hit>| {
-            let wanted = new.drain(..).filter(|hit| side.pii.contains_key(&hit.kind));
-            hits.extend(wanted.take((FINDINGS_MAX + 1).saturating_sub(hits.len())));
-        };
-        side.literals.scan(
-            text.as_bytes(),
-            |at, bits| {
-                pii::shape_at(text, at, bits, &mut new);
-                keep(&mut new, &mut hits);
-            },
-            |start, end, mark| match mark {
-                Mark::Attack => self.cues.push(start),
-                mark => marks.push((start..end, mark)),
-            },
-        );
         // A web address within a web address is part of it.
         let mut address_end = 0;
         for (range, mark) in marks {
@@ -261,11 +307,12 @@ impl Collector<'_> {
             match mark {
                 Mark::Cue(pii::Cue::Scheme) if range.start < address_end => {}
                 Mark::Cue(cue) => {
-                    pii::cue_at(text, range, cue, &mut new);
+                    let before = hits.len();
+                    pii::cue_at(text, range, cue, &mut hits);
                     if cue == pii::Cue::Scheme {
-                        address_end = new.iter().map(|hit| hit.range.end).max().unwrap_or(address_end);
+                        address_end = hits.iter().skip(before).map(|hit| hit.range.end).max().unwrap_or(address_end);
                     }
-                    keep(&mut new, &mut hits);
+                    keep(side, &mut hits, before);
                 }
                 Mark::Secret(index) => self.secret(range.start, index),
                 Mark::Word(index) => self.word(range, index),
@@ -448,9 +495,10 @@ pub(crate) fn mask_of(finding: &Finding) -> String {
 
 /// The text with every masked finding replaced; none if nothing is masked. Findings that overlap share one mask: the first's.
 pub(crate) fn mask(text: &str, findings: &[Finding]) -> Option<String> {
-    let (mut output, mut at, mut masked) = (String::with_capacity(text.len()), 0, false);
-    for finding in findings.iter().filter(|finding| finding.action == Action::Anonymize) {
-        masked = true;
+    let mut masked = findings.iter().filter(|finding| finding.action == Action::Anonymize).peekable();
+    masked.peek()?;
+    let (mut output, mut at) = (String::with_capacity(text.len()), 0);
+    for finding in masked {
         if finding.range.start >= at {
             output.push_str(text.get(at..finding.range.start).unwrap_or_default());
             output.push_str(&mask_of(finding));
@@ -458,7 +506,7 @@ pub(crate) fn mask(text: &str, findings: &[Finding]) -> Option<String> {
         at = at.max(finding.range.end);
     }
     output.push_str(text.get(at..).unwrap_or_default());
-    masked.then_some(output)
+    Some(output)
 }
 
 /// Kinds that only the words around explain need the name of the field that they stand in.

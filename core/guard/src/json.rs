@@ -1,18 +1,21 @@
 //! Inspection of JSON text: each string and long number for itself, everything else byte for byte as it was.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+mod batch;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
+mod tests;
 
-use serde::de::IgnoredAny;
+use std::{borrow::Cow, ops::Range};
+
+use batch::Reader;
 
 use crate::{
-    assessment::{Assessment, Coverage, Finding, Ran, matched},
+    assessment::{Assessment, Coverage},
     definition::{Action, Source},
-    guardrail::{Guardrail, Side},
-    inspect::{FINDINGS_MAX, TEXT_BYTES_MAX, detect, has_cues, mask, stand},
+    guardrail::Guardrail,
+    inspect::{FINDINGS_MAX, TEXT_BYTES_MAX},
 };
 
-/// The longest value that is read together with its member's name.
-const NAMED_BYTES_MAX: usize = 256;
 /// The shortest number that may be sensitive, in bytes.
 const NUMBER_BYTES_MIN: usize = 3;
 
@@ -53,23 +56,14 @@ impl Guardrail {
         if text.len() > TEXT_BYTES_MAX {
             return self.undecided(source, "TEXT_TOO_LONG", coverage);
         }
-        if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        let mut reader = Reader::new(side, text, heavy);
+        if reader.read().is_err() {
             return self.undecided(source, "NOT_JSON", coverage);
         }
-        let mut reader = Reader {
-            side,
-            text,
-            heavy,
-            findings: Vec::new(),
-            masks: Vec::new(),
-            ran: Ran::default(),
-            names: HashMap::new(),
-            named: has_cues(side),
-        };
-        walk(text, |path, value, name| reader.value(path, value, name));
         if reader.findings.len() > FINDINGS_MAX {
             return self.undecided(source, "TOO_MANY_FINDINGS", coverage);
         }
+        reader.point();
         let (mut findings, mut ran, masks) = (reader.findings, reader.ran, reader.masks);
         self.reason(text, source, &mut findings, &mut ran);
         let blocked = findings.iter().any(|finding| finding.action == Action::Block);
@@ -80,6 +74,9 @@ impl Guardrail {
 
 /// The text with some values replaced.
 pub(crate) fn replaced(text: &str, masks: &[(Range<usize>, String)]) -> Option<String> {
+    if masks.is_empty() {
+        return None;
+    }
     let (mut output, mut at) = (String::with_capacity(text.len()), 0);
     for (range, value) in masks {
         output.push_str(text.get(at..range.start).unwrap_or_default());
@@ -87,7 +84,7 @@ pub(crate) fn replaced(text: &str, masks: &[(Range<usize>, String)]) -> Option<S
         at = range.end;
     }
     output.push_str(text.get(at..).unwrap_or_default());
-    (!masks.is_empty()).then_some(output)
+    Some(output)
 }
 
 /// Walks over the tokens. The text is known to be JSON, so that structure need not be checked, only followed.
@@ -160,99 +157,6 @@ pub(crate) fn walk(text: &str, mut each: impl FnMut(&[Step], &Value, Option<Rang
             name = None;
         }
         at += 1;
-    }
-}
-
-struct Reader<'a> {
-    side: &'a Side,
-    text: &'a str,
-    heavy: bool,
-    findings: Vec<Finding>,
-    masks: Vec<(Range<usize>, String)>,
-    ran: Ran,
-    /// Members' names as words, for those that may explain a value.
-    names: HashMap<&'a str, Option<String>>,
-    named: bool,
-}
-
-impl<'a> Reader<'a> {
-    /// Inspects one value.
-    fn value(&mut self, path: &[Step], value: &Value, name: Option<Range<usize>>) {
-        if self.findings.len() > FINDINGS_MAX {
-            return;
-        }
-        let plain = value.plain(self.text);
-        let lead = name.filter(|_| self.named && plain.len() <= NAMED_BYTES_MAX).and_then(|name| self.lead(name));
-        let lead_length = lead.as_ref().map_or(0, String::len);
-        let read = match lead {
-            Some(lead) => Cow::Owned(lead + &plain),
-            None => Cow::Borrowed(&*plain),
-        };
-        let detected = detect(self.side, &read, self.heavy, true);
-        self.ran.join(detected.ran);
-        if detected.findings.len() > FINDINGS_MAX {
-            // More than can be told apart: the whole is blocked.
-            self.findings = detected.findings;
-            return;
-        }
-        if detected.findings.is_empty() {
-            return;
-        }
-        let mut findings: Vec<Finding> =
-            detected.findings.into_iter().filter(|finding| finding.range.end > lead_length).collect();
-        for finding in &mut findings {
-            let range = finding.range.start.saturating_sub(lead_length)..finding.range.end - lead_length;
-            if finding.range.start < lead_length {
-                finding.matched = matched(plain.get(range.clone()).unwrap_or_default());
-            }
-            finding.range = range;
-            if value.is_name && finding.action == Action::Anonymize {
-                finding.action = Action::Block;
-            }
-        }
-        let mut findings = stand(findings);
-        let pointer = pointer(self.text, path, value.is_name);
-        for finding in &mut findings {
-            finding.pointer = Some(pointer.clone());
-        }
-        if let Some(masked) = mask(&plain, &findings) {
-            let quoted = serde_json::to_string(&masked).unwrap_or_else(|_| "\"\"".to_owned());
-            self.masks.push((value.range.clone(), quoted));
-        }
-        self.findings.append(&mut findings);
-    }
-
-    /// A member's name as words before its value, if it may explain it: `cardNumber` reads `card number: `.
-    fn lead(&mut self, name: Range<usize>) -> Option<String> {
-        let text: &'a str = self.text;
-        let raw = text.get(name.start + 1..name.end.saturating_sub(1))?;
-        let side = self.side;
-        self.names
-            .entry(raw)
-            .or_insert_with(|| {
-                let mut words = String::with_capacity(raw.len() + 4);
-                let mut lower = false;
-                for c in raw.chars().take(64) {
-                    if c == '_' || c == '-' || c == '.' {
-                        words.push(' ');
-                    } else {
-                        if c.is_uppercase() && lower {
-                            words.push(' ');
-                        }
-                        words.extend(c.to_lowercase());
-                    }
-                    lower = c.is_lowercase();
-                }
-                let mut explains = false;
-                side.literals.scan(
-                    words.as_bytes(),
-                    |_, _| {},
-                    |_, _, mark| explains |= matches!(mark, crate::guardrail::Mark::Cue(_)),
-                );
-                words.push_str(": ");
-                explains.then_some(words)
-            })
-            .clone()
     }
 }
 

@@ -28,6 +28,7 @@ pub mod scan;
 mod secret;
 mod signal;
 mod stream;
+mod token;
 mod topic;
 
 pub use assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, PromptAttack, Stage, Verdict};

@@ -149,6 +149,12 @@ fn hex(b: u8) -> bool {
 fn local(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'.' | b'%')
 }
+fn host(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')
+}
+fn colon(b: u8) -> bool {
+    b == b':'
+}
 fn alphanumeric(b: u8) -> bool {
     b.is_ascii_alphanumeric()
 }
@@ -164,51 +170,47 @@ pub(crate) fn shapes(wanted: impl Fn(PiiType) -> bool) -> Vec<Shape> {
         P::Phone,
         P::IpAddress,
     ];
-    let all: [(&[P], Shape); 12] = [
-        (&[P::Email], Shape { bytes: [local, |b| b == b'@', alphanumeric, any, any] }),
-        // Four digits, or three and a separator, or two and a dot; and one digit before a group.
-        (NUMBERS, Shape { bytes: [edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)] }),
-        (NUMBERS, Shape { bytes: [edge, digit, separator, digit, more] }),
-        (NUMBERS, Shape { bytes: [edge, digit, digit, |b| b == b'.', digit] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'+', digit, more, more] }),
-        (&[P::Phone], Shape { bytes: [edge, |b| b == b'(', digit, digit, digit] }),
+    const ADDRESSES: &[P] = &[P::MacAddress, P::IpAddress];
+    let shape = |[a, b, c, d, e]: [fn(u8) -> bool; 5], [f, g, h]: [fn(u8) -> bool; 3]| Shape { bytes: [a, b, c, d, e, f, g, h] };
+    let all: [(&[P], Shape); 15] = [
+        // No host is shorter than `b.co`.
+        (&[P::Email], shape([local, |b| b == b'@', alphanumeric, host, host], [host, any, any])),
+        // Four digits, or three and a separator, or two and a dot; and one digit before a group. Nothing of it is shorter than `1.1.1.1`.
+        (NUMBERS, shape([edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)], [|b| digit(b) || separator(b); 3])),
+        (NUMBERS, shape([edge, digit, separator, digit, more], [|b| digit(b) || separator(b); 3])),
+        (NUMBERS, shape([edge, digit, digit, |b| b == b'.', digit], [|b| digit(b) || separator(b); 3])),
+        (&[P::Phone], shape([edge, |b| b == b'+', digit, more, more], [any; 3])),
+        (&[P::Phone], shape([edge, |b| b == b'(', digit, digit, digit], [any; 3])),
         (
             &[P::InternationalBankAccountNumber, P::UkNationalInsuranceNumber],
-            Shape { bytes: [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit] },
+            shape([edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit], [any; 3]),
         ),
-        (&[P::VehicleIdentificationNumber], Shape { bytes: [edge, vehicle, vehicle, vehicle, vehicle] }),
-        (
-            &[P::MacAddress, P::IpAddress],
-            Shape { bytes: [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':'] },
-        ),
-        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', |b| b == b':', |b| b == b':', hex, any] }),
+        (&[P::VehicleIdentificationNumber], shape([edge, vehicle, vehicle, vehicle, vehicle], [|b| upper(b) || digit(b); 3])),
+        // A pair, a colon and something that goes on: a time of day ends here.
+        (ADDRESSES, shape([edge, hex, hex, colon, hex], [|b| hex(b) || colon(b), |b| hex(b) || colon(b), any])),
+        (&[P::IpAddress], shape([|b| edge(b) && !colon(b), colon, colon, hex, any], [any; 3])),
         (
             &[P::IpAddress],
-            Shape {
-                bytes: [
-                    edge,
-                    |b| matches!(b, b'f' | b'F'),
-                    |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'),
-                    hex,
-                    |b| hex(b) || b == b':',
-                ],
-            },
+            shape([edge, |b| matches!(b, b'f' | b'F'), |b| matches!(b, b'c'..=b'e' | b'C'..=b'E'), hex, colon], [any; 3]),
         ),
-        (&[P::IpAddress], Shape { bytes: [|b| edge(b) && b != b':', hex, hex, hex, hex] }),
+        (&[P::IpAddress], shape([|b| edge(b) && !colon(b), hex, hex, hex, hex], [colon, any, any])),
+        (NUMBERS, shape([edge, digit, digit, digit, digit], [colon, any, any])),
+        (ADDRESSES, shape([edge, hex, hex, |b| b == b'-', hex], [hex, |b| b == b'-', hex])),
+        (ADDRESSES, shape([edge, hex, hex, colon, colon], [any; 3])),
     ];
     // What leads to nothing that is wanted never fits.
-    let never = || Shape { bytes: [|_| false; 5] };
+    let never = || Shape { bytes: [|_| false; 8] };
     all.into_iter().map(|(kinds, shape)| if kinds.iter().any(|&kind| wanted(kind)) { shape } else { never() }).collect()
 }
 
 /// What begins at a place where shapes were seen.
-pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
+pub(crate) fn shape_at(text: &str, at: usize, bits: u16, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
     let is = |bit: u32| bits & (1 << bit) != 0;
     if is(0) {
         hits.extend(token::email(bytes, at));
     }
-    if is(1) || is(2) || is(3) {
+    if is(1) || is(2) || is(3) || is(12) {
         number::at(bytes, at, hits);
     }
     if is(4) || is(5) {
@@ -221,7 +223,7 @@ pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
         hits.extend(token::vehicle(bytes, at));
     }
     // A time or a date has such a beginning, too: one that goes on from a pair before it is none, nor is one without a second separator.
-    if is(8) && !(at >= 2 && byte(bytes, at - 1) == byte(bytes, at + 2) && hex(byte(bytes, at - 2))) {
+    if (is(8) || is(13) || is(14)) && !(at >= 2 && byte(bytes, at - 1) == byte(bytes, at + 2) && hex(byte(bytes, at - 2))) {
         let separator = byte(bytes, at + 2);
         let again = |from: usize, to: usize| (from..=to).any(|place| byte(bytes, at + place) == separator);
         if again(5, 5) {
@@ -230,7 +232,7 @@ pub(crate) fn shape_at(text: &str, at: usize, bits: u64, hits: &mut Vec<Hit>) {
             hits.extend(token::ip_v6(bytes, at));
         }
     }
-    if is(9) || is(10) || is(11) && byte(bytes, at + 4) == b':' {
+    if is(9) || is(10) || is(11) {
         hits.extend(token::ip_v6(bytes, at));
     }
 }
@@ -258,4 +260,63 @@ fn run(bytes: &[u8], at: usize, max: usize, fits: impl Fn(u8) -> bool) -> usize 
 /// How many bytes just before a place fit, at most `max`.
 fn run_back(bytes: &[u8], at: usize, max: usize, fits: impl Fn(u8) -> bool) -> usize {
     bytes.get(..at).unwrap_or_default().iter().rev().take(max).take_while(|&&b| fits(b)).count()
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test's helpers fail as its assertions do")]
+mod tests {
+    use proptest::prelude::{Just, ProptestConfig, prop, prop_assert_eq, prop_oneof, proptest};
+
+    use super::*;
+
+    type Five = [fn(u8) -> bool; 5];
+
+    /// Wider shapes than are looked for, of what stands before and four bytes, each with the bit of what it leads to.
+    const WIDE: &[(u32, Five)] = &[
+        (0, [local, |b| b == b'@', alphanumeric, any, any]),
+        (1, [edge, digit, digit, digit, |b| b.is_ascii_digit() || separator(b)]),
+        (2, [edge, digit, separator, digit, more]),
+        (3, [edge, digit, digit, |b| b == b'.', digit]),
+        (4, [edge, |b| b == b'+', digit, more, more]),
+        (5, [edge, |b| b == b'(', digit, digit, digit]),
+        (6, [edge, upper, upper, |b| b.is_ascii_digit() || b == b' ', digit]),
+        (7, [edge, vehicle, vehicle, vehicle, vehicle]),
+        (8, [edge, hex, hex, |b| matches!(b, b':' | b'-'), |b| hex(b) || b == b':']),
+        (9, [|b| edge(b) && b != b':', colon, colon, hex, any]),
+        (
+            10,
+            [
+                edge,
+                |b| b.eq_ignore_ascii_case(&b'f'),
+                |b| matches!(b.to_ascii_lowercase(), b'c'..=b'e'),
+                hex,
+                |b| hex(b) || b == b':',
+            ],
+        ),
+        (11, [|b| edge(b) && b != b':', hex, hex, hex, hex]),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// What the later bytes of a shape rule out leads to nothing.
+        #[test]
+        fn the_shapes_lose_nothing(pieces in prop::collection::vec(prop_oneof![
+            "[0-9a-fA-F]{1,4}", "[0-9]{1,4}", "[:.@ -]{1,2}", "(:[0-9a-f]{1,4}){5,7}", "([0-9a-f]{2}[:-]){5}[0-9a-f]{2}", "[0-9]\\.[0-9]\\.[0-9]\\.[0-9]",
+            Just("1HGCM82633A004352".to_owned()), Just("a@b.co".to_owned()), Just("a@b.c.io".to_owned()), Just("4111111111111111".to_owned()), "::", "[a-z0-9@.-]{1,6}", "[ -~]",
+        ], 0..9)) {
+            let text = pieces.concat();
+            let at = |place: usize, i: usize| (place + i).checked_sub(1).and_then(|at| text.as_bytes().get(at)).copied().unwrap_or(b'\n');
+            let shapes = shapes(|_| true);
+            for place in 0..text.len() {
+                let narrow = shapes.iter().enumerate().filter(|(_, shape)| (0..8).all(|i| shape.bytes[i](at(place, i))));
+                let narrow = narrow.fold(0, |bits, (bit, _)| bits | 1 << bit);
+                let wide = WIDE.iter().filter(|(_, bytes)| (0..5).all(|i| bytes[i](at(place, i)))).fold(0, |bits, (bit, _)| bits | 1 << bit);
+                let (mut expected, mut found) = (Vec::new(), Vec::new());
+                shape_at(&text, place, wide, &mut expected);
+                shape_at(&text, place, narrow, &mut found);
+                prop_assert_eq!(found, expected, "{:?} {}", text, place);
+            }
+        }
+    }
 }
