@@ -22,7 +22,7 @@ fn main() {
             "text": inspected,
             "json": rate(document.len(), &|| drop(black_box(guardrail.inspect_json(source, &document, false)))),
             "values": rate(values.len(), &|| drop(black_box(guardrail.inspect_json(source, &values, false)))),
-            "heavy": rate(text.len(), &|| drop(black_box(guardrail.inspect(&content.heavy(true))))),
+            "heavy": rate(text.len(), &|| drop(black_box(guardrail.inspect(&content.effort(true))))),
             "memchr3": rate(text.len(), &|| {
                 black_box(memchr::memchr3_iter(b'@', 0x1b, 0xe2, black_box(text.as_bytes())).count());
             }),

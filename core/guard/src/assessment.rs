@@ -158,7 +158,7 @@ pub struct Finding {
 /// How much of a found text a finding keeps.
 pub const MATCHED_BYTES_MAX: usize = 1024;
 
-/// A stage that ran. The caller measures what it cost.
+/// A stage of an inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// Hidden text, words, forms and checksums; always.
@@ -192,21 +192,91 @@ impl Stage {
     ];
 }
 
+/// A clock: nanoseconds since whenever it began. Nothing is decided by what it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(pub fn() -> u64);
+
+impl PartialEq for Clock {
+    /// One clock is as good as another.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// How much is done for an inspection, and whether it is measured what that costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Effort {
+    /// Whether the heavy stage runs: the classifier on everything, topics and grounding.
+    pub heavy: bool,
+    /// By what the stages are measured; none without.
+    pub clock: Option<Clock>,
+}
+
+impl From<bool> for Effort {
+    fn from(heavy: bool) -> Self {
+        Self { heavy, clock: None }
+    }
+}
+
+impl Effort {
+    /// Begins to measure.
+    pub(crate) fn lap(self) -> Lap {
+        Lap(self.clock.map(|clock| (clock, clock.0())))
+    }
+}
+
+/// What is being measured, if there is a clock, and since when.
+pub(crate) struct Lap(Option<(Clock, u64)>);
+
+impl Lap {
+    /// How long it took, in nanoseconds.
+    fn took_ns(self) -> u64 {
+        self.0.map_or(0, |(clock, since)| clock.0().saturating_sub(since))
+    }
+}
+
+/// A stage that ran, and what it cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageRan {
+    /// The stage.
+    pub stage: Stage,
+    /// How long it took, in nanoseconds; 0 where nothing is measured.
+    pub took_ns: u64,
+}
+
 /// The stages that ran, without an allocation for each string.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ran(u8);
+pub(crate) struct Ran {
+    stages: u8,
+    took_ns: [u64; Stage::ALL.len()],
+}
 
 impl Ran {
     pub(crate) fn add(&mut self, stage: Stage) {
-        self.0 |= 1 << stage as u8;
+        self.stages |= 1 << stage as u8;
+    }
+
+    /// A stage has run since then.
+    pub(crate) fn since(&mut self, stage: Stage, lap: Lap) {
+        self.add(stage);
+        if let Some(took_ns) = self.took_ns.get_mut(stage as usize) {
+            *took_ns = took_ns.saturating_add(lap.took_ns());
+        }
     }
 
     pub(crate) fn join(&mut self, other: Self) {
-        self.0 |= other.0;
+        self.stages |= other.stages;
+        self.took_ns.iter_mut().zip(other.took_ns).for_each(|(all, one)| *all = all.saturating_add(one));
     }
 
-    pub(crate) fn list(self) -> Vec<Stage> {
-        Stage::ALL.into_iter().filter(|stage| self.0 & (1 << *stage as u8) != 0).collect()
+    /// All of it has run since then: what no other stage took, the pass over the text did.
+    pub(crate) fn whole(mut self, lap: Lap) -> Vec<StageRan> {
+        let others = self.took_ns.iter().fold(0_u64, |all, took| all.saturating_add(*took));
+        if let Some(patterns) = self.took_ns.get_mut(Stage::Patterns as usize) {
+            *patterns = lap.took_ns().saturating_sub(others);
+        }
+        let ran = Stage::ALL.into_iter().zip(self.took_ns).filter(|(stage, _)| self.stages & (1 << *stage as u8) != 0);
+        ran.map(|(stage, took_ns)| StageRan { stage, took_ns }).collect()
     }
 }
 
@@ -230,8 +300,8 @@ pub struct Assessment {
     pub blocked: bool,
     /// What may pass instead, if anything was blocked or masked.
     pub output: Option<String>,
-    /// What ran.
-    pub stages: Vec<Stage>,
+    /// What ran, and what it cost.
+    pub stages: Vec<StageRan>,
     /// How much was looked at.
     pub coverage: Coverage,
 }

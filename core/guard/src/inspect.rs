@@ -10,7 +10,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use crate::{
-    assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, Ran, Stage, matched},
+    assessment::{Assessment, Confidence, Coverage, Effort, Encoding, Finding, Kind, Ran, Stage, matched},
     attack, decode,
     definition::{Action, ContentFilterType, GroundingFilterType, PiiType, Source, Strength},
     grounding,
@@ -41,21 +41,21 @@ pub struct Content<'t> {
     pub grounding_source: &'t str,
     /// What an answer must be relevant to (`query`); empty if there is none.
     pub query: &'t str,
-    /// Whether the heavy stage runs: the classifier on everything, topics and grounding.
-    pub heavy: bool,
+    /// How much is done for it.
+    pub effort: Effort,
 }
 
 impl<'t> Content<'t> {
     /// A text alone.
     #[must_use]
     pub fn new(source: Source, text: &'t str) -> Self {
-        Self { source, text, grounding_source: "", query: "", heavy: false }
+        Self { source, text, grounding_source: "", query: "", effort: Effort::default() }
     }
 
-    /// With the heavy stage, or without.
+    /// With the heavy stage, or without; measured, or not.
     #[must_use]
-    pub fn heavy(self, heavy: bool) -> Self {
-        Self { heavy, ..self }
+    pub fn effort(self, effort: impl Into<Effort>) -> Self {
+        Self { effort: effort.into(), ..self }
     }
 }
 
@@ -69,14 +69,14 @@ impl Guardrail {
     /// Inspects a text.
     #[must_use]
     pub fn inspect(&self, content: &Content<'_>) -> Assessment {
-        let side = self.side(content.source);
+        let (side, lap) = (self.side(content.source), content.effort.lap());
         let characters = content.text.chars().count();
         let total = Coverage { guarded: characters, total: characters };
         if content.text.len() > TEXT_BYTES_MAX {
             return self.undecided(content.source, "TEXT_TOO_LONG", total);
         }
-        let mut detected = detect(side, content.text, content.heavy, true);
-        if content.heavy {
+        let mut detected = detect(side, content.text, content.effort, true);
+        if content.effort.heavy {
             self.grounding(content, &mut detected);
         }
         if detected.findings.len() > FINDINGS_MAX {
@@ -85,10 +85,10 @@ impl Guardrail {
         let mut findings = stand(detected.findings);
         let masked = mask(content.text, &findings);
         let mut ran = detected.ran;
-        self.reason(content.text, content.source, &mut findings, &mut ran);
+        self.reason(content.text, content.source, content.effort, &mut findings, &mut ran);
         let blocked = findings.iter().any(|finding| finding.action == Action::Block);
         let output = if blocked { Some(side.message.to_string()) } else { masked };
-        Assessment { source: content.source, findings, blocked, output, stages: ran.list(), coverage: total }
+        Assessment { source: content.source, findings, blocked, output, stages: ran.whole(lap), coverage: total }
     }
 
     /// What can't be inspected is blocked.
@@ -106,7 +106,7 @@ impl Guardrail {
 
     /// Contextual grounding, where there is something to hold an answer against.
     fn grounding(&self, content: &Content<'_>, detected: &mut Detected) {
-        let mut ran = false;
+        let (mut ran, lap) = (false, content.effort.lap());
         for filter in &self.definition().contextual_grounding {
             let against = match filter.kind {
                 GroundingFilterType::Grounding => content.grounding_source,
@@ -128,7 +128,7 @@ impl Guardrail {
             detected.findings.push(Finding { score, threshold: Some(threshold), action, confidence, ..finding });
         }
         if ran {
-            detected.ran.add(Stage::Grounding);
+            detected.ran.since(Stage::Grounding, lap);
         }
     }
 }
@@ -196,43 +196,46 @@ fn keep(side: &Side, hits: &mut Vec<pii::Hit>, before: usize) {
 }
 
 /// Everything that a text holds. With `decoding`, what is encoded in it too.
-pub(crate) fn detect(side: &Side, text: &str, heavy: bool, decoding: bool) -> Detected {
+pub(crate) fn detect(side: &Side, text: &str, effort: Effort, decoding: bool) -> Detected {
     let mut normal = Normal::new(text);
     if !decoding {
         normal.said.clear();
     }
     let seen = Seen::of(side, &normal.text);
-    judge(side, text, &normal, seen, heavy, decoding)
+    judge(side, text, &normal, seen, effort, decoding)
 }
 
 /// Everything that a text holds in which this was seen, and in which something may be hidden or encoded, or is known not to be.
-pub(crate) fn detect_seen(side: &Side, text: &str, seen: Seen, heavy: bool, [hidden, encoded]: [bool; 2]) -> Detected {
+pub(crate) fn detect_seen(side: &Side, text: &str, seen: Seen, effort: Effort, [hidden, encoded]: [bool; 2]) -> Detected {
     if !hidden {
-        return judge(side, text, &Normal::plain(text), seen, heavy, encoded);
+        return judge(side, text, &Normal::plain(text), seen, effort, encoded);
     }
     let normal = Normal::new(text);
     let seen = if matches!(normal.text, Cow::Borrowed(_)) { seen } else { Seen::of(side, &normal.text) };
-    judge(side, text, &normal, seen, heavy, encoded)
+    judge(side, text, &normal, seen, effort, encoded)
 }
 
 /// What becomes of what was seen.
-fn judge(side: &Side, text: &str, normal: &Normal<'_>, seen: Seen, heavy: bool, encoded: bool) -> Detected {
+fn judge(side: &Side, text: &str, normal: &Normal<'_>, seen: Seen, effort: Effort, encoded: bool) -> Detected {
     let Seen { hits, marks, cues } = seen;
     let mut collector = Collector { side, text: &normal.text, findings: Vec::new(), hits, cues, content: Vec::new() };
     let mut ran = Ran::default();
     ran.add(Stage::Patterns);
     collector.patterns(marks);
     if !side.expressions.is_empty() {
-        ran.add(Stage::Regexes);
+        let lap = effort.lap();
         collector.expressions();
+        ran.since(Stage::Regexes, lap);
     }
     collector.content_filters();
-    if let Some(stage) = collector.attacks(heavy) {
-        ran.add(stage);
+    let lap = effort.lap();
+    if let Some(stage) = collector.attacks(effort.heavy) {
+        ran.since(stage, lap);
     }
-    if heavy && !side.topics.is_empty() {
-        ran.add(Stage::Topics);
+    if effort.heavy && !side.topics.is_empty() {
+        let lap = effort.lap();
         collector.topics();
+        ran.since(Stage::Topics, lap);
     }
     let mut findings = collector.findings;
     for finding in &mut findings {
@@ -246,21 +249,24 @@ fn judge(side: &Side, text: &str, normal: &Normal<'_>, seen: Seen, heavy: bool, 
     }
     for (range, says) in &normal.said {
         let piece = decode::Piece { range: range.clone(), encoding: Encoding::HiddenText, text: says.clone() };
-        findings.extend(inside(side, text, &piece, heavy));
+        findings.extend(inside(side, text, &piece, effort));
     }
+    let lap = effort.lap();
     let decoded = if encoded { decode::all(text) } else { Vec::new() };
-    if !decoded.is_empty() {
-        ran.add(Stage::Decoded);
-    }
+    let any = !decoded.is_empty();
     for piece in decoded {
-        findings.extend(inside(side, text, &piece, heavy));
+        findings.extend(inside(side, text, &piece, effort));
+    }
+    if any {
+        ran.since(Stage::Decoded, lap);
     }
     Detected { findings, ran }
 }
 
 /// What is found in a decoded piece stands for the whole piece.
-fn inside(side: &Side, text: &str, piece: &decode::Piece, heavy: bool) -> Vec<Finding> {
-    let mut inner = detect(side, &piece.text, heavy, false).findings;
+fn inside(side: &Side, text: &str, piece: &decode::Piece, effort: Effort) -> Vec<Finding> {
+    // Whatever runs within it is of what is encoded.
+    let mut inner = detect(side, &piece.text, Effort { clock: None, ..effort }, false).findings;
     for finding in &mut inner {
         finding.range = piece.range.clone();
         finding.encoding = Some(piece.encoding);

@@ -10,7 +10,7 @@ use std::{borrow::Cow, ops::Range};
 use batch::Reader;
 
 use crate::{
-    assessment::{Assessment, Coverage},
+    assessment::{Assessment, Coverage, Effort},
     definition::{Action, Source},
     guardrail::Guardrail,
     inspect::{FINDINGS_MAX, TEXT_BYTES_MAX},
@@ -49,14 +49,15 @@ impl Guardrail {
     /// is blocked. A number that is masked becomes a string; a member's name that would be masked is blocked, because it can't be replaced
     /// without changing the structure.
     #[must_use]
-    pub fn inspect_json(&self, source: Source, text: &str, heavy: bool) -> Assessment {
-        let side = self.side(source);
+    pub fn inspect_json(&self, source: Source, text: &str, effort: impl Into<Effort>) -> Assessment {
+        let effort = effort.into();
+        let (side, lap) = (self.side(source), effort.lap());
         let characters = text.chars().count();
         let coverage = Coverage { guarded: characters, total: characters };
         if text.len() > TEXT_BYTES_MAX {
             return self.undecided(source, "TEXT_TOO_LONG", coverage);
         }
-        let mut reader = Reader::new(side, text, heavy);
+        let mut reader = Reader::new(side, text, effort);
         if reader.read().is_err() {
             return self.undecided(source, "NOT_JSON", coverage);
         }
@@ -65,10 +66,10 @@ impl Guardrail {
         }
         reader.point();
         let (mut findings, mut ran, masks) = (reader.findings, reader.ran, reader.masks);
-        self.reason(text, source, &mut findings, &mut ran);
+        self.reason(text, source, effort, &mut findings, &mut ran);
         let blocked = findings.iter().any(|finding| finding.action == Action::Block);
         let output = if blocked { Some(side.message.to_string()) } else { replaced(text, &masks) };
-        Assessment { source, findings, blocked, output, stages: ran.list(), coverage }
+        Assessment { source, findings, blocked, output, stages: ran.whole(lap), coverage }
     }
 }
 

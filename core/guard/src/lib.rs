@@ -31,7 +31,9 @@ mod stream;
 mod token;
 mod topic;
 
-pub use assessment::{Assessment, Confidence, Coverage, Encoding, Finding, Kind, PromptAttack, Stage, Verdict};
+pub use assessment::{
+    Assessment, Clock, Confidence, Coverage, Effort, Encoding, Finding, Kind, PromptAttack, Stage, StageRan, Verdict,
+};
 pub use definition::{Action, Definition, Fault, PiiType, Source, Strength};
 pub use guardrail::Guardrail;
 pub use inspect::{Content, TEXT_BYTES_MAX};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    assessment::{Finding, Kind, Ran, Stage, Verdict},
+    assessment::{Effort, Finding, Kind, Ran, Stage, Verdict},
     definition::{Action, Fault, Source},
     guardrail::Guardrail,
     inspect::found,
@@ -329,16 +329,17 @@ fn check(condition: &Condition, facts: &BTreeMap<String, Fact>, relative: bool, 
 
 impl Guardrail {
     /// Checks the rules, if there are any and the text is JSON; a text that isn't leaves every rule undecided.
-    pub(crate) fn reason(&self, text: &str, source: Source, findings: &mut Vec<Finding>, ran: &mut Ran) {
+    pub(crate) fn reason(&self, text: &str, source: Source, effort: Effort, findings: &mut Vec<Finding>, ran: &mut Ran) {
         let (Some(reasoning), Some(action)) = (&self.reasoning, self.side(source).reasoning) else { return };
         if source == Source::Input && action == Action::None {
             return;
         }
-        ran.add(Stage::Reasoning);
+        let lap = effort.lap();
         let result = serde_json::from_str(text).unwrap_or(Value::Null);
         for (name, verdict) in reasoning.check(&result) {
             let action = if verdict == Verdict::Valid { Action::None } else { action };
             findings.push(Finding { action, ..found(Kind::Reasoning(verdict), name, 0..0, "") });
         }
+        ran.since(Stage::Reasoning, lap);
     }
 }

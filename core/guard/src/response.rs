@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    assessment::{Assessment, Coverage, Finding, Kind, Stage, Verdict},
+    assessment::{Assessment, Coverage, Effort, Finding, Kind, Stage, Verdict},
     definition::{Action, ContentFilterType, Fault, GroundingFilterType, Source},
     guardrail::Guardrail,
     inspect::Content,
@@ -92,7 +92,8 @@ impl Request {
 impl Guardrail {
     /// Inspects a request's content and answers in `ApplyGuardrail`'s shape, together with what was found in each guarded block.
     #[must_use]
-    pub fn apply(&self, request: &Request, heavy: bool) -> (Value, Vec<Assessment>) {
+    pub fn apply(&self, request: &Request, effort: impl Into<Effort>) -> (Value, Vec<Assessment>) {
+        let effort = effort.into();
         let joined = |qualifier: Qualifier| {
             let texts: Vec<&str> = request
                 .blocks
@@ -106,7 +107,7 @@ impl Guardrail {
         let guarded = |block: &&Block| block.qualifiers.is_empty() || block.qualifiers.contains(&Qualifier::GuardContent);
         let assess = |block: &Block| {
             let content =
-                Content { source: request.source, text: &block.text, grounding_source: &grounding_source, query: &query, heavy };
+                Content { source: request.source, text: &block.text, grounding_source: &grounding_source, query: &query, effort };
             self.inspect(&content)
         };
         let assessments: Vec<Assessment> = request.blocks.iter().filter(guarded).map(assess).collect();
@@ -148,7 +149,12 @@ fn response(assessments: &[Assessment], texts: &[&str], total: usize, full: bool
     let usage = usage(assessments);
     let mut assessed = policies(&findings);
     let characters = json!({ "textCharacters": { "guarded": coverage.guarded, "total": coverage.total } });
-    assessed.insert("invocationMetrics".to_owned(), json!({ "usage": usage, "guardrailCoverage": characters }));
+    let mut metrics = json!({ "usage": usage, "guardrailCoverage": characters });
+    let took_ns: u64 = assessments.iter().flat_map(|assessment| &assessment.stages).map(|ran| ran.took_ns).sum();
+    if let Some(metrics) = metrics.as_object_mut().filter(|_| took_ns > 0) {
+        metrics.insert("guardrailProcessingLatency".to_owned(), took_ns.div_ceil(1_000_000).into());
+    }
+    assessed.insert("invocationMetrics".to_owned(), metrics);
     let reason = match (blocked.is_some(), intervened) {
         (true, _) => "Guardrail blocked.",
         (false, true) => "Guardrail masked.",
@@ -166,7 +172,7 @@ fn response(assessments: &[Assessment], texts: &[&str], total: usize, full: bool
 
 fn usage(assessments: &[Assessment]) -> Value {
     let units = |stage: &dyn Fn(&Stage) -> bool| -> usize {
-        let ran = assessments.iter().filter(|assessment| assessment.stages.iter().any(stage));
+        let ran = assessments.iter().filter(|assessment| assessment.stages.iter().any(|ran| stage(&ran.stage)));
         ran.map(|assessment| assessment.coverage.guarded.div_ceil(UNIT_CHARS)).sum()
     };
     let patterns = units(&|stage| *stage == Stage::Patterns);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    assessment::{Finding, Kind},
+    assessment::{Effort, Finding, Kind},
     definition::{Action, Source},
     guardrail::Guardrail,
     inspect::{FINDINGS_MAX, TEXT_BYTES_MAX, detect, mask, stand},
@@ -111,7 +111,7 @@ impl Stream {
             return self.blocked(Vec::new());
         }
         let side = self.guardrail.side(self.source);
-        let detected = detect(side, &self.buffer, false, true).findings;
+        let detected = detect(side, &self.buffer, Effort::default(), true).findings;
         if detected.len() > FINDINGS_MAX {
             return self.blocked(Vec::new());
         }

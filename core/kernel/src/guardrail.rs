@@ -11,7 +11,7 @@ use remit_guard::assessment::Kind;
 use remit_guard::bedrock::{Answer, Plan, Seen};
 use remit_guard::inherit::effective;
 use remit_guard::response::Request;
-use remit_guard::{Action, Fault, Finding, Guardrail, Source, Stage};
+use remit_guard::{Action, Clock, Effort, Fault, Finding, Guardrail, Source, Stage};
 use remit_mcp::canonical::{hex, sha256};
 use remit_model::{BedrockGuardrail, GuardrailKey, Organization, Risk, Space, plain_pointer};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub struct Ask {
     digest: String,
 }
 
-/// What guardrails of Amazon Bedrock answered, or why they couldn't be asked.
+/// What guardrails of Amazon Bedrock answered, or why they couldn't be asked; and by which clock it is told what guardrails take.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Answers {
@@ -63,12 +63,28 @@ pub struct Answers {
     /// What is taken for the answer where nobody was asked; only where a case supposes it.
     #[serde(skip)]
     supposed: Option<Answer>,
+    /// What measures the stages, where somebody wants to know. Nothing is decided by it.
+    #[serde(skip)]
+    clock: Option<Clock>,
+    /// How long was waited for the answers, in nanoseconds.
+    #[serde(skip)]
+    waited_ns: u64,
 }
 
 impl Answers {
     /// Nobody is asked, and everybody is supposed to find nothing: for cases, which no network may decide.
     pub fn supposed() -> Self {
         Self { supposed: Some(Answer { blocks: false, seen: Vec::new(), outputs: Vec::new() }), ..Self::default() }
+    }
+
+    /// Nobody was asked yet, and what the stages take is to be told.
+    pub fn timed(clock: Clock) -> Self {
+        Self { clock: Some(clock), ..Self::default() }
+    }
+
+    /// So long was waited for answers.
+    pub fn waited(&mut self, waited: std::time::Duration) {
+        self.waited_ns = self.waited_ns.saturating_add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
     }
 
     fn of(&self, ask: &Ask) -> Option<Result<&Answer, &String>> {
@@ -118,7 +134,10 @@ pub struct Guarded {
     pub found: Vec<Found>,
     /// What ran.
     pub stages: Vec<&'static str>,
-    /// What it took, in microseconds, where whoever asked has a clock and says so: nothing is decided by it.
+    /// What each of them took, in microseconds that were begun, where there is a clock: nothing is decided by it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages_us: BTreeMap<&'static str, u64>,
+    /// What all of it took, in microseconds, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
     /// Why it doesn't pass, and where the guardrail stands that says so.
@@ -161,6 +180,7 @@ impl Guarded {
         self.found.truncate(FOUND_MAX);
         let new: Vec<&str> = other.stages.into_iter().filter(|stage| !self.stages.contains(stage)).collect();
         self.stages.extend(new);
+        other.stages_us.into_iter().for_each(|(stage, us)| *self.stages_us.entry(stage).or_default() += us);
         self.took_us = self.took_us.zip(other.took_us).map(|(one, other)| one.saturating_add(other)).or(self.took_us);
     }
 
@@ -192,6 +212,14 @@ impl Guarded {
         };
         Some((denial, line))
     }
+}
+
+/// The stage of a guardrail of Amazon Bedrock.
+const BEDROCK: &str = "bedrock";
+
+/// Microseconds that were begun.
+fn us(ns: u64) -> u64 {
+    ns.div_ceil(1_000)
 }
 
 /// The worst first.
@@ -258,7 +286,7 @@ impl Guards {
         let heavy = risk >= Risk::High;
         for guard in &self.all {
             if let Some(own) = &guard.guardrail {
-                guard.inspect_own(own, source, text, heavy, &mut guarded);
+                guard.inspect_own(own, source, text, Effort { heavy, clock: answers.clock }, &mut guarded);
             }
             let behind = guard.said.bedrock.as_ref().filter(|behind| guarded.blocked.is_none() && risk >= behind.risk_min);
             if let Some(behind) = behind {
@@ -270,6 +298,10 @@ impl Guards {
         }
         guarded.found.sort_by_key(rank);
         guarded.found.truncate(FOUND_MAX);
+        if guarded.stages.contains(&BEDROCK) && answers.waited_ns > 0 {
+            guarded.stages_us.insert(BEDROCK, us(answers.waited_ns));
+        }
+        guarded.took_us = answers.clock.map(|_| guarded.stages_us.values().sum());
         guarded
     }
 }
@@ -294,13 +326,17 @@ impl Guard {
     }
 
     /// What its own definition makes of what those before it have left.
-    fn inspect_own(&self, own: &Guardrail, source: Source, text: &str, heavy: bool, guarded: &mut Guarded) {
+    fn inspect_own(&self, own: &Guardrail, source: Source, text: &str, effort: Effort, guarded: &mut Guarded) {
         let seen = guarded.masked.as_deref().unwrap_or(text);
-        let assessment = own.inspect_json(source, seen, heavy);
+        let assessment = own.inspect_json(source, seen, effort);
         guarded.found.extend(assessment.findings.iter().map(|finding| found(&self.said.key, finding)));
-        for stage in assessment.stages.iter().map(|stage| word(*stage)) {
+        for ran in &assessment.stages {
+            let stage = word(ran.stage);
             if !guarded.stages.contains(&stage) {
                 guarded.stages.push(stage);
+            }
+            if effort.clock.is_some() {
+                *guarded.stages_us.entry(stage).or_default() += us(ran.took_ns);
             }
         }
         if assessment.blocked {
@@ -320,8 +356,8 @@ impl Guard {
         guarded: &mut Guarded,
     ) {
         let key = &self.said.key;
-        if !guarded.stages.contains(&"bedrock") {
-            guarded.stages.push("bedrock");
+        if !guarded.stages.contains(&BEDROCK) {
+            guarded.stages.push(BEDROCK);
         }
         let undecided = |why: &str| (format!("guardrail `{key}` could not decide: {why}"), Arc::clone(&self.origin));
         let seen = guarded.masked.as_deref().unwrap_or(text);
@@ -373,13 +409,13 @@ impl Guard {
 
     /// What it makes of the body of an `ApplyGuardrail` request. Everything is looked at, whatever it costs: that is what it is asked for. An
     /// error says what is wrong with the request.
-    pub fn apply(&self, body: &Value) -> Result<Applied, String> {
+    pub fn apply(&self, body: &Value, clock: Option<Clock>) -> Result<Applied, String> {
         let request = Request::parse(body).map_err(|fault| {
             let at = plain_pointer(&fault.pointer);
             format!("{at}: {}: {}", fault.message, fault.hint)
         })?;
         let own = self.guardrail.as_ref().map(|own| {
-            let (response, assessments) = own.apply(&request, true);
+            let (response, assessments) = own.apply(&request, Effort { heavy: true, clock });
             let findings = assessments.iter().flat_map(|assessment| &assessment.findings);
             let found: Vec<Found> = findings.take(FOUND_MAX).map(|finding| found(&self.said.key, finding)).collect();
             (response, found, assessments.iter().any(|assessment| assessment.blocked))

@@ -52,6 +52,7 @@ pub use facts::{
 };
 pub use guardrail::{Answers, Applied, Ask, Found, Guard, Guarded};
 pub use policy::{PolicyCaller, withheld};
+pub use remit_guard::Clock;
 pub use snapshot::{Snapshot, SpaceView, ToolView};
 pub use suspension::{Suspended, Suspension, Suspensions};
 pub use verdict::{ActedAs, AppliedPolicy, Decision, Denial, Effect, Layer, LayerLine, Permit, Reason, Statement, Verdict};

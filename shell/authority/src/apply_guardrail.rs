@@ -112,7 +112,7 @@ impl TokenService {
         };
         let guard = self.compiled.of(&snapshot, found.ok_or_else(missing)?)?;
         let body: Value = serde_json::from_slice(request.body).map_err(|_| invalid("The body is not JSON."))?;
-        let applied = guard.apply(&body).map_err(|why| invalid(&why))?;
+        let applied = guard.apply(&body, Some(self.in_effect.clock())).map_err(|why| invalid(&why))?;
         let (response, found) = self.answered_guardrail(&guard, applied, done).await?;
         done.detail("intervened", response.get("action") == Some(&json!("GUARDRAIL_INTERVENED")));
         done.detail("found", serde_json::to_value(found).unwrap_or_default());

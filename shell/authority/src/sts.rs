@@ -11,7 +11,7 @@ use remit_identity::sts::{self, Answer, AssumeRole, AwsError, Query, Service};
 use remit_identity::token::{issuer_of, verify_external};
 use remit_identity::{jwt, jwt::JwtError};
 use remit_kernel::assume::{Assumption, Caller, Granted, WebIdentity, assume_role, authorize, caller_identity};
-use remit_kernel::{Ask, Fact, Origin, Revocations, Session, SessionOf, Snapshot};
+use remit_kernel::{Ask, Clock, Fact, Origin, Revocations, Session, SessionOf, Snapshot};
 use remit_model::{AccountId, AgentId, Attached, Organization, Role, RoleKey, RoleName, Tags};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -45,6 +45,9 @@ pub trait InEffect: Send + Sync {
 
     /// What has been revoked.
     fn revocations(&self) -> Arc<Revocations>;
+
+    /// What the stages of guardrails are measured by.
+    fn clock(&self) -> Clock;
 
     /// What a guardrail of Amazon Bedrock answers: the response's body, or why there is none, which holds nothing of text or secret.
     fn ask_guardrail<'a>(&'a self, ask: &'a Ask) -> Boxed<'a, Result<Vec<u8>, String>>;

@@ -1,6 +1,13 @@
 //! The clock and the source of randomness of the data plane: the only places where it reaches for either.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds since it was first asked: to measure with.
+pub fn monotonic_ns() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Milliseconds since the epoch.
 pub(crate) fn now_ms() -> u64 {

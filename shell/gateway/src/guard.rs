@@ -19,7 +19,7 @@ use remit_model::{Risk, ServerKey};
 use crate::Inner;
 use crate::body::Body;
 use crate::clock::now_ms;
-use crate::record::{AnswersGuarded, micros};
+use crate::record::AnswersGuarded;
 use crate::relay::Relay;
 use crate::reply::{answer_rpc, denial_error};
 use crate::session::Session;
@@ -36,7 +36,9 @@ const ROUNDS_MAX: usize = 16;
 
 /// Asks guardrails of Amazon Bedrock what they weren't asked yet.
 async fn answered(gateway: &Inner, asks: &[Ask], answers: &mut Answers) {
+    let started = Instant::now();
     let came = gateway.ask_guardrails.ask(asks).await;
+    answers.waited(started.elapsed());
     for (ask, came) in asks.iter().zip(came) {
         answers.add(ask, came);
         gateway.recorder.observer().guardrail_asked(answers.knows(ask));
@@ -70,7 +72,7 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
     let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
     let span = asks.or_else(|| message.params_span())?;
-    let mut guarded = inspect_text(gateway, space, risk, Source::Output, message.text(&span)).await;
+    let mut guarded = Box::pin(inspect_text(gateway, space, risk, Source::Output, message.text(&span))).await;
     let instead = guarded.masked.take().map(|masked| {
         let mut splice = Splice::new();
         splice.replace(span, masked.as_bytes().to_vec());
@@ -81,8 +83,7 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
 
 /// Inspects JSON text, and asks whoever has to be asked.
 async fn inspect_text(gateway: &Inner, space: &SpaceView, risk: Risk, source: Source, text: &str) -> Guarded {
-    let started = Instant::now();
-    let mut answers = Answers::default();
+    let mut answers = (*gateway.nobody_asked).clone();
     let mut guarded = space.guards.inspect(source, text, risk, &answers);
     for _ in 0..ROUNDS_MAX {
         if guarded.asks.is_empty() {
@@ -91,7 +92,6 @@ async fn inspect_text(gateway: &Inner, space: &SpaceView, risk: Risk, source: So
         Box::pin(answered(gateway, &guarded.asks, &mut answers)).await;
         guarded = space.guards.inspect(source, text, risk, &answers);
     }
-    guarded.took_us = Some(micros(started.elapsed()));
     guarded
 }
 

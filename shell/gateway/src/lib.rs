@@ -64,8 +64,8 @@ use remit_kernel::reach::{Access, ways};
 use remit_kernel::registry::Record;
 use remit_kernel::remedy::{Remedy, remedies};
 use remit_kernel::{
-    Arguments, Ask, Call, Catalogue, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession, Principal, QuotaUse,
-    Revocations, Snapshot, Target, decide_in_general,
+    Answers, Arguments, Ask, Call, Catalogue, Clock, Decision, Fact, Facts, Identity, Origin, Pin, PinKey, PolicySession,
+    Principal, QuotaUse, Revocations, Snapshot, Target, decide_in_general,
 };
 use remit_mcp::{Era, ErrorCode, RpcError};
 use remit_model::{AgentId, Organization, Risk, ServerKey};
@@ -80,7 +80,7 @@ pub use space_key::{Committed, NoKey, SALT_BYTES, ShareFile, SpaceKeys, commitme
 pub use standing::{RegistryStanding, StatusError};
 pub use trust::Trust;
 pub use upstream::{CredentialError, Credentials, Header};
-pub use {body::Body, clock::rfc3339, confine::SandboxStatus, edge::Edge, flow::Touched};
+pub use {body::Body, clock::monotonic_ns, clock::rfc3339, confine::SandboxStatus, edge::Edge, flow::Touched};
 
 use record::Recorder;
 use registry::Registry;
@@ -255,6 +255,8 @@ pub(crate) struct Inner {
     revoked: tokio::sync::watch::Sender<()>,
     trust: Arc<dyn Trust>,
     pub(crate) ask_guardrails: Arc<dyn AskGuardrails>,
+    /// What is known of a call before any guardrail of Amazon Bedrock was asked.
+    pub(crate) nobody_asked: Arc<Answers>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -335,6 +337,7 @@ impl Gateway {
             revoked: tokio::sync::watch::Sender::default(),
             trust: options.trust,
             ask_guardrails: options.ask_guardrails,
+            nobody_asked: Arc::new(Answers::timed(Clock(clock::monotonic_ns))),
             limits: options.limits,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -636,7 +639,7 @@ impl Inner {
             policy_session: PolicySession::default(),
             approvals: Fact::Known(Vec::new()),
             provenance: Fact::Known(None),
-            guardrails: Arc::default(),
+            guardrails: Arc::clone(&self.nobody_asked),
         }
     }
 

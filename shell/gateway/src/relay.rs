@@ -83,7 +83,7 @@ impl Relay {
             Err(error) => return self.fail(&error).await,
         }
         if let Err(denial) = Box::pin(self.guard_answers()).await {
-            return self.withhold_answers(denial).await;
+            return Box::pin(self.withhold_answers(denial)).await;
         }
         let mut stop = Stop::of(&self.caller, &self.upstream, self.dispatch.tool.as_ref());
         let begun = match self.start() {

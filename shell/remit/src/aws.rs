@@ -16,7 +16,7 @@ use remit_identity::sigv4::{self, Claim, SigError, date_time};
 use remit_identity::sts::{AwsError, DURATION_MIN_SECS};
 use remit_kernel::assume::OPERATOR_IAM_MAX_SECS;
 use remit_kernel::operate::SERVICE;
-use remit_kernel::{Ask, Revocations, Session, SessionOf, Snapshot};
+use remit_kernel::{Ask, Clock, Revocations, Session, SessionOf, Snapshot};
 use remit_model::{Organization, RoleKey, UserKey};
 use remit_store::{Note, SqliteStore, Store as _};
 use serde_json::{Value, json};
@@ -89,6 +89,10 @@ impl InEffect for Now {
 
     fn revocations(&self) -> Arc<Revocations> {
         self.gateway.get().map(|(gateway, _)| gateway.revocations()).unwrap_or_default()
+    }
+
+    fn clock(&self) -> Clock {
+        Clock(remit_gateway::monotonic_ns)
     }
 
     fn ask_guardrail<'a>(&'a self, ask: &'a Ask) -> remit_authority::Boxed<'a, Result<Vec<u8>, String>> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{NUMBER_BYTES_MIN, pointer, walk};
 use crate::{
-    assessment::{Finding, Ran, Stage, matched},
+    assessment::{Effort, Finding, Ran, Stage, matched},
     decode,
     definition::Action,
     guardrail::{Mark, Side},
@@ -58,7 +58,7 @@ struct Name<'a> {
 pub(super) struct Reader<'a> {
     side: &'a Side,
     text: &'a str,
-    heavy: bool,
+    effort: Effort,
     named: bool,
     pub(super) findings: Vec<Finding>,
     pub(super) masks: Vec<(Range<usize>, String)>,
@@ -72,11 +72,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(side: &'a Side, text: &'a str, heavy: bool) -> Self {
+    pub(super) fn new(side: &'a Side, text: &'a str, effort: Effort) -> Self {
         Self {
             side,
             text,
-            heavy,
+            effort,
             named: has_cues(side),
             findings: Vec::new(),
             masks: Vec::new(),
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         }
         let raw = text.get(range).unwrap_or_default();
         let says = utf8(&self.batch, start..self.batch.len())?;
-        let detected = detect(self.side, says, self.heavy, true);
+        let detected = detect(self.side, says, self.effort, true);
         self.ran.join(detected.ran);
         let lead = self.named.then(|| self.lead(raw)).flatten();
         if let Some(slot) = self.names.get_mut(place) {
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
                 Some(raw) => raw,
                 None => utf8(&batch, value.read.clone())?,
             };
-            self.found(&value, read, detect(self.side, read, self.heavy, true));
+            self.found(&value, read, detect(self.side, read, self.effort, true));
         }
         (self.batch, self.waiting) = (batch, waiting);
         self.batch.clear();
@@ -213,14 +213,14 @@ impl<'a> Reader<'a> {
         looking.at += 1;
         self.ran.add(Stage::Patterns);
         let strange = looking.strange(value.read.end);
-        let each = self.heavy || !self.side.expressions.is_empty() || self.side.short_words.is_some();
+        let each = self.effort.heavy || !self.side.expressions.is_empty() || self.side.short_words.is_some();
         if strange == [false; 2] && !each && looking.seen.is_empty() {
             return;
         }
         let seen = std::mem::take(&mut looking.seen);
         if self.findings.len() <= FINDINGS_MAX {
             let read = looking.text.get(value.read.clone()).unwrap_or_default();
-            let detected = detect_seen(self.side, read, seen, self.heavy, strange);
+            let detected = detect_seen(self.side, read, seen, self.effort, strange);
             self.found(value, read, detected);
         }
     }

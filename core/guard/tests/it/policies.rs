@@ -107,8 +107,8 @@ fn topics_and_grounding_are_heavy() {
     let guardrail = compiled(definition);
     let text = "Tell me which stocks to buy for retirement";
     assert!(!guardrail.inspect(&Content::new(Source::Input, text)).blocked);
-    assert!(guardrail.inspect(&Content::new(Source::Input, text).heavy(true)).blocked);
-    assert!(!guardrail.inspect(&Content::new(Source::Input, "The train leaves at nine").heavy(true)).blocked);
+    assert!(guardrail.inspect(&Content::new(Source::Input, text).effort(true)).blocked);
+    assert!(!guardrail.inspect(&Content::new(Source::Input, "The train leaves at nine").effort(true)).blocked);
     let source = "London is the capital of the United Kingdom. Tokyo is the capital of Japan.";
     let answer = |text| {
         guardrail.inspect(&Content {
@@ -116,7 +116,7 @@ fn topics_and_grounding_are_heavy() {
             text,
             grounding_source: source,
             query: "What is the capital of Japan?",
-            heavy: true,
+            effort: true.into(),
         })
     };
     let response = answer("The capital of Japan is Tokyo.").apply_guardrail_response();

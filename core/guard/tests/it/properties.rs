@@ -54,7 +54,7 @@ proptest! {
 
     #[test]
     fn every_place_is_within_the_text(text in texts(), heavy in any::<bool>()) {
-        let assessment = FULL.inspect(&Content::new(Source::Input, &text).heavy(heavy));
+        let assessment = FULL.inspect(&Content::new(Source::Input, &text).effort(heavy));
         for finding in &assessment.findings {
             prop_assert!(text.get(finding.range.clone()).is_some(), "{finding:?}");
             prop_assert!((0.0..=1.0).contains(&finding.score));

@@ -183,9 +183,13 @@ fn another_remit_as_bedrock_blocks_and_masks_on_both_ways() {
     let decisions = place.log_of("decision");
     let masked = decisions.iter().find(|entry| entry["guardrails"]["found"][0]["action"] == "ANONYMIZED").unwrap();
     assert_eq!(
-        masked["guardrails"],
-        json!({"found": [{"guardrail": "baseline:1", "policy": "SENSITIVE_INFORMATION", "name": "EMAIL", "pointer": "/say", "score_percent": 100, "action": "ANONYMIZED"}], "stages": ["bedrock"]})
+        masked["guardrails"]["found"],
+        json!([{"guardrail": "baseline:1", "policy": "SENSITIVE_INFORMATION", "name": "EMAIL", "pointer": "/say", "score_percent": 100, "action": "ANONYMIZED"}])
     );
+    // What it cost is told, the waiting too.
+    assert_eq!(masked["guardrails"]["stages"], json!(["bedrock"]));
+    assert!(masked["guardrails"]["stages_us"]["bedrock"].as_u64().is_some_and(|us| us > 0), "{masked}");
+    assert_eq!(masked["guardrails"]["took_us"], masked["guardrails"]["stages_us"]["bedrock"]);
     let denied = decisions.iter().find(|entry| entry["verdict"] == "DENY").unwrap();
     let statement = &denied["layers"].as_array().unwrap().last().unwrap()["statement"];
     assert_eq!(statement, "guardrail `baseline:1` blocks, by Amazon Bedrock: WORD CUSTOM_WORD");

@@ -110,10 +110,18 @@ fn what_must_not_pass_is_blocked_or_masked_on_both_ways() {
         (&json!("baseline:1"), &json!("SENSITIVE_INFORMATION"), &json!("EMAIL"), &json!("/say"))
     );
     assert!(masked["guardrails"]["stages"].as_array().unwrap().contains(&json!("patterns")));
-    // What the guardrails of a result cost stands with what ran; an outcome without any has neither.
+    // What guardrails cost stands with what ran, each stage for itself: of arguments, and of results; an outcome without any has neither.
+    let costs = |entry: &Value| {
+        let told = &entry["guardrails"];
+        let stages: Vec<&str> = told["stages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let each: Vec<u64> = stages.iter().filter_map(|stage| told["stages_us"][stage].as_u64()).collect();
+        each.len() == stages.len() && told["took_us"].as_u64() == Some(each.iter().sum())
+    };
+    let decided: Vec<&Value> = decisions.iter().filter(|entry| entry["guardrails"]["stages"].is_array()).collect();
+    assert!(decided.len() > 3 && decided.iter().all(|entry| costs(entry)), "{decided:?}");
     let outcomes = place.log_of("outcome");
     let inspected: Vec<&Value> = outcomes.iter().filter(|entry| entry["guardrails"]["stages"].is_array()).collect();
-    assert!(!inspected.is_empty() && inspected.iter().all(|entry| entry["guardrails"]["took_us"].is_u64()), "{inspected:?}");
+    assert!(!inspected.is_empty() && inspected.iter().all(|entry| costs(entry)), "{inspected:?}");
     let withheld: Vec<Value> = place.log_of("outcome").into_iter().filter(|entry| entry["outcome"] == "withheld").collect();
     assert_eq!(withheld.len(), 2);
     assert_eq!(withheld[0]["withheld_by"]["checkType"], "GUARDRAIL");
