@@ -526,7 +526,7 @@ impl Arrival {
             );
         }
         if let Err(error) = agree::headers(&self.headers, &message) {
-            return self.contradicted(&principal, &message, &error).await;
+            return Box::pin(self.contradicted(&principal, &message, &error)).await;
         }
         let client = ModernClient {
             capabilities: message.meta(meta::CLIENT_CAPABILITIES).unwrap_or("{}").to_owned(),
@@ -540,7 +540,7 @@ impl Arrival {
             Err(refused) => return *refused,
         };
         if held_task::is_about(&message) {
-            return held_task::answer(&self, caller, message).await;
+            return Box::pin(held_task::answer(&self, caller, message)).await;
         }
         if message.method() == "subscriptions/listen" {
             return listen::subscribe(&caller, &message);
@@ -609,7 +609,7 @@ impl Arrival {
         drop(deciding);
         let Settled { decision, recorded, watched } = match settled {
             Ok(settled) => settled,
-            Err(error) => return self.contradicted(&caller.principal, &message, &error).await,
+            Err(error) => return Box::pin(self.contradicted(&caller.principal, &message, &error)).await,
         };
         caller.policy_session = facts.policy_session;
         caller.provenance = facts.provenance;
@@ -660,7 +660,7 @@ impl Arrival {
                     return unavailable(message.id().unwrap_or("null"), "a call of no tool is held");
                 };
                 let held = HeldCall { request, tool, risk, decision_id, at_ms, again };
-                hold(self, caller, message, held).await
+                Box::pin(hold(self, caller, message, held)).await
             }
             Verdict::Allow(permit) => {
                 caller.recorded_at = Some(index);
@@ -669,7 +669,7 @@ impl Arrival {
                     .watched_by(watched)
                     .costed_by(cost_at)
                     .keeping_result(caller.space.space.keep_results);
-                enforce(caller, message, permit, pending, place).await
+                Box::pin(enforce(caller, message, permit, pending, place)).await
             }
         }
     }
