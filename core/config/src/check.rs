@@ -25,6 +25,7 @@ pub(crate) fn check(draft: &Draft<'_>) {
     agents_checked(draft);
     policies_checked(draft);
     tree::check(draft);
+    crate::zone::check(draft);
     if draft.complete {
         unused(draft);
     }

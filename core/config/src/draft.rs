@@ -12,7 +12,7 @@ use crate::suggest::did_you_mean;
 use crate::yaml::{At, Node, Value, parse};
 use crate::{
     Fault, Loaded, SourceFile, alarm, approval, behaviour, budget, check, cloudwatch, console, delivery, guardrail, invariant,
-    path, registry, retention, review, sandbox, server, trust, witness,
+    path, registry, retention, review, sandbox, server, trust, witness, zone,
 };
 
 /// The most bytes of all files together.
@@ -31,6 +31,7 @@ const TOP: &[&str] = &[
     "users",
     "servers",
     "sandbox_profiles",
+    "trust_zones",
     "spaces",
     "agents",
     "issuers",
@@ -201,22 +202,8 @@ impl<'a> Draft<'a> {
             let what = format!("account {} already has a user `{}`", user.user.key.account, user.user.key.name);
             once(&mut self.users, user.user.key.clone(), user, &item, what);
         }
-        let mut profiles = sandbox::Profiles::new();
-        for item in all("sandbox_profiles", "sandbox profiles") {
-            let Some(profile) = sandbox::profile(&item) else { continue };
-            let what = format!("there is already a sandbox profile `{}`", profile.name);
-            once(&mut profiles, profile.name.clone(), Arc::new(profile), &item, what);
-        }
-        let sandbox = |item: Option<&Item<'_>>| sandbox::sandbox(item, &profiles, self.complete);
-        let profiles_said = all("sandbox_profiles", "sandbox profiles");
-        for item in all("servers", "servers") {
-            let Some(mut server) = server::server(&item, account, &policies, sandbox) else { continue };
-            server.registration = registry::registration(&item, &profiles_said);
-            let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
-            let what = format!("account {} already has a server `{}`", key.account, key.name);
-            once(&mut self.servers, key, (server, item.clone()), &item, what);
-        }
-        self.organization.sandbox_profiles = profiles;
+        self.servers(roots, &accounts, &policies);
+        let account = |object: &Object<'_>| account_of(object, &accounts, self.complete);
         for item in all("issuers", "issuers") {
             let Some(issuer) = access::issuer(&item) else { continue };
             let what = format!("there is already an issuer `{}`", issuer.name);
@@ -239,6 +226,36 @@ impl<'a> Draft<'a> {
         let found = guardrail::guardrails((&versions, &attached), account, &policies, self);
         self.organization.guardrails = found;
         self.beside(roots);
+    }
+
+    /// Servers, what they run in, and the trust zones that they are of.
+    fn servers(&mut self, roots: &[Object<'a>], accounts: &BTreeMap<AccountId, Account>, policies: &Shelf<'_>) {
+        let account = |object: &Object<'_>| account_of(object, accounts, self.complete);
+        let all = |key: &'static str, of: &'static str| lists(roots, key, of);
+        let mut profiles = sandbox::Profiles::new();
+        for item in all("sandbox_profiles", "sandbox profiles") {
+            let Some(profile) = sandbox::profile(&item) else { continue };
+            let what = format!("there is already a sandbox profile `{}`", profile.name);
+            once(&mut profiles, profile.name.clone(), Arc::new(profile), &item, what);
+        }
+        let sandbox = |item: Option<&Item<'_>>| sandbox::sandbox(item, &profiles, self.complete);
+        let profiles_said = all("sandbox_profiles", "sandbox profiles");
+        let zones_said = all("trust_zones", "trust zones");
+        let mut zones = zone::Zones::new();
+        for item in &zones_said {
+            let Some(zone) = zone::zone(item, sandbox) else { continue };
+            let what = format!("there is already a trust zone `{}`", zone.name);
+            once(&mut zones, zone.name.clone(), zone, item, what);
+        }
+        for item in all("servers", "servers") {
+            let Some(mut server) = server::server(&item, account, policies, sandbox, &zones) else { continue };
+            server.registration = registry::registration(&item, &profiles_said, &zones_said);
+            let key = ServerKey { account: server.account.clone(), name: server.name.clone() };
+            let what = format!("account {} already has a server `{}`", key.account, key.name);
+            once(&mut self.servers, key, (server, item.clone()), &item, what);
+        }
+        self.organization.sandbox_profiles = profiles;
+        self.organization.trust_zones = zones;
     }
 
     /// What is said about the nouns: they are known by then.

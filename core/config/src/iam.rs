@@ -316,6 +316,7 @@ pub(crate) fn role<'a>(
         "permissions_boundary",
         "max_session_duration_secs",
         "tags",
+        "zone",
     ];
     let object = item.object("a role", keys)?;
     let name = object.need("name").and_then(|name| name.id(RoleName::new));
@@ -346,6 +347,7 @@ pub(crate) fn role<'a>(
         permissions_boundary,
         session_max_secs: session_max_secs.unwrap_or(3600),
         tags,
+        zone: crate::zone::named(&object),
         origin: item.origin(),
     };
     Some(RoleDraft { role, item: item.clone(), trust: trusted })

@@ -48,6 +48,7 @@ mod trust;
 mod url;
 mod witness;
 pub mod yaml;
+mod zone;
 
 pub use draft::read;
 pub use fault::{Fault, Severity};

@@ -22,21 +22,35 @@ pub(crate) fn registry(roots: &[Object<'_>]) -> RegistryRules {
     RegistryRules { second_person: second_person.unwrap_or_default() }
 }
 
-/// The digest of a registration: of everything that it says but its status, and of the sandbox profile that it names, in whatever order.
-pub(crate) fn registration(server: &Item<'_>, profiles: &[Item<'_>]) -> String {
-    let text = |node: Option<&Node>| match node.map(|node| &node.value) {
-        Some(crate::yaml::Value::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let named = text(server.node.get("sandbox"));
-    let is_named = |profile: &&Item<'_>| named.is_some() && text(profile.node.get("name")) == named;
-    let profile = profiles.iter().find(is_named).map_or(Value::Null, |profile| json(profile.node));
+/// The digest of a registration: of everything that it says but its status, of the sandbox profile that it names, and of its trust zone with
+/// the profile that this names, in whatever order.
+pub(crate) fn registration(server: &Item<'_>, profiles: &[Item<'_>], zones: &[Item<'_>]) -> String {
+    let zone = find(zones, server.node.get("zone"));
+    let named = server.node.get("sandbox").or_else(|| zone?.get("sandbox"));
+    let profile = find(profiles, named).map_or(Value::Null, json);
     let mut said = json(server.node);
     if let Some(fields) = said.as_object_mut() {
         fields.remove("status");
     }
-    let text = canonical(&serde_json::json!({"server": said, "sandbox": profile}));
+    let mut whole = serde_json::json!({"server": said, "sandbox": profile});
+    if let (Some(zone), Some(whole)) = (zone, whole.as_object_mut()) {
+        whole.insert("zone".to_owned(), json(zone));
+    }
+    let text = canonical(&whole);
     format!("sha256:{}", hex(&sha256(text.as_bytes())))
+}
+
+/// The item of a list that a node names.
+fn find<'a>(list: &[Item<'a>], name: Option<&Node>) -> Option<&'a Node> {
+    let name = text(name)?;
+    list.iter().find(|item| text(item.node.get("name")) == Some(name)).map(|item| item.node)
+}
+
+fn text(node: Option<&Node>) -> Option<&str> {
+    match &node?.value {
+        crate::yaml::Value::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 fn json(node: &Node) -> Value {

@@ -41,6 +41,7 @@ pub fn schema() -> Value {
             "users": list("People and automations that sign requests with keys of their own.", "user"),
             "servers": list("The MCP servers, each registered once in its account.", "server"),
             "sandbox_profiles": list("What servers that Remit starts may reach on this machine, by name.", "sandbox_profile"),
+            "trust_zones": list("Servers that are trusted alike: what they run in, and which roles call them.", "trust_zone"),
             "spaces": list("The agent spaces: where agents and tools meet.", "space"),
             "agents": list("The agents: workload identities.", "agent"),
             "issuers": list("OpenID Connect issuers that may vouch for agents or users.", "issuer"),
@@ -64,7 +65,7 @@ pub fn schema() -> Value {
             "guardrail": guardrail::version(), "bedrock_policy": guardrail::policy(),
             "budget": budget::budget(), "alarm": alarm::alarm(), "alarm_action": alarm::action(),
             "results": label::results(), "argument_role": label::argument_role(),
-            "sandbox_profile": sandbox::profile(), "sandbox_profile_name": sandbox::profile_name(), "sandbox": sandbox::sandbox(),
+            "sandbox_profile": sandbox::profile(), "trust_zone": sandbox::zone(), "trust_zone_name": sandbox::zone_name(), "sandbox_profile_name": sandbox::profile_name(), "sandbox": sandbox::sandbox(),
             "trust_tier": { "enum": ["probation", "supervised", "trusted", "autonomous"] },
             "account_id": { "type": "string", "pattern": "^[0-9]{12}$", "description": "Twelve digits, in quotes. May be left out if there is only one account." },
             "agent_id": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{3,255}$" },
@@ -242,6 +243,7 @@ fn server() -> Value {
         "cost": budget::stated(),
         "tags": refer("tags"), "resource_policy": refer("document"),
         "status": { "enum": ["DRAFT", "APPROVED", "DEPRECATED"], "default": "APPROVED", "description": "How it stands in the registry where nobody has said anything else of this registration: a DRAFT has to be approved (remit servers)." },
+        "zone": refer("trust_zone_name"),
         "service_principal": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "description": "What aws:CalledViaAWSMCP is in calls of its tools; its name where none is given." },
     });
     one_of(object("An MCP server.", &["name"], &properties), &["url", "launch", "command"])

@@ -13,6 +13,7 @@ use crate::label;
 use crate::registry::DECLARED;
 use crate::secret::{secret, variable_value, word_checked};
 use crate::url::{Rules, url};
+use crate::zone::Zones;
 
 /// The words for a tool's class.
 pub(crate) const CLASSES: [(&str, ToolClass); 3] =
@@ -53,6 +54,7 @@ const KEYS: &[&str] = &[
     "tags",
     "resource_policy",
     "service_principal",
+    "zone",
     "status",
 ];
 
@@ -62,6 +64,7 @@ pub(crate) fn server(
     account: impl Fn(&Object<'_>) -> Option<AccountId>,
     shelf: &Shelf<'_>,
     sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox,
+    zones: &Zones,
 ) -> Option<Server> {
     let object = item.object("a server", KEYS)?;
     let name = object.need("name").and_then(|name| name.id(ServerName::new));
@@ -86,7 +89,8 @@ pub(crate) fn server(
         fits.then(|| text.to_owned())
     });
     let (status, registration) = (declared(&object), String::new());
-    Some(Server {
+    let mut server = Server {
+        zone: crate::zone::named(&object),
         status,
         registration,
         account: account?,
@@ -99,7 +103,9 @@ pub(crate) fn server(
         tags,
         resource_policy,
         service_principal,
-    })
+    };
+    crate::zone::entered(&mut server, &object, zones);
+    Some(server)
 }
 
 /// How it stands where nobody has said anything else.

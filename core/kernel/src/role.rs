@@ -115,6 +115,12 @@ impl<'a> Call<'a> {
             }
             (actor, acting) = (theirs, Acting::Role(role));
         }
+        if let Some(apart) = self.apart(acting) {
+            judged.push(apart);
+            if !self.explain {
+                return Ok(actor);
+            }
+        }
         match acting {
             Acting::Unlimited if self.snapshot.tree.is_silent(&self.space.space.account, self.called.server) => {
                 judged.extend(silent());
@@ -122,6 +128,21 @@ impl<'a> Call<'a> {
             _ => judged.extend(self.called(&actor, acting)),
         }
         Ok(actor)
+    }
+
+    /// What keeps the acting role from the server: each is of a trust zone, or of none, and they are not of the same.
+    fn apart(&self, acting: Acting<'_>) -> Option<Judged> {
+        let role = match acting {
+            Acting::Role(key) => Some((key, self.organization().roles.get(key).and_then(|role| role.zone.as_ref()))),
+            _ => None,
+        };
+        let server = self.organization().servers.get(self.called.server).and_then(|server| server.zone.as_ref());
+        if server == role.and_then(|(_, zone)| zone) {
+            return None;
+        }
+        let of = |zone: Option<&String>| zone.map_or("of no trust zone".to_owned(), |zone| format!("of trust zone `{zone}`"));
+        let who = role.map_or("the agent acts in no role".to_owned(), |(key, zone)| format!("role {key} is {}", of(zone)));
+        Some(no_role(format!("server {} is {}, and {who}", self.called.server, of(server))))
     }
 
     /// In whose right the agent acts in its own account.

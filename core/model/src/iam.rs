@@ -126,6 +126,8 @@ pub struct Role {
     pub session_max_secs: u64,
     /// Its tags.
     pub tags: Tags,
+    /// The trust zone whose servers it calls.
+    pub zone: Option<String>,
     /// Where it stands: file and line.
     pub origin: String,
 }

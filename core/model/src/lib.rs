@@ -22,6 +22,7 @@ mod server;
 mod time;
 mod trust;
 mod witness;
+mod zone;
 
 pub use access::{
     Agent, AgentCredential, ClaimRule, ClaimTest, Issuer, PolicyFile, PolicyTexts, Quotas, Space, SpaceServer, ToolAdmission,
@@ -58,3 +59,4 @@ pub use server::{
 pub use time::time_ms;
 pub use trust::{DemotionRule, DemotionRules, PromotionRule, TierLimits, TrustRules, TrustTier};
 pub use witness::{Witness, Witnessing};
+pub use zone::TrustZone;

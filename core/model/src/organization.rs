@@ -113,6 +113,8 @@ pub struct Organization {
     pub witnessing: Option<Witnessing>,
     /// The sandbox profiles, by name; those that servers name are theirs, too.
     pub sandbox_profiles: BTreeMap<String, std::sync::Arc<crate::SandboxProfile>>,
+    /// The trust zones, by name.
+    pub trust_zones: BTreeMap<String, crate::TrustZone>,
     /// Where records of decisions are delivered.
     pub deliveries: Vec<Delivery>,
     /// What is watched in the decisions, and what is done when it is too much.

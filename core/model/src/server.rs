@@ -117,10 +117,30 @@ pub struct Server {
     pub resource_policy: Option<std::sync::Arc<remit_iam::Policy>>,
     /// What `aws:CalledViaAWSMCP` is in calls of its tools, such as `eks-mcp.amazonaws.com`; its name where none is given.
     pub service_principal: Option<String>,
+    /// The trust zone that it is of.
+    pub zone: Option<String>,
     /// How it stands in the registry where nobody has said anything else of this registration.
     pub status: RegistryStatus,
     /// The digest of the registration, with the sandbox profile that it names: what a status is said of.
     pub registration: String,
+}
+
+impl Server {
+    /// The secrets that it is given or shown.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        let all: Vec<&SecretRef> = match &self.transport {
+            Transport::Stdio { env, .. } => env.values().collect(),
+            Transport::Http { credential, .. } => match credential {
+                Credential::None => Vec::new(),
+                Credential::Bearer(secret) | Credential::ApiKey { value: secret, .. } => vec![secret],
+                Credential::OAuth(client) => vec![&client.secret],
+                Credential::AuthorizationCode(client) => {
+                    client.registered.iter().filter_map(|registered| registered.secret.as_ref()).collect()
+                }
+            },
+        };
+        all.into_iter().filter(|secret| !matches!(secret, SecretRef::Plain(_))).collect()
+    }
 }
 
 /// How a server stands in the registry, in the words of AgentCore's registry.
@@ -319,6 +339,18 @@ pub enum SecretRef {
     File(String),
     /// Not a secret: the text itself. Only allowed in a child's environment.
     Plain(String),
+}
+
+impl fmt::Display for SecretRef {
+    /// Where it is kept, never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored(name) => write!(f, "secret {name}"),
+            Self::Env(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Plain(_) => f.write_str("a text"),
+        }
+    }
 }
 
 /// Limits on one server.

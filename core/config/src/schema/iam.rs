@@ -84,6 +84,7 @@ pub(super) fn role() -> Value {
     let longest = json!({ "type": "integer", "minimum": 3600, "maximum": 43_200, "default": 3600, "description": "The longest session, in seconds." });
     let more = json!({
         "trust_policy": refer("document"), "description": text("What it is for."), "max_session_duration_secs": longest,
+        "zone": refer("trust_zone_name"),
     });
     holder("A role.", &["name", "trust_policy"], &more)
 }

@@ -77,3 +77,19 @@ pub(super) fn sandbox() -> Value {
 pub(super) fn profile_name() -> Value {
     json!({ "type": "string", "pattern": "^(?!none$)[A-Za-z0-9._-]{1,64}$", "description": "A profile of `sandbox_profiles`, or `default`." })
 }
+
+/// A trust zone.
+pub(super) fn zone() -> Value {
+    object(
+        "Servers that are trusted alike.",
+        &["name"],
+        &json!({
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "The zone's name." },
+            "sandbox": refer("sandbox"),
+        }),
+    )
+}
+
+pub(super) fn zone_name() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "A zone of `trust_zones`: its servers are called in its roles, and its roles call no others." })
+}

@@ -55,6 +55,7 @@ fn server() -> Server {
         tags: BTreeMap::new(),
         resource_policy: None,
         service_principal: None,
+        zone: None,
         status: remit_model::RegistryStatus::Approved,
         registration: String::new(),
         cost: None,

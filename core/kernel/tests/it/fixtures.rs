@@ -92,6 +92,7 @@ pub(crate) fn registered(key: &ServerKey) -> Server {
         tags: BTreeMap::default(),
         resource_policy: None,
         service_principal: None,
+        zone: None,
         status: remit_model::RegistryStatus::Approved,
         registration: String::new(),
         cost: None,

@@ -195,6 +195,7 @@ impl World {
             tags: BTreeMap::new(),
             resource_policy: None,
             service_principal: None,
+            zone: None,
             status: remit_model::RegistryStatus::Approved,
             registration: String::new(),
             cost: None,

@@ -47,6 +47,7 @@ fn credentials(url: &str, now: &Arc<AtomicU64>) -> UpstreamCredentials {
         tags: std::collections::BTreeMap::new(),
         resource_policy: None,
         service_principal: None,
+        zone: None,
         status: remit_model::RegistryStatus::Approved,
         registration: String::new(),
         cost: None,
