@@ -246,7 +246,9 @@ fn logged(bundle: &Bundle) -> String {
 /// Whether it is whose it must be.
 fn identity(signer: &Signer, expected: &Expected) -> Check {
     let told = |text: &Option<String>| text.clone().unwrap_or_else(|| "nobody".to_owned());
-    let by = format!("signed by {}, vouched for by {}", told(&signer.identity), told(&signer.issuer));
+    let parts = [("built from", &signer.source), ("at", &signer.reference), ("commit", &signer.commit)];
+    let from: String = parts.iter().filter_map(|(what, is)| Some(format!(", {what} {}", is.as_ref()?))).collect();
+    let by = format!("signed by {}, vouched for by {}{from}", told(&signer.identity), told(&signer.issuer));
     if expected.is_anybody() {
         let mend = "give --source https://github.com/OWNER/REPOSITORY, --server-json FILE, or --identity and --issuer";
         return unverified("identity", &format!("{by}: YOU SAID NOT WHOSE IT MUST BE, and anybody can sign; {mend}"));

@@ -86,6 +86,93 @@ fn no_text_of_an_attestation_can_be_changed() {
     }
 }
 
+/// The places of everything in a document.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(name, member)| (format!("{at}/{name}"), member)).collect(),
+        Value::Array(members) => members.iter().enumerate().map(|(n, member)| (format!("{at}/{n}"), member)).collect(),
+        _ => Vec::new(),
+    };
+    for (place, member) in below {
+        places(member, &place, found);
+        found.push(place);
+    }
+}
+
+/// A document without one of its members.
+fn without(document: &Value, place: &str) -> Value {
+    let mut document = document.clone();
+    let (above, name) = place.rsplit_once('/').unwrap();
+    match document.pointer_mut(above).unwrap() {
+        Value::Object(members) => drop(members.remove(name)),
+        Value::Array(members) => drop(members.remove(name.parse().unwrap())),
+        _ => (),
+    }
+    document
+}
+
+#[test]
+fn nothing_can_be_left_out_or_be_of_another_kind() {
+    for (name, can_go) in [
+        // Nobody signs these; both are empty.
+        ("npm-sigstore-5.0.0.json", &["/dsseEnvelope/signatures/0/keyid"][..]),
+        ("npm-sigstore-2.0.0.json", &["/dsseEnvelope/signatures/0/keyid", "/verificationMaterial/timestampVerificationData"]),
+    ] {
+        let real = vector(name);
+        let (sha256, sha512) = digests(&statement(&real));
+        let holds = |document: &Value| {
+            let report = verify(&document.to_string(), &Digests { sha256: &sha256, sha512: &sha512 }, &of(SIGSTORE_JS), &trust());
+            report.is_ok_and(|report| report.outcome() == Outcome::Ok)
+        };
+        let mut all = Vec::new();
+        places(&real, "", &mut all);
+        let gone: Vec<&String> = all.iter().filter(|place| holds(&without(&real, place))).collect();
+        let old = "/verificationMaterial/tlogEntries/0/inclusionProof";
+        for place in gone {
+            // A bundle v0.1 needs the log's promise, and a proof only if it has one: then that is told.
+            let whole = place == old && name.contains("2.0.0");
+            let empty = place.contains("timestampVerificationData");
+            assert!(whole || empty || can_go.contains(&place.as_str()), "{name} holds without {place}");
+        }
+        for other in [Value::Null, json!(true), json!(7), json!("x"), json!([]), json!({}), json!([[]]), json!({"x": {}})] {
+            for place in
+                all.iter().filter(|place| !can_go.contains(&place.as_str()) && !place.contains("timestampVerificationData"))
+            {
+                let mut changed = real.clone();
+                *changed.pointer_mut(place).unwrap() = other.clone();
+                let as_if_absent = other.is_null() && place == old;
+                assert!(as_if_absent || !holds(&changed), "{name} holds with {other} at {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_bit_of_a_certificate_a_signature_or_a_promise_can_be_flipped() {
+    let real = vector("npm-sigstore-5.0.0.json");
+    let (sha256, sha512) = digests(&statement(&real));
+    let trust = trust();
+    for place in [
+        "/verificationMaterial/certificate/rawBytes",
+        "/dsseEnvelope/signatures/0/sig",
+        "/dsseEnvelope/payload",
+        "/verificationMaterial/tlogEntries/0/inclusionPromise/signedEntryTimestamp",
+        "/verificationMaterial/tlogEntries/0/canonicalizedBody",
+    ] {
+        let bytes = STANDARD.decode(real.pointer(place).and_then(Value::as_str).unwrap()).unwrap();
+        // Every byte, each time another bit of it; of long texts some.
+        for n in (0..bytes.len()).step_by(if bytes.len() > 2000 { 7 } else { 1 }) {
+            let mut flipped = bytes.clone();
+            flipped[n] ^= 1 << (n % 8);
+            let mut changed = real.clone();
+            *changed.pointer_mut(place).unwrap() = json!(STANDARD.encode(&flipped));
+            let document = changed.to_string();
+            let report = verify(&document, &Digests { sha256: &sha256, sha512: &sha512 }, &of(SIGSTORE_JS), &trust).unwrap();
+            assert_ne!(report.outcome(), Outcome::Ok, "byte {n} of {place}");
+        }
+    }
+}
+
 #[test]
 fn another_file_payload_signature_or_certificate_is_another() {
     let (real, other) = (vector("npm-sigstore-5.0.0.json"), vector("npm-sigstore-2.0.0.json"));

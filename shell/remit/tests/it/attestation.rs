@@ -43,7 +43,7 @@ fn a_package_is_what_its_repository_s_workflow_signed() {
         "  certificate: ok: ",
         "  certificate's log: ok: ",
         "  transparency log: ok: ",
-        &format!("  identity: ok: signed by {WORKFLOW}, vouched for by https://token.actions.githubusercontent.com"),
+        &format!("  identity: ok: signed by {WORKFLOW}, vouched for by https://token.actions.githubusercontent.com, built from {SOURCE}, at refs/heads/main, commit f0b49a04"),
         "  statement: ok: ",
         &format!("  it says of itself: source {SOURCE}, workflow .github/workflows/release.yml, commit f0b49a04"),
         "provenance: ok: ",
