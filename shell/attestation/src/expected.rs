@@ -1,8 +1,10 @@
 //! Whose signature it must be. A good signature of just anybody proves nothing.
 
+use sigstore_verify::SubjectAltName;
+use sigstore_verify::crypto::CertificateInfo;
 use thiserror::Error;
 
-use crate::Signer;
+use crate::plain;
 
 /// Who vouches for workflows of a host's own repositories, so that their word about them counts. Other services vouch for what they build of
 /// anybody's repository, so naming a repository isn't enough there.
@@ -60,19 +62,34 @@ impl Expected {
         *self == Self::default()
     }
 
-    /// What of the signer is another's than was said: what, whose it must be, whose it is.
-    pub(crate) fn differs(&self, signer: &Signer) -> Option<String> {
-        let parts = [
-            ("built from", &self.source, &signer.source),
-            ("signed by", &self.identity, &signer.identity),
-            ("vouched for by", &self.issuer, &signer.issuer),
-        ];
-        parts.into_iter().find_map(|(what, wanted, is)| {
-            let wanted = wanted.as_ref().filter(|_| wanted != is)?;
-            let is = is.as_deref().unwrap_or("nothing that the certificate names");
-            Some(format!("it is {what} {is}, and must be {what} {}", crate::plain(wanted)))
+    /// What of the signer is another's than was said, by the certificate's own texts.
+    pub(crate) fn differs(&self, certificate: &CertificateInfo) -> Option<String> {
+        self.differs_from(&Named {
+            source: certificate.ci_claims.source_repository_uri.as_deref(),
+            identity: certificate.identity.as_ref().map(SubjectAltName::as_str),
+            issuer: certificate.issuer.as_deref(),
         })
     }
+
+    fn differs_from(&self, named: &Named<'_>) -> Option<String> {
+        let parts = [
+            ("built from", &self.source, named.source),
+            ("signed by", &self.identity, named.identity),
+            ("vouched for by", &self.issuer, named.issuer),
+        ];
+        parts.into_iter().find_map(|(what, wanted, is)| {
+            let wanted = wanted.as_deref().filter(|wanted| Some(*wanted) != is)?;
+            let is = is.map_or_else(|| "nothing that the certificate names".to_owned(), plain);
+            Some(format!("it is {what} {is}, and must be {what} {}", plain(wanted)))
+        })
+    }
+}
+
+/// Whom a certificate names.
+struct Named<'a> {
+    source: Option<&'a str>,
+    identity: Option<&'a str>,
+    issuer: Option<&'a str>,
 }
 
 /// The address of a repository as certificates have it; what package managers add to it is left out.
@@ -132,25 +149,21 @@ mod tests {
         assert!(Expected::new(None, None, None).unwrap().is_anybody());
     }
 
+    fn named<'a>(source: &'a str, issuer: &'a str) -> Named<'a> {
+        Named { source: Some(source), identity: Some("https://ci.example/any"), issuer: Some(issuer) }
+    }
+
     #[test]
     fn a_repository_speaks_by_the_word_of_its_own_host_alone() {
-        let named = |source: &str, issuer: &str| Signer {
-            identity: Some("https://ci.example/any".to_owned()),
-            issuer: Some(issuer.to_owned()),
-            source: Some(source.to_owned()),
-            reference: None,
-            commit: None,
-            run: None,
-        };
         for (host, issuer) in HOSTS {
             let source = format!("https://{host}/acme/weather");
             let expected = Expected::new(Some(&source), None, None).unwrap();
-            assert_eq!(expected.differs(&named(&source, issuer)), None);
-            let other = expected.differs(&named(&source, "https://ci.example")).unwrap();
+            assert_eq!(expected.differs_from(&named(&source, issuer)), None);
+            let other = expected.differs_from(&named(&source, "https://ci.example")).unwrap();
             assert_eq!(other, format!("it is vouched for by https://ci.example, and must be vouched for by {issuer}"));
             // Whoever says so takes another's word.
             let said = Expected::new(Some(&source), None, Some("https://ci.example")).unwrap();
-            assert_eq!(said.differs(&named(&source, "https://ci.example")), None);
+            assert_eq!(said.differs_from(&named(&source, "https://ci.example")), None);
         }
     }
 }

@@ -212,8 +212,8 @@ fn signed(
             ),
         ),
         held("certificate's log", result.sct_verified(), "a log of certificates has it (its SCT is the log's)".to_owned()),
-        held("transparency log", result.tlog_verified(), logged(bundle)),
-        identity(&signer, expected),
+        logged(bundle, result.tlog_verified()),
+        identity(&signer, expected.differs(certificate), expected.is_anybody()),
         if statement.is_known() {
             ok("statement", &format!("it is of a kind that says where a file is from: {}", plain(statement.kind())))
         } else {
@@ -229,31 +229,35 @@ fn signed(
     }
 }
 
-/// Where the log has it, and how that is known.
-fn logged(bundle: &Bundle) -> String {
-    let entries = bundle.verification_material.tlog_entries.iter().map(|entry| {
+/// Where the log has it, and how that is known. Of several entries each has to be known so: one that nothing proves is no one's word.
+fn logged(bundle: &Bundle, verified: bool) -> Check {
+    let entries = &bundle.verification_material.tlog_entries;
+    let told = entries.iter().map(|entry| {
         let how = match (&entry.inclusion_proof, &entry.inclusion_promise) {
             (Some(_), Some(_)) => "by its inclusion proof in a signed tree head and by the log's signed promise",
             (Some(_), None) => "by its inclusion proof in a signed tree head",
             (None, Some(_)) => "by the log's signed promise alone",
-            (None, None) => "by nothing",
+            (None, None) => return None,
         };
-        format!("entry {} ({}) is of this very envelope, {how}", entry.log_index.get(), entry.kind_version.kind())
+        Some(format!("entry {} ({}) is of this very envelope, {how}", entry.log_index.get(), entry.kind_version.kind()))
     });
-    entries.collect::<Vec<_>>().join("; ")
+    match told.collect::<Option<Vec<_>>>().filter(|told| verified && !told.is_empty()) {
+        Some(told) => ok("transparency log", &told.join("; ")),
+        None => failed("transparency log", "no entry, or one of several, has a proof or a promise of the log's"),
+    }
 }
 
 /// Whether it is whose it must be.
-fn identity(signer: &Signer, expected: &Expected) -> Check {
+fn identity(signer: &Signer, differs: Option<String>, is_anybody: bool) -> Check {
     let told = |text: &Option<String>| text.clone().unwrap_or_else(|| "nobody".to_owned());
     let parts = [("built from", &signer.source), ("at", &signer.reference), ("commit", &signer.commit)];
     let from: String = parts.iter().filter_map(|(what, is)| Some(format!(", {what} {}", is.as_ref()?))).collect();
     let by = format!("signed by {}, vouched for by {}{from}", told(&signer.identity), told(&signer.issuer));
-    if expected.is_anybody() {
+    if is_anybody {
         let mend = "give --source https://github.com/OWNER/REPOSITORY, --server-json FILE, or --identity and --issuer";
         return unverified("identity", &format!("{by}: YOU SAID NOT WHOSE IT MUST BE, and anybody can sign; {mend}"));
     }
-    match expected.differs(signer) {
+    match differs {
         None => ok("identity", &by),
         Some(how) => failed("identity", &format!("{by}: {how}; it is somebody else's, don't install the file")),
     }

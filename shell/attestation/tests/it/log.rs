@@ -237,6 +237,13 @@ fn a_time_is_what_the_log_promised() {
         entry.as_object_mut().unwrap().remove("inclusionPromise");
     });
     assert_wrong(&unpromised, "signing time", Outcome::Failed, "no verified timestamp");
+    // Beside one that is proved, another that nothing proves.
+    let mut beside = logged(&log, |_| ());
+    let mut second = entry_of(&mut beside).clone();
+    let members = second.as_object_mut().unwrap();
+    members.retain(|name, _| name != "inclusionProof" && name != "inclusionPromise");
+    beside["verificationMaterial"]["tlogEntries"].as_array_mut().unwrap().push(second);
+    assert_wrong(&of_sigstore(&beside, &log.trusted(SINCE)), "transparency log", Outcome::Failed, "has a proof or a promise");
     let mut nowhere = vector("npm-sigstore-5.0.0.json");
     nowhere["verificationMaterial"]["tlogEntries"] = json!([]);
     assert_wrong(&of_sigstore(&nowhere, &trust()), "bundle", Outcome::Failed, "");
