@@ -114,6 +114,15 @@ fn is_true(node: Option<&Node>) -> bool {
     matches!(node.map(|node| &node.value), Some(Value::Bool(true)))
 }
 
+/// The repository that it declares, as a tag: whose its provenance must be. It is a word of the publisher's, and publishers leave it empty: what is
+/// no tag is left out, and nothing rests on it.
+fn repository(root: &Item<'_>) -> Option<String> {
+    let url = member(&member(root, "repository")?, "url")?;
+    let Value::Text(url) = &url.node.value else { return None };
+    let fits = url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:/=+-@".contains(&byte));
+    (fits && (1..=256).contains(&url.len())).then(|| url.clone())
+}
+
 struct Reader<'w> {
     wanted: &'w Wanted<'w>,
     secrets: Vec<String>,
@@ -159,6 +168,7 @@ impl Reader<'_> {
         let item = all.get(chosen.unwrap_or(0))?;
         let head = format!("# {}\n", line(&format!("{own} {version}: {}", texted(root, "description").unwrap_or_default())));
         let mut tags = vec![("mcp:name", own.to_owned()), ("mcp:version", version.to_owned())];
+        tags.extend(repository(root).map(|url| ("mcp:repository", url)));
         let (body, package, install) = if is_remote {
             (self.remote(item, &name)?, None, None)
         } else {

@@ -1,50 +1,12 @@
-//! A certificate's end, read from its DER (RFC 5280 section 4.1).
+//! A certificate's end (RFC 5280 section 4.1.2.5).
 
-use remit_model::time_ms;
-
-/// The tags that are met on the way.
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 /// When it is no longer valid, in seconds since the epoch.
 pub(crate) fn not_after_secs(certificate: &[u8]) -> Option<u64> {
-    let (whole, _) = element(certificate, Some(SEQUENCE))?;
-    let (signed, _) = element(whole, Some(SEQUENCE))?;
-    let rest = element(signed, Some(VERSION)).map_or(signed, |(_, rest)| rest);
-    // Serial number, algorithm of the signature, issuer.
-    let rest = (0..3).try_fold(rest, |rest, _| Some(element(rest, None)?.1))?;
-    let (validity, _) = element(rest, Some(SEQUENCE))?;
-    let (_, rest) = element(validity, None)?;
-    let (time, _) = element(rest, None)?;
-    let text = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
-    let full = match rest.first() {
-        // Years from 50 on are of the last century.
-        Some(&UTC_TIME) => format!("{}{text}", if text.get(..2)?.parse::<u8>().ok()? >= 50 { "19" } else { "20" }),
-        Some(&GENERALIZED_TIME) => text.to_owned(),
-        _ => return None,
-    };
-    let part = |from: usize, to: usize| full.get(from..to);
-    let (date, time) = ([part(0, 4)?, part(4, 6)?, part(6, 8)?], [part(8, 10)?, part(10, 12)?, part(12, 14)?]);
-    time_ms(&format!("{}T{}", date.join("-"), time.join(":"))).map(|ms| ms / 1000)
-}
-
-/// The contents of the first element, and what comes after it.
-fn element(der: &[u8], wanted: Option<u8>) -> Option<(&[u8], &[u8])> {
-    let (&[tag, first], rest) = der.split_first_chunk::<2>()?;
-    if wanted.is_some_and(|wanted| wanted != tag) {
-        return None;
-    }
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
 }
 
 #[cfg(test)]

@@ -82,6 +82,22 @@ fn a_package_becomes_a_draft_in_a_sandbox_without_a_network() {
 }
 
 #[test]
+fn the_repository_that_is_declared_is_a_tag_where_it_can_be_one() {
+    let city = set(&[("city", "Oslo")]);
+    let wanted = Wanted { set: Some(&city), ..Wanted::default() };
+    let tag = |url: &str| {
+        let mut document = npm();
+        document["repository"] = json!({"url": url, "source": "github"});
+        registered(&imported(&document, &wanted).yaml).tags.get("mcp:repository").cloned()
+    };
+    assert_eq!(tag("https://github.com/acme/weather").as_deref(), Some("https://github.com/acme/weather"));
+    let long = format!("https://github.com/acme/{}", "w".repeat(256));
+    for none in ["", "https://github.com/acme/weather?a", "https://github.com/acme/w\"\n- x", long.as_str()] {
+        assert_eq!(tag(none), None, "{none}");
+    }
+}
+
+#[test]
 fn every_version_of_the_schema_is_read() {
     // The first one wrote its names otherwise.
     let old = json!({

@@ -44,9 +44,9 @@ pub(crate) enum Servers {
     },
     /// Turn a `server.json` of the official MCP registry into a registration: a DRAFT, printed as YAML. Nothing is fetched or started.
     Import(ImportServer),
-    /// Hold the file of a package against what was declared of it. Nothing is fetched; what can't be verified here is said.
+    /// Hold the file of a package against what was declared of it, and its provenance against who must have signed it. Nothing is fetched.
     ///
-    /// Exit code 0 if something fits and nothing is wrong, else 1.
+    /// Exit code 0 if everything that was asked for holds, 1 if anything of it doesn't or can't be verified, 3 if something can't be read.
     Verify(VerifyPackage),
     /// Say that a server shouldn't be used any more: it serves still, and whoever looks is told.
     Deprecate {
@@ -91,9 +91,24 @@ pub(crate) struct VerifyPackage {
     /// Its integrity, as npm's `dist.integrity` and lock files have it: sha512-….
     #[arg(long, value_name = "SRI")]
     pub(crate) integrity: Option<String>,
-    /// The bundle of its provenance attestation (Sigstore's JSON, or npm's list of attestations).
+    /// Its attestations: a Sigstore bundle, npm's list of attestations, PyPI's attestation or provenance (PEP 740).
     #[arg(long, value_name = "FILE")]
     pub(crate) provenance: Option<PathBuf>,
+    /// The repository that it must be built from, by the word of GitHub or GitLab: https://github.com/OWNER/REPOSITORY.
+    #[arg(long, value_name = "URL", requires = "provenance")]
+    pub(crate) source: Option<String>,
+    /// Whose signature it must be, exactly: the certificate's subject alternative name, a workflow's URI or an address.
+    #[arg(long, value_name = "SAN", requires = "provenance")]
+    pub(crate) identity: Option<String>,
+    /// Who must have vouched for the signer; needed with --identity, and with --source elsewhere than at GitHub and GitLab.
+    #[arg(long, value_name = "URL", requires = "provenance")]
+    pub(crate) issuer: Option<String>,
+    /// The `server.json` that declares the package: its `repository` is the source, and its `fileSha256` the digest.
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    pub(crate) server_json: Option<PathBuf>,
+    /// Whom to trust, a Sigstore `trusted_root.json`; else Sigstore's public-good instance, as it is built in.
+    #[arg(long, value_name = "FILE", requires = "provenance")]
+    pub(crate) trust_root: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

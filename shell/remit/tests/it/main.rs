@@ -24,6 +24,7 @@ mod upstream;
 mod alarms;
 mod api;
 mod approvals;
+mod attestation;
 mod aws_boto;
 mod aws_cli;
 mod aws_guide;
