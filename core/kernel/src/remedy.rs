@@ -73,6 +73,13 @@ impl Asked<'_> {
             Layer::ServiceControlPolicy | Layer::ResourceControlPolicy => {
                 (self.control_change(line), at, self.organization_owner())
             }
+            Layer::RoleTrust if line.statement.as_str().contains(" trust zone") => {
+                let change = format!(
+                    "let space `{}` act in a role of the server's trust zone, or call the server in a space that does",
+                    self.call.space
+                );
+                (change, at, self.account_owner())
+            }
             Layer::RoleTrust | Layer::Principal | Layer::PermissionsBoundary | Layer::Session | Layer::Resource => {
                 let (change, near) = self.policy_change(line);
                 (change, at.or(near), self.role_owner(line.layer))

@@ -222,6 +222,36 @@ fn a_server_of_another_account_is_called_in_a_role_there() {
 }
 
 #[test]
+fn zones_are_held_apart_by_the_roles_that_act() {
+    let may = "policies: [McpReadAccess]";
+    let world = |server: Option<&str>, role: Option<&str>| {
+        let zone = |zone: Option<&str>| zone.map(|zone| format!("zone: {zone}")).unwrap_or_default();
+        let mut world = World::new();
+        world.server = zone(server);
+        world.role = [may.to_owned(), zone(role)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        world.more_roles = "trust_zones: [{ name: money }, { name: web }]\n".into();
+        world
+    };
+    assert_eq!(reason(&world(Some("money"), Some("money")), "ops___look"), "allowed");
+    assert_eq!(reason(&world(None, None), "ops___look"), "allowed");
+    for (server, role, says) in [
+        (Some("money"), Some("web"), "is of trust zone `money`, and role 111122223333/ops-role is of trust zone `web`"),
+        (Some("money"), None, "is of trust zone `money`, and role 111122223333/ops-role is of no trust zone"),
+        (None, Some("web"), "is of no trust zone, and role 111122223333/ops-role is of trust zone `web`"),
+    ] {
+        let (reason, statement) = world(server, role).ask("ops___look").unwrap_err();
+        assert_eq!(reason, "role_trust");
+        assert!(statement.contains(says), "{statement}");
+    }
+    // Nor does who acts in no role reach into a zone, whatever the account allows.
+    let mut roleless = world(Some("money"), None);
+    roleless.role = String::new();
+    let (reason, statement) = roleless.ask("ops___look").unwrap_err();
+    assert_eq!(reason, "role_trust");
+    assert!(statement.contains("the agent acts in no role"), "{statement}");
+}
+
+#[test]
 fn a_resource_policy_denies_and_allows_across_accounts() {
     let mut world = World::new();
     let policy = |effect: &str, principal: &str| {

@@ -179,6 +179,48 @@ fn a_profile_that_would_grant_remits_own_folder_starts_nothing() {
 }
 
 #[test]
+fn a_zones_servers_run_in_its_profile_and_are_called_in_its_roles() {
+    let place = Place::new();
+    let share = place.root().join("share");
+    std::fs::create_dir(&share).unwrap();
+    let command = ["remit", "sample-server", "helpdesk"];
+    let mut whole = config(&[json!({"name": "desk", "command": command, "zone": "front"})]);
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "aidevops.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": "111122223333"},
+            "ArnLike": {"aws:SourceArn": "arn:aws:aidevops:us-east-1:111122223333:agentspace/desk"},
+        },
+    }]});
+    let role = |zone: &str| json!({"name": zone, "account": "111122223333", "zone": zone, "trust_policy": trust, "policies": ["McpFullAccess"]});
+    whole["sandbox_profiles"] = json!([{"name": "front-desk", "read": [share]}]);
+    whole["trust_zones"] = json!([{"name": "front", "sandbox": "front-desk"}, {"name": "vault"}]);
+    whole["roles"] = json!([role("front"), role("vault")]);
+    whole["spaces"][0]["role"] = json!("vault");
+    place.write(&whole);
+    let remit = Remit::up_at(place, &[]);
+    remit.until_server("desk", "ready");
+    assert_eq!(remit.status()["servers"][0]["sandbox"]["profile"], "front-desk");
+    let client = remit.client("agent-1", "desk");
+    let search = || client.call("desk___search_kb", r#"{"query":"vpn"}"#);
+    let denied = search();
+    assert_eq!(denied["error"]["data"]["reason"], "role_trust", "{denied}");
+    let explained = remit.place().cli(&["explain", "--agent", "agent-1", "--space", "desk", "--tool", "desk___search_kb"]);
+    assert!(
+        explained.out.contains("is of trust zone `front`, and role 111122223333/vault is of trust zone `vault`"),
+        "{explained:?}"
+    );
+    assert!(explained.out.contains("act in a role of the server's trust zone"), "{explained:?}");
+    // The same rights, in a role of the zone.
+    whole["spaces"][0]["role"] = json!("front");
+    remit.configure(&whole);
+    assert!(search().get("result").is_some(), "{}", search());
+    let place = remit.stop();
+    let acted: Vec<Value> = place.log_of("decision").into_iter().filter(|entry| entry["verdict"] == "ALLOW").collect();
+    assert_eq!(acted[0]["principal_arn"], "arn:aws:sts::111122223333:assumed-role/front/agent-1");
+}
+
+#[test]
 fn the_command_line_checks_and_tries() {
     let said = remit(&["sandbox", "check", "--json"], None);
     assert_eq!(said.code, 0, "{said:?}");
