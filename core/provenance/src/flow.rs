@@ -112,7 +112,8 @@ impl Flow {
 
     /// How many words it holds: what it weighs, by about 40 bytes each.
     pub fn words(&self) -> usize {
-        [&self.request, &self.request_loose, &self.trusted, &self.untrusted, &self.passed].iter().map(|index| index.len()).sum()
+        let indexes = [&self.request, &self.request_loose, &self.trusted, &self.untrusted, &self.passed];
+        indexes.iter().map(|index| index.len()).sum::<usize>() + self.passed_parts.len() + self.records.words()
     }
 
     /// The user asks for something.

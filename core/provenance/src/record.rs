@@ -7,7 +7,7 @@ use std::sync::Arc;
 use remit_model::{ArgumentRole, Provenance};
 use serde_json::{Map, Value};
 
-use crate::index::{ByWord, Found, Index};
+use crate::index::{ByWord, Found, Index, WORDS_MAX};
 use crate::role::{by_name, name_words, nouns, singular};
 use crate::word::Hasher;
 
@@ -85,6 +85,8 @@ pub(crate) struct Records {
     by_name: ByWord<Vec<u32>>,
     /// The ids of what this session itself has made.
     made: ByWord<Vec<u64>>,
+    /// How many words all of it holds.
+    words: usize,
     /// Whether there were more: which record is the only one of its name is no longer known.
     full: bool,
 }
@@ -162,7 +164,9 @@ impl<'a> Walk<'a, '_> {
             let &[id] = self.hasher.words(&text).as_slice() else { continue };
             let about = if noun == 0 { self.about.clone() } else { vec![noun] };
             if made {
-                self.records.made.entry(id).or_default().extend(&about);
+                if self.records.takes(1 + about.len()) {
+                    self.records.made.entry(id).or_default().extend(&about);
+                }
             } else if let Some(number) = self.push(about, id, &names) {
                 self.records.by_id.entry(id).or_default().push(number);
                 last = Some(number);
@@ -173,6 +177,9 @@ impl<'a> Walk<'a, '_> {
         }
         let Some(number) = last.or_else(|| self.push(self.about.clone(), 0, &names)) else { return };
         for name in names.iter() {
+            if !self.records.takes(1 + name.words.len()) {
+                return;
+            }
             self.records.by_name.entry(run(&name.words)).or_default().push(number);
         }
         if self.structured {
@@ -199,7 +206,7 @@ impl<'a> Walk<'a, '_> {
                 }
                 left -= 1;
                 let words = self.hasher.words(&text);
-                if (1..=FIELD_WORDS_MAX).contains(&words.len()) {
+                if (1..=FIELD_WORDS_MAX).contains(&words.len()) && self.records.takes(1) {
                     self.records.by_field.entry(run(&words)).or_default().push(number);
                 }
             }
@@ -245,14 +252,27 @@ impl Records {
         Walk { records: self, hasher, about, keys: HashMap::new(), trusted, structured }.walk(result, how.made, 0);
     }
 
+    /// How many words it holds: what it weighs.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Makes room for so many words more, if there is any.
+    fn takes(&mut self, words: usize) -> bool {
+        let takes = self.words.saturating_add(words) <= WORDS_MAX;
+        self.words += if takes { words } else { 0 };
+        self.full |= !takes;
+        takes
+    }
+
     fn push(&mut self, record: Record) -> Option<u32> {
         let number = u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < RECORDS_MAX);
-        if number.is_none() {
+        let Some(number) = number.filter(|_| self.takes(1 + record.about.len())) else {
             self.full = true;
             return None;
-        }
+        };
         self.all.push(record);
-        number
+        Some(number)
     }
 
     fn get(&self, number: u32) -> Option<&Record> {

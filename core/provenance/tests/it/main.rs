@@ -352,3 +352,25 @@ fn a_payment_may_be_called_by_its_amount_if_no_other_is_as_high() {
     record(&mut flow, "bank___list", OWN, false, &json!([payment(3, 10.0, "US133000000121212121212")]));
     assert_eq!(to(&flow), Provenance::Untrusted);
 }
+
+#[test]
+fn records_weigh_and_what_is_too_much_names_nothing() {
+    let mut flow = flow();
+    flow.asked("Invite the people of the 'Introductory meeting' again.");
+    let before = flow.words();
+    let meeting = json!({"id": "1", "title": "Introductory meeting", "participants": ["ann@example.com"]});
+    record(&mut flow, "calendar___list", OWN, false, &json!([meeting]));
+    let to = |flow: &Flow| flow.judge(&calendar(), &json!({"participants": ["ann@example.com"]})).of("participants").unwrap();
+    assert_eq!(to(&flow), Provenance::Named);
+    let one = flow.words() - before;
+    assert!(one > 8, "{one}");
+    // However much is read, it stays within bounds; and then nobody knows whether there is another of that name.
+    for round in 0..40 {
+        let many: Vec<Value> = (0..2_000)
+            .map(|number| json!({"id": format!("{round}-{number}"), "title": format!("Meeting {number} of {round}")}))
+            .collect();
+        record(&mut flow, "calendar___list", OWN, false, &json!(many));
+    }
+    assert!(flow.words() < 700_000, "{}", flow.words());
+    assert_eq!(to(&flow), Provenance::Untrusted);
+}
