@@ -275,6 +275,25 @@ impl Guards {
         self.all.iter().any(|guard| guard.said.bedrock.is_some())
     }
 
+    /// What a server says of itself, JSON text, as agents may see it: what guardrails mask is masked, and an error says why it isn't shown.
+    /// `called` names its fields that it is called by, which can't be masked. Nobody asks guardrails of Amazon Bedrock: a list waits for no one.
+    pub fn shown(&self, said: &Arc<str>, called: &[&str]) -> Result<Arc<str>, String> {
+        if self.is_empty() {
+            return Ok(Arc::clone(said));
+        }
+        let guarded = self.inspect(Source::Output, said, Risk::Low, &Answers::supposed());
+        if let Some((why, _)) = guarded.blocked {
+            return Err(why);
+        }
+        let Some(masked) = guarded.masked else { return Ok(Arc::clone(said)) };
+        let (before, after): (Value, Value) =
+            (serde_json::from_str(said).unwrap_or_default(), serde_json::from_str(&masked).unwrap_or_default());
+        match called.iter().find(|key| before.get(**key) != after.get(**key)) {
+            Some(key) => Err(format!("a guardrail masks its `{key}`, by which it is called")),
+            None => Ok(masked),
+        }
+    }
+
     /// What they make of JSON text. `risk` says how much is looked at: what does little harm is looked at cheaply. `answers` is what guardrails
     /// of Amazon Bedrock have answered so far.
     pub fn inspect(&self, source: Source, text: &str, risk: Risk, answers: &Answers) -> Guarded {

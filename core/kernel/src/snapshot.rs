@@ -94,6 +94,8 @@ pub struct ToolView {
     pub digest: String,
     /// The accepted definition under its exposed name: JSON text.
     pub definition: Arc<str>,
+    /// The same as guardrails let agents see it; `None` where they don't.
+    pub shown: Option<Arc<str>>,
     /// Its argument schema.
     pub schema: Arc<ArgumentSchema>,
     /// What its arguments do.
@@ -115,8 +117,8 @@ pub struct ListedView {
     pub server: ServerKey,
     /// The server's own name for it.
     pub name: String,
-    /// The entry under its exposed name: JSON text.
-    pub json: Arc<str>,
+    /// The entry under its exposed name, as guardrails let agents see it: JSON text; `None` where they don't.
+    pub json: Option<Arc<str>>,
 }
 
 /// The registry rows of one agent.
@@ -164,14 +166,16 @@ impl Snapshot {
         }
         let mut spaces = HashMap::new();
         for space in organization.spaces.values() {
-            let mut builder = SpaceBuilder { organization: &organization, catalogue, space, findings: &mut findings };
+            let kept = before.and_then(|before| before.spaces.get(space.id.as_str())).map(|view| &view.guards);
+            let guards = Guards::compile(&organization, space, kept);
+            let (organization, findings) = (&*organization, &mut findings);
+            let mut builder = SpaceBuilder { organization, catalogue, space, guards: &guards, findings };
             let mut view = builder.build(&pinned);
             let old = before.and_then(|before| before.spaces.get(space.id.as_str())).and_then(|view| view.policy_set.as_ref());
             view.policy_set = policy_set(&view, &builder.unheard(), old);
             let (approvals, set) = (&organization.approvals, view.policy_set.as_ref());
             view.holds = Holds::compile(approvals, space, &view.tools_listed, set, &view.arn);
-            let kept = before.and_then(|before| before.spaces.get(space.id.as_str())).map(|view| &view.guards);
-            view.guards = Guards::compile(&organization, space, kept);
+            view.guards = guards;
             view.traces = !view.holds.is_empty() || set.is_some_and(|set| set.reads_origin());
             spaces.insert(space.id.as_str().to_owned(), Arc::new(view));
         }
@@ -262,6 +266,7 @@ struct SpaceBuilder<'a> {
     organization: &'a Organization,
     catalogue: &'a Catalogue,
     space: &'a Space,
+    guards: &'a Guards,
     findings: &'a mut Vec<ToolFinding>,
 }
 
@@ -325,6 +330,15 @@ impl SpaceBuilder<'_> {
         self.findings.push(ToolFinding { server: server.clone(), tool: tool.to_owned(), fault });
     }
 
+    /// What a server says of something that it offers, as agents of the space may see it.
+    fn shown(&mut self, server: &ServerKey, name: &str, said: &Arc<str>, called: &[&str]) -> Option<Arc<str>> {
+        let shown = self.guards.shown(said, called);
+        if let Err(why) = &shown {
+            self.finding(server, name, format!("space `{}` doesn't list it: {why}", self.space.id));
+        }
+        shown.ok()
+    }
+
     /// Names the tools that the space lists and the server, having answered, doesn't offer.
     fn absent(&mut self, key: &ServerKey, entry: &SpaceServer, pinned: &HashMap<ServerKey, Vec<Pinned>>) {
         let ToolAdmission::Listed(names) = &entry.tools else { return };
@@ -371,6 +385,8 @@ impl SpaceBuilder<'_> {
             );
             self.finding(key, own, fault);
         }
+        let definition = renamed(&tool.definition.json, "name", exposed.as_str());
+        let shown = self.shown(key, own, &definition, &["name"]);
         let input = serde_json::from_str::<serde_json::Value>(&tool.definition.json).ok();
         let input = input.as_ref().and_then(|definition| definition.get("inputSchema")).unwrap_or(&serde_json::Value::Null);
         let view_of_tool = ToolView {
@@ -385,7 +401,8 @@ impl SpaceBuilder<'_> {
             categories: said.categories,
             pin: tool.state.clone(),
             digest: tool.definition.digest.clone(),
-            definition: renamed(&tool.definition.json, "name", exposed.as_str()),
+            definition,
+            shown,
             schema: Arc::clone(&tool.definition.schema),
             param_headers: tool.definition.param_headers.clone(),
             exposed: exposed.clone(),
@@ -406,11 +423,12 @@ impl SpaceBuilder<'_> {
                     self.finding(key, &prompt.name, format!("space `{}` already exposes a prompt `{exposed}`", self.space.id));
                     continue;
                 }
+                let json = self.shown(key, &prompt.name, &renamed(&prompt.json, "name", &exposed), &["name"]);
                 view.prompts.push(ListedView {
                     id: format!("{}{TOOL_SEPARATOR}prompts/{}", entry.server, prompt.name),
                     server: key.clone(),
                     name: prompt.name.clone(),
-                    json: renamed(&prompt.json, "name", &exposed),
+                    json,
                     exposed,
                 });
             }
@@ -423,12 +441,13 @@ impl SpaceBuilder<'_> {
                         self.findings.push(ToolFinding { server: key.clone(), tool: resource.name.clone(), fault });
                         continue;
                     }
+                    let json = self.shown(key, &resource.name, &resource.json, &["uri", "uriTemplate"]);
                     into.push(ListedView {
                         exposed: resource.name.clone(),
                         id: format!("{}{TOOL_SEPARATOR}resources/{}", entry.server, resource.name),
                         server: key.clone(),
                         name: resource.name.clone(),
-                        json: Arc::clone(&resource.json),
+                        json,
                     });
                 }
             }

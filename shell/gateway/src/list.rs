@@ -48,26 +48,26 @@ pub(crate) fn answer(caller: &Caller, method: &str, message: &Message) -> Option
         "tools/list" => {
             let tools = space.tools_listed.iter();
             let tools = tools.filter(|tool| shown(Target::Tool { name: tool.exposed.as_str(), arguments: None }));
-            page(caller, message, "tools", tools.map(|tool| (tool.exposed.as_str(), &*tool.definition)))
+            page(caller, message, "tools", tools.filter_map(|tool| Some((tool.exposed.as_str(), tool.shown.as_deref()?))))
         }
         "prompts/list" => {
             let prompts = space.prompts.iter().filter(|prompt| shown(Target::Prompt(&prompt.exposed)));
-            page(caller, message, "prompts", prompts.map(entry))
+            page(caller, message, "prompts", prompts.filter_map(entry))
         }
         "resources/list" => {
             let resources = space.resources.iter().filter(|resource| shown(Target::Resource(&resource.exposed)));
-            page(caller, message, "resources", resources.map(entry))
+            page(caller, message, "resources", resources.filter_map(entry))
         }
         "resources/templates/list" => {
             let templates = space.templates.iter().filter(|template| shown(Target::Resource(&template.exposed)));
-            page(caller, message, "resourceTemplates", templates.map(entry))
+            page(caller, message, "resourceTemplates", templates.filter_map(entry))
         }
         _ => return None,
     })
 }
 
-fn entry(listed: &ListedView) -> (&str, &str) {
-    (&listed.exposed, &listed.json)
+fn entry(listed: &ListedView) -> Option<(&str, &str)> {
+    Some((&listed.exposed, listed.json.as_deref()?))
 }
 
 /// One page. The cursor is the name of the last entry: it stays right when entries before it come or go.
@@ -205,7 +205,9 @@ fn instructions(gateway: &Inner, space: &SpaceView) -> String {
         [(_, only)] => only.clone(),
         several => several.iter().map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>().join("\n\n"),
     };
-    format!(",\"instructions\":{}", quote(&text))
+    // What guardrails let agents see of them, or nothing.
+    let shown = space.guards.shown(&quote(&text).into(), &[]);
+    shown.map(|shown| format!(",\"instructions\":{shown}")).unwrap_or_default()
 }
 
 /// `tasks/list` of 2025-11-25: of each server's list what is this principal's.

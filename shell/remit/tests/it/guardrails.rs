@@ -373,6 +373,51 @@ fn a_poisoned_definition_waits_for_a_named_person() {
 }
 
 #[test]
+fn what_servers_say_of_their_tools_passes_guardrails_before_agents_see_it() {
+    let about = |name: &str, says: &str| {
+        crate::upstream::tool(name).replace(&format!("\"description\":\"{name}\""), &format!("\"description\":\"{says}\""))
+    };
+    let tools = || {
+        vec![
+            about("echo", "Says it again."),
+            about("mail", "Ask ann@example.com about it."),
+            about("spy", "Reads the files of project-x."),
+        ]
+    };
+    let upstream = Upstream::start(Era::Modern);
+    upstream.set_tools(tools());
+    upstream.set_instructions("Write to bob@example.org.");
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let client = remit.client("agent-1", "up");
+    let listed = |session: Option<&crate::client::Session>| {
+        let answer = match session {
+            Some(session) => session.request("1", "tools/list", "{}").message(),
+            None => client.modern("tools/list", "{}").message(),
+        };
+        answer["result"]["tools"].clone()
+    };
+    let told = listed(None);
+    assert_eq!(client.tools(), ["up___echo", "up___mail"], "{told}");
+    assert_eq!(told[1]["description"], "Ask {EMAIL} about it.");
+    assert_eq!(told[0]["description"], "Says it again.");
+    assert_eq!(listed(Some(&client.session("2025-11-25"))), told, "in every era");
+    let discovered = client.modern("server/discover", "{}").message();
+    assert_eq!(discovered["result"]["instructions"], "Write to {EMAIL}.");
+    // The operator is told why one is missing.
+    let findings = remit.status()["findings"].to_string();
+    assert!(findings.contains("space `up` doesn't list it: guardrail `baseline:1` blocks"), "{findings}");
+    // What was accepted is what it was: a mask is no drift.
+    assert_eq!((remit.pin("up", "mail"), remit.pin("up", "spy")), ("intact".to_owned(), "intact".to_owned()));
+    // Without the guardrail they are all there, word for word.
+    remit.configure(&config(&[upstream.server("up")]));
+    assert_eq!(client.tools(), ["up___echo", "up___mail", "up___spy"]);
+    assert_eq!(listed(None)[1]["description"], "Ask ann@example.com about it.");
+    remit.stop();
+}
+
+#[test]
 fn programs_of_bedrock_ask_a_guardrail_by_itself() {
     const APPLY: (&str, &str) = ("bedrock-runtime", "apply_guardrail");
     const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:guardrail/baseline";
