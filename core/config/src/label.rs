@@ -15,20 +15,21 @@ const CONFIDENTIALITIES: [(&str, Confidentiality); 4] = [
     ("confidential", Confidentiality::Confidential),
     ("secret", Confidentiality::Secret),
 ];
-/// The words for whose ids of records are.
+/// The words for whose records, and ids of records, are.
 const IDENTIFIERS: [(&str, bool); 2] = [("own", true), ("foreign", false)];
 /// The most arguments of a tool of which something is said.
 const ARGUMENTS_MAX: usize = 256;
 
 /// What is said of results.
 pub(crate) fn results(item: &Item<'_>) -> ResultWord {
-    let Some(object) = item.object("what results are", &["integrity", "confidentiality", "identifiers"]) else {
+    let Some(object) = item.object("what results are", &["integrity", "confidentiality", "identifiers", "records"]) else {
         return ResultWord::default();
     };
     ResultWord {
         integrity: object.get("integrity").and_then(|item| item.choice(&INTEGRITIES)),
         confidentiality: object.get("confidentiality").and_then(|item| item.choice(&CONFIDENTIALITIES)),
         own_identifiers: object.get("identifiers").and_then(|item| item.choice(&IDENTIFIERS)),
+        own_records: object.get("records").and_then(|item| item.choice(&IDENTIFIERS)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_model::{Organization, Sandbox, Server, Transport, TrustZone};
+use remit_model::{Organization, Sandbox, SecretRef, Server, Transport, TrustZone};
 
 use crate::draft::Draft;
 use crate::item::{Item, Object, shown};
@@ -56,6 +56,7 @@ pub(crate) fn check(draft: &Draft<'_>) {
         }
     }
     secrets_apart(draft);
+    files_apart(draft);
     roles_apart(draft);
 }
 
@@ -63,8 +64,8 @@ pub(crate) fn check(draft: &Draft<'_>) {
 fn secrets_apart(draft: &Draft<'_>) {
     let mut of = BTreeMap::new();
     for (server, item) in draft.servers.values() {
-        for secret in server.secrets() {
-            let (zone, first) = of.entry(secret).or_insert((&server.zone, &server.name));
+        for secret in server.secrets().into_iter().map(plain) {
+            let (zone, first) = of.entry(secret.clone()).or_insert((&server.zone, &server.name));
             if **zone != server.zone {
                 let named =
                     |zone: &Option<String>| zone.as_ref().map_or("no trust zone".to_owned(), |zone| format!("zone `{zone}`"));
@@ -77,6 +78,45 @@ fn secrets_apart(draft: &Draft<'_>) {
                     ),
                     "give each zone credentials of its own",
                 );
+            }
+        }
+    }
+}
+
+/// Where a secret is kept, however its path is written.
+fn plain(secret: &SecretRef) -> SecretRef {
+    let SecretRef::File(path) = secret else { return secret.clone() };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    SecretRef::File(format!("{root}{}", parts.join("/")))
+}
+
+/// A sandbox that grants the file of another zone's secret keeps nothing from it.
+fn files_apart(draft: &Draft<'_>) {
+    for (server, item) in draft.servers.values() {
+        let Transport::Stdio { sandbox: Sandbox::Profile(profile), .. } = &server.transport else { continue };
+        let grants: Vec<&String> = profile.read.iter().chain(&profile.write).chain(&profile.execute).collect();
+        for (other, _) in draft.servers.values().filter(|(other, _)| other.zone != server.zone) {
+            for secret in other.secrets().into_iter().map(plain) {
+                let SecretRef::File(file) = &secret else { continue };
+                let within = |grant: &&&String| {
+                    file.strip_prefix(grant.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                if let Some(grant) = grants.iter().find(within) {
+                    item.error(
+                        format!(
+                            "its sandbox grants `{grant}`, where a secret of server `{}` of another trust zone is kept",
+                            other.name
+                        ),
+                        "grant less, or keep the secret elsewhere",
+                    );
+                }
             }
         }
     }

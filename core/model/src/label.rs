@@ -88,12 +88,19 @@ pub struct ResultLabels {
     pub confidentiality: Confidentiality,
     /// Whether the ids of records in structured results are the server's own making, whoever wrote the rest.
     pub own_identifiers: bool,
+    /// Whether strangers write texts of its records at most, and make none.
+    pub own_records: bool,
 }
 
 impl Default for ResultLabels {
     /// Of a tool of which nobody has said anything.
     fn default() -> Self {
-        Self { integrity: Integrity::Untrusted, confidentiality: Confidentiality::Internal, own_identifiers: false }
+        Self {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Internal,
+            own_identifiers: false,
+            own_records: false,
+        }
     }
 }
 
@@ -113,6 +120,8 @@ pub struct ResultWord {
     pub confidentiality: Option<Confidentiality>,
     /// Whether ids of records are the server's own making.
     pub own_identifiers: Option<bool>,
+    /// Whether strangers make no records.
+    pub own_records: Option<bool>,
 }
 
 impl ResultWord {
@@ -123,6 +132,7 @@ impl ResultWord {
             integrity: self.integrity.unwrap_or(other.integrity),
             confidentiality: self.confidentiality.unwrap_or(other.confidentiality),
             own_identifiers: self.own_identifiers.unwrap_or(other.own_identifiers),
+            own_records: self.own_records.unwrap_or(other.own_records),
         }
     }
 }

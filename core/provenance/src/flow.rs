@@ -21,6 +21,9 @@ const LINKS_MAX: usize = 32;
 const REQUESTS_MAX: usize = 1_000;
 /// The most days that the requests of one session name; of what they name beyond nobody asked for.
 const REQUEST_DAYS_MAX: usize = 4_096;
+/// A content that tells what was asked for has so many words, of so many letters and digits: one word stands in any request.
+const TITLE_WORDS_MIN: usize = 2;
+const TITLE_CHARS_MIN: usize = 8;
 /// How deep arguments and results are read.
 const DEPTH_MAX: usize = 32;
 /// How many words in a row of a content are somebody's text, and no coincidence.
@@ -43,6 +46,8 @@ pub struct Flow {
     request: Index,
     /// The same, parted at every mark: how people call things.
     request_loose: Index,
+    /// The same of what they quote.
+    request_quoted: Index,
     /// The days that they name.
     request_days: Vec<Day>,
     trusted: Index,
@@ -84,6 +89,7 @@ impl Flow {
             labels: Labels::default(),
             request: Index::default(),
             request_loose: Index::default(),
+            request_quoted: Index::default(),
             request_days: Vec::new(),
             trusted: Index::default(),
             untrusted: Index::default(),
@@ -112,7 +118,7 @@ impl Flow {
 
     /// How many words it holds: what it weighs, by about 40 bytes each.
     pub fn words(&self) -> usize {
-        let indexes = [&self.request, &self.request_loose, &self.trusted, &self.untrusted, &self.passed];
+        let indexes = [&self.request, &self.request_loose, &self.request_quoted, &self.trusted, &self.untrusted, &self.passed];
         indexes.iter().map(|index| index.len()).sum::<usize>() + self.passed_parts.len() + self.records.words()
     }
 
@@ -124,6 +130,9 @@ impl Flow {
         let source: Arc<str> = "request".into();
         self.request.add(&source, self.hasher.words(text));
         self.request_loose.add(&source, self.hasher.loose(text));
+        for quoted in word::quoted(text) {
+            self.request_quoted.add(&source, self.hasher.loose(quoted));
+        }
         let room = REQUEST_DAYS_MAX.saturating_sub(self.request_days.len());
         self.request_days.extend(days(text).into_iter().take(room));
     }
@@ -175,8 +184,10 @@ impl Flow {
                 self.text(source, &text, untrusted);
             }
         });
-        if reading.labels.own_identifiers || !untrusted {
-            let how = How { made: reading.changes, trusted: !untrusted, structured };
+        // A text that happens to be JSON may be a stranger's file: its records are nobody's word.
+        let owned = reading.labels.own_identifiers || reading.labels.own_records;
+        if (owned && structured) || !untrusted {
+            let how = How { made: reading.changes, trusted: !untrusted, owned: !untrusted || reading.labels.own_records };
             self.records.add(&self.hasher, reading.tool, value, how);
         }
     }
@@ -241,7 +252,7 @@ impl Flow {
                 let Some(text) = scalar(leaf) else { return };
                 let noun = own.and(nearest).unwrap_or(name);
                 let judged = self.value(pointer, role, noun, &about, &text, &mut values);
-                requested |= judged == Provenance::Request && tells(role, &text);
+                requested |= judged == Provenance::Request && roles.knows(name) && tells(role, &text);
             });
         }
         if overflow {
@@ -279,9 +290,10 @@ impl Flow {
             let nouns = self.nouns_of(name, about);
             self.behind(&words, Some(Id { nouns: &nouns, short: is_short(text) }))
         } else if role == ArgumentRole::Time
-            && let [day, ..] = days(text).as_slice()
+            && let named = days(text)
+            && !named.is_empty()
         {
-            self.behind_day(*day, &words)
+            self.behind_days(&named, &words)
         } else {
             self.behind(&words, None)
         };
@@ -289,15 +301,19 @@ impl Flow {
         provenance
     }
 
-    /// What stands behind a time: what stands behind its day. At which hour something ends is made of how long it takes.
-    fn behind_day(&self, day: Day, words: &[u64]) -> (Provenance, Option<String>) {
-        if self.request_days.iter().any(|named| named.may_be(day)) {
-            return (Provenance::Request, None);
-        }
-        match (self.behind(words, None), day.iso()) {
-            ((Provenance::Nowhere, _), Some(iso)) => self.behind(&[self.hasher.of(&iso)], None),
-            (found, _) => found,
-        }
+    /// What stands behind a time: what stands behind its days, the worst. At which hour something ends is made of how long it takes.
+    fn behind_days(&self, named: &[Day], words: &[u64]) -> (Provenance, Option<String>) {
+        let whole = self.behind(words, None);
+        let one = |day: &Day| {
+            if self.request_days.iter().any(|asked| asked.may_be(*day)) {
+                return (Provenance::Request, None);
+            }
+            match (&whole, day.iso()) {
+                ((Provenance::Nowhere, _), Some(iso)) => self.behind(&[self.hasher.of(&iso)], None),
+                _ => whole.clone(),
+            }
+        };
+        named.iter().map(one).max_by_key(|(provenance, _)| *provenance).unwrap_or(whole.clone())
     }
 
     /// What an id of this name is of: `file_id` of a file, `id` of what its tool is about.
@@ -307,7 +323,7 @@ impl Flow {
     }
 
     fn asked_for(&self) -> Asked<'_> {
-        Asked { whole: &self.request, loose: &self.request_loose }
+        Asked { whole: &self.request, loose: &self.request_loose, quoted: &self.request_quoted }
     }
 
     /// What stands behind a value.
@@ -417,10 +433,14 @@ struct Id<'a> {
 
 /// Whether a value that the request names tells that the call was asked for: short ones and numbers stand in many texts by chance.
 fn tells(role: ArgumentRole, text: &str) -> bool {
+    let words = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count();
     match role {
         ArgumentRole::Amount | ArgumentRole::Parameter => false,
-        ArgumentRole::Content => !is_short(text),
-        _ => true,
+        ArgumentRole::Content => {
+            words() >= TITLE_WORDS_MIN && text.chars().filter(|c| c.is_alphanumeric()).count() >= TITLE_CHARS_MIN
+        }
+        ArgumentRole::Time => true,
+        _ => !is_short(text),
     }
 }
 

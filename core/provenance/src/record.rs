@@ -7,7 +7,7 @@ use std::sync::Arc;
 use remit_model::{ArgumentRole, Provenance};
 use serde_json::{Map, Value};
 
-use crate::index::{ByWord, Found, Index, WORDS_MAX};
+use crate::index::{ByWord, Found, Index, WORDS_MAX, Words};
 use crate::role::{by_name, name_words, nouns, singular};
 use crate::word::Hasher;
 
@@ -40,6 +40,10 @@ struct Name {
     words: Vec<u64>,
     /// Whether it is an amount, such as that of `the 54.90 that I paid`: others may have the same.
     amount: bool,
+    /// Whether strangers may have made the record: then only a quoted name, or a whole file's, is meant.
+    foreign: bool,
+    /// Whether it is a file's whole name, with its end.
+    whole: bool,
     /// How many of its words at least are enough to say which record is meant, if no other begins so; `None` if it is too short to be cut.
     short: Option<usize>,
 }
@@ -49,11 +53,16 @@ struct Name {
 pub(crate) struct Asked<'a> {
     pub(crate) whole: &'a Index,
     pub(crate) loose: &'a Index,
+    pub(crate) quoted: &'a Index,
 }
 
 impl Name {
     fn is_in(&self, asked: Asked<'_>) -> bool {
-        is_in(if self.amount { asked.whole } else { asked.loose }, &self.words)
+        match self {
+            Self { amount: true, .. } => is_in(asked.whole, &self.words),
+            Self { foreign: true, whole: false, .. } => is_in(asked.quoted, &self.words),
+            _ => is_in(asked.loose, &self.words),
+        }
     }
 
     /// As much of its beginning as a request says, if that is enough.
@@ -98,8 +107,8 @@ pub(crate) struct How {
     pub(crate) made: bool,
     /// Nobody but the server wrote it.
     pub(crate) trusted: bool,
-    /// It is structured content. A text that happens to be JSON may be a stranger's file: its fields are nobody's word.
-    pub(crate) structured: bool,
+    /// Strangers make no records of it.
+    pub(crate) owned: bool,
 }
 
 /// What a field's key says.
@@ -121,7 +130,7 @@ struct Walk<'a, 'r> {
     /// Most records have the same keys.
     keys: HashMap<&'a str, Key>,
     trusted: bool,
-    structured: bool,
+    owned: bool,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -158,8 +167,12 @@ impl<'a> Walk<'a, '_> {
     fn record(&mut self, map: &'a Map<String, Value>, made: bool) {
         let names: Arc<[Name]> = if made { Arc::default() } else { self.names(map).into() };
         let mut last = None;
+        // The ids beside its own are of others.
+        let ids: Vec<u64> = map.keys().filter_map(|key| self.key(key).id).collect();
+        let is_own = |noun: u64| noun == 0 || ids.len() == 1 || !ids.contains(&0);
         for (key, value) in map {
             let Some(noun) = self.key(key).id else { continue };
+            let names = if is_own(noun) { Arc::clone(&names) } else { Arc::default() };
             let Some(text) = scalar(value) else { continue };
             let &[id] = self.hasher.words(&text).as_slice() else { continue };
             let about = if noun == 0 { self.about.clone() } else { vec![noun] };
@@ -169,7 +182,7 @@ impl<'a> Walk<'a, '_> {
                 }
             } else if let Some(number) = self.push(about, id, &names) {
                 self.records.by_id.entry(id).or_default().push(number);
-                last = Some(number);
+                last = if names.is_empty() { last } else { Some(number) };
             }
         }
         if names.is_empty() {
@@ -182,7 +195,7 @@ impl<'a> Walk<'a, '_> {
             }
             self.records.by_name.entry(run(&name.words)).or_default().push(number);
         }
-        if self.structured {
+        if self.owned {
             self.fields(map, number);
         }
     }
@@ -222,20 +235,25 @@ impl<'a> Walk<'a, '_> {
                 break;
             }
             match value {
-                Value::Number(number) if key.role == Some(ArgumentRole::Amount) => {
+                Value::Number(number) if self.owned && key.role == Some(ArgumentRole::Amount) => {
                     let text = number.to_string();
                     let text = text.strip_suffix(".0").unwrap_or(&text);
                     // A single digit stands in many texts.
                     if text.bytes().filter(u8::is_ascii_digit).count() >= AMOUNT_DIGITS_MIN {
-                        names.push(Name { words: self.hasher.words(text), amount: true, short: None });
+                        let words = self.hasher.words(text);
+                        names.push(Name { words, amount: true, foreign: false, whole: false, short: None });
                     }
                 }
                 Value::String(text) if key.names && text.len() <= NAME_BYTES_MAX => {
                     // What a file is called, with the end of its name and without.
                     let bare = text.rsplit_once('.').filter(|(_, end)| (1..=5).contains(&end.len())).map(|(bare, _)| bare);
-                    let all = std::iter::once(text.as_str()).chain(bare);
-                    let long = all.filter(|name| name.chars().filter(|c| c.is_alphanumeric()).count() >= least);
-                    names.extend(long.map(|name| Name { words: self.hasher.loose(name), amount: false, short: short(name) }));
+                    let all = std::iter::once((text.as_str(), bare.is_some())).chain(bare.map(|bare| (bare, false)));
+                    let long = all.filter(|(name, _)| name.chars().filter(|c| c.is_alphanumeric()).count() >= least);
+                    let foreign = !self.owned;
+                    names.extend(long.map(|(name, whole)| {
+                        let short = short(name).filter(|_| !foreign);
+                        Name { words: self.hasher.loose(name), amount: false, foreign, whole, short }
+                    }));
                 }
                 _ => {}
             }
@@ -248,8 +266,8 @@ impl Records {
     /// Takes the records of a result in.
     pub(crate) fn add(&mut self, hasher: &Hasher, tool: &str, result: &Value, how: How) {
         let about: Vec<u64> = nouns(tool).iter().map(|noun| hasher.of(noun)).collect();
-        let (trusted, structured) = (how.trusted, how.structured);
-        Walk { records: self, hasher, about, keys: HashMap::new(), trusted, structured }.walk(result, how.made, 0);
+        let How { trusted, owned, .. } = how;
+        Walk { records: self, hasher, about, keys: HashMap::new(), trusted, owned }.walk(result, how.made, 0);
     }
 
     /// How many words it holds: what it weighs.
@@ -285,9 +303,11 @@ impl Records {
         let records = self.by_id.get(&id).into_iter().flatten().filter_map(|number| self.get(*number));
         let records = records.filter(|record| record.about.iter().any(|noun| about.contains(noun)));
         let mut trusted = self.made.get(&id).is_some_and(|nouns| nouns.iter().any(|noun| about.contains(noun)));
+        let mut told = Words::default();
         for record in records {
-            let named = |name: &Name| name.is_in(asked) && (!name.amount || self.is_only(record, name));
-            if record.names.iter().any(named) || self.is_called(record, asked) {
+            // Of several that are called so, nobody can tell which is meant.
+            let named = |name: &Name| name.is_in(asked) && (record.trusted || self.is_only(record, name));
+            if record.names.iter().any(named) || self.is_called(record, asked, &mut told) {
                 return Some(Provenance::Request);
             }
             trusted |= record.trusted;
@@ -306,9 +326,9 @@ impl Records {
     }
 
     /// Whether a request calls a record by the beginning of its name, and no other record of this kind begins so.
-    fn is_called(&self, record: &Record, asked: Asked<'_>) -> bool {
+    fn is_called(&self, record: &Record, asked: Asked<'_>, told: &mut Words) -> bool {
         !self.full
-            && record.names.iter().filter_map(|name| name.called(asked)).any(|start| {
+            && record.names.iter().filter_map(|name| name.called(asked)).filter(|start| told.insert(run(start))).any(|start| {
                 let others = self.all.iter().filter(|other| other.id != record.id);
                 let kin = |other: &&Record| other.about.iter().any(|noun| record.about.contains(noun));
                 !others.filter(kin).any(|other| other.names.iter().any(|name| name.words.starts_with(start)))
@@ -318,8 +338,14 @@ impl Records {
     /// Whether a value is a field of a record that the request names, and every other record of that name holds it, too.
     pub(crate) fn is_field(&self, value: &[u64], asked: Asked<'_>) -> bool {
         let holders = self.by_field.get(&run(value)).map(Vec::as_slice).unwrap_or_default();
-        let agree = |name: &Name| name.is_in(asked) && self.namesakes(name).iter().all(|other| holders.contains(other));
-        !self.full && holders.iter().filter_map(|number| self.get(*number)).any(|record| record.names.iter().any(agree))
+        let mut told = Words::default();
+        // Numbers only rise, so that holders are in order; each name is looked at once.
+        let mut agree = |name: &Name| {
+            told.insert(run(&name.words))
+                && name.is_in(asked)
+                && self.namesakes(name).iter().all(|other| holders.binary_search(other).is_ok())
+        };
+        !self.full && holders.iter().filter_map(|number| self.get(*number)).any(|record| record.names.iter().any(&mut agree))
     }
 }
 
@@ -341,7 +367,9 @@ fn id_of(key: &[String]) -> Option<&str> {
 /// Whether a key holds what its record is called.
 fn is_name(key: &[String]) -> bool {
     const NAMING: &[&str] = &["title", "name", "filename", "subject", "summary", "label"];
-    key.last().is_some_and(|word| NAMING.contains(&word.as_str()))
+    // A display name is its bearer's word: `sender_name` names no record.
+    let bare = |word: &str| !matches!(word, "name" | "label" | "summary") || key.len() == 1;
+    key.last().is_some_and(|word| NAMING.contains(&word.as_str()) && bare(word))
 }
 
 /// A text or a number, as text.

@@ -61,6 +61,11 @@ impl Roles {
         self.by_argument.get(argument).copied().unwrap_or(ArgumentRole::Identifier)
     }
 
+    /// Whether the schema or the operator names an argument.
+    pub(crate) fn knows(&self, argument: &str) -> bool {
+        self.by_argument.contains_key(argument)
+    }
+
     /// The arguments and what they do.
     pub fn all(&self) -> impl Iterator<Item = (&str, ArgumentRole)> {
         self.by_argument.iter().map(|(name, role)| (name.as_str(), *role))

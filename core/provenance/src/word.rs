@@ -189,6 +189,34 @@ pub(crate) fn parts(word: &str) -> impl Iterator<Item = &str> {
         .filter(move |part| joined && !part.is_empty())
 }
 
+/// What a text quotes, between marks of one kind. An apostrophe within a word quotes nothing.
+pub(crate) fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    const MARKS: [(char, char); 6] =
+        [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}'), ('«', '»')];
+    let mut rest = text;
+    let mut before = ' ';
+    std::iter::from_fn(move || {
+        loop {
+            let first = rest.chars().next()?;
+            let after = rest.get(first.len_utf8()..).unwrap_or_default();
+            let opens = MARKS.iter().find(|(open, _)| *open == first && !before.is_alphanumeric());
+            (before, rest) = (first, after);
+            let Some((_, close)) = opens else { continue };
+            let ends = |(at, mark): &(usize, &str)| {
+                let next = after.get(at + mark.len()..).and_then(|rest| rest.chars().next());
+                !next.is_some_and(char::is_alphanumeric)
+            };
+            let mut closing = [0; 4];
+            let closing = &*close.encode_utf8(&mut closing);
+            if let Some((at, _)) = after.match_indices(closing).find(ends) {
+                let quoted = after.get(..at).unwrap_or_default();
+                rest = after.get(at + closing.len()..).unwrap_or_default();
+                return Some(quoted);
+            }
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +238,17 @@ mod tests {
         assert_eq!(words("1,200.00 1200 1200.0 0.50 .5"), ["1200", "1200", "1200", "0.5", "5"]);
         // Neither versions nor lists of numbers are numbers.
         assert_eq!(words("1.2.3 1,2,3 007"), ["1.2.3", "1,2,3", "007"]);
+    }
+
+    #[test]
+    fn quotes_are_told_from_apostrophes() {
+        let of = |text: &'static str| quoted(text).collect::<Vec<_>>();
+        assert_eq!(
+            of("the 'Introductory meeting', today's \"notes\" and \u{201c}more\u{201d}"),
+            ["Introductory meeting", "notes", "more"]
+        );
+        assert_eq!(of("Ann's and Bob's 'plan' isn't 'Eve's list'"), ["plan", "Eve's list"]);
+        assert_eq!(of("it isn't so"), Vec::<&str>::new());
     }
 
     #[test]

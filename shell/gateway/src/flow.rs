@@ -246,7 +246,7 @@ impl Flows {
         };
         let tool = caller.space.tools.get(&asked.name).filter(|_| matches!(asked.kind, AskedKind::Call | AskedKind::Tool));
         let arguments = message.param("arguments").filter(|_| matches!(asked.kind, AskedKind::Call)).unwrap_or("{}");
-        let origin = {
+        let (origin, words) = {
             let mut flow = lock(&flow);
             if let (Some(request), Some(standing)) = (&request, standing) {
                 match standing.doubt() {
@@ -254,12 +254,15 @@ impl Flows {
                     Some(why) => flow.doubted(why, &request.text),
                 }
             }
-            match (tool, serde_json::from_str(arguments)) {
+            let origin = match (tool, serde_json::from_str(arguments)) {
                 (_, Err(_)) => None,
                 (Some(tool), Ok(arguments)) => Some(flow.judge(&tool.roles, &arguments)),
                 (None, Ok(_)) => Some(CallOrigin { labels: flow.labels(), ..CallOrigin::default() }),
-            }
+            };
+            (origin, flow.words())
         };
+        // What was asked for weighs, too, even where every call is denied.
+        lock(&self.0).weigh(&key, words);
         let provenance = match origin {
             Some(origin) => Fact::Known(Some(Arc::new(CallOrigin { request: standing, ..origin }))),
             None => Fact::Unknown("the arguments hold a number that can't be looked for".to_owned()),

@@ -70,7 +70,13 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
         return None;
     }
     // What a server keeps for itself in a client's hands is opaque, and nobody reads it.
-    let asks = message.param_span("inputRequests").filter(|_| message.param_span("requestState").is_some());
+    // A result that holds anything else is looked at as a whole.
+    let only_asks = message.param_str("resultType").as_deref() == Some("input_required")
+        && message
+            .param_fields()
+            .iter()
+            .all(|field| matches!(&*message.key(field), "resultType" | "inputRequests" | "requestState"));
+    let asks = message.param_span("inputRequests").filter(|_| only_asks);
     let span = asks.or_else(|| message.params_span())?;
     let mut guarded = Box::pin(inspect_text(gateway, space, risk, Source::Output, message.text(&span))).await;
     let instead = guarded.masked.take().map(|masked| {
@@ -105,6 +111,13 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
+    /// Of what a server asks outside of any call; what is found there is in no record.
+    pub(crate) fn stray(gateway: &Arc<Inner>, session: &Session) -> Option<Self> {
+        let state = gateway.state.load_full();
+        let space = Arc::clone(state.snapshot.spaces.get(&*session.space)?);
+        Some(Self { gateway: Arc::clone(gateway), space, risk: Risk::High, found: AnswersGuarded::default() })
+    }
+
     /// An answer as it passes. An error is what the server gets instead.
     pub(crate) async fn passed(&self, answer: Option<Message>) -> Result<Option<Message>, RpcError> {
         let Some(answer) = answer else { return Ok(None) };

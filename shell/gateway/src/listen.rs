@@ -415,7 +415,7 @@ async fn link_listens(gateway: &Arc<Inner>, session: &Arc<Session>, upstream: &A
 }
 
 /// A message of a server that belongs to no request.
-async fn stray(gateway: &Inner, session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>, message: Message) {
+async fn stray(gateway: &Arc<Inner>, session: &Arc<Session>, upstream: &Arc<Upstream>, link: &Arc<Link>, message: Message) {
     let sending = Sending { link: Some(link), ..Sending::default() };
     match message.kind() {
         // The gateway's own watch tells of changed lists, once they have been looked at.
@@ -442,10 +442,20 @@ async fn stray(gateway: &Inner, session: &Arc<Session>, upstream: &Arc<Upstream>
                 return;
             };
             let (session, upstream, link) = (Arc::clone(session), Arc::clone(upstream), Arc::clone(link));
+            let gateway = Arc::clone(gateway);
             tokio::spawn(async move {
                 let answer = session.ask(&session.outbound, message.method(), message.params()).await;
                 let sending = Sending { link: Some(&link), ..Sending::default() };
-                let _ = upstream.tell(answer_for(&id, answer.as_ref()), &sending).await;
+                // By what holds now, not when it was asked.
+                let passed = match guard::Answering::stray(&gateway, &session) {
+                    Some(answering) => answering.passed(answer).await,
+                    None => Err(RpcError::new(ErrorCode::Denied, "the space is gone")),
+                };
+                let body = match passed {
+                    Ok(answer) => answer_for(&id, answer.as_ref()),
+                    Err(refused) => Bytes::from(refused.answer(&id)),
+                };
+                let _ = upstream.tell(body, &sending).await;
             });
         }
         Kind::Response | Kind::Error => {}

@@ -243,7 +243,8 @@ impl Home {
         let running: Running =
             serde_json::from_str(&text).map_err(|error| Failure::new(format!("`{}`: {error}", path.display())))?;
         // A gateway that was killed left its file behind.
-        let gone = Path::new("/proc/self").exists() && !Path::new("/proc").join(running.pid.to_string()).exists();
+        // Where others' processes are hidden (hidepid), nobody can tell.
+        let gone = Path::new("/proc/1").exists() && !Path::new("/proc").join(running.pid.to_string()).exists();
         if gone {
             return Err(Failure::new(format!("the gateway on `{}` has ended: start it with `remit up`", self.root.display())));
         }

@@ -92,6 +92,8 @@ fn attempt(spec: &Spec, report: &mut File) -> Result<Option<Started>, String> {
             }
             Ok(None) => {
                 drop((heard, let_go));
+                // Its own `/proc/self` is root's otherwise, and its ids can't be mapped; it is shielded again before the program begins.
+                let _ = sys::prctl(libc::PR_SET_DUMPABLE, 1, 0);
                 let kept = Keeper { spec, flags, ids, none, tell, report };
                 std::process::exit(i32::from(kept.run(go)));
             }

@@ -18,6 +18,7 @@ pub(super) fn results() -> Value {
             "integrity": { "enum": ["trusted", "untrusted"], "description": "untrusted: anybody could have written them, such as a mail or a page." },
             "confidentiality": confidentiality("How secret they are."),
             "identifiers": { "enum": ["own", "foreign"], "description": "own: the ids of records in structured results are the server's making, whoever wrote the rest." },
+            "records": { "enum": ["own", "foreign"], "description": "own: strangers write texts of records at most, and make none: what the user calls a record by is that record. Never of a mailbox." },
         }),
     )
 }

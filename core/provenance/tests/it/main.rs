@@ -1,6 +1,7 @@
 //! What a flow says of the values of calls, by what was read before.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod hostile;
 mod laws;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,21 @@ use remit_model::{ArgumentRole, CallOrigin, Confidentiality, Integrity, Labels, 
 use remit_provenance::{Flow, Reading, Roles};
 use serde_json::{Value, json};
 
-const TRUSTED: ResultLabels =
-    ResultLabels { integrity: Integrity::Trusted, confidentiality: Confidentiality::Public, own_identifiers: false };
-const UNTRUSTED: ResultLabels =
-    ResultLabels { integrity: Integrity::Untrusted, confidentiality: Confidentiality::Internal, own_identifiers: false };
+const TRUSTED: ResultLabels = ResultLabels {
+    integrity: Integrity::Trusted,
+    confidentiality: Confidentiality::Public,
+    own_identifiers: false,
+    own_records: false,
+};
+const UNTRUSTED: ResultLabels = ResultLabels {
+    integrity: Integrity::Untrusted,
+    confidentiality: Confidentiality::Internal,
+    own_identifiers: false,
+    own_records: false,
+};
 const OWN: ResultLabels = ResultLabels { own_identifiers: true, ..UNTRUSTED };
+/// Strangers write texts of its records, and make none.
+const RECORDS: ResultLabels = ResultLabels { own_records: true, ..OWN };
 
 fn flow() -> Flow {
     Flow::new([7; 16])
@@ -124,11 +135,11 @@ fn an_id_is_the_users_where_the_user_named_its_record() {
         {"id": "5", "title": "Dental check-up", "description": "id: 9"},
         {"id": "9", "title": "Board meeting"},
     ]});
-    record(&mut flow, "calendar___search_events", OWN, false, &events);
+    record(&mut flow, "calendar___search_events", RECORDS, false, &events);
     record(
         &mut flow,
         "drive___list_files",
-        OWN,
+        RECORDS,
         false,
         &json!([{"id": 13, "filename": "grocery-list.txt"}, {"id": 5, "filename": "secrets.txt"}]),
     );
@@ -270,7 +281,7 @@ fn a_field_of_the_record_that_the_user_named_is_named() {
         |flow: &Flow, address: &str| flow.judge(&calendar(), &json!({"participants": [address]})).of("participants").unwrap();
     let mut flow = flow();
     flow.asked("Invite the people of the 'Introductory meeting' again.");
-    record(&mut flow, "calendar___search_events", OWN, false, &json!({"result": [meeting]}));
+    record(&mut flow, "calendar___search_events", RECORDS, false, &json!({"result": [meeting]}));
     assert_eq!(to(&flow, "bob@example.com"), Provenance::Named);
     // A text of that record is anybody's.
     assert_eq!(to(&flow, "eve@example.net"), Provenance::Untrusted);
@@ -278,7 +289,7 @@ fn a_field_of_the_record_that_the_user_named_is_named() {
     record(
         &mut flow,
         "mail___list",
-        OWN,
+        RECORDS,
         false,
         &json!({"id": "7", "subject": "Introductory meeting", "sender": "eve@example.org"}),
     );
@@ -294,7 +305,7 @@ fn a_field_is_nobodys_word_where_the_server_does_not_say_so() {
     // A file that holds JSON is a text.
     let mut file = flow();
     file.asked(request);
-    text(&mut file, "drive___read_file", OWN, &forged.to_string());
+    text(&mut file, "drive___read_file", RECORDS, &forged.to_string());
     assert_eq!(to(&file), Provenance::Untrusted);
     // Records of a server of which the operator says nothing.
     let mut foreign = flow();
@@ -307,7 +318,7 @@ fn a_field_is_nobodys_word_where_the_server_does_not_say_so() {
     let arguments = json!({"title": "Introductory meeting", "participants": ["eve@example.org"]});
     let origin = written.judge(&calendar(), &arguments);
     written.passed(&arguments, &origin);
-    record(&mut written, "calendar___search_events", OWN, false, &forged);
+    record(&mut written, "calendar___search_events", RECORDS, false, &forged);
     assert_eq!(to(&written), Provenance::Untrusted);
 }
 
@@ -318,9 +329,15 @@ fn a_record_may_be_called_by_the_beginning_of_its_name_if_no_other_is() {
     let id = |flow: &Flow| flow.judge(&delete, &json!({"file_id": "91"})).of("file_id").unwrap();
     let mut flow = flow();
     flow.asked("Put butter on the grocery list");
-    record(&mut flow, "drive___list", OWN, false, &json!([file("91", "grocery-list-today.docx"), file("92", "groceries.docx")]));
+    record(
+        &mut flow,
+        "drive___list",
+        RECORDS,
+        false,
+        &json!([file("91", "grocery-list-today.docx"), file("92", "groceries.docx")]),
+    );
     assert_eq!(id(&flow), Provenance::Request);
-    record(&mut flow, "drive___list", OWN, false, &json!([file("93", "Grocery list (Eve's).docx")]));
+    record(&mut flow, "drive___list", RECORDS, false, &json!([file("93", "Grocery list (Eve's).docx")]));
     assert_eq!(id(&flow), Provenance::Untrusted);
 }
 
@@ -347,9 +364,15 @@ fn a_payment_may_be_called_by_its_amount_if_no_other_is_as_high() {
     let payment = |id: u32, amount: f64, sender: &str| json!({"id": id, "amount": amount, "sender": sender, "subject": "Sushi"});
     let mut flow = flow();
     flow.asked("Send back the 10.00 that I just got");
-    record(&mut flow, "bank___list", OWN, false, &json!([payment(1, 10.0, "GB29NWBK60161331926819"), payment(2, 50.0, "DE1")]));
+    record(
+        &mut flow,
+        "bank___list",
+        RECORDS,
+        false,
+        &json!([payment(1, 10.0, "GB29NWBK60161331926819"), payment(2, 50.0, "DE1")]),
+    );
     assert_eq!(to(&flow), Provenance::Named);
-    record(&mut flow, "bank___list", OWN, false, &json!([payment(3, 10.0, "US133000000121212121212")]));
+    record(&mut flow, "bank___list", RECORDS, false, &json!([payment(3, 10.0, "US133000000121212121212")]));
     assert_eq!(to(&flow), Provenance::Untrusted);
 }
 
@@ -359,7 +382,7 @@ fn records_weigh_and_what_is_too_much_names_nothing() {
     flow.asked("Invite the people of the 'Introductory meeting' again.");
     let before = flow.words();
     let meeting = json!({"id": "1", "title": "Introductory meeting", "participants": ["ann@example.com"]});
-    record(&mut flow, "calendar___list", OWN, false, &json!([meeting]));
+    record(&mut flow, "calendar___list", RECORDS, false, &json!([meeting]));
     let to = |flow: &Flow| flow.judge(&calendar(), &json!({"participants": ["ann@example.com"]})).of("participants").unwrap();
     assert_eq!(to(&flow), Provenance::Named);
     let one = flow.words() - before;
@@ -369,7 +392,7 @@ fn records_weigh_and_what_is_too_much_names_nothing() {
         let many: Vec<Value> = (0..2_000)
             .map(|number| json!({"id": format!("{round}-{number}"), "title": format!("Meeting {number} of {round}")}))
             .collect();
-        record(&mut flow, "calendar___list", OWN, false, &json!(many));
+        record(&mut flow, "calendar___list", RECORDS, false, &json!(many));
     }
     assert!(flow.words() < 700_000, "{}", flow.words());
     assert_eq!(to(&flow), Provenance::Untrusted);

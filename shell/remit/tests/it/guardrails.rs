@@ -505,3 +505,121 @@ fn programs_of_bedrock_ask_a_guardrail_by_itself() {
     let written = serde_json::to_string(&place.log()).unwrap();
     assert!(!written.contains("ann@example.com") && !written.contains(&secret()), "no text stands in the journal");
 }
+
+/// What people answer to a question that comes on the stream of no request (GET, session era) passes guardrails, too.
+#[test]
+fn what_people_answer_outside_of_a_call_passes_them_likewise() {
+    let upstream = Upstream::start(Era::Legacy);
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let own = remit.client("agent-1", "up").with(r#"{"elicitation":{}}"#).session("2025-11-25");
+    let mut stream = own.listen(None);
+    assert_eq!(stream.status, 200);
+    own.call("up___echo", r#"{"say":"hello"}"#);
+    upstream.wait_streams(2);
+    let question = r#"{"message":"who?","requestedSchema":{"type":"object","properties":{"who":{"type":"string"}}}}"#;
+    upstream.push(r#"elicitation/create","id":"e-9"#, question);
+    let asked = loop {
+        let message = stream.next();
+        if message["method"] == "elicitation/create" {
+            break message;
+        }
+    };
+    let who = format!("{} and ann@example.com", secret());
+    own.answer(&asked["id"], &json!({"action": "accept", "content": {"who": who}}).to_string());
+    let watcher = upstream.watcher();
+    let answer = watcher.wait("the answer", |seen| {
+        seen.id() == "\"e-9\"" && !seen.body.contains("does not offer") && !seen.body.contains("Method not found")
+    });
+    assert!(!answer.body.contains(&secret()), "the server got it: {}", answer.body);
+    assert!(!answer.body.contains("ann@example.com"), "the server got it: {}", answer.body);
+    remit.stop();
+}
+
+/// A result that pretends to ask passes guardrails as a whole, but for the server's own opaque state.
+#[test]
+fn a_result_that_pretends_to_ask_passes_them_as_any_other() {
+    for era in [Era::Modern, Era::Legacy] {
+        let upstream = Upstream::start(era);
+        upstream.on(|seen, reply| {
+            if !seen.calls("echo") {
+                return false;
+            }
+            let text = format!("{} of ann@example.com about project-x", secret());
+            let result = json!({"resultType": "complete", "content": [{"type": "text", "text": text}], "inputRequests": {}, "requestState": "x"});
+            reply.json(&seen.result(&result.to_string()));
+            true
+        });
+        let place = Place::new();
+        place.write(&organization(&upstream));
+        let remit = up(place);
+        let client = remit.client("agent-1", "up");
+        let told = client.call("up___echo", r#"{"say":"x"}"#);
+        let modern = client.modern("tools/call", r#"{"name":"up___echo","arguments":{"say":"x"}}"#).message();
+        remit.stop();
+        for told in [told, modern] {
+            assert!(!told.to_string().contains(&secret()), "{era:?}: {told}");
+        }
+    }
+    for era in [Era::Legacy] {
+        let upstream = Upstream::start(era);
+        upstream.on(|seen, reply| {
+            if !seen.calls("echo") {
+                return false;
+            }
+            reply.stream();
+            reply.event(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"{}","inputRequests":{{}},"requestState":"x"}}}}"#, secret()));
+            reply.event(&format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32000,"message":"{}","inputRequests":{{}},"requestState":"x"}}}}"#, seen.id(), secret()));
+            true
+        });
+        let place = Place::new();
+        place.write(&organization(&upstream));
+        let remit = up(place);
+        let session = remit.client("agent-1", "up").session("2025-11-25");
+        let mut stream = session.request("1", "tools/call", r#"{"name":"up___echo","arguments":{}}"#);
+        let (told, modern) = (stream.next(), stream.next());
+        remit.stop();
+        for told in [told, modern] {
+            assert!(!told.to_string().contains(&secret()), "{era:?}: {told}");
+            assert!(!told.to_string().contains(&secret()), "{era:?}: {told}");
+        }
+    }
+}
+
+/// What people answer is looked at whatever JSON it is: keys and numbers as well.
+#[test]
+fn whatever_people_answer_is_looked_at() {
+    let upstream = asking(Era::Legacy);
+    let place = Place::new();
+    place.write(&organization(&upstream));
+    let remit = up(place);
+    let client = remit.client("agent-1", "up").with(r#"{"elicitation":{},"sampling":{},"roots":{}}"#);
+    let session = client.session("2025-11-25");
+    let mut told = Vec::new();
+    for answer in [
+        json!({"action": "accept", "content": {secret(): 1}}),
+        json!({"action": "accept", "content": {"k": {"ann@example.com": 1}}}),
+        json!([secret()]),
+    ] {
+        let mut stream = session.request("1", "tools/call", r#"{"name":"up___echo","arguments":{}}"#);
+        let asked = stream.next();
+        session.answer(&asked["id"], &answer.to_string());
+        told.push(stream.next());
+    }
+    // An error that holds it.
+    let mut stream = session.request("1", "tools/call", r#"{"name":"up___echo","arguments":{}}"#);
+    let asked = stream.next();
+    session.tell(&format!(
+        r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32000,"message":"{}","data":{{"a":"ann@example.com"}}}}}}"#,
+        asked["id"],
+        secret()
+    ));
+    told.push(stream.next());
+    let seen = upstream.seen();
+    remit.stop();
+    for kept in [&*secret(), "ann@example.com"] {
+        let got: Vec<&String> = seen.iter().map(|seen| &seen.body).filter(|body| body.contains(kept)).collect();
+        assert!(got.is_empty(), "{got:?} {told:?}");
+    }
+}

@@ -390,3 +390,19 @@ fn a_program_of_the_same_user_reads_nothing_out_of_remit() {
     assert!(plain, "the test can tell: of any other program it is read");
     assert!(!shielded);
 }
+
+/// A command runs in a sandbox for who isn't root, as for root.
+#[test]
+fn whoever_is_not_root_runs_a_command_in_a_sandbox() {
+    let place = Place::new();
+    let program = place.root().join("remit");
+    std::fs::copy(env!("CARGO_BIN_EXE_remit"), &program).unwrap();
+    if is_root() {
+        chown(place.root(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut run = Command::new(program);
+    run.args(["sandbox", "run", "--", "/bin/echo", "hello"]).current_dir(place.root());
+    let ran = as_nobody(&mut run).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "hello\n");
+}
