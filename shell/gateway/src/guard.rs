@@ -206,11 +206,19 @@ impl Relay {
         Answering { gateway, space, risk: self.risk(), found: self.pending.answers() }
     }
 
-    /// Looks at the answers that come with a retry (2026-07-28): they are masked in place, or the call goes no further.
+    /// Looks at what a client says besides a tool's arguments, at which the decision has looked: the answers that come with a retry
+    /// (2026-07-28), and what it asks prompts and completions with. It is masked in place, or the call goes no further.
     pub(crate) async fn guard_answers(&mut self) -> Result<(), (Denial, LayerLine)> {
-        let Some(span) = self.message.param_span("inputResponses") else { return Ok(()) };
-        if let Some(masked) = self.answering().inspected(&self.message, span).await? {
-            self.message = masked;
+        let said: &[&str] = match self.message.method() {
+            "prompts/get" => &["inputResponses", "arguments"],
+            "completion/complete" => &["argument", "context"],
+            _ => &["inputResponses"],
+        };
+        for key in said {
+            let Some(span) = self.message.param_span(key) else { continue };
+            if let Some(masked) = self.answering().inspected(&self.message, span).await? {
+                self.message = masked;
+            }
         }
         Ok(())
     }

@@ -373,6 +373,33 @@ fn a_poisoned_definition_waits_for_a_named_person() {
 }
 
 #[test]
+fn what_prompts_and_completions_are_asked_with_passes_them_likewise() {
+    for era in [Era::Legacy, Era::Modern] {
+        let upstream = Upstream::start(era);
+        let place = Place::new();
+        place.write(&organization(&upstream));
+        let remit = up(place);
+        let client = remit.client("agent-1", "up");
+        let prompt = |says: &str| json!({"name": "up___greet", "arguments": {"who": says}}).to_string();
+        let complete = |says: &str| {
+            json!({"ref": {"type": "ref/prompt", "name": "up___greet"}, "argument": {"name": "who", "value": says}}).to_string()
+        };
+        for (method, params) in [("prompts/get", prompt("ann@example.com")), ("completion/complete", complete("ann@example.com"))]
+        {
+            client.modern(method, &params).message();
+            let seen = upstream.wait(method, |seen| seen.method() == method);
+            assert!(seen.body.contains("{EMAIL}") && !seen.body.contains("ann@example.com"), "{era:?} {method}: {}", seen.body);
+        }
+        for (method, params) in [("prompts/get", prompt(&secret())), ("completion/complete", complete(&secret()))] {
+            let told = client.modern(method, &params).message();
+            assert_eq!(told["error"]["data"]["reason"], "guardrail", "{era:?} {method}: {told}");
+        }
+        assert!(upstream.seen().iter().all(|seen| !seen.body.contains(&secret())));
+        remit.stop();
+    }
+}
+
+#[test]
 fn what_servers_say_of_their_tools_passes_guardrails_before_agents_see_it() {
     let about = |name: &str, says: &str| {
         crate::upstream::tool(name).replace(&format!("\"description\":\"{name}\""), &format!("\"description\":\"{says}\""))
