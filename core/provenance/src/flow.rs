@@ -252,7 +252,7 @@ impl Flow {
                 let Some(text) = scalar(leaf) else { return };
                 let noun = own.and(nearest).unwrap_or(name);
                 let judged = self.value(pointer, role, noun, &about, &text, &mut values);
-                requested |= judged == Provenance::Request && roles.knows(name) && tells(role, &text);
+                requested |= roles.knows(name) && tells(role, &text, judged);
             });
         }
         if overflow {
@@ -432,14 +432,21 @@ struct Id<'a> {
 }
 
 /// Whether a value that the request names tells that the call was asked for: short ones and numbers stand in many texts by chance.
-fn tells(role: ArgumentRole, text: &str) -> bool {
+fn tells(role: ArgumentRole, text: &str, judged: Provenance) -> bool {
+    match judged {
+        Provenance::Request => {}
+        // A field of the record that the user named, of which nobody else made one.
+        Provenance::Named => return !matches!(role, ArgumentRole::Amount | ArgumentRole::Parameter | ArgumentRole::Content),
+        _ => return false,
+    }
     let words = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count();
     match role {
         ArgumentRole::Amount | ArgumentRole::Parameter => false,
         ArgumentRole::Content => {
             words() >= TITLE_WORDS_MIN && text.chars().filter(|c| c.is_alphanumeric()).count() >= TITLE_CHARS_MIN
         }
-        ArgumentRole::Time => true,
+        // A short id is the request's only where something says that it is one.
+        ArgumentRole::Time | ArgumentRole::Identifier => true,
         _ => !is_short(text),
     }
 }
