@@ -306,7 +306,7 @@ impl Records {
         let mut told = Words::default();
         for record in records {
             // Of several that are called so, nobody can tell which is meant.
-            let named = |name: &Name| name.is_in(asked) && (record.trusted || self.is_only(record, name));
+            let named = |name: &Name| name.is_in(asked) && (record.trusted && !name.amount || self.is_only(record, name));
             if record.names.iter().any(named) || self.is_called(record, asked, &mut told) {
                 return Some(Provenance::Request);
             }
