@@ -30,17 +30,22 @@ pub(crate) type Profiles = BTreeMap<String, Arc<SandboxProfile>>;
 pub(crate) fn profile(item: &Item<'_>) -> Option<SandboxProfile> {
     let object = item.object("a sandbox profile", &["name", "read", "write", "execute", "network", "limits", "require"])?;
     let name = object.need("name")?;
-    let text = name.text()?;
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !fits {
-        name.error(format!("{} is no name of a profile", shown(text)), "1 to 64 letters, digits, `-`, `_` and `.`");
-        return None;
-    }
+    let text = called(&name, "a profile")?;
     if [BUILT_IN, NONE].contains(&text) {
         name.error(format!("`{text}` has a meaning of its own"), "choose another name");
         return None;
     }
     Some(grants(&object, text))
+}
+
+/// The name of something that a configuration makes up.
+pub(crate) fn called<'a>(name: &Item<'a>, of: &str) -> Option<&'a str> {
+    let text = name.text()?;
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !fits {
+        name.error(format!("{} is no name of {of}", shown(text)), "1 to 64 letters, digits, `-`, `_` and `.`");
+    }
+    fits.then_some(text)
 }
 
 /// Reads what a server says of its sandbox; the built-in one where it says nothing.

@@ -6,6 +6,7 @@ use remit_model::{Organization, Sandbox, SecretRef, Server, Transport, TrustZone
 
 use crate::draft::Draft;
 use crate::item::{Item, Object, shown};
+use crate::sandbox::called;
 use crate::suggest::did_you_mean;
 
 /// The zones, by name.
@@ -14,15 +15,9 @@ pub(crate) type Zones = BTreeMap<String, TrustZone>;
 /// Reads a zone of the list.
 pub(crate) fn zone(item: &Item<'_>, sandbox: impl Fn(Option<&Item<'_>>) -> Sandbox) -> Option<TrustZone> {
     let object = item.object("a trust zone", &["name", "sandbox"])?;
-    let name = object.need("name")?;
-    let text = name.text()?;
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !fits {
-        name.error(format!("{} is no name of a trust zone", shown(text)), "1 to 64 letters, digits, `-`, `_` and `.`");
-        return None;
-    }
+    let name = called(&object.need("name")?, "a trust zone")?.to_owned();
     let sandbox = object.get("sandbox").map(|said| sandbox(Some(&said)));
-    Some(TrustZone { name: text.to_owned(), sandbox, origin: item.origin() })
+    Some(TrustZone { name, sandbox, origin: item.origin() })
 }
 
 /// The zone that a server or a role says that it is of.
@@ -139,10 +134,14 @@ fn roles_apart(draft: &Draft<'_>) {
             if server.zone.as_ref() == zone {
                 continue;
             }
-            let of = |zone: Option<&String>| zone.map_or("of no trust zone".to_owned(), |zone| format!("of trust zone `{zone}`"));
-            let role = role.map_or("the space acts in no role".to_owned(), |role| format!("role {role} is {}", of(zone)));
+            let role =
+                role.map_or("the space acts in no role".to_owned(), |role| format!("role {role} is {}", TrustZone::told(zone)));
             place.name.warn(
-                format!("server `{}` is {}, and {role}: agents with tokens can't call it", server.name, of(server.zone.as_ref())),
+                format!(
+                    "server `{}` is {}, and {role}: agents with tokens can't call it",
+                    server.name,
+                    TrustZone::told(server.zone.as_ref())
+                ),
                 "give the space a role of the server's zone, or a space of its own to the zone",
             );
         }

@@ -5,7 +5,7 @@
 //! acting role assumes the one that the space's entry names, and that role decides.
 
 use remit_identity::sts::Tag;
-use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer};
+use remit_model::{Organization, Role, RoleKey, ServerKey, SpaceServer, TrustZone};
 
 use crate::context::{Actor, Asked, CallFacts, SessionFacts};
 use crate::facts::{Fact, Facts, Principal, SessionOf};
@@ -140,9 +140,9 @@ impl<'a> Call<'a> {
         if server == role.and_then(|(_, zone)| zone) {
             return None;
         }
-        let of = |zone: Option<&String>| zone.map_or("of no trust zone".to_owned(), |zone| format!("of trust zone `{zone}`"));
-        let who = role.map_or("the agent acts in no role".to_owned(), |(key, zone)| format!("role {key} is {}", of(zone)));
-        Some(no_role(format!("server {} is {}, and {who}", self.called.server, of(server))))
+        let who =
+            role.map_or("the agent acts in no role".to_owned(), |(key, zone)| format!("role {key} is {}", TrustZone::told(zone)));
+        Some(no_role(format!("server {} is {}, and {who}", self.called.server, TrustZone::told(server))))
     }
 
     /// In whose right the agent acts in its own account.

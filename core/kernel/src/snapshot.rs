@@ -166,12 +166,12 @@ impl Snapshot {
         }
         let mut spaces = HashMap::new();
         for space in organization.spaces.values() {
-            let kept = before.and_then(|before| before.spaces.get(space.id.as_str())).map(|view| &view.guards);
-            let guards = Guards::compile(&organization, space, kept);
+            let before = before.and_then(|before| before.spaces.get(space.id.as_str()));
+            let guards = Guards::compile(&organization, space, before.map(|view| &view.guards));
             let (organization, findings) = (&*organization, &mut findings);
             let mut builder = SpaceBuilder { organization, catalogue, space, guards: &guards, findings };
             let mut view = builder.build(&pinned);
-            let old = before.and_then(|before| before.spaces.get(space.id.as_str())).and_then(|view| view.policy_set.as_ref());
+            let old = before.and_then(|view| view.policy_set.as_ref());
             view.policy_set = policy_set(&view, &builder.unheard(), old);
             let (approvals, set) = (&organization.approvals, view.policy_set.as_ref());
             view.holds = Holds::compile(approvals, space, &view.tools_listed, set, &view.arn);

@@ -12,3 +12,10 @@ pub struct TrustZone {
     /// Where it stands: file and line.
     pub origin: String,
 }
+
+impl TrustZone {
+    /// Of which zone something is, in words.
+    pub fn told(zone: Option<&String>) -> String {
+        zone.map_or("of no trust zone".to_owned(), |zone| format!("of trust zone `{zone}`"))
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::day::{Day, days};
 use crate::index::{Found, Index, Words};
 use crate::link::links;
-use crate::record::{Asked, How, Records};
+use crate::record::{Asked, How, Records, short};
 use crate::role::{Roles, by_name};
 use crate::word::{self, Hasher};
 
@@ -21,9 +21,6 @@ const LINKS_MAX: usize = 32;
 const REQUESTS_MAX: usize = 1_000;
 /// The most days that the requests of one session name; of what they name beyond nobody asked for.
 const REQUEST_DAYS_MAX: usize = 4_096;
-/// A content that tells what was asked for has so many words, of so many letters and digits: one word stands in any request.
-const TITLE_WORDS_MIN: usize = 2;
-const TITLE_CHARS_MIN: usize = 8;
 /// How deep arguments and results are read.
 const DEPTH_MAX: usize = 32;
 /// How many words in a row of a content are somebody's text, and no coincidence.
@@ -439,12 +436,10 @@ fn tells(role: ArgumentRole, text: &str, judged: Provenance) -> bool {
         Provenance::Named => return !matches!(role, ArgumentRole::Amount | ArgumentRole::Parameter | ArgumentRole::Content),
         _ => return false,
     }
-    let words = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count();
     match role {
         ArgumentRole::Amount | ArgumentRole::Parameter => false,
-        ArgumentRole::Content => {
-            words() >= TITLE_WORDS_MIN && text.chars().filter(|c| c.is_alphanumeric()).count() >= TITLE_CHARS_MIN
-        }
+        // One word stands in any request.
+        ArgumentRole::Content => short(text).is_some(),
         // A short id is the request's only where something says that it is one.
         ArgumentRole::Time | ArgumentRole::Identifier => true,
         _ => !is_short(text),
@@ -499,7 +494,8 @@ fn escaped(step: &str) -> String {
     step.replace('~', "~0").replace('/', "~1")
 }
 
-fn scalar(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
+/// A text or a number, as text.
+pub(crate) fn scalar(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
     match value {
         Value::String(text) => Some(text.as_str().into()),
         Value::Number(number) => Some(number.to_string().into()),

@@ -1,12 +1,12 @@
 //! Records in structured results: ids of a server's own making, and what people call what they are of.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use remit_model::{ArgumentRole, Provenance};
 use serde_json::{Map, Value};
 
+use crate::flow::scalar;
 use crate::index::{ByWord, Found, Index, WORDS_MAX, Words};
 use crate::role::{by_name, name_words, nouns, singular};
 use crate::word::Hasher;
@@ -372,17 +372,8 @@ fn is_name(key: &[String]) -> bool {
     key.last().is_some_and(|word| NAMING.contains(&word.as_str()) && bare(word))
 }
 
-/// A text or a number, as text.
-fn scalar(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Number(number) => Some(number.to_string().into()),
-        _ => None,
-    }
-}
-
-/// How many words of a name are enough to call it by.
-fn short(name: &str) -> Option<usize> {
+/// How many words of a name are enough to call it by; `None` if all of them aren't.
+pub(crate) fn short(name: &str) -> Option<usize> {
     let mut chars = 0;
     let parts = name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
     parts.map(|part| part.chars().count()).enumerate().find_map(|(number, count)| {

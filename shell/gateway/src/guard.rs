@@ -22,7 +22,7 @@ use crate::clock::now_ms;
 use crate::record::AnswersGuarded;
 use crate::relay::Relay;
 use crate::reply::{answer_rpc, denial_error};
-use crate::session::Session;
+use crate::session::{Session, answer_for};
 use crate::upstream::UpstreamError;
 
 /// What guardrails make of what a server says, and what passes instead, where they mask something.
@@ -79,12 +79,15 @@ pub(crate) async fn inspect(gateway: &Inner, space: &SpaceView, risk: Risk, mess
     let asks = message.param_span("inputRequests").filter(|_| only_asks);
     let span = asks.or_else(|| message.params_span())?;
     let mut guarded = Box::pin(inspect_text(gateway, space, risk, Source::Output, message.text(&span))).await;
-    let instead = guarded.masked.take().map(|masked| {
-        let mut splice = Splice::new();
-        splice.replace(span, masked.as_bytes().to_vec());
-        Bytes::from(splice.apply(message.body(), message.root()))
-    });
+    let instead = guarded.masked.take().map(|masked| replaced(message, span, &masked));
     Some(Passed { guarded, instead })
+}
+
+/// A message with another text in the place of one of its parts.
+fn replaced(message: &Message, span: Range<usize>, text: &str) -> Bytes {
+    let mut splice = Splice::new();
+    splice.replace(span, text.as_bytes().to_vec());
+    splice.apply(message.body(), message.root()).into()
 }
 
 /// Inspects JSON text, and asks whoever has to be asked.
@@ -129,6 +132,14 @@ impl Answering {
         }
     }
 
+    /// What a server gets for its question of this id: JSON text.
+    pub(crate) async fn answer(&self, id: &str, answer: Option<Message>) -> Bytes {
+        match self.passed(answer).await {
+            Ok(answer) => answer_for(id, answer.as_ref()),
+            Err(refused) => refused.answer(id).into(),
+        }
+    }
+
     /// Inspects a part of a message: what passes instead, if anything is masked, or why nothing does.
     async fn inspected(&self, message: &Message, span: Range<usize>) -> Result<Option<Message>, (Denial, LayerLine)> {
         if self.space.guards.is_empty() {
@@ -143,10 +154,7 @@ impl Answering {
             return Err(denial);
         }
         let Some(masked) = masked else { return Ok(None) };
-        let mut splice = Splice::new();
-        splice.replace(span, masked.as_bytes().to_vec());
-        let body = splice.apply(message.body(), message.root());
-        Message::parse(body.into(), Limits::default()).map(Some).map_err(|_| {
+        Message::parse(replaced(message, span, &masked), Limits::default()).map(Some).map_err(|_| {
             let statement = "what a guardrail masks can't be cut out of the answer".to_owned();
             let (layer, effect, origin) = (Layer::Guardrail, Effect::ExplicitDeny, None);
             let line = LayerLine { layer, effect, statement: statement.clone().into(), origin };
@@ -183,10 +191,8 @@ pub(crate) async fn stray(gateway: &Inner, session: &Session, server: &ServerKey
 /// A call with the arguments that guardrails have left.
 pub(crate) fn masked(message: &Message, arguments: &str) -> Result<Message, RpcError> {
     let unfit = || RpcError::new(ErrorCode::Internal, "what a guardrail masks can't be cut out of the request");
-    let mut splice = Splice::new();
-    splice.replace(message.param_span("arguments").ok_or_else(unfit)?, arguments.as_bytes().to_vec());
-    let body = splice.apply(message.body(), message.root());
-    Message::parse(body.into(), Limits::default()).map_err(|_| unfit())
+    let span = message.param_span("arguments").ok_or_else(unfit)?;
+    Message::parse(replaced(message, span, arguments), Limits::default()).map_err(|_| unfit())
 }
 
 impl Relay {

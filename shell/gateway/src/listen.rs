@@ -18,7 +18,7 @@ use crate::call::{Caller, Client, ModernClient};
 use crate::guard;
 use crate::record::{DecisionEntry, Pending, Trace, clip, fresh_id};
 use crate::reply::{answer_rpc, events_while, json_status};
-use crate::session::{SUBSCRIPTIONS_MAX, Session, answer_for, lock, may_ask};
+use crate::session::{SUBSCRIPTIONS_MAX, Session, lock, may_ask};
 use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError, legacy_request, modern_request};
 use crate::{Inner, State};
 
@@ -447,13 +447,9 @@ async fn stray(gateway: &Arc<Inner>, session: &Arc<Session>, upstream: &Arc<Upst
                 let answer = session.ask(&session.outbound, message.method(), message.params()).await;
                 let sending = Sending { link: Some(&link), ..Sending::default() };
                 // By what holds now, not when it was asked.
-                let passed = match guard::Answering::stray(&gateway, &session) {
-                    Some(answering) => answering.passed(answer).await,
-                    None => Err(RpcError::new(ErrorCode::Denied, "the space is gone")),
-                };
-                let body = match passed {
-                    Ok(answer) => answer_for(&id, answer.as_ref()),
-                    Err(refused) => Bytes::from(refused.answer(&id)),
+                let body = match guard::Answering::stray(&gateway, &session) {
+                    Some(answering) => answering.answer(&id, answer).await,
+                    None => RpcError::new(ErrorCode::Denied, "the space is gone").answer(&id).into(),
                 };
                 let _ = upstream.tell(body, &sending).await;
             });

@@ -27,7 +27,7 @@ use crate::receipt::Receipt;
 use crate::record::Pending;
 use crate::reply::{answer_rpc, denial_error, events, json_status};
 use crate::seal::{Bound, STATE_TTL_SECS, State};
-use crate::session::{Cancel, answer_for, bridged, lock, may_ask};
+use crate::session::{Cancel, bridged, lock, may_ask};
 use crate::stop::{Cut, Stop, Unanswered, cancellation};
 use crate::tasks::announced;
 use crate::upstream::{Incoming, Link, Reply, Sending, Upstream, UpstreamError};
@@ -424,11 +424,7 @@ impl Relay {
                 tokio::spawn(async move {
                     let answer = session.ask(&log, message.method(), message.params()).await;
                     let sending = Sending { link: link.as_ref(), ..Sending::default() };
-                    let body = match answering.passed(answer).await {
-                        Ok(answer) => answer_for(&id, answer.as_ref()),
-                        Err(refused) => refused.answer(&id).into(),
-                    };
-                    let _ = upstream.tell(body, &sending).await;
+                    let _ = upstream.tell(answering.answer(&id, answer).await, &sending).await;
                 });
                 Ok(None)
             }

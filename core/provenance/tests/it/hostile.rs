@@ -6,6 +6,15 @@ fn to(flow: &Flow, address: &str) -> Provenance {
     flow.judge(&calendar(), &json!({"participants": [address]})).of("participants").unwrap()
 }
 
+/// What stands behind a payee who is the sender of a payment that was read.
+fn payee(request: &str, payments: &Value) -> Option<Provenance> {
+    let pay = roles("send_money", &["recipient", "amount"]);
+    let mut flow = flow();
+    flow.asked(request);
+    record(&mut flow, "bank___list", OWN, false, payments);
+    flow.judge(&pay, &json!({"recipient": "GB29NWBK60161331926819"})).of("recipient")
+}
+
 /// A JSON text in a file (no structured content) makes its id the user's.
 #[test]
 fn a_strangers_file_that_holds_json_names_no_id() {
@@ -60,33 +69,22 @@ fn a_display_name_that_is_a_word_of_the_request_names_nothing() {
 /// A stranger pays the sum that the user is about to pay somebody else.
 #[test]
 fn the_amount_to_be_paid_names_no_strangers_payment() {
-    let pay = roles("send_money", &["recipient", "amount"]);
-    let mut flow = flow();
-    flow.asked("Pay 50 to my landlord");
-    record(
-        &mut flow,
-        "bank___list",
-        OWN,
-        false,
-        &json!([{"id": 1, "amount": 50.0, "sender": "GB29NWBK60161331926819", "subject": "hi"}]),
+    assert_eq!(
+        payee("Pay 50 to my landlord", &json!([{"id": 1, "amount": 50.0, "sender": "GB29NWBK60161331926819", "subject": "hi"}])),
+        Some(Provenance::Untrusted)
     );
-    assert_eq!(flow.judge(&pay, &json!({"recipient": "GB29NWBK60161331926819"})).of("recipient"), Some(Provenance::Untrusted));
 }
 
 /// A day of the month is no amount.
 #[test]
 fn a_day_names_no_payment() {
-    let pay = roles("send_money", &["recipient", "amount"]);
-    let mut flow = flow();
-    flow.asked("Pay the rent of May 13, 2024 to my landlord");
-    record(
-        &mut flow,
-        "bank___list",
-        OWN,
-        false,
-        &json!([{"id": 1, "amount": 13.0, "sender": "GB29NWBK60161331926819", "subject": "hi"}]),
+    assert_eq!(
+        payee(
+            "Pay the rent of May 13, 2024 to my landlord",
+            &json!([{"id": 1, "amount": 13.0, "sender": "GB29NWBK60161331926819", "subject": "hi"}])
+        ),
+        Some(Provenance::Untrusted)
     );
-    assert_eq!(flow.judge(&pay, &json!({"recipient": "GB29NWBK60161331926819"})).of("recipient"), Some(Provenance::Untrusted));
 }
 
 /// A page that a MUTATIVE tool reads "makes" whatever JSON it holds.
@@ -173,17 +171,11 @@ fn an_id_beside_the_named_one_is_not_the_requests() {
 /// Records without ids are not the same one.
 #[test]
 fn records_without_ids_are_not_the_same() {
-    let pay = roles("send_money", &["recipient", "amount"]);
-    let mut flow = flow();
-    flow.asked("Send back the 10.00 that I just got");
-    record(
-        &mut flow,
-        "bank___list",
-        OWN,
-        false,
-        &json!([{"amount": 10.0, "sender": "DE1", "subject": "x"}, {"amount": 10.0, "sender": "GB29NWBK60161331926819", "subject": "y"}]),
-    );
-    assert_eq!(flow.judge(&pay, &json!({"recipient": "GB29NWBK60161331926819"})).of("recipient"), Some(Provenance::Untrusted));
+    let payments = json!([
+        {"amount": 10.0, "sender": "DE1", "subject": "x"},
+        {"amount": 10.0, "sender": "GB29NWBK60161331926819", "subject": "y"},
+    ]);
+    assert_eq!(payee("Send back the 10.00 that I just got", &payments), Some(Provenance::Untrusted));
 }
 
 /// The real record is known and its exact name is said; a stranger's record of the very same name gets its id called the user's.
